@@ -1,0 +1,199 @@
+"""The contracts at which the rooms meet. No code, only who may ask whom for what.
+
+A core (card, slirp, net core, driver, guest kernel) is driven by method calls
+and calls back through these. A scenario, a recorded vector, a fuzzer and a
+test each bring their own implementations; the core cannot tell them apart.
+
+Conventions that hold at every port
+-----------------------------------
+* Time is an ``int`` of virtual nanoseconds since power-on.
+* Addresses are packed ``bytes``: 6 for a MAC, 4 for IPv4, 16 for IPv6.
+* A frame is a :class:`desim.wire.frame.Frame`, without preamble and FCS.
+* A call takes effect before it returns; nothing is deferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from desim.wire.frame import Frame
+
+Endpoint = tuple[bytes, int]
+"""A packed address and a port."""
+
+Fd = int
+"""A file descriptor of QEMU's process on the host; given out in ascending order."""
+
+# What poll() can be asked for and can answer (poll(2)); ERR and HUP are always answered.
+POLLIN = 0x01
+POLLPRI = 0x02
+POLLOUT = 0x04
+POLLERR = 0x08
+POLLHUP = 0x10
+
+
+class Timer(Protocol):
+    """One QEMU timer (qemu-timer.c): armed at most once at a time."""
+
+    @property
+    def deadline(self) -> int | None:
+        """The instant it is armed for, in ns; None while it is not armed."""
+
+    def arm(self, deadline: int) -> None:
+        """Fire at ``deadline`` ns (``timer_mod``); arming again moves it."""
+
+    def cancel(self) -> None:
+        """Forget the deadline (``timer_del``); harmless when not armed."""
+
+
+class Clock(Protocol):
+    """Virtual time as a core sees it: that of the thread it runs on."""
+
+    def now(self) -> int:
+        """The running thread's time, in ns."""
+
+    def timer(self, name: str, fire: Callable[[], None], *, periodic: bool = False) -> Timer:
+        """A new timer that calls ``fire`` from the main loop, under the big lock.
+
+        ``periodic`` marks one that only keeps the machine ticking: a run in which
+        nothing else is left to happen has ended.
+        """
+
+
+class Ledger(Protocol):
+    """Where a frame that is not delivered, or not yet, leaves its reason."""
+
+    def lost(self, frame: Frame, where: str, why: str) -> None:
+        """``frame`` ends here, at ``where`` ("e1000", "net_queue"), because of ``why``."""
+
+    def held(self, frame: Frame, where: str, why: str) -> None:
+        """``frame`` has to wait at ``where`` because of ``why``."""
+
+
+class NetPort(Protocol):
+    """A core's own end of its link in the net layer: the sending side."""
+
+    def send(self, frame: Frame) -> int:
+        """Hand ``frame`` to the peer (``qemu_send_packet``): 0 queued, else its size."""
+
+    def flush(self) -> None:
+        """The core can receive again (``qemu_flush_queued_packets``)."""
+
+
+class NetClient(Protocol):
+    """What the net layer calls on a core: the receiving side."""
+
+    def can_receive(self) -> bool:
+        """Whether a frame sent now would be taken."""
+
+    def receive(self, frame: Frame) -> int:
+        """Take ``frame``: > 0 taken, 0 not now (the queue keeps it), < 0 lost."""
+
+    def set_link(self, up: bool) -> None:
+        """The link of this client went up or down from outside (``set_link``)."""
+
+
+class PciBus(Protocol):
+    """The bus as the card sees it: memory by DMA, and its interrupt pin."""
+
+    def dma_read(self, address: int, size: int) -> bytes:
+        """Read ``size`` bytes of guest memory; zeros where there is none."""
+
+    def dma_write(self, address: int, data: bytes) -> None:
+        """Write guest memory; a write where there is none disappears."""
+
+    def dma_write_frame(self, address: int, data: bytes, frame: Frame) -> None:
+        """Write ``data``, the whole of ``frame``, so that a reader can have the Frame back."""
+
+    def set_irq(self, level: bool) -> None:
+        """Drive INTA# (level triggered); called on every evaluation, changed or not."""
+
+
+class Mmio(Protocol):
+    """The card's registers as the driver sees them (BAR0) and its configuration space."""
+
+    def read(self, offset: int) -> int:
+        """A 32-bit read."""
+
+    def write(self, offset: int, value: int) -> None:
+        """A 32-bit write."""
+
+    def config_read(self, offset: int) -> int:
+        """A 32-bit read of PCI configuration space."""
+
+    def config_write(self, offset: int, value: int) -> None:
+        """A 32-bit write of PCI configuration space."""
+
+
+class MainLoop(Protocol):
+    """QEMU's main loop, to be told that there is something to look at."""
+
+    def notify(self) -> None:
+        """End a sleep in poll (``qemu_notify_event``); a pending one is not lost."""
+
+
+class HostSockets(Protocol):
+    """The host kernel as QEMU's process sees it. Every socket is non-blocking.
+
+    Each call returns or raises at once: ``BlockingIOError`` for EAGAIN, the other
+    built-in subclasses of ``OSError`` or an ``OSError`` with its ``errno``
+    (EADDRINUSE, ENETUNREACH, EHOSTUNREACH, ENOTCONN ...).
+    """
+
+    def listen(self, address: bytes, port: int, *, backlog: int = 1) -> Fd:
+        """A listening TCP socket bound to ``address``:``port`` (SO_REUSEADDR)."""
+
+    def accept(self, fd: Fd) -> tuple[Fd, Endpoint]:
+        """The next connection of a listener and the address of its client."""
+
+    def connect(self, address: bytes, port: int) -> Fd:
+        """Start a TCP connection; its outcome shows in ``poll`` (OUT, or ERR and HUP)."""
+
+    def connect_unix(self, path: str) -> Fd:
+        """Start a connection to a listening Unix socket (``guestfwd=...-unix:``)."""
+
+    def recv(self, fd: Fd, size: int) -> bytes:
+        """Up to ``size`` bytes, from the start of what has arrived; b"" is end of stream."""
+
+    def send(self, fd: Fd, data: bytes) -> int:
+        """Give ``data`` to the kernel: the number of bytes it took. b"" probes for errors."""
+
+    def send_oob(self, fd: Fd, data: bytes) -> int:
+        """As ``send``, the last byte being urgent data."""
+
+    def peer_gone(self, fd: Fd) -> bool:
+        """Whether ``getpeername`` fails: the connection has been reset."""
+
+    def shutdown(self, fd: Fd, *, read: bool = False, write: bool = False) -> None:
+        """Close one direction or both."""
+
+    def close(self, fd: Fd) -> None:
+        """Close the socket; unread data turns the FIN into a RST."""
+
+    def bind_udp(self, address: bytes, port: int) -> Fd:
+        """A UDP socket; port 0 takes a free one."""
+
+    def sendto(self, fd: Fd, data: bytes, to: Endpoint, *, ttl: int | None = None) -> int:
+        """Send a datagram (or, on a ping socket, an ICMP echo request)."""
+
+    def recvfrom(self, fd: Fd, size: int) -> tuple[bytes, Endpoint]:
+        """The next datagram and its sender."""
+
+    def recv_error(self, fd: Fd) -> tuple[int, int, bytes] | None:
+        """ICMP type, code and source from the error queue of a UDP socket, if any."""
+
+    def open_ping(self, family: int) -> Fd:
+        """An unprivileged ICMP echo socket for ``family`` 4 or 6."""
+
+    def sockname(self, fd: Fd) -> Endpoint:
+        """The local address of a socket."""
+
+    def resolvers(self) -> list[bytes]:
+        """The name servers that the host is configured with, in order."""
+
+    def watch(self, fd: Fd, events: int) -> None:
+        """Watch ``fd`` for ``events`` in the next poll; watches last for one poll."""
+
+    def revents(self, fd: Fd) -> int:
+        """What the last poll found for ``fd``: 0 if it was not watched."""
