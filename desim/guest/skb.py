@@ -1,0 +1,65 @@
+"""The socket buffer: one packet on its way through the guest's kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from desim.wire.frame import Frame
+
+CHECKSUM_NONE = 0
+CHECKSUM_UNNECESSARY = 1
+CHECKSUM_PARTIAL = 3
+
+
+class Skb:
+    """``struct sk_buff``.
+
+    Sending: ``head`` is the linear part, from the Ethernet header on; ``frags`` the
+    page fragments behind it (a TCP socket's payload). With CHECKSUM_PARTIAL the
+    device sums from ``csum_start`` (offset into ``head``) to the end and stores
+    at ``csum_start + csum_offset``. ``gso_size`` > 0 asks for TCP segmentation
+    into ``gso_segs`` pieces.
+
+    Receiving: ``frame`` is what the card wrote, ``head`` its bytes; ``frags`` are
+    the payloads that GRO has merged behind it, ``gso_segs`` their number plus one.
+
+    ``mac``, ``network`` and ``transport`` are offsets of the headers in ``head``.
+    """
+
+    __slots__ = (
+        "csum_offset",
+        "csum_start",
+        "frags",
+        "frame",
+        "gso_segs",
+        "gso_size",
+        "head",
+        "ip_summed",
+        "mac",
+        "network",
+        "parsed",
+        "protocol",
+        "sk",
+        "transport",
+        "vlan_tci",
+    )
+
+    def __init__(self, head: bytes, frame: Frame | None = None) -> None:
+        self.head = head
+        self.frags: list[bytes] = []
+        self.frame = frame
+        self.protocol = 0
+        self.mac = 0
+        self.network = 14
+        self.transport = 34
+        self.ip_summed = CHECKSUM_NONE
+        self.csum_start = 0
+        self.csum_offset = 0
+        self.gso_size = 0
+        self.gso_segs = 0
+        self.vlan_tci: int | None = None
+        self.parsed: Any = None
+        self.sk: Any = None
+
+    def __len__(self) -> int:
+        return len(self.head) + sum(map(len, self.frags))
