@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from desim.userland.waitqueue import WaitQueue
+
 HZ = 250
 """Jiffies per second of the guest (CONFIG_HZ of Debian's kernel)."""
 
@@ -23,19 +25,6 @@ JIFFY_NS = 1_000_000_000 // HZ
 TIMER_SOFTIRQ = 1
 NET_TX_SOFTIRQ = 2
 NET_RX_SOFTIRQ = 3
-
-
-class WaitQueue:
-    """Tasks that sleep until somebody wakes them (``wait_queue_head_t``).
-
-    ``waiters`` belongs to the scheduler; kernel code only passes the queue on.
-    """
-
-    __slots__ = ("name", "waiters")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.waiters: list[object] = []
 
 
 class KernelTimer(Protocol):
