@@ -80,6 +80,9 @@ class NetPort(Protocol):
     def flush(self) -> None:
         """The core can receive again (``qemu_flush_queued_packets``)."""
 
+    def loopback(self, frame: Frame) -> int:
+        """The core gets its own ``frame`` back (``qemu_receive_packet``): 0 if not now."""
+
 
 class NetClient(Protocol):
     """What the net layer calls on a core: the receiving side."""

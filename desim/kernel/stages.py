@@ -11,9 +11,21 @@ Names and files are those of the code that is modelled: QEMU 2.8 and its slirp
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+class Build(Protocol):
+    """Chooses the class that a core makes a part from: itself, or its instrumented subclass."""
+
+    def __call__(self, cls: type[T], /) -> type[T]: ...
+
+
+def bare(cls: type[T], /) -> type[T]:
+    """The ``Build`` of a core without costs and trace: every class as it is written."""
+    return cls
 
 
 class Mark(NamedTuple):

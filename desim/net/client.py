@@ -1,0 +1,191 @@
+"""Net clients and what they send each other (net/net.c).
+
+A client is one end of a link: it has exactly one peer, a queue of packets that
+are on their way to it, and a handler, the model behind it (card, slirp, hub
+port). Everything here happens inside the sender's call, at one virtual instant.
+
+Three separate gates decide about a packet: ``link_down`` (swallowed),
+``receive_disabled`` (the receiver answered 0 and has not flushed since) and the
+handler's own ``can_receive``.
+
+Not modelled: vhost, multiqueue, announce, raw packets (virtio headers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from desim.kernel.stages import Build, bare, stage
+from desim.net.queue import NetQueue
+from desim.ports import Ledger, MainLoop, NetClient
+from desim.wire.frame import Frame
+
+NET_BUFSIZE = 4096 + 65536
+"""Bytes; a longer packet sent in pieces disappears (``qemu_sendv_packet_async``)."""
+
+
+class Net:
+    """All clients of one machine, in order of creation (``net_clients``)."""
+
+    def __init__(self, *, loop: MainLoop, ledger: Ledger, build: Build = bare) -> None:
+        self.loop = loop
+        self.ledger = ledger
+        self.build = build
+        self.clients: list[NetClientState] = []
+        self.running = True
+
+    def client(self, name: str, *, is_nic: bool = False) -> NetClientState:
+        """A new client; give it its ``handler`` and a peer before anything is sent.
+
+        Raises ``ValueError`` if the name is taken.
+        """
+        if any(client.name == name for client in self.clients):
+            raise ValueError(f"there is a net client called {name!r} already")
+        client = self.build(NetClientState)(self, name, is_nic=is_nic)
+        self.clients.append(client)
+        return client
+
+    def find(self, name: str) -> NetClientState:
+        """The client called ``name``; raises ``KeyError``."""
+        for client in self.clients:
+            if client.name == name:
+                return client
+        raise KeyError(name)
+
+    def set_link(self, name: str, up: bool) -> None:
+        """The monitor's ``set_link`` (``qmp_set_link``): raises ``KeyError``.
+
+        The peer follows only if it is a card; behind a hub nothing propagates.
+        """
+        client = self.find(name)
+        client.link_down = not up
+        client.handler.set_link(up)
+        peer = client.peer
+        if peer is not None and peer.is_nic:
+            peer.link_down = not up
+            peer.handler.set_link(up)
+
+    def stop(self) -> None:
+        """The machine stops (``net_vm_change_state_handler``): push all queues, drop the rest."""
+        self.running = False
+        for client in self.clients:
+            client.flush_or_purge(purge=True)
+
+    def resume(self) -> None:
+        """The machine goes on: whoever can receive gets what waits for it."""
+        self.running = True
+        for client in self.clients:
+            if client.peer is not None and client.can_send():
+                client.peer.flush()
+
+    def queued(self) -> int:
+        """Packets that wait in any queue."""
+        return sum(len(client.incoming_queue) for client in self.clients)
+
+
+class NetClientState:
+    """One end of a link; also the ``NetPort`` of the model behind it.
+
+    ``hub_port`` is set for the ports of a hub: a flush by its peer goes to the
+    other ports of that hub first.
+    """
+
+    __slots__ = (
+        "handler",
+        "hub_flush",
+        "incoming_queue",
+        "is_nic",
+        "link_down",
+        "name",
+        "net",
+        "peer",
+        "receive_disabled",
+    )
+
+    def __init__(self, net: Net, name: str, *, is_nic: bool = False) -> None:
+        self.net = net
+        self.name = name
+        self.is_nic = is_nic
+        self.handler: NetClient
+        self.peer: NetClientState | None = None
+        self.link_down = False
+        self.receive_disabled = False
+        self.hub_flush: Callable[[], bool] | None = None
+        self.incoming_queue = net.build(NetQueue)(self)
+
+    def connect(self, peer: NetClientState) -> None:
+        """Make this client and ``peer`` the two ends of one link."""
+        assert self.peer is None, f"{self.name} has a peer already"
+        assert peer.peer is None, f"{peer.name} has a peer already"
+        self.peer = peer
+        peer.peer = self
+
+    @stage(
+        "qemu_send_packet",
+        "qemu_send_packet_async",
+        "qemu_send_packet_async_with_flags",
+        file="net/net.c",
+        size="frame",
+    )
+    def send(self, frame: Frame) -> int:
+        """Send one packet to the peer; its size also when it is lost for want of a link."""
+        peer = self.peer
+        if self.link_down or peer is None:
+            self.net.ledger.lost(frame, self.name, "no link")
+            return len(frame.raw)
+        return peer.incoming_queue.send(self, frame)
+
+    @stage("qemu_sendv_packet", "qemu_sendv_packet_async", file="net/net.c", size="frame")
+    def sendv(self, frame: Frame) -> int:
+        """As ``send``, for a packet in pieces; one beyond ``NET_BUFSIZE`` disappears."""
+        peer = self.peer
+        if len(frame.raw) > NET_BUFSIZE:
+            self.net.ledger.lost(frame, self.name, f"longer than {NET_BUFSIZE} bytes")
+            return len(frame.raw)
+        if self.link_down or peer is None:
+            self.net.ledger.lost(frame, self.name, "no link")
+            return len(frame.raw)
+        return peer.incoming_queue.send_iov(self, frame)
+
+    def loopback(self, frame: Frame) -> int:
+        """The sender's own packet comes back to it (``qemu_receive_packet``)."""
+        if not self.handler.can_receive():
+            return 0
+        return self.incoming_queue.receive(frame)
+
+    def can_send(self) -> bool:
+        """Whether the peer would take a packet now (``qemu_can_send_packet``)."""
+        if not self.net.running:
+            return False
+        peer = self.peer
+        return peer is None or (not peer.receive_disabled and peer.handler.can_receive())
+
+    @stage("qemu_deliver_packet_iov", file="net/net.c", size="frame")
+    def deliver(self, frame: Frame) -> int:
+        """Hand a packet to the handler; remember a "not now" until it flushes."""
+        if self.link_down:
+            self.net.ledger.lost(frame, self.name, "link down")
+            return len(frame.raw)
+        if self.receive_disabled:
+            return 0
+        answer = self.handler.receive(frame)
+        if answer == 0:
+            self.receive_disabled = True
+        return answer
+
+    @stage("qemu_flush_queued_packets", file="net/net.c")
+    def flush(self) -> None:
+        """The handler can receive again: push what waits for it, other hub ports first."""
+        self.flush_or_purge(purge=False)
+
+    def flush_or_purge(self, *, purge: bool) -> None:
+        """``qemu_flush_or_purge_queued_packets``: on "not now", purge what the peer has here."""
+        self.receive_disabled = False
+        peer = self.peer
+        if peer is not None and peer.hub_flush is not None and peer.hub_flush():
+            self.net.loop.notify()
+        if self.incoming_queue.flush():
+            # The sender may have stopped watching its descriptors; let it look again.
+            self.net.loop.notify()
+        elif purge:
+            self.incoming_queue.purge(peer)

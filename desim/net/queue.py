@@ -1,0 +1,120 @@
+"""The queue in front of every net client (net/queue.c).
+
+Theory of operation
+-------------------
+A packet that is sent is either delivered on the spot, in the sender's own call,
+or, when the receiver cannot take it (or is in the middle of taking another one),
+appended here. Nothing ever leaves the queue by itself: the receiver says that it
+can receive again (``flush``), or a packet sent later gets through and takes the
+older ones with it.
+
+Two traps, both real:
+
+* ``flush`` does not ask ``can_receive`` again. It pushes until the receiver
+  answers 0; an answer below 0 counts as done, so what does not fit any more is lost.
+* Only the *sender's* way of sending limits the queue: without a callback for
+  "sent" (slirp, hub and card have none) packets beyond ``MAXLEN`` are dropped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from desim.kernel.stages import stage
+from desim.wire.frame import Frame
+
+if TYPE_CHECKING:
+    from desim.net.client import NetClientState
+
+MAXLEN = 10_000
+"""``nq_maxlen``: packets that a queue holds."""
+
+
+class NetQueue:
+    """The packets on their way to ``owner``, each with its sender."""
+
+    __slots__ = ("delivering", "owner", "packets")
+
+    def __init__(self, owner: NetClientState) -> None:
+        self.owner = owner
+        self.packets: deque[tuple[NetClientState, Frame]] = deque()
+        self.delivering = False
+
+    def __len__(self) -> int:
+        return len(self.packets)
+
+    @stage("qemu_net_queue_send", file="net/queue.c", size="frame")
+    def send(self, sender: NetClientState, frame: Frame) -> int:
+        """Deliver or append: ``frame``'s size, the receiver's answer below 0, or 0 (queued)."""
+        if self.delivering or not sender.can_send():
+            self.append(sender, frame)
+            return 0
+        return self._sent(sender, frame, self.deliver(frame))
+
+    @stage("qemu_net_queue_send_iov", file="net/queue.c", size="frame")
+    def send_iov(self, sender: NetClientState, frame: Frame) -> int:
+        """As ``send``, for a sender that has its packet in pieces."""
+        if self.delivering or not sender.can_send():
+            self.append(sender, frame)
+            return 0
+        return self._sent(sender, frame, self.deliver_iov(frame))
+
+    def receive(self, frame: Frame) -> int:
+        """A packet that its own sender gets back (``qemu_net_queue_receive``): never queued."""
+        return 0 if self.delivering else self.deliver(frame)
+
+    def _sent(self, sender: NetClientState, frame: Frame, answer: int) -> int:
+        if answer == 0:
+            self.append(sender, frame)
+            return 0
+        if self.packets:
+            self.flush()
+        return answer
+
+    @stage("qemu_net_queue_deliver", file="net/queue.c", size="frame")
+    def deliver(self, frame: Frame) -> int:
+        """Hand one packet to the owner, with nested sends kept out."""
+        self.delivering = True
+        answer = self.owner.deliver(frame)
+        self.delivering = False
+        return answer
+
+    @stage("qemu_net_queue_deliver_iov", file="net/queue.c", size="frame")
+    def deliver_iov(self, frame: Frame) -> int:
+        """As ``deliver``, for a packet in pieces."""
+        self.delivering = True
+        answer = self.owner.deliver(frame)
+        self.delivering = False
+        return answer
+
+    def append(self, sender: NetClientState, frame: Frame) -> None:
+        """Keep a packet, or drop it silently when the queue is full."""
+        ledger = self.owner.net.ledger
+        if len(self.packets) >= MAXLEN:
+            ledger.lost(frame, self.owner.name, f"queue full ({MAXLEN} packets)")
+            return
+        self.packets.append((sender, frame))
+        ledger.held(frame, self.owner.name, "receiver not ready")
+
+    @stage("qemu_net_queue_flush", file="net/queue.c")
+    def flush(self) -> bool:
+        """Push everything to the owner; False if it said "not now" (0) on the way."""
+        if self.delivering:
+            return False
+        while self.packets:
+            sender, frame = self.packets.popleft()
+            if self.deliver(frame) == 0:
+                self.packets.appendleft((sender, frame))
+                return False
+        return True
+
+    def purge(self, sender: NetClientState | None) -> None:
+        """Drop what ``sender`` has waiting here."""
+        kept: deque[tuple[NetClientState, Frame]] = deque()
+        for entry in self.packets:
+            if entry[0] is sender:
+                self.owner.net.ledger.lost(entry[1], self.owner.name, "purged: the machine stopped")
+            else:
+                kept.append(entry)
+        self.packets = kept
