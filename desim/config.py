@@ -1,0 +1,175 @@
+"""The configuration of one machine and one run: what every spelling ends in.
+
+Scenario files, QEMU's options and tests all make a :class:`MachineConfig`;
+``machine.py`` builds a machine from it and knows nothing of the spellings.
+Plain data: nothing here checks, parses or opens anything, and nothing refers to
+the machine the simulation happens to run on except ``folder``, which no output
+may show.
+
+Times are ``int`` nanoseconds, addresses packed ``bytes``, as at the ports.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+SECOND_NS = 1_000_000_000
+
+DEFAULT_MAC = bytes.fromhex("525400123456")
+"""What QEMU gives its first card (net/net.c)."""
+
+ANY = bytes(4)
+"""0.0.0.0: an address left out of a forwarding rule."""
+
+Proto = Literal["tcp", "udp"]
+Side = Literal["guest", "host"]
+SlirpVersion = Literal["4.7", "2.8"]
+
+
+@dataclass(slots=True, kw_only=True)
+class HostFwd:
+    """``hostfwd=PROTO:[host_addr]:host_port-[guest_addr]:guest_port``."""
+
+    proto: Proto = "tcp"
+    host_addr: bytes = ANY
+    host_port: int
+    guest_addr: bytes = ANY
+    """0.0.0.0 stands for the first address that DHCP gives out."""
+    guest_port: int
+
+
+@dataclass(slots=True, kw_only=True)
+class GuestFwd:
+    """``guestfwd=tcp:[server]:port-cmd:COMMAND``: a simulated program answers the guest."""
+
+    server: bytes = ANY
+    """0.0.0.0 stands for the fourth address of the network, 10.0.2.4 by default."""
+    port: int
+    command: str
+
+
+@dataclass(slots=True, kw_only=True)
+class UserNet:
+    """``-netdev user``: the user-mode stack, with QEMU's defaults (net/slirp.c)."""
+
+    id: str = "user.0"
+    ipv4: bool = True
+    net: bytes = bytes((10, 0, 2, 0))
+    mask: bytes = bytes((255, 255, 255, 0))
+    host: bytes = bytes((10, 0, 2, 2))
+    dns: bytes = bytes((10, 0, 2, 3))
+    dhcpstart: bytes = bytes((10, 0, 2, 15))
+    ipv6: bool = True
+    ipv6_prefix: bytes = bytes.fromhex("fec0" + "00" * 14)
+    ipv6_prefixlen: int = 64
+    ipv6_host: bytes = bytes.fromhex("fec0" + "00" * 13 + "02")
+    ipv6_dns: bytes = bytes.fromhex("fec0" + "00" * 13 + "03")
+    restrict: bool = False
+    hostname: str | None = None
+    domainname: str | None = None
+    dnssearch: list[str] = field(default_factory=list)
+    tftp: Path | None = None
+    """The folder that the TFTP server shows, checked to be one that may be read."""
+    tftp_server_name: str | None = None
+    bootfile: str | None = None
+    hostfwd: list[HostFwd] = field(default_factory=list)
+    """In the order written. QEMU sets them up last one first (net_init_slirp_configs)."""
+    guestfwd: list[GuestFwd] = field(default_factory=list)
+    """In the order written; set up last one first, like ``hostfwd``."""
+    version: SlirpVersion = "4.7"
+    """Whose behaviour: libslirp 4.7.0, or the slirp inside QEMU 2.8."""
+
+
+CardModel = Literal["e1000", "e1000-82540em", "e1000-82544gc", "e1000-82545em"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Nic:
+    """``-device e1000``: the card and its properties (hw/net/e1000.c)."""
+
+    model: CardModel = "e1000"
+    id: str | None = None
+    mac: bytes = DEFAULT_MAC
+    netdev: str | None = None
+    """The id of what it is plugged into; None on the default hub."""
+    autonegotiation: bool = True
+    mitigation: bool = True
+    extra_mac_registers: bool = True
+    init_vet: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class RunCommand:
+    """One command line typed into a terminal of the guest or of the host."""
+
+    side: Side
+    command: str
+    terminal: str
+    """What reports call the terminal: ``guest 1``, ``host 2``."""
+    at_ns: int | None = None
+    """When it starts. None: the guest's when its network is up, the host's at the
+    first whole second at which every guest program waits for input."""
+    stop_ns: int | None = None
+    """When it is stopped, as with Ctrl-C; counted from its start if ``stop_relative``."""
+    stop_relative: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class InputFile:
+    """A real file that a command reads (``< FILE``), as it was when the run began."""
+
+    name: str
+    """As the command spells it."""
+    data: bytes
+    sha256: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Expect:
+    """What must be true after the run; ``guest_files`` and ``host_files`` map name to bytes."""
+
+    guest_files: dict[str, bytes] = field(default_factory=dict)
+    host_files: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Limits:
+    """Where a run is stopped whatever happens in it."""
+
+    events: int = 200_000_000
+    output_bytes: int = 1 << 30
+    """Of all files that programs write, together."""
+
+
+@dataclass(slots=True, kw_only=True)
+class MachineConfig:
+    """One machine, what runs on it and around it, and how the run is measured."""
+
+    name: str = "scenario"
+    description: str = ""
+    qemu: str = ""
+    """The options as they were given, for reports."""
+    user: UserNet | None = field(default_factory=UserNet)
+    """None with ``-net none``."""
+    nic: Nic | None = field(default_factory=Nic)
+    """None with ``-net none``."""
+    hub: bool = True
+    """Card and slirp meet in a hub (``-net``, ``-redir``, ``hubport``, QEMU's default),
+    or are each other's peers (``-netdev`` with ``-device`` or ``-nic``)."""
+    costs: str = "study-2016"
+    """The name of a cost profile, or the path of one."""
+    seed: int = 1
+    strict: bool = False
+    until_ns: int = 3600 * SECOND_NS
+    limits: Limits = field(default_factory=Limits)
+    guest: list[RunCommand] = field(default_factory=list)
+    host: list[RunCommand] = field(default_factory=list)
+    guest_files: dict[str, InputFile] = field(default_factory=dict)
+    host_files: dict[str, InputFile] = field(default_factory=dict)
+    expect: Expect = field(default_factory=Expect)
+    folder: Path = field(default_factory=Path)
+    """Where relative names of the configuration start; shown nowhere."""
+    notes: list[str] = field(default_factory=list)
+    """What the user should know before trusting the run: options that had no effect."""
