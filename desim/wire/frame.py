@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from desim.wire.parsed import Segment, parse_segment
+
 MIN_FRAME = 60
 """Bytes of the shortest frame on a real wire, without its FCS."""
 
@@ -13,11 +17,15 @@ class Frame:
     through copies that only pad; 0 means it has not been seen yet.
     """
 
-    __slots__ = ("number", "raw")
+    __slots__ = ("_segment", "number", "raw")
+
+    _segment: Segment | Literal[False] | None
+    """What ``segment`` has found; False while nobody has asked."""
 
     def __init__(self, raw: bytes, number: int = 0) -> None:
         self.raw = raw
         self.number = number
+        self._segment = False
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -25,8 +33,20 @@ class Frame:
     def __repr__(self) -> str:
         return f"Frame({self.raw!r})"
 
+    @property
+    def segment(self) -> Segment | None:
+        """Its TCP segment, read at the first call; None if it is not plain TCP over IPv4."""
+        known = self._segment
+        if known is False:
+            known = self._segment = parse_segment(self.raw)
+        return known
+
     def padded(self, size: int = MIN_FRAME) -> Frame:
         """This frame, or one filled up with zeros to ``size`` bytes."""
         if len(self.raw) >= size:
             return self
-        return Frame(self.raw.ljust(size, b"\0"), self.number)
+        frame = Frame(self.raw.ljust(size, b"\0"), self.number)
+        # IPv4 carries its own length, so padding does not change what is in it. It can
+        # complete a frame that was cut short, so "nothing found" does not carry over.
+        frame._segment = self._segment or False
+        return frame

@@ -1,0 +1,132 @@
+"""Addresses: packed bytes inside the program, text at its edges.
+
+An address is ``bytes``: 6 for a MAC, 4 for IPv4, 16 for IPv6. Packed addresses
+compare, hash and slice faster than any object, and are what headers hold.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from desim.wire.errors import WireError
+
+BROADCAST_MAC = b"\xff" * 6
+ZERO_MAC = bytes(6)
+IP_ANY = bytes(4)
+IP_BROADCAST = b"\xff" * 4
+LOOPBACK = b"\x7f\x00\x00\x01"
+IP6_ANY = bytes(16)
+IP6_LOOPBACK = bytes(15) + b"\x01"
+
+_MAC = re.compile(r"[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}")
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+
+
+def mac(text: str) -> bytes:
+    """The 6 bytes of a MAC such as ``52:54:00:12:34:56``."""
+    if not _MAC.fullmatch(text):
+        raise WireError(f"{text!r} is not a MAC address; expected six hex pairs, 52:54:00:12:34:56")
+    return bytes.fromhex(text.replace(text[2], ""))
+
+
+def mac_text(address: bytes) -> str:
+    """``52:54:00:12:34:56`` for its 6 bytes."""
+    if len(address) != 6:
+        raise WireError(f"a MAC address has 6 bytes, not {len(address)} ({address!r})")
+    return address.hex(":")
+
+
+def ip(text: str) -> bytes:
+    """The 4 or 16 bytes of an IPv4 or IPv6 address."""
+    if ":" in text:
+        try:
+            address = ipaddress.IPv6Address(text)
+        except ValueError as error:
+            raise WireError(f"{text!r} is not an IPv6 address ({error})") from None
+        if address.scope_id is not None:
+            raise WireError(f"{text!r} has a scope (%{address.scope_id}); expected none")
+        return address.packed
+    if not _IPV4.fullmatch(text):
+        raise WireError(f"{text!r} is not an IP address; expected four decimal bytes, 10.0.2.2")
+    return bytes(map(int, text.split(".")))
+
+
+def ip_text(address: bytes) -> str:
+    """``10.0.2.2`` for 4 bytes, RFC 5952 text for 16."""
+    if len(address) == 4:
+        return ".".join(map(str, address))
+    if len(address) == 16:
+        return _ip6_text(address)
+    raise WireError(f"an IP address has 4 or 16 bytes, not {len(address)} ({address!r})")
+
+
+def _ip6_text(address: bytes) -> str:
+    # Written out because libc and Python versions disagree on addresses that embed IPv4.
+    groups = [f"{high << 8 | low:x}" for high, low in zip(address[::2], address[1::2], strict=True)]
+    text = ":".join(groups)
+    zeros = max(re.findall(r"\b0(?::0\b)+", text), key=len, default=None)
+    if zeros is None:
+        return text
+    left, right = re.split(rf"(?:^|:)\b{zeros}\b(?::|$)", text, maxsplit=1)
+    return f"{left}::{right}"
+
+
+def mask_from_prefix(prefix: int, size: int = 4) -> bytes:
+    """The mask of a prefix length: 24 gives 255.255.255.0 (``size`` 16 is for IPv6)."""
+    bits = size * 8
+    if not 0 <= prefix <= bits:
+        raise WireError(f"{prefix} is not a prefix length; expected 0 to {bits}")
+    return (((1 << prefix) - 1) << (bits - prefix)).to_bytes(size, "big")
+
+
+def prefix_from_mask(mask: bytes) -> int:
+    """The prefix length of a mask whose ones are contiguous."""
+    prefix = int.from_bytes(mask, "big").bit_count()
+    if len(mask) not in (4, 16) or mask != mask_from_prefix(prefix, len(mask)):
+        raise WireError(f"{mask!r} is not a network mask; expected ones, then zeros")
+    return prefix
+
+
+def network_of(address: bytes, mask: bytes) -> bytes:
+    """``address`` with the host's part cleared."""
+    _same_family(address, mask)
+    return bytes(a & m for a, m in zip(address, mask, strict=True))
+
+
+def broadcast_of(network: bytes, mask: bytes) -> bytes:
+    """``network`` with all ones in the host's part."""
+    _same_family(network, mask)
+    return bytes(n | (m ^ 0xFF) for n, m in zip(network, mask, strict=True))
+
+
+def in_network(address: bytes, network: bytes, mask: bytes) -> bool:
+    """Whether ``address`` lies in ``network``/``mask``."""
+    return network_of(address, mask) == network_of(network, mask)
+
+
+def is_multicast_mac(address: bytes) -> bool:
+    """Whether the group bit is set (broadcast counts)."""
+    return bool(address[0] & 1)
+
+
+def is_multicast_ip(address: bytes) -> bool:
+    """224.0.0.0/4 or ff00::/8."""
+    if len(address) == 4:
+        return address[0] & 0xF0 == 0xE0
+    return address[0] == 0xFF
+
+
+def multicast_mac(address: bytes) -> bytes:
+    """The MAC that a multicast IP address is sent to (RFC 1112 section 6.4, RFC 2464 section 7)."""
+    if len(address) == 4:
+        return b"\x01\x00\x5e" + bytes((address[1] & 0x7F,)) + address[2:]
+    return b"\x33\x33" + address[12:]
+
+
+def _same_family(address: bytes, mask: bytes) -> None:
+    if len(address) != len(mask):
+        raise WireError(
+            f"address {ip_text(address)} and mask {ip_text(mask)} are of different families"
+        )
