@@ -47,6 +47,8 @@ REFUSED = 5
 
 MAX_NAME = 255
 MAX_LABEL = 63
+MAX_POINTERS = 127
+"""As many as a name can have labels; keeps a hostile message from costing more."""
 
 _HEADER = struct.Struct("!HHHHHH")
 _QUESTION = struct.Struct("!HH")
@@ -69,10 +71,10 @@ def _labels(name: str) -> list[bytes]:
     for match in _ESCAPE.finditer(name):
         number, escaped, plain = match.groups()
         code = int(number) if number else ord(escaped or plain)
+        if code > (255 if number else 127) or plain == "\\":
+            raise WireError(f"DNS: {match[0]!r} in name {name!r}; expected ASCII or \\DDD")
         if plain == ".":
             labels.append(bytearray())
-        elif code > 255 or plain == "\\":
-            raise WireError(f"DNS: {match[0]!r} in name {name!r}; expected ASCII or \\DDD")
         else:
             labels[-1].append(code)
     if name in ("", "."):
@@ -104,6 +106,7 @@ def read_name(data: bytes, at: int) -> tuple[str, int]:
     size = 1
     behind = 0
     limit = at
+    pointers = 0
     while True:
         if at >= len(data):
             raise WireError("DNS: a name runs past the end of the message")
@@ -115,6 +118,9 @@ def read_name(data: bytes, at: int) -> tuple[str, int]:
             # Each pointer must go further back than the last: so there is no loop.
             if target >= limit:
                 raise WireError(f"DNS: the pointer at {at} does not point back ({target})")
+            pointers += 1
+            if pointers > MAX_POINTERS:
+                raise WireError(f"DNS: a name has more than {MAX_POINTERS} pointers")
             behind = behind or at + 2
             at = limit = target
             continue
