@@ -1,0 +1,45 @@
+"""Something that happens at an instant, outside of any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappush
+
+from desim.kernel.environment import Environment
+from desim.kernel.thread import FIRST_RANK, HeapEntry
+
+
+class Alarm:
+    """Calls ``ring`` at the instant it is set for, ahead of all threads.
+
+    Setting it again moves it; a later instant reuses the entry on the heap.
+    """
+
+    def __init__(self, env: Environment, ring: Callable[[], None]) -> None:
+        self.env = env
+        self.ring = ring
+        self.due: int | None = None
+        self._entries: list[int] = []
+
+    def set(self, instant: int) -> None:
+        """Ring at ``instant`` (ns, not in the environment's past)."""
+        assert instant >= self.env._now, f"an alarm in the past: {instant} < {self.env._now}"
+        self.due = instant
+        if not self._entries or instant < self._entries[-1]:
+            self._entries.append(instant)
+            entry = (instant, FIRST_RANK - 1, next(self.env._eid), HeapEntry(self._fired))
+            heappush(self.env._queue, entry)  # type: ignore[misc]
+
+    def clear(self) -> None:
+        """Do not ring."""
+        self.due = None
+
+    def _fired(self, _: object) -> None:
+        fired = self._entries.pop()
+        if self.due is None:
+            return
+        if self.due > fired:
+            self.set(self.due)
+            return
+        self.due = None
+        self.ring()

@@ -1,0 +1,198 @@
+"""Costs and records around marked functions.
+
+``Instrument`` is the ``Build`` of a machine: from a class with ``@stage`` marks it
+makes a subclass whose marked methods, on the running thread, note the entry,
+charge the entry's cost (fixed, plus per byte where the mark names an argument),
+call the real method, charge the exit's cost and note the exit. A mark with
+several names does so for each of them, outermost first.
+
+With ``watch`` set, each thread also keeps the stack of its open stages, and the
+watcher is called at every entry: that is how a breakpoint is made. It costs
+time, so only a run that needs it has it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, cast
+
+from desim.kernel.environment import Environment
+from desim.kernel.profile import Cost, Profile
+from desim.kernel.stages import Mark
+from desim.kernel.thread import CODE_BITS, Thread
+from desim.kernel.trace import Codes
+
+T = TypeVar("T")
+Method = Callable[..., Any]
+
+
+class Frame(Protocol):
+    """One open stage, as a backtrace shows it."""
+
+    name: str
+    file: str
+
+
+class OpenStage:
+    """One open stage on a watched thread's stack."""
+
+    __slots__ = ("args", "code", "file", "mark", "name", "owner")
+
+    def __init__(
+        self, name: str, file: str, mark: Mark, code: int, owner: object, args: tuple[Any, ...]
+    ) -> None:
+        self.name = name
+        self.file = file
+        self.mark = mark
+        self.code = code
+        self.owner = owner
+        self.args = args
+
+    def says(self) -> str | None:
+        """The debug line of the real function, if it has one."""
+        return None if self.mark.says is None else self.mark.says(self.owner, *self.args)
+
+
+class Watcher(Protocol):
+    """Is told of every entry and exit of a stage."""
+
+    def entered(self, thread: Thread, stack: list[OpenStage]) -> None: ...
+
+    def left(self, thread: Thread, stage: OpenStage) -> None: ...
+
+
+class Instrument:
+    """Makes instrumented subclasses for one environment."""
+
+    def __init__(
+        self, env: Environment, codes: Codes, profile: Profile, watch: Watcher | None = None
+    ) -> None:
+        self.env = env
+        self.codes = codes
+        self.profile = profile
+        self.watch = watch
+        self.stacks: dict[str, list[OpenStage]] = {}
+        self._made: dict[type, type] = {}
+
+    def __call__(self, cls: type[T], /) -> type[T]:
+        """The instrumented subclass of ``cls``: the same one each time."""
+        if cls not in self._made:
+            methods: dict[str, Any] = {}
+            for name in dir(cls):
+                method = inspect.getattr_static(cls, name)
+                mark = getattr(method, "__stage__", None)
+                if mark is not None:
+                    methods[name] = self._wrap(method, mark)
+            if not any("__slots__" not in vars(c) for c in cls.__mro__[:-1]):
+                methods["__slots__"] = ()
+            methods["__module__"] = cls.__module__
+            methods["__doc__"] = cls.__doc__
+            self._made[cls] = type(cls.__name__, (cls,), methods) if methods else cls
+        return cast("type[T]", self._made[cls])
+
+    def _wrap(self, method: Method, mark: Mark) -> Method:
+        costs = [self.profile.cost(mark.file, name) for name in mark.names]
+        if self.watch is not None:
+            wrapped = self._watched(method, mark, costs, self.watch)
+        elif self.env.strict or len(costs) > 1 or any(c.per_1000_bytes for c in costs):
+            wrapped = self._general(method, mark, costs)
+        else:
+            wrapped = self._simple(method, self.codes.stage(mark.names[0], mark.file), costs[0])
+        wrapped.__name__ = method.__name__
+        wrapped.__doc__ = method.__doc__
+        wrapped.__stage__ = mark  # type: ignore[attr-defined]
+        return wrapped
+
+    def _simple(self, method: Method, code: int, cost: Cost) -> Method:
+        """One name, fixed costs, lazy: the case that a bulk transfer consists of."""
+        env = self.env
+        leave_code = code + 1
+        enter, leave = cost.enter, cost.leave
+
+        def stage(self: Any, *args: Any) -> Any:
+            thread = env.running
+            if thread is None:
+                return method(self, *args)
+            marks = thread.marks
+            ahead = thread.ahead
+            marks.append(ahead << CODE_BITS | code)
+            thread.ahead = ahead + enter
+            try:
+                return method(self, *args)
+            finally:
+                ahead = thread.ahead + leave
+                thread.ahead = ahead
+                marks.append(ahead << CODE_BITS | leave_code)
+
+        return stage
+
+    def _general(self, method: Method, mark: Mark, costs: list[Cost]) -> Method:
+        env = self.env
+        size_of = _size_of(method, mark)
+        steps = [
+            (self.codes.stage(name, mark.file), cost.enter, cost.per_1000_bytes, cost.leave)
+            for name, cost in zip(mark.names, costs, strict=True)
+        ]
+        back = steps[::-1]
+
+        def stage(self: Any, *args: Any) -> Any:
+            thread = env.running
+            if thread is None:
+                return method(self, *args)
+            size = size_of(args)
+            for code, enter, per_1000_bytes, _ in steps:
+                thread.marks.append(thread.ahead << CODE_BITS | code)
+                cost = enter + per_1000_bytes * size // 1000
+                if cost:
+                    thread.charge(cost)
+            try:
+                return method(self, *args)
+            finally:
+                for code, _, _, leave in back:
+                    if leave:
+                        thread.charge(leave)
+                    thread.marks.append(thread.ahead << CODE_BITS | code + 1)
+
+        return stage
+
+    def _watched(self, method: Method, mark: Mark, costs: list[Cost], watch: Watcher) -> Method:
+        env = self.env
+        stacks = self.stacks
+        size_of = _size_of(method, mark)
+        steps = [
+            (name, self.codes.stage(name, mark.file), cost)
+            for name, cost in zip(mark.names, costs, strict=True)
+        ]
+
+        def stage(self: Any, *args: Any) -> Any:
+            thread = env.running
+            if thread is None:
+                return method(self, *args)
+            stack = stacks.setdefault(thread.name, [])
+            size = size_of(args)
+            for name, code, cost in steps:
+                thread.marks.append(thread.ahead << CODE_BITS | code)
+                stack.append(OpenStage(name, mark.file, mark, code, self, args))
+                watch.entered(thread, stack)
+                thread.charge(cost.enter + cost.per_1000_bytes * size // 1000)
+            try:
+                return method(self, *args)
+            finally:
+                for _, code, cost in reversed(steps):
+                    thread.charge(cost.leave)
+                    watch.left(thread, stack.pop())
+                    thread.marks.append(thread.ahead << CODE_BITS | code + 1)
+
+        return stage
+
+
+def _size_of(method: Method, mark: Mark) -> Callable[[tuple[Any, ...]], int]:
+    """How to get the byte count out of a call's arguments (without ``self``)."""
+    if mark.size is None:
+        return lambda args: 0
+    names = list(inspect.signature(method).parameters)
+    if mark.size not in names:
+        raise TypeError(f"{mark.names[0]}: no parameter {mark.size!r} to take the size from")
+    place = names.index(mark.size) - 1
+    return lambda args: len(args[place])

@@ -1,0 +1,142 @@
+"""Cost profiles: what each stage takes, as data with a source for every figure.
+
+A profile is a TOML file with one table per source file of the real code::
+
+    description = "..."
+    status = "assumed"            # or "measured"
+
+    ["slirp/tcp_output.c"]
+    tcp_output = { enter = 400, per_1000_bytes = 180, leave = 50, source = "..." }
+
+All figures are whole nanoseconds. A stage that is not named costs nothing. A name
+that no model marks is a mistake, and said so with the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from desim.kernel.stages import MARKS
+
+
+class Cost(NamedTuple):
+    """Nanoseconds of one stage: at entry, per 1000 bytes (also at entry), at exit."""
+
+    enter: int = 0
+    per_1000_bytes: int = 0
+    leave: int = 0
+
+
+FREE = Cost()
+
+
+class ProfileError(ValueError):
+    """What is wrong with a profile, one line per mistake."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class Profile:
+    """The costs of all stages under one name."""
+
+    def __init__(
+        self, name: str, description: str, status: str, costs: dict[tuple[str, str], Cost]
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.status = status
+        self.costs = costs
+
+    def cost(self, file: str, name: str) -> Cost:
+        """What stage ``name`` of ``file`` takes."""
+        return self.costs.get((file, name), FREE)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing costs anything: a run shows function, not time."""
+        return not self.costs
+
+
+def shipped() -> list[str]:
+    """The names of the profiles that come with desim."""
+    folder = resources.files("desim.kernel") / "profiles"
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith("toml"))
+
+
+def load(name: str) -> Profile:
+    """A shipped profile by name, or one from a TOML file (a name with a dot or slash).
+
+    Raises ``ProfileError`` with all mistakes at once.
+    """
+    if "/" in name or name.endswith(".toml"):
+        path = Path(name)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProfileError([f"{name}: cannot be read as a cost profile: {error}"]) from None
+        return parse(path.stem, text, name)
+    if name not in shipped():
+        raise ProfileError([f"no cost profile called {name!r}{_nearest(name, shipped())}"])
+    text = (resources.files("desim.kernel") / "profiles" / f"{name}.toml").read_text("utf-8")
+    return parse(name, text, f"{name}.toml")
+
+
+def parse(name: str, text: str, where: str) -> Profile:
+    """A profile from the text of its file; ``where`` is what messages call the file."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError([f"{where}: {error}"]) from None
+    mistakes: list[str] = []
+    costs: dict[tuple[str, str], Cost] = {}
+    description = document.pop("description", "")
+    status = document.pop("status", "assumed")
+    if status not in ("assumed", "measured"):
+        mistakes.append(f'{where}: status: {status!r} is neither "assumed" nor "measured"')
+    files = sorted({file for known in MARKS.values() for file in known})
+    for file, table in document.items():
+        if not isinstance(table, dict) or file not in files:
+            mistakes.append(
+                f"{where}: {file}: no stage is marked in this file{_nearest(file, files)}"
+            )
+            continue
+        names = sorted(stage for stage, known in MARKS.items() if file in known)
+        for stage, entry in table.items():
+            if stage not in names:
+                near = _nearest(stage, names)
+                mistakes.append(f"{where}: {file}: {stage}: no such stage in this file{near}")
+            else:
+                cost = _cost(f"{where}: {file}: {stage}", entry, mistakes)
+                if cost != FREE:
+                    costs[file, stage] = cost
+    if mistakes:
+        raise ProfileError(mistakes)
+    return Profile(name, description, status, costs)
+
+
+def _cost(where: str, entry: Any, mistakes: list[str]) -> Cost:
+    if not isinstance(entry, dict):
+        mistakes.append(f"{where}: {entry!r} is not a table like {{ enter = 400, source = ... }}")
+        return FREE
+    figures = {field: entry.get(field, 0) for field in Cost._fields}
+    for field, figure in figures.items():
+        if type(figure) is not int or not 0 <= figure <= 10**12:
+            mistakes.append(f"{where}: {field}: {figure!r} is not a whole number of ns from 0 on")
+    if not isinstance(entry.get("source"), str) or not entry["source"]:
+        mistakes.append(f"{where}: source: missing; every figure says where it comes from")
+    known = [*Cost._fields, "source"]
+    for key in entry:
+        if key not in known:
+            mistakes.append(f"{where}: {key}: unknown{_nearest(key, known)}")
+    return Cost(**figures)
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

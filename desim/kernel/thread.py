@@ -1,0 +1,290 @@
+"""A thread of control: its own stack, its own clock.
+
+Theory of operation
+-------------------
+A thread's body runs on a stackful coroutine, so it can wait in the middle of a
+core without the core knowing. ``charge`` moves the thread's own time ahead of the
+environment's and makes no event. Before the thread touches what others can see,
+it *meets* them: it waits until the environment has reached its time. If nothing
+is due earlier it moves the clock itself, and no event is made.
+
+``ahead`` is how far the thread's time is in front. An interrupt that arrives
+during a stretch that has been charged already is taken at its own time: the
+thread is woken there, the handler runs nested on the same stack, and the rest of
+the stretch follows. What the stretch noted (``marks``) is split at that instant.
+
+Marks
+-----
+What happens on a thread is noted in one list, as cheaply as can be:
+
+* an ``int`` >= 0: ``offset << 16 | code``, the entry or exit of a stage or wait;
+* a tuple ``(offset, kind, ...)``: anything else worth recording;
+* an ``int`` < 0: ``~time``: offsets from here on count from ``time``.
+
+Offsets count from the last meeting. ``desim.kernel.trace`` makes them absolute.
+
+A thread has few entries in the heap however often its sleep is cut short: a
+deadline that moved later reuses the entry that is there and re-arms when it fires.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappush
+from typing import TYPE_CHECKING, Any, cast
+
+import greenlet
+from simpy.events import Event
+
+from desim.kernel.environment import CIRCLING_LIMIT
+
+if TYPE_CHECKING:
+    from desim.kernel.environment import Environment
+    from desim.kernel.trace import Codes
+
+FIRST_RANK = 10
+"""Ranks below this one are SimPy's own priorities."""
+
+CODE_BITS = 16
+
+_CHUNK = 1 << 15
+"""Marks that a thread collects before they are handed to the trace."""
+
+
+class HeapEntry:
+    """A wake-up on the heap; as much of an Event as SimPy's ``step`` looks at."""
+
+    __slots__ = ("_ok", "_value", "callbacks")
+
+    def __init__(self, callback: Callable[[Any], None]) -> None:
+        self._ok = True
+        self._value = None
+        self.callbacks = [callback]
+
+
+class Thread(Event):
+    """One thread of control; as a SimPy event it happens when the body has returned.
+
+    At one instant the thread with the lower ``rank`` goes first. The body starts
+    at the instant at which the thread is made.
+    """
+
+    env: Environment
+    name: str
+    rank: int
+    is_alive: bool
+    irq_pending = False
+    """Whether an interrupt waits to be taken; only a virtual CPU ever sets it."""
+    irqs_on = False
+    """Whether it may be taken at the next meeting."""
+
+    def __init__(
+        self, env: Environment, name: str, rank: int, body: Callable[[], object], codes: Codes
+    ) -> None:
+        super().__init__(env)
+        if rank < FIRST_RANK:
+            raise ValueError(f"rank {rank} of {name} is SimPy's; threads start at {FIRST_RANK}")
+        if any(thread.rank == rank and thread.is_alive for thread in env.threads):
+            raise ValueError(f"there is a thread of rank {rank} already")
+        self.name = name
+        self.rank = rank
+        self.codes = codes
+        self.ahead = 0
+        self.marks: list[Any] = [~env._now]
+        self.waiting: str | None = "start"
+        self.is_alive = True
+        self.collect: Callable[[Thread], None] | None = None
+        self._body = body
+        self._due: int | None = None
+        self._entries: list[int] = []  # the heap's entries for this thread, earliest last
+        self._greenlet = greenlet.greenlet(self._main)
+        env.threads.append(self)
+        self._wake_at(env._now)
+
+    def __repr__(self) -> str:
+        return f"<Thread {self.name}>"
+
+    @property
+    def now(self) -> int:
+        """This thread's time, in ns."""
+        return self.env._now + self.ahead
+
+    # --- what the thread itself does
+
+    def charge(self, ns: int) -> None:
+        """Spend ``ns`` of this thread's time."""
+        self.ahead += ns
+        if self.env.strict:
+            self.meet()
+
+    def note(self, kind: str, *data: Any) -> None:
+        """Record something that happens now on this thread."""
+        self.marks.append((self.ahead, kind, *data))
+
+    def meet(self) -> None:
+        """Wait until the environment has reached this thread's time.
+
+        Interrupts that come before are taken at their time. Raises ``CirclingError``
+        when this has happened too often without time moving.
+        """
+        env = self.env
+        while True:
+            if self.irq_pending and self.irqs_on:
+                self._interrupted()
+                continue
+            ahead = self.ahead
+            target = env._now + ahead
+            queue = env._queue
+            if queue:
+                head = queue[0]
+                alone = head[0] > target or (head[0] == target and head[1] >= self.rank)
+            else:
+                alone = True
+            if alone:
+                if ahead:
+                    env._now = target
+                    self.ahead = 0
+                    marks = self.marks
+                    marks.append(~target)
+                    if len(marks) > _CHUNK and self.collect is not None:
+                        self.collect(self)
+                elif env.still_at != target:
+                    env.still_at = target
+                    env.still = 0
+                else:
+                    env.still += 1
+                    if env.still > CIRCLING_LIMIT:
+                        raise env.circling()
+                return
+            start = env._now
+            self._sleep(target)
+            elapsed = env._now - start
+            self.ahead = ahead - elapsed
+            self._rebase(elapsed)
+            if not self.ahead and not (self.irq_pending and self.irqs_on):
+                return
+
+    def park(self, reason: str, deadline: int | None = None) -> None:
+        """Sleep until ``wake``, or until ``deadline`` (ns), whichever comes first.
+
+        The thread must have met the others. ``reason`` is what a report calls the
+        time spent here.
+        """
+        assert self.ahead == 0, f"{self.name} sleeps with {self.ahead} ns not yet spent"
+        code = self.codes.wait(reason)
+        self.marks.append(code)
+        self.waiting = reason
+        self._sleep(deadline)
+        self.waiting = None
+        self.marks.append(~self.env._now)
+        self.marks.append(code + 1)
+
+    def wait(self, event: Event) -> Any:
+        """Wait for any SimPy event and return its value, or raise its exception."""
+        self.meet()
+        if event.callbacks is not None:
+            event.callbacks.append(lambda _: self.wake())
+            self.park("event")
+        if not event.ok:
+            event.defused = True
+            raise cast("BaseException", event.value)
+        return event.value
+
+    # --- what others do to it
+
+    def wake(self) -> None:
+        """End this thread's ``park`` at the current instant."""
+        if self.waiting is not None:
+            self._wake_at(self.env._now)
+
+    def kick(self) -> None:
+        """An interrupt has become pending: stop at the current instant and look."""
+        if self.env.running is not self:
+            self._wake_at(self.env._now)
+
+    def kill(self) -> None:
+        """End the body where it waits; nothing of it runs afterwards."""
+        if self.is_alive:
+            self.is_alive = False
+            self._due = None
+            self._greenlet.throw(greenlet.GreenletExit)
+
+    # --- how it is done
+
+    def interrupt(self) -> None:
+        """Take the pending interrupt, on this stack. A virtual CPU overrides it."""
+        raise AssertionError(f"{self.name} takes no interrupts")
+
+    def _interrupted(self) -> None:
+        """Run the handler now; what was charged and noted beyond now follows it."""
+        rest, self.ahead = self.ahead, 0
+        tail = self._split(0)
+        self.interrupt()
+        self.ahead = rest
+        self.marks.append(~self.env._now)
+        self.marks += tail
+
+    def _rebase(self, elapsed: int) -> None:
+        """``elapsed`` ns have passed: offsets count from now."""
+        tail = self._split(elapsed)
+        self.marks.append(~self.env._now)
+        self.marks += tail
+
+    def _split(self, upto: int) -> list[Any]:
+        """Take away the marks later than offset ``upto``, as offsets from there."""
+        marks = self.marks
+        first = len(marks)
+        while first and not (type(marks[first - 1]) is int and marks[first - 1] < 0):
+            first -= 1
+        kept: list[Any] = []
+        tail: list[Any] = []
+        shift = upto << CODE_BITS
+        for mark in marks[first:]:
+            if type(mark) is tuple:
+                if mark[0] <= upto:
+                    kept.append(mark)
+                else:
+                    tail.append((mark[0] - upto, *mark[1:]))
+            elif mark >> CODE_BITS <= upto:
+                kept.append(mark)
+            else:
+                tail.append(mark - shift)
+        marks[first:] = kept
+        return tail
+
+    def _main(self) -> None:
+        self.waiting = None
+        value = self._body()
+        self.meet()
+        self.is_alive = False
+        self._due = None
+        self.succeed(value)
+
+    def _sleep(self, until: int | None) -> None:
+        self._due = None
+        if until is not None:
+            self._wake_at(until)
+        self.env.hub.switch()
+
+    def _wake_at(self, instant: int) -> None:
+        self._due = instant
+        entries = self._entries
+        if not entries or instant < entries[-1]:
+            entries.append(instant)
+            env = self.env
+            heappush(env._queue, (instant, self.rank, next(env._eid), HeapEntry(self._fired)))  # type: ignore[misc]
+
+    def _fired(self, _: object) -> None:
+        fired = self._entries.pop()
+        due = self._due
+        if due is None:
+            return
+        if due > fired:
+            self._wake_at(due)
+            return
+        self._due = None
+        env = self.env
+        env.running = self
+        self._greenlet.parent = env.hub
+        self._greenlet.switch()
+        env.running = None

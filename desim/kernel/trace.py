@@ -1,0 +1,217 @@
+"""What happened, thread by thread, in absolute time; and its fingerprint.
+
+A thread notes marks relative to its last meeting (``desim.kernel.thread``). Here
+they become records in two columns per thread, ``times`` (ns) and ``codes``, and
+a list of events ``(time, position, kind, data...)`` between them. The order
+within a thread is the order of its own time; threads are kept apart, because the
+order in which the simulator happened to run them means nothing.
+
+A code is even for an entry and odd for the matching exit; ``Codes`` knows the
+names. Stages and waits share the numbers: a wait is a stage named ``(poll)``.
+
+The fingerprint is SHA-256 over a canonical encoding, with its ingredients apart:
+``times`` (when), ``names`` (which stages, by name, in which order) and ``bytes``
+(what crossed a capture point or was written to a file). When one of them changes
+it says what kind of change it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from desim.kernel.thread import CODE_BITS, Thread
+
+_MASK = (1 << CODE_BITS) - 1
+
+
+class Codes:
+    """The numbers of stages and waits; given out in order of first use."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.files: list[str] = []
+        self._codes: dict[tuple[str, str], int] = {}
+
+    def stage(self, name: str, file: str) -> int:
+        """The (even) code of a stage."""
+        key = (name, file)
+        if key not in self._codes:
+            self._codes[key] = 2 * len(self.names)
+            self.names.append(name)
+            self.files.append(file)
+            assert self._codes[key] < _MASK, "too many stages for 16 bits"
+        return self._codes[key]
+
+    def wait(self, reason: str) -> int:
+        """The (even) code of a wait, called ``(reason)``."""
+        return self.stage(f"({reason})", "")
+
+    def name(self, code: int) -> str:
+        """The name behind an entry or exit code."""
+        return self.names[code >> 1]
+
+    def file(self, code: int) -> str:
+        """The file behind an entry or exit code; "" for a wait."""
+        return self.files[code >> 1]
+
+    def is_wait(self, code: int) -> bool:
+        """Whether the code is that of a wait."""
+        return not self.files[code >> 1]
+
+
+class ThreadRecord:
+    """One thread's records: two columns, and the events between them.
+
+    An event is ``(time, position, kind, *data)``: it happened before the record at
+    ``position`` and after the one in front of it.
+    """
+
+    __slots__ = ("codes", "events", "name", "rank", "times")
+
+    def __init__(self, name: str, rank: int) -> None:
+        self.name = name
+        self.rank = rank
+        self.times = array("q")
+        self.codes = array("H")
+        self.events: list[tuple[Any, ...]] = []
+
+
+class Span(NamedTuple):
+    """One passage through a stage (or wait): from its entry to its exit."""
+
+    begin: int
+    end: int
+    depth: int
+    code: int
+
+
+class Fingerprint(NamedTuple):
+    """Hexadecimal SHA-256 of a run, whole and by ingredient."""
+
+    whole: str
+    times: str
+    names: str
+    bytes: str
+
+
+class Trace:
+    """The records of all threads of one run.
+
+    Connect it to a thread with ``follow``; ``finish`` takes over what the threads
+    have not handed in yet. ``add_bytes`` feeds the third ingredient, source by
+    source (a capture point, a file).
+    """
+
+    def __init__(self, codes: Codes | None = None) -> None:
+        self.codes = codes or Codes()
+        self.threads: dict[str, ThreadRecord] = {}
+        self._bytes: dict[str, Any] = {}
+
+    def follow(self, thread: Thread) -> None:
+        """Record what ``thread`` notes."""
+        assert thread.name not in self.threads, f"two threads called {thread.name}"
+        self.threads[thread.name] = ThreadRecord(thread.name, thread.rank)
+        thread.collect = self._collect
+
+    def finish(self, threads: Iterable[Thread]) -> None:
+        """Take over what is left; to be called when the run has ended."""
+        for thread in threads:
+            if thread.collect is not None:
+                self._collect(thread)
+
+    def add_bytes(self, source: str, data: bytes) -> None:
+        """``data`` crossed ``source``."""
+        if source not in self._bytes:
+            self._bytes[source] = hashlib.sha256()
+        digest = self._bytes[source]
+        digest.update(struct.pack("<Q", len(data)))
+        digest.update(data)
+
+    def _collect(self, thread: Thread) -> None:
+        """Make the marks of ``thread`` absolute and move them here."""
+        record = self.threads[thread.name]
+        times, codes, events = record.times, record.codes, record.events
+        base = 0
+        for mark in thread.marks:
+            if type(mark) is int:
+                if mark < 0:
+                    base = ~mark
+                else:
+                    times.append(base + (mark >> CODE_BITS))
+                    codes.append(mark & _MASK)
+            else:
+                events.append((base + mark[0], len(times), *mark[1:]))
+        thread.marks[:] = [~base]
+
+    def spans(self, record: ThreadRecord) -> list[Span]:
+        """The passages through stages, in order of entry; open ones end with the record."""
+        spans: list[Span] = []
+        stack: list[int] = []
+        for time, code in zip(record.times, record.codes, strict=True):
+            if code & 1:
+                place = stack.pop()
+                span = spans[place]
+                assert span.code == code - 1, "a stage was left that was not entered last"
+                spans[place] = Span(span.begin, time, span.depth, span.code)
+            else:
+                spans.append(Span(time, -1, len(stack), code))
+                stack.append(len(spans) - 1)
+        last = record.times[-1] if record.times else 0
+        for place in stack:
+            spans[place] = spans[place]._replace(end=last)
+        return spans
+
+    def events(self, kind: str) -> Iterator[tuple[int, ThreadRecord, tuple[Any, ...]]]:
+        """All events of ``kind`` as ``(time, thread, data)``, in order of time, then rank."""
+        found = [
+            (event[0], record.rank, event[1], record, event[3:])
+            for record in self.threads.values()
+            for event in record.events
+            if event[2] == kind
+        ]
+        found.sort(key=lambda entry: entry[:3])
+        for time, _, _, record, data in found:
+            yield time, record, data
+
+    def fingerprint(self) -> Fingerprint:
+        """The hashes of everything recorded so far."""
+        times, names, content = (hashlib.sha256() for _ in range(3))
+        for name in sorted(self.threads):
+            record = self.threads[name]
+            for digest in (times, names):
+                digest.update(f"thread {name} {len(record.times)}\n".encode())
+            times.update(_little_endian(record.times))
+            names.update(_little_endian(self._canonical(record.codes, names)))
+            for event in record.events:
+                times.update(f"{event[0]} {event[2]}\n".encode())
+                names.update(f"{event[1]} {event[2]} {event[3:]!r}\n".encode())
+        for source in sorted(self._bytes):
+            content.update(f"{source} {self._bytes[source].hexdigest()}\n".encode())
+        whole = hashlib.sha256(
+            f"times {times.hexdigest()}\nnames {names.hexdigest()}\n"
+            f"bytes {content.hexdigest()}\n".encode()
+        )
+        return Fingerprint(
+            whole.hexdigest(), times.hexdigest(), names.hexdigest(), content.hexdigest()
+        )
+
+    def _canonical(self, codes: array[int], names: Any) -> array[int]:
+        """Codes renumbered by first appearance; the names go into the hash in that order."""
+        number: dict[int, int] = {}
+        for code in dict.fromkeys(codes):
+            number.setdefault(code & ~1, 2 * len(number))
+        for code in number:
+            names.update(f"{self.codes.name(code)} {self.codes.file(code)}\n".encode())
+        return array("H", [number[code & ~1] | code & 1 for code in codes])
+
+
+def _little_endian(column: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        column = column[:]
+        column.byteswap()
+    return column.tobytes()
