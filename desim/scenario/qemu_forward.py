@@ -1,0 +1,119 @@
+"""Forwarding rules: ``hostfwd=``, ``-redir`` and ``guestfwd=`` (net/slirp.c, slirp_hostfwd).
+
+A rule is read left to right and the first part that is wrong names the reason,
+in QEMU's words: ``Invalid host forwarding rule 'tcp::x-:22' (Bad host port)``.
+
+Not modelled: forwarding from Unix sockets, and ``guestfwd`` to character
+devices. Those are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from desim.config import GuestFwd, HostFwd, Proto, UserNet
+from desim.scenario.addresses import inet_aton, parse_number
+
+
+def parse_hostfwd(rule: str) -> HostFwd:
+    """``PROTO:[host_addr]:host_port-[guest_addr]:guest_port``; ``ValueError`` with the reason."""
+    name, rest = _cut(rule, ":", "No : separators")
+    if name == "unix":
+        raise ValueError("Unix sockets are not modelled; use tcp or udp")
+    proto = _proto(name)
+    host, rest = _cut(rest, ":", "Missing : separator")
+    host_addr = _address(host, "Bad host address")
+    port, rest = _cut(rest, "-", "Bad host port separator")
+    host_port = _port(port, "Bad host port")
+    guest, guest_port = _cut(rest, ":", "Missing guest address")
+    return HostFwd(
+        proto=proto,
+        host_addr=host_addr,
+        host_port=host_port,
+        guest_addr=_address(guest, "Bad guest address"),
+        guest_port=_port(guest_port, "Bad guest port"),
+    )
+
+
+def parse_redir(rule: str) -> HostFwd:
+    """``PROTO:host_port:[guest_addr]:guest_port``, the spelling of ``-redir`` up to QEMU 2.x."""
+    name, rest = _cut(rule, ":", "No : separators")
+    proto = _proto(name)
+    port, rest = _cut(rest, ":", "Bad host port separator")
+    host_port = _port(port, "Bad host port")
+    guest, guest_port = _cut(rest, ":", "Missing guest address")
+    return HostFwd(
+        proto=proto,
+        host_port=host_port,
+        guest_addr=_address(guest, "Bad guest address"),
+        guest_port=_port(guest_port, "Bad guest port"),
+    )
+
+
+def parse_guestfwd(rule: str) -> GuestFwd:
+    """``[tcp]:[server]:port-cmd:PROGRAM``; ``ValueError`` with the reason."""
+    name, rest = _cut(rule, ":", "No : separators")
+    if name not in ("tcp", ""):
+        raise ValueError("Bad protocol name; only tcp is forwarded")
+    server, rest = _cut(rest, ":", "Missing : separator")
+    port, target = _cut(rest, "-", "Missing - separator")
+    address, number = _address(server, "Bad server address"), _port(port, "Bad port")
+    kind, _, command = target.partition(":")
+    if kind != "cmd":
+        raise ValueError("character devices are not modelled; use cmd: and a simulated program")
+    if not command.strip():
+        raise ValueError("Missing program")
+    return GuestFwd(server=address, port=number, command=command)
+
+
+def forward_host(
+    user: UserNet,
+    rule: str,
+    parse: Callable[[str], HostFwd],
+    complain: Callable[[str], None],
+) -> None:
+    """Add a rule to ``user``, unless another one already listens there (EADDRINUSE)."""
+    try:
+        forward = parse(rule)
+    except ValueError as error:
+        complain(f"Invalid host forwarding rule '{rule}' ({error})")
+        return
+    for other in user.hostfwd:
+        same_port = (other.proto, other.host_port) == (forward.proto, forward.host_port)
+        every = not (any(other.host_addr) and any(forward.host_addr))
+        if same_port and (every or other.host_addr == forward.host_addr):
+            complain(
+                f"Could not set up host forwarding rule '{rule}' "
+                f"({forward.proto} port {forward.host_port} of the host is already forwarded)"
+            )
+            return
+    user.hostfwd.append(forward)
+
+
+def _cut(text: str, separator: str, reason: str) -> tuple[str, str]:
+    part, found, rest = text.partition(separator)
+    if not found:
+        raise ValueError(reason)
+    return part, rest
+
+
+def _proto(name: str) -> Proto:
+    if name in ("tcp", ""):
+        return "tcp"
+    if name == "udp":
+        return "udp"
+    raise ValueError("Bad protocol name; use tcp or udp")
+
+
+def _address(text: str, reason: str) -> bytes:
+    address = inet_aton(text or "0.0.0.0")
+    if address is None:
+        raise ValueError(reason)
+    return address
+
+
+def _port(text: str, reason: str) -> int:
+    port = parse_number(text)
+    if port is None or not 1 <= port <= 65535:
+        raise ValueError(reason)
+    return port

@@ -1,0 +1,437 @@
+"""QEMU's own network options, in every spelling from 2.8 to today, to one wiring.
+
+=========================================  =====================================
+``-netdev user,id=U -device e1000,netdev=U``  card and slirp are direct peers
+``-nic user,model=e1000``                     the same, in one option
+``-net nic,model=e1000 -net user``            they meet in hub 0
+``-netdev hubport,id=P,hubid=0,netdev=U``     a hub, wired by hand
+``-redir tcp:5555::5556``                     adds ``hostfwd=tcp::5555-:5556``
+nothing                                       QEMU's default: ``-net nic -net user``
+``-net none``, ``-nic none``, ``-nodefaults``  no network at all
+=========================================  =====================================
+
+Modelled is one card and one user network that reach each other. More cards,
+other cards and other backends are refused with a message that says so; options
+of the rest of the machine are listed in one note as having no effect.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from desim.config import CardModel, Nic, SlirpVersion, UserNet
+from desim.errors import UserError, nearest
+from desim.scenario.addresses import parse_macaddr
+from desim.scenario.qemu_forward import forward_host, parse_redir
+from desim.scenario.qemu_user import (
+    KEYS as USER_KEYS,
+)
+from desim.scenario.qemu_user import (
+    Complain,
+    OpenFolder,
+    read_switch,
+    read_user,
+    refuse_unknown_keys,
+)
+from desim.scenario.qemu_words import Option, read_words, word_set
+
+CARDS: dict[str, CardModel] = {
+    "e1000": "e1000",
+    "e1000-82540em": "e1000-82540em",
+    "e1000-82544gc": "e1000-82544gc",
+    "e1000-82545em": "e1000-82545em",
+}
+
+OTHER_CARDS = word_set(
+    """dp83932 e1000e i82550 i82551 i82557a i82557b i82557c i82558a i82558b i82559a i82559b i82559c
+    i82559er i82562 i82801 igb igbvf lan9118 lance ne2k_isa ne2k_pci pcnet rocker rtl8139
+    smc91c111 spapr-vlan sungem sunhme tulip usb-net virtio virtio-net virtio-net-device
+    virtio-net-pci virtio-net-pci-non-transitional virtio-net-pci-transitional vmxnet3 xen"""
+)
+
+OTHER_BACKENDS = word_set(
+    """af-xdp bridge dgram dump l2tpv3 netmap passt socket stream tap vde vhost-user vhost-vdpa
+    vmnet-bridged vmnet-host vmnet-shared"""
+)
+
+SWITCHES = {
+    "autonegotiation": "autonegotiation",
+    "mitigation": "mitigation",
+    "extra_mac_registers": "extra_mac_registers",
+    "init-vet": "init_vet",
+}
+"""Properties of the card, with the field that holds each."""
+
+CARD_KEYS = word_set("driver id mac netdev") | frozenset(SWITCHES)
+BUS_KEYS = word_set(
+    """acpi-index addr bootindex bus command_serr_enable failover_pair_id migrate_tso_props
+    multifunction rombar romfile x-pcie-lnksta-dllla"""
+)
+"""Properties of every PCI card that have no effect on its traffic."""
+
+
+@dataclass(slots=True)
+class Network:
+    """What the options come to. ``user`` and ``nic`` are both there or both None."""
+
+    user: UserNet | None
+    nic: Nic | None
+    hub: bool
+    notes: list[str]
+
+
+@dataclass(slots=True)
+class _Hub:
+    ports: int = 0
+    user: UserNet | None = None
+    nic: bool = False
+
+
+@dataclass(slots=True)
+class _Wiring:
+    """The options read so far; ``users`` and ``ports`` share one space of names."""
+
+    open_folder: OpenFolder
+    mistakes: list[str]
+    users: dict[str, UserNet] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+    """Hub ports by id, with the number of their hub."""
+    hubs: dict[int, _Hub] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
+    """Ids of backends that have a peer."""
+    nics: list[Nic] = field(default_factory=list)
+    direct: UserNet | None = None
+    ignored: list[str] = field(default_factory=list)
+
+    def complainer(self, option: Option) -> Complain:
+        return lambda text: self.mistakes.append(f"{option}: {text}")
+
+    def hub(self, number: int) -> _Hub:
+        return self.hubs.setdefault(number, _Hub())
+
+
+def parse_qemu_options(
+    words: Sequence[str],
+    *,
+    open_folder: OpenFolder,
+    version: SlirpVersion = "4.7",
+) -> Network:
+    """The network that QEMU would set up from ``words``.
+
+    Raises :class:`UserError` with every mistake. ``open_folder`` says where a
+    folder that an option names (``tftp=``) is, or why it may not be read.
+    """
+    mistakes: list[str] = []
+    options, ignored = read_words(words, mistakes)
+    wiring = _Wiring(open_folder, mistakes, ignored=ignored)
+    default_net = not any(o.flag in ("-netdev", "-net", "-nic", "-nodefaults") for o in options)
+    if default_net:
+        options += [Option("-net", "nic", [("type", "nic")])]
+        options += [Option("-net", "user", [("type", "user")])]
+    for option in options:
+        reader = _READERS.get(option.flag)
+        if reader is not None:
+            reader(wiring, option)
+    # As in QEMU, backends are there before devices, whatever the order of the words.
+    for option in options:
+        if option.flag == "-device":
+            _device(wiring, option)
+    _globals(wiring, options)
+    _redirections(wiring, options)
+    network = _connect(wiring, [o for o in options if o.flag in ("-netdev", "-net", "-nic")])
+    if mistakes:
+        raise UserError(*mistakes)
+    if network.user is not None:
+        network.user.version = version
+    return network
+
+
+def _netdev(wiring: _Wiring, option: Option) -> None:
+    complain = wiring.complainer(option)
+    kind, name = option.last("type"), option.last("id")
+    if kind not in ("user", "hubport"):
+        _refuse_backend(kind, complain)
+        return
+    if name is None:
+        complain("Parameter 'id' is missing")
+        return
+    if _take_name(wiring, name, complain):
+        _backend(wiring, option, name, complain)
+
+
+def _backend(wiring: _Wiring, option: Option, name: str, complain: Complain) -> None:
+    """Make the user network or hub port ``name``; its type is known to be one of these."""
+    if option.last("type") == "hubport":
+        _hubport(wiring, option, name, complain)
+        return
+    refuse_unknown_keys(option, USER_KEYS, complain)
+    user = read_user(option, wiring.open_folder, complain)
+    user.id = name
+    wiring.users[name] = user
+
+
+def _hubport(wiring: _Wiring, option: Option, name: str, complain: Complain) -> None:
+    refuse_unknown_keys(option, word_set("type id hubid netdev"), complain)
+    number, peer = option.last("hubid"), option.last("netdev")
+    if number is None:
+        complain("Parameter 'hubid' is missing")
+        return
+    if not re.fullmatch(r"[0-9]{1,9}", number):
+        complain(f"Parameter 'hubid' expects a number (it is '{number}')")
+        return
+    hub = wiring.hub(int(number))
+    hub.ports += 1
+    wiring.ports[name] = int(number)
+    if peer is None:
+        return
+    wiring.taken.append(name)
+    if peer not in wiring.users:
+        known = [*wiring.users]
+        complain(f"netdev '{peer}' not found{nearest(peer, known)}")
+    elif peer in wiring.taken:
+        complain(f"netdev '{peer}' is already in use")
+    else:
+        wiring.taken.append(peer)
+        hub.user = wiring.users[peer]
+
+
+def _net(wiring: _Wiring, option: Option) -> None:
+    complain = wiring.complainer(option)
+    kind = option.last("type")
+    if kind == "none":
+        return
+    if kind not in ("user", "nic"):
+        _refuse_backend(kind, complain, more=("nic", "none"))
+        return
+    vlan = option.last("vlan") or "0"
+    if not re.fullmatch(r"[0-9]{1,9}", vlan):
+        complain(f"Parameter 'vlan' expects a number (it is '{vlan}')")
+        return
+    if kind == "user":
+        refuse_unknown_keys(option, USER_KEYS | {"vlan", "name"}, complain)
+        user = read_user(option, wiring.open_folder, complain)
+        user.id = user.id or option.last("name") or f"user.{len(wiring.users)}"
+        if _take_name(wiring, user.id, complain):
+            wiring.users[user.id] = user
+            wiring.taken.append(user.id)
+            hub = wiring.hub(int(vlan))
+            hub.ports += 1
+            hub.user = user
+        return
+    keys = word_set("type id name vlan netdev macaddr model addr vectors")
+    refuse_unknown_keys(option, keys, complain)
+    nic = Nic(id=option.last("id") or option.last("name"))
+    _card(nic, option.last("model"), complain)
+    _mac(nic, option.last("macaddr"), complain)
+    wiring.nics.append(nic)
+    netdev = option.last("netdev")
+    if netdev is not None:
+        _plug(wiring, nic, netdev, complain)
+    else:
+        hub = wiring.hub(int(vlan))
+        hub.ports += 1
+        hub.nic = True
+
+
+def _nic(wiring: _Wiring, option: Option) -> None:
+    complain = wiring.complainer(option)
+    kind = option.last("type") or "user"
+    if kind == "none":
+        return
+    if kind not in ("user", "hubport"):
+        _refuse_backend(kind, complain, more=("none",))
+        return
+    name = option.last("id") or f"__org.qemu.nic{len(wiring.nics)}"
+    nic = Nic()
+    _card(nic, option.last("model"), complain)
+    _mac(nic, option.last("mac"), complain)
+    wiring.nics.append(nic)
+    own = word_set("type model mac")
+    parts = [("type", kind), *(part for part in option.parts if part[0] not in own)]
+    if name in wiring.users or name in wiring.ports:
+        complain(f"Duplicate ID '{name}' for netdev")
+        return
+    _backend(wiring, Option(option.flag, option.value, parts), name, complain)
+    _plug(wiring, nic, name, complain)
+
+
+def _device(wiring: _Wiring, option: Option) -> None:
+    complain = wiring.complainer(option)
+    driver = option.last("driver") or ""
+    if driver not in CARDS:
+        if driver in OTHER_CARDS:
+            complain(f"this network card is not modelled; modelled are {', '.join(CARDS)}")
+        elif hint := nearest(driver, CARDS):
+            complain(f"'{driver}' is not a valid device model name{hint}")
+        else:
+            wiring.ignored.append(f"-device {driver}")
+        return
+    for key, _ in option.parts:
+        if key not in CARD_KEYS | BUS_KEYS:
+            hint = nearest(key, CARD_KEYS)
+            complain(f"Property '{driver}.{key}' not found{hint}")
+    nic = Nic(model=CARDS[driver], id=option.last("id"))
+    _mac(nic, option.last("mac"), complain, refusal=f"Property '{driver}.mac'")
+    wiring.nics.append(nic)
+    for key, name in SWITCHES.items():
+        value = read_switch(option, key, complain)
+        if value is not None:
+            setattr(nic, name, value)
+    netdev = option.last("netdev")
+    if netdev is not None:
+        _plug(wiring, nic, netdev, complain)
+
+
+def _card(nic: Nic, model: str | None, complain: Complain) -> None:
+    if model is None:
+        return
+    if model in CARDS:
+        nic.model = CARDS[model]
+    elif model in OTHER_CARDS:
+        complain(f"network card '{model}' is not modelled; modelled are {', '.join(CARDS)}")
+    else:
+        complain(f"Unsupported NIC model: {model}{nearest(model, CARDS)}")
+
+
+def _mac(nic: Nic, text: str | None, complain: Complain, *, refusal: str = "") -> None:
+    if text is None:
+        return
+    mac = parse_macaddr(text)
+    if mac is None:
+        wrong = "invalid syntax for ethernet address"
+        complain(f"{refusal} doesn't take value '{text}'" if refusal else f"{wrong} ('{text}')")
+    elif mac[0] & 1:
+        complain(f"NIC cannot have multicast MAC address ('{text}')")
+    else:
+        nic.mac = mac
+
+
+def _plug(wiring: _Wiring, nic: Nic, netdev: str, complain: Complain) -> None:
+    """Give the card its peer, a user network or a hub port."""
+    prop = f"Property '{nic.model}.netdev'"
+    if netdev not in wiring.users and netdev not in wiring.ports:
+        hint = nearest(netdev, [*wiring.users, *wiring.ports])
+        complain(f"{prop} can't find value '{netdev}'{hint}")
+        return
+    if netdev in wiring.taken:
+        complain(f"{prop} can't take value '{netdev}', it's in use")
+        return
+    wiring.taken.append(netdev)
+    nic.netdev = netdev
+    if netdev in wiring.users:
+        wiring.direct = wiring.users[netdev]
+    else:
+        wiring.hub(wiring.ports[netdev]).nic = True
+
+
+def _object(wiring: _Wiring, option: Option) -> None:
+    kind = option.last("qom-type") or ""
+    if kind == "filter-dump":
+        wiring.ignored.append("-object filter-dump (desim writes captures itself, see --out)")
+    elif kind.startswith("filter-") or kind == "colo-compare":
+        wiring.complainer(option)("this network filter is not modelled")
+    else:
+        wiring.ignored.append(f"-object {kind}")
+
+
+def _take_name(wiring: _Wiring, name: str, complain: Complain) -> bool:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name):
+        complain(f"Parameter 'id' expects an identifier (it is '{name}')")
+        return False
+    if name in wiring.users or name in wiring.ports:
+        complain(f"Duplicate ID '{name}' for netdev")
+        return False
+    return True
+
+
+def _refuse_backend(kind: str | None, complain: Complain, more: tuple[str, ...] = ()) -> None:
+    if kind is None:
+        complain("Parameter 'type' is missing")
+    elif kind in OTHER_BACKENDS:
+        complain(f"the backend '{kind}' is not modelled; modelled are user and hubport")
+    else:
+        hint = nearest(kind, ("user", "hubport", *more))
+        complain(f"Parameter 'type' expects a netdev backend type (it is '{kind}'){hint}")
+
+
+def _globals(wiring: _Wiring, options: Sequence[Option]) -> None:
+    """``-global e1000.mitigation=off``: a default that the card's own option overrides."""
+    explicit = {k for o in options if o.flag == "-device" for k, _ in o.parts}
+    for option in options:
+        if option.flag != "-global":
+            continue
+        complain = wiring.complainer(option)
+        if option.last("property") is not None:
+            driver, key = option.last("driver") or "", option.last("property") or ""
+            value = option.last("value") or ""
+        else:
+            name, value = option.parts[0] if option.parts else ("", "")
+            driver, _, key = name.partition(".")
+        if driver not in CARDS:
+            wiring.ignored.append(f"-global {driver}.{key}")
+        elif key in SWITCHES:
+            switch = read_switch(Option(option.flag, "", [(key, value)]), key, complain)
+            for nic in wiring.nics:
+                if nic.model == driver and key not in explicit:
+                    setattr(nic, SWITCHES[key], switch)
+        else:
+            complain(f"Property '{driver}.{key}' not found{nearest(key, SWITCHES)}")
+
+
+def _redirections(wiring: _Wiring, options: Sequence[Option]) -> None:
+    """``-redir`` adds its rule to the first user network there is."""
+    for option in options:
+        if option.flag != "-redir":
+            continue
+        complain = wiring.complainer(option)
+        if wiring.users:
+            forward_host(next(iter(wiring.users.values())), option.value, parse_redir, complain)
+        else:
+            complain("user mode network stack not in use; it needs a user network")
+
+
+def _connect(wiring: _Wiring, backends: Sequence[Option]) -> Network:
+    """Check that one card and one user network reach each other, and say how."""
+    mistakes = wiring.mistakes
+    if len(wiring.nics) > 1:
+        mistakes.append(f"{len(wiring.nics)} network cards: more than one is not modelled")
+    if len(wiring.users) > 1:
+        names = ", ".join(wiring.users)
+        mistakes.append(f"{len(wiring.users)} user networks ({names}): more than one not modelled")
+    user = next(iter(wiring.users.values()), None)
+    nic = wiring.nics[0] if wiring.nics else None
+    met = [hub for hub in wiring.hubs.values() if hub.user is not None and hub.nic]
+    if not mistakes and (user is not None or nic is not None):
+        if wiring.direct is None and not met:
+            mistakes.append(f"{_listed(backends)}: {_lonely(user, nic)}")
+        elif any(hub.ports != 2 for hub in wiring.hubs.values()):
+            mistakes.append(
+                f"{_listed(backends)}: a hub with other than two ports, "
+                "the card's and the user network's, is not modelled"
+            )
+    notes = []
+    if wiring.ignored:
+        notes.append("no effect on the network, ignored: " + ", ".join(wiring.ignored))
+    return Network(user=user, nic=nic, hub=wiring.direct is None, notes=notes)
+
+
+def _listed(options: Sequence[Option]) -> str:
+    return " ".join(map(str, options)) or "-device"
+
+
+def _lonely(user: UserNet | None, nic: Nic | None) -> str:
+    if nic is None:
+        return "netdev has no peer; it needs a card (-device e1000,netdev=ID or -net nic)"
+    if user is None:
+        return "nic has no peer; it needs a user network (-netdev user,id=ID or -net user)"
+    return f"the card has no way to {user.id}; connect them (-device e1000,netdev={user.id})"
+
+
+_READERS: dict[str, Callable[[_Wiring, Option], None]] = {
+    "-netdev": _netdev,
+    "-net": _net,
+    "-nic": _nic,
+    "-object": _object,
+}
