@@ -1,0 +1,422 @@
+"""The guest's processor: what runs on it, and what interrupts it.
+
+Models: the vCPU thread of QEMU (cpus.c) and, on it, Linux' entry code
+(arch/x86/entry), soft interrupts (kernel/softirq.c), scheduler and idle loop
+(kernel/sched), each as far as the path of a packet goes through it.
+
+Theory of operation
+-------------------
+One thread runs everything, on one stack:
+
+* *Tasks*: programs (generators of system calls), kworkers (functions) and
+  ksoftirqd. They are not preempted in the kernel; a task that has been woken runs
+  when the current one sleeps or returns to user mode.
+* *Hard interrupts* come at any meeting while interrupts are on, at their own
+  instant, nested on whatever runs: the local timer first, then the card.
+* *Soft interrupts* run at the end of a hard interrupt, at ``local_bh_enable``, or
+  in ksoftirqd when they have been restarted ten times, for two milliseconds, or
+  while a task waits to run. While ksoftirqd is awake it alone runs them.
+
+A device access is one instruction: it takes the big lock and runs the card (and
+behind it the net layer and slirp) on this thread, and no interrupt comes in
+between, however long it waits for the lock.
+
+Not modelled: several CPUs, preemption of user mode in the middle of a program's
+own time, the regular tick of a busy CPU, priorities among tasks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from desim.guest.context import JIFFY_NS, TIMER_SOFTIRQ
+from desim.guest.ioapic import IoApicPin
+from desim.guest.timers import DelayedWork, TimerWheel, WheelTimer
+from desim.kernel.alarm import Alarm
+from desim.kernel.environment import Environment
+from desim.kernel.stages import stage
+from desim.kernel.thread import Thread
+from desim.kernel.trace import Codes
+from desim.userland.waitqueue import WaitQueue
+
+MAX_SOFTIRQ_RESTART = 10
+MAX_SOFTIRQ_TIME = 1
+"""Jiffies (``msecs_to_jiffies(2)``)."""
+
+
+class Task(Protocol):
+    """Something the scheduler can run."""
+
+    name: str
+
+    def run(self) -> bool:
+        """Run until it sleeps or ends; True if it wants to go on after the others."""
+
+
+class Waiter(Protocol):
+    """Something on a wait queue."""
+
+    def wake(self) -> None:
+        """It may have what it waits for; the caller has met the others."""
+
+
+class KThread:
+    """A kernel thread that calls ``function`` each time it is woken."""
+
+    def __init__(self, name: str, function: Callable[[], None]) -> None:
+        self.name = name
+        self._function = function
+
+    def run(self) -> bool:
+        """Once per wake-up."""
+        self._function()
+        return False
+
+
+class _VcpuThread(Thread):
+    """A thread whose interrupts are the virtual CPU's."""
+
+    take: Callable[[], None]
+
+    def interrupt(self) -> None:
+        self.take()
+
+
+class Vcpu:
+    """One virtual CPU; the ``Cpu`` of the guest's kernel code."""
+
+    def __init__(self, *, env: Environment, rank: int, codes: Codes) -> None:
+        self.env = env
+        self.thread = _VcpuThread(env, "vcpu", rank, self.qemu_tcg_cpu_thread_fn, codes)
+        self.thread.take = self._take
+        self.thread.irqs_on = True
+        self.pin = IoApicPin(raised=self._raised)
+        self.handler: Callable[[], bool] = lambda: False
+        self.timer_interrupts = 0
+        self.run_queue: deque[Task] = deque()
+        self.boot: Callable[[], None] = lambda: None
+        self._current: Task | None = None
+        self._softirqs = 0
+        self._vectors: dict[int, Callable[[], None]] = {}
+        self._bh_depth = 0
+        self._irq_depth = 0
+        self._in_irq = False
+        self._timer_irq = False
+        self._need_resched = False
+        self._alarm = Alarm(env, self._tick)
+        self._sleep_alarm = Alarm(env, self._tick)
+        self._sleepers: list[tuple[int, int, Callable[[], None]]] = []
+        self._sleep_order = 0
+        self._works: deque[DelayedWork] = deque()
+        self._kworker = KThread("kworker/0:1", self.worker_thread)
+        self._ksoftirqd = KThread("ksoftirqd/0", self.run_ksoftirqd)
+        self._ksoftirqd_awake = False
+        self._touches = {
+            name: env.touch_point(name)
+            for name in ("desc_status", "lock_sock", "release_sock", "timer", "host_socket")
+        }
+        self._meet_bh_disable = env.touch_point("bh_disable")
+        self._meet_bh_enable = env.touch_point("bh_enable")
+        self._meet_irq_disable = env.touch_point("irq_disable")
+        self._meet_irq_enable = env.touch_point("irq_enable")
+        self._meet_wake_task = env.touch_point("wake_task")
+        self.now = env.time
+        self.wheel = TimerWheel(
+            now=env.time, touch=env.touch_point("timer"), program=self._program_tick
+        )
+        self.open_softirq(TIMER_SOFTIRQ, self.wheel.run)
+
+    # --- the thread
+
+    @stage("qemu_tcg_cpu_thread_fn", "tcg_cpu_exec", file="cpus.c")
+    def qemu_tcg_cpu_thread_fn(self) -> None:
+        """The body of QEMU's vCPU thread: boot, then whatever is runnable, else idle."""
+        self.boot()
+        while True:
+            if self.run_queue:
+                task = self._current = self.run_queue.popleft()
+                self._need_resched = False
+                again = task.run()
+                self._current = None
+                if again:
+                    self.run_queue.append(task)
+            else:
+                self.do_idle()
+
+    @stage("do_idle", "default_idle_call", file="kernel/sched/idle.c")
+    def do_idle(self) -> None:
+        """Halt until an interrupt has made a task runnable."""
+        thread = self.thread
+        thread.meet()
+        while not self.run_queue:
+            thread.park("halted")
+            thread.meet()
+
+    # --- interrupts
+
+    def _raised(self) -> None:
+        """A request is pending at the local APIC."""
+        thread = self.thread
+        thread.irq_pending = True
+        if thread.irqs_on:
+            thread.kick()
+
+    def _tick(self) -> None:
+        self._timer_irq = True
+        self._raised()
+
+    def _take(self) -> None:
+        """Take what is pending; called with ``ahead`` 0, nested on the thread's stack."""
+        thread = self.thread
+        thread.irqs_on = False
+        self._in_irq, outer = True, self._in_irq
+        if self._timer_irq:
+            self._timer_irq = False
+            self.timer_interrupts += 1
+            thread.irq_pending = self.pin.pending
+            self.sysvec_apic_timer_interrupt(outer)
+        else:
+            thread.irq_pending = False
+            self.common_interrupt(outer)
+        self._in_irq = outer
+        thread.meet()
+        thread.irq_pending = self._timer_irq or self.pin.pending
+        thread.irqs_on = True
+
+    @stage("common_interrupt", file="arch/x86/kernel/irq.c")
+    def common_interrupt(self, nested: bool) -> None:
+        """A device's interrupt."""
+        self.handle_fasteoi_irq()
+        self.irq_exit(nested)
+
+    @stage(
+        "handle_fasteoi_irq",
+        "handle_irq_event",
+        "__handle_irq_event_percpu",
+        file="kernel/irq/handle.c",
+    )
+    def handle_fasteoi_irq(self) -> None:
+        """Acknowledge, call the handler, end of interrupt."""
+        self.pin.acknowledge()
+        handled = self.handler()
+        self.thread.meet()
+        self.pin.eoi(handled=handled)
+
+    @stage("sysvec_apic_timer_interrupt", file="arch/x86/kernel/apic/apic.c")
+    def sysvec_apic_timer_interrupt(self, nested: bool) -> None:
+        """The local timer: sleeping processes here, the timer wheel in its soft interrupt."""
+        now = self.env.time()
+        while self._sleepers and self._sleepers[0][0] <= now:
+            self._sleepers.pop(0)[2]()
+        if self._sleepers:
+            self._sleep_alarm.set(max(self._sleepers[0][0], self.env._now))
+        if self.wheel.due():
+            self.raise_softirq(TIMER_SOFTIRQ)
+        self.irq_exit(nested)
+
+    @stage("irq_exit_rcu", file="kernel/softirq.c")
+    def irq_exit(self, nested: bool) -> None:
+        """Run soft interrupts, unless this interrupt interrupted one or they are off."""
+        self._in_irq = nested
+        if self._softirqs and not nested and self._bh_depth == 0 and not self._ksoftirqd_awake:
+            self.do_softirq()
+
+    # --- soft interrupts
+
+    def open_softirq(self, vector: int, handler: Callable[[], None]) -> None:
+        """Register the function behind a vector."""
+        self._vectors[vector] = handler
+
+    def raise_softirq(self, vector: int) -> None:
+        """See ``Cpu``; outside of interrupts and sections ksoftirqd is woken for it."""
+        self._softirqs |= 1 << vector
+        if not self._in_irq and self._bh_depth == 0:
+            self._wake_ksoftirqd()
+
+    @stage("__do_softirq", file="kernel/softirq.c")
+    def do_softirq(self) -> None:
+        """Serve what is pending, a bounded number of times; then leave it to ksoftirqd."""
+        thread = self.thread
+        end = self.jiffies + MAX_SOFTIRQ_TIME
+        restart = MAX_SOFTIRQ_RESTART
+        was_on = thread.irqs_on
+        self._bh_depth += 1
+        while True:
+            pending, self._softirqs = self._softirqs, 0
+            self._meet_irq_enable()
+            thread.irqs_on = True
+            for vector, handler in sorted(self._vectors.items()):
+                if pending >> vector & 1:
+                    handler()
+            self._meet_irq_disable()
+            thread.irqs_on = False
+            if not self._softirqs:
+                break
+            restart -= 1
+            if restart == 0 or self.jiffies >= end or self._need_resched:
+                self._wake_ksoftirqd()
+                break
+        self._bh_depth -= 1
+        if was_on:
+            self._meet_irq_enable()
+            thread.irqs_on = True
+
+    def _wake_ksoftirqd(self) -> None:
+        if not self._ksoftirqd_awake:
+            self._ksoftirqd_awake = True
+            self._enqueue(self._ksoftirqd)
+
+    @stage("run_ksoftirqd", file="kernel/softirq.c")
+    def run_ksoftirqd(self) -> None:
+        """The thread for soft interrupts that went on too long."""
+        self._ksoftirqd_awake = False
+        if self._softirqs:
+            self.do_softirq()
+
+    # --- what kernel code asks for (desim.guest.context.Cpu)
+
+    @property
+    def jiffies(self) -> int:
+        """The tick counter."""
+        return self.env.time() // JIFFY_NS
+
+    def udelay(self, us: int) -> None:
+        """See ``Cpu``."""
+        self.thread.charge(us * 1000)
+
+    def msleep(self, ms: int) -> None:
+        """See ``Cpu``: ``ms`` rounded up to jiffies, plus one, on the timer wheel."""
+        over: list[bool] = []
+        timer = self.wheel.timer("msleep", lambda: over.append(True), periodic=False)
+        timer.mod(self.jiffies + -(-ms * 1_000_000 // JIFFY_NS) + 1)
+        self._sleep_in_kernel(over)
+
+    @stage("schedule_timeout", file="kernel/time/timer.c")
+    def _sleep_in_kernel(self, over: list[bool]) -> None:
+        """A kernel function sleeps in the middle: nothing else but interrupts runs meanwhile."""
+        self.thread.meet()
+        while not over:
+            self.thread.park("msleep")
+            self.thread.meet()
+
+    def local_irq_disable(self) -> None:
+        """See ``Cpu``."""
+        self._meet_irq_disable()
+        self._irq_depth += 1
+        self.thread.irqs_on = False
+
+    def local_irq_enable(self) -> None:
+        """See ``Cpu``."""
+        assert self._irq_depth > 0, "local_irq_enable without disable"
+        self._meet_irq_enable()
+        self._irq_depth -= 1
+        if self._irq_depth == 0 and not self._in_irq:
+            self.thread.irqs_on = True
+            if self.thread.irq_pending:
+                self.thread.meet()
+
+    def local_bh_disable(self) -> None:
+        """See ``Cpu``."""
+        self._meet_bh_disable()
+        self._bh_depth += 1
+
+    def local_bh_enable(self) -> None:
+        """See ``Cpu``."""
+        assert self._bh_depth > 0, "local_bh_enable without disable"
+        self._meet_bh_enable()
+        self._bh_depth -= 1
+        if (
+            self._softirqs
+            and self._bh_depth == 0
+            and not self._in_irq
+            and not self._ksoftirqd_awake
+        ):
+            self.do_softirq()
+
+    def in_softirq(self) -> bool:
+        """See ``Cpu``."""
+        return self._bh_depth > 0
+
+    def touch(self, point: str) -> None:
+        """See ``Cpu``."""
+        self._touches[point]()
+
+    def wake_up(self, queue: WaitQueue) -> None:
+        """See ``Cpu``; who waits there is a ``Waiter``."""
+        self._meet_wake_task()
+        queue.wakes += 1
+        waiters, queue.waiters = queue.waiters, []
+        for waiter in waiters:
+            cast("Waiter", waiter).wake()
+
+    def timer(
+        self, name: str, function: Callable[[], None], *, periodic: bool = False
+    ) -> WheelTimer:
+        """See ``Cpu``."""
+        return self.wheel.timer(name, function, periodic=periodic)
+
+    def work(
+        self, name: str, function: Callable[[], None], *, periodic: bool = False
+    ) -> DelayedWork:
+        """See ``Cpu``."""
+        return DelayedWork(
+            name,
+            function,
+            lambda fire: self.wheel.timer(name, fire, periodic=periodic),
+            self._queue_work,
+            periodic,
+        )
+
+    # --- tasks
+
+    def wake_task(self, task: Task) -> None:
+        """Put ``task``, which must be asleep, at the end of the run queue."""
+        self._meet_wake_task()
+        self._enqueue(task)
+
+    @property
+    def need_resched(self) -> bool:
+        """Whether a task has been woken since the current one was chosen."""
+        return self._need_resched
+
+    def call_at(self, instant: int, function: Callable[[], None]) -> None:
+        """Call ``function`` in an interrupt at ``instant`` (a process's ``hrtimer``)."""
+        self._touches["timer"]()
+        self._sleep_order += 1
+        self._sleepers.append((instant, self._sleep_order, function))
+        self._sleepers.sort(key=lambda entry: entry[:2])
+        self._sleep_alarm.set(max(self._sleepers[0][0], self.env._now))
+
+    def idle(self) -> bool:
+        """Halted, with nothing pending and no timer that is not periodic."""
+        return (
+            self.thread.waiting == "halted"
+            and not self.run_queue
+            and not self.thread.irq_pending
+            and not self._softirqs
+            and not self._sleepers
+            and not self.wheel.waiting()
+        )
+
+    def _enqueue(self, task: Task) -> None:
+        self._need_resched = True
+        self.run_queue.append(task)
+
+    def _queue_work(self, work: DelayedWork) -> None:
+        self._works.append(work)
+        if self._kworker not in self.run_queue:
+            self._enqueue(self._kworker)
+
+    @stage("worker_thread", "process_one_work", file="kernel/workqueue.c")
+    def worker_thread(self) -> None:
+        """Carry out all queued work items."""
+        while self._works:
+            self._works.popleft().run()
+
+    def _program_tick(self, instant: int | None) -> None:
+        if instant is None:
+            self._alarm.clear()
+        else:
+            self._alarm.set(max(instant, self.env._now))
