@@ -220,6 +220,8 @@ class _PcapngReader:
             self._fail(at, "runs past the end of the file")
         if data[at : at + 4] == b"\x0a\x0d\x0d\x0a":
             self._section(at)
+        kind: int
+        size: int
         kind, size = struct.unpack_from(self._order + "II", data, at)
         if size < 12 or size % 4 or at + size > len(data):
             self._fail(at, f"length {size}; expected 12 to {len(data) - at} in fours")

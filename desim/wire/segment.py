@@ -15,6 +15,7 @@ from desim.wire.ethernet import ETH_P_IP
 from desim.wire.frame import Frame
 from desim.wire.ipv4 import PROTO_TCP
 from desim.wire.parsed import HEADERS, Segment, parse_segment
+from desim.wire.tcp import MAX_OPTIONS
 
 __all__ = ["Segment", "build_segment", "parse_segment"]
 
@@ -43,6 +44,16 @@ def build_segment(
 ) -> Frame:
     """A frame with one TCP segment in it, both checksums right; it is not padded."""
     options_len = len(options)
+    if options_len & 3 or options_len > MAX_OPTIONS or flags & ~0xFF:
+        raise WireError(
+            f"TCP: {options_len} bytes of options, flags {flags:#x}; "
+            "expected 0 to 40 bytes in fours, and 8 bits"
+        )
+    if len(src) != 4 or len(dst) != 4 or len(dst_mac) != 6 or len(src_mac) != 6:
+        raise WireError(
+            f"TCP: addresses {dst_mac!r}, {src_mac!r}, {src!r}, {dst!r}; expected "
+            "6, 6, 4 and 4 bytes"
+        )
     tcp_len = 20 + options_len + len(payload)
     length = 20 + tcp_len
     offset_flags = 0x5000 + (options_len << 10) | flags
@@ -97,8 +108,6 @@ def build_segment(
         )
     except struct.error as error:
         raise WireError(f"TCP segment of {length} bytes: {error}") from None
-    if options_len & 3 or options_len > 40:
-        raise WireError(f"TCP: {options_len} bytes of options; expected 0 to 40 in fours")
     frame = Frame(raw)
     frame._segment = Segment(
         dst_mac,

@@ -180,6 +180,8 @@ class Tcp:
         options = self.options
         if len(options) % 4 or len(options) > MAX_OPTIONS:
             raise WireError(f"TCP: {len(options)} bytes of options; expected 0 to 40 in fours")
+        if self.flags & ~0xFF:
+            raise WireError(f"TCP: flags {self.flags:#x}; expected 8 bits")
         offset_flags = (HEADER_LEN + len(options)) << 10 | self.flags
         length = HEADER_LEN + len(options) + len(self.payload)
         # The sum of the header, taken from its fields; 32-bit ones count as they are (checksum.py).
