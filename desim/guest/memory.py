@@ -1,0 +1,173 @@
+"""The guest's physical memory, and a small allocator for what its driver shares with the card.
+
+Models: RAM as a PCI device reaches it by DMA (QEMU ``pci_dma_read``/``_write``),
+and, as far as a driver sees them, the kernel's slab and page allocators.
+
+Theory of operation
+-------------------
+Memory is sparse: a page of 64 KiB comes into being at its first write, what was
+never written reads as zeros, and beyond the end reads give zeros and writes
+disappear, as on the bus.
+
+Beside the bytes it keeps the :class:`Frame` that they came from. ``write_frame``
+notes it, any later write that touches one of its bytes forgets it, and
+``frame_at`` gives it back for exactly the bytes that were written. So a frame
+crosses the card without being copied out and parsed again, and a reader can
+never get a Frame that differs from the bytes in memory. Notes are found by
+blocks of 2 KiB: a write into a block without notes, which every descriptor
+write is, pays one dictionary look-up.
+
+The allocator hands out blocks of powers of two, aligned to their size, from the
+first megabyte on upwards; freed blocks are used again, last freed first. No
+block crosses a 64 KiB boundary unless it is larger than that (errata 23 of the
+82545 asks for it).
+
+Not modelled: caches, IOMMU, several zones, fragmentation.
+"""
+
+from __future__ import annotations
+
+from desim.wire.frame import Frame
+
+_PAGE_BITS = 16
+_PAGE = 1 << _PAGE_BITS
+_PAGE_MASK = _PAGE - 1
+_BLOCK_BITS = 11
+_SMALLEST = 32
+
+HEAP = 0x100000
+"""Where allocation starts: what is below belongs to the firmware."""
+
+_Note = tuple[int, int, Frame]
+"""Start, end and origin of bytes that are exactly one frame."""
+
+
+class Memory:
+    """``size`` bytes of physical memory.
+
+    Invariant: a note is listed in every block that its bytes lie in, and no byte
+    belongs to two notes.
+    """
+
+    __slots__ = ("_allocated", "_brk", "_free", "_notes", "_pages", "_views", "size")
+
+    def __init__(self, size: int) -> None:
+        if size <= HEAP:
+            raise ValueError(f"memory size {size}: must be more than {HEAP} bytes")
+        self.size = size
+        self._pages: dict[int, bytearray] = {}
+        self._views: dict[int, memoryview] = {}
+        self._notes: dict[int, list[_Note]] = {}
+        self._brk = HEAP
+        self._free: dict[int, list[int]] = {}
+        self._allocated: dict[int, int] = {}
+
+    def read(self, address: int, size: int) -> bytes:
+        """The ``size`` bytes at ``address``; zeros where nothing is."""
+        offset = address & _PAGE_MASK
+        end = offset + size
+        if end <= _PAGE:
+            view = self._views.get(address >> _PAGE_BITS)
+            return bytes(size) if view is None else view[offset:end].tobytes()
+        first = _PAGE - offset
+        return self.read(address, first) + self.read(address + first, size - first)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Put ``data`` at ``address``, and forget every frame that it touches."""
+        size = len(data)
+        if not size:
+            return
+        notes = self._notes
+        if notes:
+            first = address >> _BLOCK_BITS
+            last = (address + size - 1) >> _BLOCK_BITS
+            if first == last:
+                if first in notes:
+                    self._forget(first, address, address + size)
+            else:
+                for block in range(first, last + 1):
+                    if block in notes:
+                        self._forget(block, address, address + size)
+        offset = address & _PAGE_MASK
+        if offset + size <= _PAGE and address + size <= self.size:
+            page = self._pages.get(address >> _PAGE_BITS)
+            if page is None:
+                page = self._new_page(address >> _PAGE_BITS)
+            page[offset : offset + size] = data
+        else:
+            self._write_in_pieces(address, data)
+
+    def write_frame(self, address: int, data: bytes, frame: Frame) -> None:
+        """Write ``data``, all bytes of ``frame``, and remember where they came from."""
+        end = address + len(data)
+        self.write(address, data)
+        if address == end or end > self.size:
+            return
+        note = (address, end, frame)
+        for block in range(address >> _BLOCK_BITS, ((end - 1) >> _BLOCK_BITS) + 1):
+            self._notes.setdefault(block, []).append(note)
+
+    def frame_at(self, address: int, size: int) -> Frame | None:
+        """The Frame whose bytes are exactly these ``size``, untouched since, or None."""
+        for start, end, frame in self._notes.get(address >> _BLOCK_BITS, ()):
+            if start == address and end == address + size:
+                return frame
+        return None
+
+    def alloc(self, size: int, *, align: int = 1) -> int:
+        """The address of ``size`` fresh bytes, 0 when there are none left (as ``kmalloc``).
+
+        ``align`` is a power of two. Contents are whatever was there before.
+        """
+        if size <= 0 or align <= 0 or align & (align - 1):
+            raise ValueError(f"alloc({size}, align={align}): needs size > 0 and a power of two")
+        block = max(_SMALLEST, align, 1 << (size - 1).bit_length())
+        free = self._free.get(block)
+        if free:
+            address = free.pop()
+        else:
+            address = (self._brk + block - 1) & -block
+            if address + block > self.size:
+                return 0
+            self._brk = address + block
+        self._allocated[address] = block
+        return address
+
+    def free(self, address: int) -> None:
+        """Give back what ``alloc`` returned."""
+        block = self._allocated.pop(address, None)
+        if block is None:
+            raise ValueError(f"free({address:#x}): nothing is allocated there")
+        self._free.setdefault(block, []).append(address)
+
+    @property
+    def allocated(self) -> int:
+        """Bytes handed out and not given back."""
+        return sum(self._allocated.values())
+
+    def _new_page(self, number: int) -> bytearray:
+        page = self._pages[number] = bytearray(_PAGE)
+        self._views[number] = memoryview(page)
+        return page
+
+    def _write_in_pieces(self, address: int, data: bytes) -> None:
+        data = data[: max(0, self.size - address)]
+        while data:
+            offset = address & _PAGE_MASK
+            piece = data[: _PAGE - offset]
+            number = address >> _PAGE_BITS
+            page = self._pages.get(number)
+            if page is None:
+                page = self._new_page(number)
+            page[offset : offset + len(piece)] = piece
+            address += len(piece)
+            data = data[len(piece) :]
+
+    def _forget(self, block: int, start: int, end: int) -> None:
+        """Drop the notes of ``block`` that overlap ``start``..``end``, from all their blocks."""
+        for note in [n for n in self._notes[block] if n[0] < end and start < n[1]]:
+            for other in range(note[0] >> _BLOCK_BITS, ((note[1] - 1) >> _BLOCK_BITS) + 1):
+                left = self._notes[other]
+                left.remove(note)
+                if not left:
+                    del self._notes[other]
