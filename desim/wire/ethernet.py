@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from desim.wire.addresses import mac_text
 from desim.wire.errors import WireError
 
 HEADER_LEN = 14
@@ -46,8 +45,7 @@ class Ethernet:
     def emit(self) -> bytes:
         """The bytes of the frame; nothing is padded (see ``Frame.padded``)."""
         if len(self.dst) != 6 or len(self.src) != 6:
-            mac_text(self.dst)
-            mac_text(self.src)
+            raise WireError(f"Ethernet: addresses have 6 bytes, not {self.dst!r}, {self.src!r}")
         try:
             if self.vlan_tci is None:
                 return _HEADER.pack(self.dst, self.src, self.ethertype) + self.payload

@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_wire_pcapng import exchange
+from wire_exchange import exchange
 from wire_strategies import segment_frames
 
 from desim.wire import icmp, tcp
 from desim.wire.addresses import ip, mac
 from desim.wire.arp import Arp
 from desim.wire.describe import describe
+from desim.wire.dhcp import BOOTREQUEST, Dhcp
 from desim.wire.dns import QR, TYPE_A, TYPE_CNAME, TYPE_TXT, Dns, Question, Record, encode_name
 from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, Ethernet
 from desim.wire.icmp import Icmp
@@ -44,8 +45,8 @@ def test_an_exchange_reads_as_a_story() -> None:
         "from 52:54:00:12:34:56, xid 0x00000001, options [53]",
         "IP 10.0.2.2.67 > 255.255.255.255.68: BOOTP/DHCP, Reply, Offer, length 548, "
         "from 52:54:00:12:34:56, xid 0x00000001, Your-IP 10.0.2.15, options [53]",
-        "ARP, Request who-has 10.0.2.15 (52:54:00:12:34:56) tell 10.0.2.2",
-        "ARP, Reply 10.0.2.15 is-at 52:55:0a:00:02:02",
+        "ARP, Request who-has 10.0.2.15 tell 10.0.2.2",
+        "ARP, Reply 10.0.2.15 is-at 52:54:00:12:34:56",
         "IP 10.0.2.15 > 10.0.2.2: ICMP echo request, id 1, seq 1, length 64",
         "IP 10.0.2.15 > 10.0.2.2: ICMP echo request, id 1, seq 2, length 11",
         "IP 10.0.2.15.5000 > 10.0.2.2.53: DNS, 1, A? qemu.org., length 26",
@@ -72,12 +73,12 @@ def test_damaged_frames_make_one_line(raw: bytes, data: st.DataObject) -> None:
     assert describe(bytes(damaged[: data.draw(st.integers(0, len(raw)))])).isprintable()
 
 
-def test_arp_without_a_known_target() -> None:
+def test_arp_probe_shows_whom_it_probes() -> None:
     for op, text in (
-        (1, "ARP, Request who-has 10.0.2.2 tell 10.0.2.15"),
+        (1, "ARP, Request who-has 10.0.2.2 (52:55:0a:00:02:02) tell 10.0.2.15"),
         (3, "ARP, op 3, 10.0.2.15 (52:54:00:12:34:56) > 10.0.2.2"),
     ):
-        arp = Arp(op, GUEST_MAC, GUEST, bytes(6), HOST).emit()
+        arp = Arp(op, GUEST_MAC, GUEST, HOST_MAC, HOST).emit()
         assert describe(Ethernet(HOST_MAC, GUEST_MAC, ETH_P_ARP, arp).emit()) == text
 
 
@@ -108,6 +109,13 @@ def test_fragments_are_not_read_further() -> None:
     packet = Ipv4(HOST, GUEST, PROTO_UDP, bytes(8), ident=7, offset=1480, mf=True)
     frame = Ethernet(GUEST_MAC, HOST_MAC, ETH_P_IP, packet.emit())
     assert describe(frame.emit()) == ("IP 10.0.2.2 > 10.0.2.15: protocol 17, fragment 7:8@1480+")
+
+
+def test_bootp_of_other_hardware_shows_what_it_has() -> None:
+    message = Dhcp(BOOTREQUEST, 1, b"", ciaddr=GUEST, cookie=False)
+    assert over_udp(68, 67, message.emit(size=300)).endswith(
+        ": BOOTP/DHCP, Request, length 300, xid 0x00000001, Client-IP 10.0.2.15, options []"
+    )
 
 
 def test_unknown_protocol_is_numbered() -> None:

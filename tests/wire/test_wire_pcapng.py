@@ -10,21 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wire_exchange import exchange
 
 from desim import __version__
-from desim.wire import dhcp, dns
-from desim.wire.addresses import BROADCAST_MAC, IP_ANY, IP_BROADCAST, ip, mac
-from desim.wire.arp import ARPOP_REPLY, ARPOP_REQUEST, Arp
 from desim.wire.errors import WireError
-from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, Ethernet
-from desim.wire.icmp import Icmp
-from desim.wire.icmpv6 import ICMPV6_ECHO_REQUEST, Icmpv6
-from desim.wire.ipv4 import PROTO_ICMP, PROTO_UDP, Ipv4
-from desim.wire.ipv6 import NEXT_ICMPV6, Ipv6
 from desim.wire.pcapng import INBOUND, OUTBOUND, Packet, PcapngWriter, read
-from desim.wire.segment import build_segment
-from desim.wire.tcp import ACK, PSH, SYN, TcpOptions
-from desim.wire.udp import Udp
 
 packets = st.lists(
     st.builds(
@@ -221,49 +211,8 @@ def test_damaged_capture_is_read_or_refused(given: list[Packet], data: st.DataOb
         read(bytes(raw))
 
 
-def exchange() -> list[bytes]:
-    """Frames of every kind that desim sends."""
-    guest_mac, host_mac = mac("52:54:00:12:34:56"), mac("52:55:0a:00:02:02")
-    guest, host = ip("10.0.2.15"), ip("10.0.2.2")
-    guest6, host6 = ip("fe80::5054:ff:fe12:3456"), ip("fe80::2")
-
-    def to_host(protocol: int, payload: bytes, **more: int) -> bytes:
-        packet = Ipv4(guest, host, protocol, payload, **more)
-        return Ethernet(host_mac, guest_mac, ETH_P_IP, packet.emit()).emit()
-
-    def segment(seq: int, ack: int, flags: int, payload: bytes, **more: bytes) -> bytes:
-        ends = (guest_mac, host_mac, host, guest, 40000, 5556)
-        frame = build_segment(
-            *ends, seq, ack, flags, 65535, payload, ident=seq, ttl=64, tos=0, df=True, **more
-        )
-        return frame.padded().raw
-
-    discover = dhcp.Dhcp(dhcp.BOOTREQUEST, 1, guest_mac, [(dhcp.OPT_MESSAGE_TYPE, b"\1")])
-    offer = dhcp.Dhcp(dhcp.BOOTREPLY, 1, guest_mac, [(dhcp.OPT_MESSAGE_TYPE, b"\2")], yiaddr=guest)
-    frames = []
-    for message, size, src, ports in (
-        (discover, dhcp.UDHCPC_LEN, IP_ANY, (68, 67)),
-        (offer, dhcp.SLIRP_LEN, host, (67, 68)),
-    ):
-        datagram = Udp(*ports, message.emit(size=size)).emit(src, IP_BROADCAST)
-        packet = Ipv4(src, IP_BROADCAST, PROTO_UDP, datagram).emit()
-        frames.append(Ethernet(BROADCAST_MAC, guest_mac, ETH_P_IP, packet).emit())
-    for op, sender, target in ((ARPOP_REQUEST, host, guest), (ARPOP_REPLY, guest, host)):
-        arp = Arp(op, host_mac, sender, guest_mac, target)
-        frames.append(Ethernet(guest_mac, host_mac, ETH_P_ARP, arp.emit()).emit().ljust(60, b"\0"))
-    query = dns.Dns(1, dns.RD, [dns.Question("qemu.org")])
-    frames += [
-        to_host(PROTO_ICMP, Icmp.echo(1, 1, bytes(range(56))).emit()),
-        to_host(PROTO_ICMP, Icmp.echo(1, 2, b"abc").emit(), ident=1, ttl=1),
-        to_host(PROTO_UDP, Udp(5000, dns.PORT, query.emit()).emit(guest, host)),
-        segment(0, 0, SYN, b"", options=TcpOptions(1460, True, (1, 0), 7).emit()),
-        segment(1, 1, ACK | PSH, b"Hello qemu Geust\n"),
-        segment(18, 1, ACK, bytes(1460)),
-    ]
-    echo = Icmpv6(ICMPV6_ECHO_REQUEST, 0, b"\0\1\0\1abc").emit(guest6, host6)
-    packet6 = Ipv6(guest6, host6, NEXT_ICMPV6, echo).emit()
-    frames.append(Ethernet(host_mac, guest_mac, ETH_P_IPV6, packet6).emit())
-    return frames
+CHAT = 0x200000
+"""PI_CHAT of Wireshark's expert information; notes, warnings and errors are above it."""
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
@@ -279,7 +228,12 @@ def test_tshark_finds_nothing_wrong(tmp_path: Path) -> None:
     command = ["tshark", "-n", "-r", str(path), "-T", "fields", "-E", "separator=;"]
     for option in options:
         command += ["-o", f"{option}:TRUE"]
-    for field in ("frame.time_epoch", "frame.interface_name", "_ws.malformed", "_ws.expert"):
+    for field in (
+        "frame.time_epoch",
+        "frame.interface_name",
+        "_ws.malformed",
+        "_ws.expert.severity",
+    ):
         command += ["-e", field]
     sums = ("ip", "tcp", "udp", "icmp", "icmpv6")
     for protocol in sums:
@@ -287,10 +241,11 @@ def test_tshark_finds_nothing_wrong(tmp_path: Path) -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     lines = [line.split(";") for line in run.stdout.splitlines()]
     assert len(lines) == len(frames)
-    for number, (stamp, name, malformed, _expert, *status) in enumerate(lines):
+    for number, (stamp, name, malformed, severities, *status) in enumerate(lines):
         assert stamp == f"0.{number * 1_000_001:09d}"
         assert name == ("slirp", "nic")[number & 1]
         assert malformed == ""
+        assert all(int(each) <= CHAT for each in severities.split(",") if each)
         assert set(status) <= {"", "1", "Good"}
     # Each checksum has been looked at in some frame.
     assert all(any(line[4 + column] for line in lines) for column in range(len(sums)))
