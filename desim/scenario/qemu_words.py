@@ -11,6 +11,7 @@ line can be pasted; what they would do to a real machine has no effect here.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -37,6 +38,11 @@ class Option:
     def every(self, key: str) -> list[str]:
         """All values of a key that may be repeated."""
         return [value for name, value in self.parts if name == key]
+
+
+def split_line(line: str) -> list[str]:
+    """The words of a pasted line, as a POSIX shell splits it; ``ValueError`` if it cannot."""
+    return shlex.split(line.replace("\\\n", " "))
 
 
 def cut_parts(value: str, implied: str) -> list[tuple[str, str]]:

@@ -1,0 +1,168 @@
+"""``--out DIR``: where the files of a run are kept, and what may be replaced there.
+
+DIR is new, empty, or bears the mark of an earlier run (a file ``.desim``); another
+run's folder is emptied only with ``--force``, and never one without the mark. All
+names come from guests and scenarios, so each is checked, and each file is created
+below an open folder without following links. Nothing gets an execute bit.
+
+    DIR/.desim             the mark
+    DIR/guest/...          what the guest's programs wrote
+    DIR/host/...           what the host's programs wrote
+    DIR/capture-*.pcapng   one per capture point
+    DIR/trace.jsonl        every event
+    DIR/summary.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from desim.errors import UserError
+
+MARK = ".desim"
+MARK_TEXT = b"A folder of results, written by desim run --out. desim may replace it with --force.\n"
+MAX_NAME_BYTES = 255
+MAX_DEPTH = 32
+MAX_TOTAL_BYTES = 1 << 30
+
+
+class Written(Protocol):
+    """What a run leaves to be written."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The figures of the run, ready for JSON."""
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """What programs wrote, by name below ``guest/`` and ``host/``."""
+
+    @property
+    def captures(self) -> Mapping[str, bytes]:
+        """Packet captures by file name."""
+
+    @property
+    def trace_text(self) -> Iterable[bytes]:
+        """The trace, in pieces."""
+
+
+def prepare(folder: Path, *, force: bool = False) -> None:
+    """Check before a run that its results can go to ``folder``, and make it.
+
+    Raises :class:`UserError` if it holds anything else, or another run without ``force``.
+    """
+    try:
+        status = folder.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(f"--out {folder}: cannot be made: {error.strerror}") from None
+        return
+    except (OSError, ValueError) as error:
+        raise UserError(f"--out {folder}: {error}") from None
+    if stat.S_ISLNK(status.st_mode):
+        raise UserError(f"--out {folder}: is a link; name the folder itself")
+    if not stat.S_ISDIR(status.st_mode):
+        raise UserError(f"--out {folder}: is not a folder")
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise UserError(f"--out {folder}: cannot be read: {error.strerror}") from None
+    if not names:
+        return
+    if not _is_marked(folder):
+        raise UserError(
+            f"--out {folder}: holds files that are not desim's (no {MARK}); "
+            "name a new or empty folder"
+        )
+    if not force:
+        raise UserError(f"--out {folder}: holds an earlier run; --force replaces it")
+
+
+def write(result: Written, folder: Path, *, force: bool = False) -> None:
+    """Write everything that ``result`` holds below ``folder``, replacing an earlier run."""
+    files = dict(result.files)
+    total = sum(map(len, files.values()))
+    if total > MAX_TOTAL_BYTES:
+        raise UserError(
+            f"--out {folder}: programs wrote {total} bytes, more than {MAX_TOTAL_BYTES}"
+        )
+    for name in (*files, *result.captures):
+        _check_name(name)
+    prepare(folder, force=force)
+    try:
+        _empty(folder)
+        # The mark goes first, so that a folder that was left half written can be replaced.
+        _create(folder, MARK, [MARK_TEXT])
+        for name, data in (*files.items(), *result.captures.items()):
+            _create(folder, name, [data])
+        _create(folder, "trace.jsonl", result.trace_text)
+        _create(folder, "summary.json", [summary_text(result.summary).encode()])
+    except OSError as error:
+        raise UserError(f"--out {folder}: {error.strerror}: {error.filename}") from None
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """A summary as JSON: keys in their order, one per line, ASCII only."""
+    return json.dumps(summary, indent=2, allow_nan=False) + "\n"
+
+
+def _is_marked(folder: Path) -> bool:
+    try:
+        return stat.S_ISREG((folder / MARK).stat(follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+def _empty(folder: Path) -> None:
+    """Remove what an earlier run left; links are removed, not followed."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
+
+
+def _check_name(name: str) -> None:
+    parts = name.split("/")
+    wrong = (
+        name.startswith("/")
+        or "\0" in name
+        or "" in parts
+        or "." in parts
+        or ".." in parts
+        or len(parts) > MAX_DEPTH
+        or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in parts)
+    )
+    if wrong:
+        raise UserError(f"{name!r}: not a name that can be written below --out")
+
+
+def _create(folder: Path, name: str, pieces: Iterable[bytes]) -> None:
+    """Create one file, and the folders on its way, without following a link anywhere."""
+    *folders, last = name.split("/")
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    at = os.open(folder, flags)
+    try:
+        for part in folders:
+            try:
+                os.mkdir(part, 0o777, dir_fd=at)
+            except FileExistsError:
+                pass
+            below = os.open(part, flags, dir_fd=at)
+            os.close(at)
+            at = below
+        creating = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(last, creating, 0o666, dir_fd=at)
+    finally:
+        os.close(at)
+    with open(fd, "wb") as stream:
+        for piece in pieces:
+            stream.write(piece)

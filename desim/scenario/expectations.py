@@ -1,0 +1,66 @@
+"""``[expect]``: what a run was to leave behind, compared with what it left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import unified_diff
+
+from desim.config import Expect
+from desim.errors import nearest
+
+MAX_DIFF_BYTES = 64 << 10
+MAX_DIFF_LINES = 40
+
+
+def failures(expect: Expect, files: Mapping[str, bytes]) -> list[str]:
+    """One text for each expectation that ``files`` does not meet, with the difference.
+
+    ``files`` are those that programs wrote, by name below ``guest/`` and ``host/``.
+    """
+    wanted = {f"guest/{name}": data for name, data in expect.guest_files.items()}
+    wanted |= {f"host/{name}": data for name, data in expect.host_files.items()}
+    found = []
+    for name, data in wanted.items():
+        if name not in files:
+            found.append(f"{name}: was not written{nearest(name, files)}")
+        elif files[name] != data:
+            found.append("\n".join(_difference(name, data, files[name])))
+    return found
+
+
+def _difference(name: str, wanted: bytes, got: bytes) -> Iterator[str]:
+    place = next(
+        (i for i, (a, b) in enumerate(zip(wanted, got, strict=False)) if a != b),
+        min(len(wanted), len(got)),
+    )
+    yield (
+        f"{name}: differs from what is expected at byte {place} "
+        f"({len(got)} bytes, {len(wanted)} expected)"
+    )
+    texts = _text(wanted), _text(got)
+    if texts[0] is None or texts[1] is None:
+        yield f"  expected  {wanted[place : place + 16].hex(' ')}"
+        yield f"  written   {got[place : place + 16].hex(' ')}"
+        return
+    lines = unified_diff(texts[0], texts[1], "expected", "written", n=1, lineterm="")
+    for number, line in enumerate(lines):
+        if number == MAX_DIFF_LINES:
+            yield "  ..."
+            return
+        yield f"  {line}"
+
+
+def _text(data: bytes) -> list[str] | None:
+    """The lines of ``data`` with their ends visible; None if it is not short text."""
+    if len(data) > MAX_DIFF_BYTES:
+        return None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    lines = text.split("\n")
+    if lines[-1]:
+        lines[-1] += "  (no newline at the end)"
+    else:
+        lines.pop()
+    return lines

@@ -1,0 +1,77 @@
+"""Which real files and folders a configuration may read, and reading them.
+
+A scenario is data that somebody else may have written: its names are resolved
+against its own folder and must still be inside it when every link has been
+followed. Folders the user allows (``--allow-read DIR``) count as inside. On the
+command line the words are the user's own, and may name any file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from desim.config import InputFile
+
+MAX_FILE_BYTES = 256 << 20
+TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 20} MiB"
+
+
+class Inputs:
+    """Opens what a configuration in ``folder`` names. Errors are ``ValueError``."""
+
+    def __init__(self, folder: Path, *, allowed: Iterable[Path] = (), any_file: bool = False):
+        self.folder = folder
+        self._any_file = any_file
+        self._inside = [Path(os.path.realpath(path)) for path in (folder, *allowed)]
+
+    def path(self, name: str) -> Path:
+        """Where ``name`` really is, if it may be read."""
+        if "\0" in name or not name:
+            raise ValueError("not a file name")
+        real = Path(os.path.realpath(self.folder / name))
+        if not self._any_file and not any(real.is_relative_to(base) for base in self._inside):
+            raise ValueError(
+                "outside the scenario's folder; allow its folder with --allow-read DIR"
+            )
+        return real
+
+    def directory(self, name: str) -> Path:
+        """An existing folder."""
+        path = self.path(name)
+        if not path.is_dir():
+            raise ValueError("no such folder")
+        return path
+
+    def file(self, name: str) -> InputFile:
+        """The contents of a regular file."""
+        path = self.path(name)
+        try:
+            # A FIFO must not keep us waiting, nor a link made since realpath lead us out.
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise ValueError(f"cannot be read: {error.strerror}") from None
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("not a regular file")
+            if status.st_size > MAX_FILE_BYTES:
+                raise ValueError(TOO_LARGE)
+            with open(fd, "rb", closefd=False) as stream:
+                data = stream.read(MAX_FILE_BYTES + 1)
+        finally:
+            os.close(fd)
+        if len(data) > MAX_FILE_BYTES:
+            raise ValueError(TOO_LARGE)
+        return InputFile(name=name, data=data, sha256=hashlib.sha256(data).hexdigest())
+
+
+def neighbours(path: Path) -> list[str]:
+    """The names beside ``path``, for "did you mean"; none if nobody can say."""
+    try:
+        return sorted(entry.name for entry in path.parent.iterdir())[:1000]
+    except OSError:
+        return []

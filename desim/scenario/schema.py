@@ -1,0 +1,225 @@
+"""The schema of a scenario file, as strict pydantic models.
+
+Everything a file may say is here, with its limits. Values are checked where they
+stand: QEMU's options are read as QEMU reads them, commands as the simulated
+shells do, and files are opened, so that one pass finds every mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+)
+from pydantic_core import PydanticCustomError
+
+from desim.config import InputFile, Side
+from desim.errors import UserError, nearest
+from desim.scenario.commands import check_command
+from desim.scenario.durations import parse_duration
+from desim.scenario.inputs import Inputs
+from desim.scenario.qemu_options import parse_qemu_options
+from desim.scenario.qemu_words import split_line
+
+MAX_COMMANDS = 64
+MAX_COMMAND = 4096
+MAX_TEXT = 65536
+
+
+class Reading:
+    """What validation needs to know of the file, and what it finds on the way."""
+
+    def __init__(self, inputs: Inputs, cost_profiles: Sequence[str]) -> None:
+        self.inputs = inputs
+        self.cost_profiles = cost_profiles
+        self.files: dict[Side, dict[str, InputFile]] = {"guest": {}, "host": {}}
+
+
+def mistakes(*messages: str, quoted: bool = False) -> PydanticCustomError:
+    """An error with our own messages; ``quoted`` if they repeat the value themselves."""
+    return PydanticCustomError(
+        "mistakes", "{messages}", {"messages": list(messages), "quoted": quoted}
+    )
+
+
+def _reading(info: ValidationInfo) -> Reading:
+    assert isinstance(info.context, Reading)
+    return info.context
+
+
+class Stop(NamedTuple):
+    """When a command is stopped: at an instant, or so long after its start (``+``)."""
+
+    ns: int
+    relative: bool
+
+
+def _duration(value: Any) -> int:
+    if not isinstance(value, str):
+        hint = f'; did you mean "{value}s"?' if type(value) in (int, float) else ""
+        raise mistakes(f'a duration is text such as "250ms" or "3.5s"{hint}')
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise mistakes(str(error)) from None
+
+
+def _stop(value: Any) -> Stop:
+    relative = isinstance(value, str) and value.startswith("+")
+    return Stop(_duration(value[1:] if relative else value), relative)
+
+
+def _at(value: Any) -> int:
+    if isinstance(value, str) and value.startswith("+"):
+        raise mistakes('an instant is counted from power-on; only stop may be relative ("+")')
+    return _duration(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise mistakes("must be text, in quotes")
+    return value
+
+
+def _options(value: Any) -> list[str]:
+    lines = value if isinstance(value, list) else [value]
+    if not all(isinstance(line, str) for line in lines):
+        raise mistakes("must be text, or a list of texts: QEMU's options as on its command line")
+    try:
+        return [word for line in lines for word in split_line(line)]
+    except ValueError as error:
+        raise mistakes(str(error)) from None
+
+
+def _qemu(words: list[str], info: ValidationInfo) -> list[str]:
+    reading = _reading(info)
+    try:
+        parse_qemu_options(words, open_folder=reading.inputs.directory)
+    except UserError as error:
+        raise mistakes(*error.messages, quoted=True) from None
+    return words
+
+
+def _costs(value: str, info: ValidationInfo) -> str:
+    reading = _reading(info)
+    if "/" in value or value.endswith(".toml"):
+        try:
+            reading.inputs.file(value)
+            return str(reading.inputs.path(value))
+        except ValueError as error:
+            raise mistakes(str(error)) from None
+    if value not in reading.cost_profiles:
+        known = ", ".join(reading.cost_profiles)
+        hint = nearest(value, reading.cost_profiles)
+        raise mistakes(f"no such cost profile; there are {known}{hint}")
+    return value
+
+
+def _command(side: Side) -> Callable[[str, ValidationInfo], str]:
+    def check(value: str, info: ValidationInfo) -> str:
+        reading = _reading(info)
+        found = check_command(value, side, reading.inputs, reading.files[side])
+        if found:
+            raise mistakes(*found)
+        return value
+
+    return check
+
+
+def _virtual_name(value: str) -> str:
+    parts = value.split("/")
+    if value.startswith("/") or ".." in parts or "" in parts or len(value) > 255:
+        raise mistakes("a file's name is relative, without '..'")
+    return value
+
+
+def _expected(value: Any, info: ValidationInfo) -> bytes:
+    reading = _reading(info)
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, dict) and list(value) == ["same_as"] and isinstance(value["same_as"], str):
+        try:
+            return reading.inputs.file(value["same_as"]).data
+        except ValueError as error:
+            raise mistakes(f"{value['same_as']}: {error}") from None
+    raise mistakes('must be the text of the file, or { same_as = "FILE" }')
+
+
+Duration = Annotated[int, BeforeValidator(_at)]
+Text = Annotated[str, BeforeValidator(_text), Field(max_length=MAX_TEXT)]
+CommandText = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=MAX_COMMAND)]
+Name = Annotated[str, AfterValidator(_virtual_name)]
+Contents = Annotated[bytes, BeforeValidator(_expected)]
+
+
+class Strict(BaseModel):
+    """No key that is not named, no value of another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Run(Strict):
+    """When a command is typed into a terminal, and when it is stopped."""
+
+    at: Duration | None = None
+    stop: Annotated[Stop | None, PlainValidator(_stop)] = None
+
+
+class GuestRun(Run):
+    """``[[guest.run]]``"""
+
+    command: Annotated[CommandText, AfterValidator(_command("guest"))]
+
+
+class HostRun(Run):
+    """``[[host.run]]``"""
+
+    command: Annotated[CommandText, AfterValidator(_command("host"))]
+
+
+class Guest(Strict):
+    """``[guest]``"""
+
+    run: Annotated[list[GuestRun], Field(max_length=MAX_COMMANDS)] = []
+
+
+class Host(Strict):
+    """``[host]``"""
+
+    run: Annotated[list[HostRun], Field(max_length=MAX_COMMANDS)] = []
+
+
+class Files(Strict):
+    """``[expect.guest]``, ``[expect.host]``"""
+
+    file: dict[Name, Contents] = {}
+
+
+class Expected(Strict):
+    """``[expect]``"""
+
+    guest: Files = Files()
+    host: Files = Files()
+
+
+class Scenario(Strict):
+    """A whole file."""
+
+    description: Text = ""
+    qemu: Annotated[list[str], BeforeValidator(_options), AfterValidator(_qemu)] = []
+    slirp: Literal["4.7", "2.8"] = "4.7"
+    costs: Annotated[str, BeforeValidator(_text), AfterValidator(_costs)] = "study-2016"
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
+    until: Duration = 3_600_000_000_000
+    strict: bool = False
+    guest: Guest = Guest()
+    host: Host = Host()
+    expect: Expected = Expected()

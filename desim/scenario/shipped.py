@@ -1,0 +1,41 @@
+"""The scenarios that come with desim, and how a scenario is found by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from desim.errors import UserError, nearest
+from desim.scenario.inputs import neighbours
+
+
+def shipped_folder() -> Path:
+    """``desim/scenarios`` where desim is installed, ``scenarios/`` in a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "scenarios"
+    return installed if installed.is_dir() else package.parent / "scenarios"
+
+
+def shipped_scenarios() -> dict[str, Path]:
+    """Every shipped scenario by its bare name, in the order of the names."""
+    return {path.stem: path for path in sorted(shipped_folder().glob("*.toml"))}
+
+
+def find_scenario(name: str) -> tuple[Path, str]:
+    """The file that ``name`` means, and what messages call it.
+
+    ``name`` is a path, or the bare name of a shipped scenario; a file of that very
+    name goes first.
+    """
+    path = Path(name)
+    if "\0" not in name and path.is_file():
+        return path, name
+    known = shipped_scenarios()
+    if name in known:
+        return known[name], f"{name}.toml"
+    if path.name == name and not name.endswith(".toml"):
+        raise UserError(
+            f"{name}: neither a file nor a shipped scenario{nearest(name, known)}; "
+            "desim scenarios lists them"
+        )
+    near = nearest(path.name, neighbours(path)) if "\0" not in name else ""
+    raise UserError(f"{name}: no such file{near}")
