@@ -112,9 +112,11 @@ class E1000Driver:
     have run before anything else.
     """
 
-    __slots__ = ("_link_task", "_looks_left", "_mmio", "_phy_info_task", "_reset_task", "_resetting",
-                 "_watchdog_task", "adapter", "ethtool", "hw", "itr", "module_options", "rx_ring",
-                 "stats", "tx_ring")  # fmt: skip
+    __slots__ = (
+        "_link_task", "_looks_left", "_phy_info_task", "_reset_task", "_resetting",
+        "_watchdog_task", "adapter", "ethtool", "hw", "itr", "module_options", "rx_ring",
+        "stats", "tx_ring",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -98,8 +98,10 @@ class PhyError(Exception):
 class Phy:
     """The M88E1011 on the card, and what the driver remembers of it."""
 
-    __slots__ = ("_cpu", "_read", "_write", "autoneg_advertised", "phy_id", "revision",
-                 "speed_downgraded")  # fmt: skip
+    __slots__ = (
+        "_cpu", "_read", "_write", "autoneg_advertised", "phy_id", "revision",
+        "speed_downgraded",
+    )  # fmt: skip
 
     def __init__(self, *, cpu: Cpu, mmio: Mmio) -> None:
         self._cpu = cpu

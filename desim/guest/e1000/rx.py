@@ -77,8 +77,10 @@ _FCS = 4
 class RxRing:
     """``struct e1000_rx_ring``; ``buffers[i]`` is the address behind slot i, 0 for none."""
 
-    __slots__ = ("_adapter", "buffers", "count", "desc", "discarding", "next_to_clean",
-                 "next_to_use")  # fmt: skip
+    __slots__ = (
+        "_adapter", "buffers", "count", "desc", "discarding", "next_to_clean",
+        "next_to_use",
+    )  # fmt: skip
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter

@@ -89,8 +89,10 @@ _UPPER = 12
 class TxBuffer:
     """``struct e1000_tx_buffer``: what belongs to one descriptor."""
 
-    __slots__ = ("bytecount", "dma", "length", "lower", "next_to_watch", "owned", "segs", "skb",
-                 "time_stamp")  # fmt: skip
+    __slots__ = (
+        "bytecount", "dma", "length", "lower", "next_to_watch", "owned", "segs", "skb",
+        "time_stamp",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.skb: Skb | None = None
@@ -108,8 +110,10 @@ class TxBuffer:
 class TxRing:
     """``struct e1000_tx_ring``."""
 
-    __slots__ = ("_adapter", "_txd_cmd", "buffer_info", "count", "desc", "last_tx_tso",
-                 "next_to_clean", "next_to_use")  # fmt: skip
+    __slots__ = (
+        "_adapter", "_txd_cmd", "buffer_info", "count", "desc", "last_tx_tso",
+        "next_to_clean", "next_to_use",
+    )  # fmt: skip
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
@@ -242,21 +246,11 @@ class TxRing:
         words = int.from_bytes(head[ip + 12 : ip + 20], "big")
         # Sixteen-bit words add up modulo 65535, where 0 is written as 0xFFFF.
         head[tcp + 16 : tcp + 18] = ((words + IPPROTO_TCP - 1) % 0xFFFF + 1).to_bytes(2, "big")
-        command = TXD_CMD_IP | TXD_CMD_DEXT | TXD_CMD_TSE | TXD_CMD_TCP
-        self._context(
-            TX_CONTEXT.pack(
-                ip,
-                ip + 10,
-                tcp - 1,
-                tcp,
-                tcp + 16,
-                0,
-                command | len(skb) - hdr_len,
-                0,
-                hdr_len,
-                skb.gso_size,
-            )
-        )
+        payload = len(skb) - hdr_len
+        command = TXD_CMD_IP | TXD_CMD_DEXT | TXD_CMD_TSE | TXD_CMD_TCP | payload
+        ip_fields = (ip, ip + 10, tcp - 1)
+        tcp_fields = (tcp, tcp + 16, 0)
+        self._context(TX_CONTEXT.pack(*ip_fields, *tcp_fields, command, 0, hdr_len, skb.gso_size))
         return bytes(head)
 
     @stage("e1000_tx_csum", file=MAIN_C)
