@@ -11,8 +11,11 @@ from __future__ import annotations
 
 from desim.wire.errors import WireError
 
+Octets = bytes | bytearray | memoryview
+"""What can be summed where it lies, without a copy."""
 
-def ones_sum(data: bytes) -> int:
+
+def ones_sum(data: Octets) -> int:
     """The folded ones' complement sum of ``data`` as big-endian 16-bit words, not inverted."""
     number = int.from_bytes(data, "big")
     if len(data) & 1:
@@ -21,7 +24,7 @@ def ones_sum(data: bytes) -> int:
     return number % 0xFFFF or (0xFFFF if number else 0)
 
 
-def checksum(data: bytes, initial: int = 0) -> int:
+def checksum(data: Octets, initial: int = 0) -> int:
     """The checksum to store over ``data``; ``initial`` is a sum to start from (pseudo header)."""
     number = int.from_bytes(data, "big")
     if len(data) & 1:
@@ -36,6 +39,7 @@ def pseudo_sum(src: bytes, dst: bytes, protocol: int, length: int) -> int:
 
     For 4-byte addresses as in RFC 9293 section 3.1, for 16-byte ones as in RFC
     8200 section 8.1. The result is not folded to 16 bits; pass it as ``initial``.
+    A driver that leaves the sum to its card stores it folded: ``% 0xFFFF``.
     """
     if len(src) != len(dst) or len(src) not in (4, 16):
         raise WireError(f"a pseudo header needs two addresses of one family, not {src!r}, {dst!r}")

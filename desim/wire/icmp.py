@@ -29,9 +29,6 @@ ICMP_PKT_FILTERED = 13
 ICMP_EXC_TTL = 0
 ICMP_EXC_FRAGTIME = 1
 
-ERRORS = frozenset((ICMP_DEST_UNREACH, ICMP_REDIRECT, ICMP_TIME_EXCEEDED, ICMP_PARAMETERPROB))
-"""Types whose payload quotes the packet they are about."""
-
 _HEADER = struct.Struct("!BBHI")
 
 

@@ -40,6 +40,11 @@ def test_initial_goes_into_the_sum(data: bytes, before: bytes) -> None:
     assert checksum(data, ones_sum(before)) == checksum(before + data)
 
 
+@given(datas)
+def test_bytes_are_summed_where_they_lie(data: bytes) -> None:
+    assert ones_sum(memoryview(data)) == ones_sum(bytearray(data)) == ones_sum(data)
+
+
 def test_only_zeros_sum_to_zero() -> None:
     assert ones_sum(b"") == ones_sum(bytes(5)) == 0
     assert ones_sum(b"\xff\xff") == ones_sum(b"\xff\xfe\0\1") == 0xFFFF
