@@ -127,6 +127,14 @@ REFUSED = {
 }
 
 
+_REFUSED_WITH_VALUE = word_set("-readconfig -writeconfig -set -smb -tftp -bootp")
+
+
+def takes_value(word: str) -> bool:
+    """Whether the word after the option ``word`` belongs to it."""
+    return word in NETWORK or word in WITH_VALUE or word in _REFUSED_WITH_VALUE
+
+
 def read_words(words: Sequence[str], mistakes: list[str]) -> tuple[list[Option], list[str]]:
     """The network's options among ``words``, and the words that have no effect here.
 
@@ -164,6 +172,7 @@ def read_words(words: Sequence[str], mistakes: list[str]) -> tuple[list[Option],
                 ignored.append(flag)
         elif flag in REFUSED:
             mistakes.append(f"{word}: {REFUSED[flag]}")
+            del rest[: takes_value(flag)]
         else:
             known = [*NETWORK, *WITH_VALUE, *WITHOUT_VALUE]
             mistakes.append(f"{word}: invalid option{nearest(flag, known)}")

@@ -1,0 +1,135 @@
+"""Arguments that several commands share, on an argparse that answers like the rest of desim."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from desim.config import MachineConfig
+from desim.errors import UserError, nearest
+from desim.scenario.durations import parse_duration
+
+
+class Parser(argparse.ArgumentParser):
+    """Mistakes become a :class:`UserError`; options are written out in full."""
+
+    def __init__(self, name: str, description: str, **more: str) -> None:
+        super().__init__(
+            prog=f"desim {name}",
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **more,  # type: ignore[arg-type]
+        )
+
+    def read(self, words: list[str]) -> argparse.Namespace:
+        """The arguments in ``words``."""
+        known, unknown = self.parse_known_args(words)
+        if unknown:
+            options = [option for action in self._actions for option in action.option_strings]
+            raise UserError(
+                *(
+                    f"{self.prog}: {word}: no such argument{nearest(word, options)}"
+                    for word in unknown
+                )
+            )
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{self.prog}: {message}; {self.prog} --help says more")
+
+
+def duration(text: str) -> int:
+    """An argument such as ``5s``."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def whole(text: str) -> int:
+    """A whole number from 0 on."""
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, 0 or more")
+    return int(text)
+
+
+def counted(text: str) -> int:
+    """A whole number from 1 on."""
+    number = whole(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("counted from 1")
+    return number
+
+
+def add_scenario(parser: Parser) -> None:
+    """The scenario, and what may be read for it."""
+    parser.add_argument("scenario", help="a file, or the name of a shipped scenario")
+    parser.add_argument(
+        "--allow-read",
+        metavar="DIR",
+        type=Path,
+        action="append",
+        default=[],
+        help="let the scenario read files below DIR too",
+    )
+
+
+def add_machine(parser: Parser) -> None:
+    """What of a configuration can be set from outside."""
+    parser.add_argument("--seed", metavar="N", type=whole, help="seed of all random streams")
+    parser.add_argument(
+        "--costs", metavar="NAME|FILE", help="cost profile; desim costs lists the shipped ones"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="make every charge a meeting (slow; same trace)"
+    )
+
+
+def configure(config: MachineConfig, arguments: argparse.Namespace) -> MachineConfig:
+    """Put what :func:`add_machine` and :func:`add_results` read into ``config``."""
+    if arguments.seed is not None:
+        config.seed = arguments.seed
+    if arguments.costs is not None:
+        config.costs = _costs(arguments.costs)
+    if arguments.strict:
+        config.strict = True
+    if getattr(arguments, "until", None) is not None:
+        config.until_ns = arguments.until
+    return config
+
+
+def load(arguments: argparse.Namespace) -> MachineConfig:
+    """The configuration of the scenario that :func:`add_scenario` read."""
+    from desim.scenario.loader import load_scenario
+
+    config = load_scenario(arguments.scenario, allow_read=arguments.allow_read)
+    return configure(config, arguments)
+
+
+@contextmanager
+def profile_mistakes() -> Iterator[None]:
+    """A cost profile is checked when it is used; its mistakes are the user's."""
+    from desim.kernel.profile import ProfileError
+
+    try:
+        yield
+    except ProfileError as error:
+        raise UserError(*error.mistakes) from None
+
+
+def _costs(name: str) -> str:
+    from desim.kernel.profile import shipped
+
+    if "/" in name or name.endswith(".toml"):
+        if not Path(name).is_file():
+            raise UserError(f"--costs {name}: no such file")
+    elif name not in shipped():
+        known = ", ".join(shipped())
+        raise UserError(
+            f"--costs {name}: no such cost profile; there are {known}{nearest(name, shipped())}"
+        )
+    return name

@@ -1,0 +1,76 @@
+"""``desim COMMAND``: finds the command's module, and turns errors into exit codes.
+
+====  ==========================================================
+0     done
+1     done, but something expected did not happen
+2     the user's words cannot be done; each mistake is one line
+130   interrupted (Ctrl-C); what there was has been kept
+141   whoever read the output has gone
+====  ==========================================================
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from desim import __version__
+from desim.cli._screen import complain
+from desim.errors import UserError, nearest
+
+COMMANDS = {
+    "run": "run a scenario and show where each byte's time went",
+    "qemu": "run a machine from QEMU's own options",
+    "backtrace": "stop at a function and print its backtrace, as gdb would",
+    "topology": "show how the machine of a scenario is wired",
+    "scenarios": "list the scenarios that come with desim",
+    "costs": "list the cost profiles",
+}
+
+USAGE = """usage: desim COMMAND ...
+
+A deterministic simulation of QEMU's user networking: a host socket, slirp, the
+hub, the e1000 card, and the driver, kernel and programs of a Linux guest.
+
+commands:
+{commands}
+
+desim COMMAND --help says more. To begin: desim run hello
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code is returned."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
+    except UserError as error:
+        complain(*error.messages)
+        return 2
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at exit; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        commands = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
+        print(USAGE.format(commands=commands), end="")
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"desim {__version__}")
+        return 0
+    name, *rest = words
+    if name not in COMMANDS:
+        allowed = ", ".join(COMMANDS)
+        raise UserError(f"{name}: no such command; there are {allowed}{nearest(name, COMMANDS)}")
+    command: Callable[[list[str]], int] = import_module(f"desim.cli.{name}").command
+    return command(rest)

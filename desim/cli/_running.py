@@ -1,0 +1,66 @@
+"""Running a configuration and handing out what came of it: ``desim run`` and ``desim qemu``."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from desim.cli._arguments import Parser, duration, profile_mistakes
+from desim.cli._screen import complain
+from desim.config import MachineConfig
+
+
+def add_results(parser: Parser) -> None:
+    """How long to run, and where the results go."""
+    parser.add_argument(
+        "--until", metavar="T", type=duration, help="stop at this virtual time, such as 10s"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="write files, captures, trace and summary to DIR"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="replace an earlier run's results in DIR"
+    )
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print the summary alone, as JSON")
+    shown.add_argument("--quiet", action="store_true", help="print nothing but mistakes")
+
+
+def execute(config: MachineConfig, arguments: argparse.Namespace) -> int:
+    """Run, show, write; the exit code."""
+    from desim.experiment import output
+
+    if arguments.out is not None:
+        output.prepare(arguments.out, force=arguments.force)
+    from desim.experiment.run import run
+
+    for note in config.notes:
+        complain(note)
+    with profile_mistakes():
+        result = run(config)
+    if arguments.out is not None:
+        output.write(result, arguments.out, force=arguments.force)
+    if arguments.json:
+        print(output.summary_text(result.summary), end="")
+    elif not arguments.quiet:
+        from desim.report import terminal
+
+        terminal.show(result, config, console_width())
+    sys.stdout.flush()
+    complain(*(f"expected otherwise: {failure}" for failure in result.expectations))
+    if result.ended == "interrupted":
+        complain(f"interrupted at {seconds(result.end_ns)} of virtual time")
+        return 130
+    return 1 if result.expectations else 0
+
+
+def seconds(ns: int) -> str:
+    """Virtual time for people: ``8.500000000 s``."""
+    return f"{ns // 10**9}.{ns % 10**9:09d} s"
+
+
+def console_width() -> int:
+    """The columns of the terminal, or 100 where there is none."""
+    return shutil.get_terminal_size((100, 24)).columns

@@ -1,0 +1,73 @@
+"""``desim qemu QEMU-OPTIONS... --guest CMD --host CMD``
+
+QEMU's options have one dash and are read as QEMU reads them; desim's have two.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from desim.cli._arguments import Parser, add_machine, configure
+from desim.cli._running import add_results, execute
+from desim.scenario.command_line import machine_from_options
+from desim.scenario.qemu_words import takes_value
+
+EPILOG = """QEMU's options are given with one dash, in any spelling from 2.8 on:
+
+  desim qemu -netdev user,id=user.0,hostfwd=tcp::5555-:5556 -device e1000,netdev=user.0 \\
+        --guest 'nc -lvp 5556 > hello.txt' \\
+        --host 'echo "Hello qemu Geust" | nc -N localhost 5555'
+
+Programs are simulated; no shell and no real program is started. "< FILE" reads a
+real file, "> FILE" writes below DIR/guest or DIR/host when --out DIR is given.
+"""
+
+
+def command(words: list[str]) -> int:
+    """Run the machine that QEMU's options describe."""
+    parser = Parser("qemu", "Run a machine from QEMU's own options.", epilog=EPILOG)
+    parser.usage = "desim qemu QEMU-OPTIONS... [--guest CMD]... [--host CMD]... [options]"
+    parser.add_argument(
+        "--guest", metavar="CMD", action="append", default=[], help="a command of the guest"
+    )
+    parser.add_argument(
+        "--host",
+        metavar="CMD",
+        action="append",
+        default=[],
+        help="a command of the host; starts when every guest command waits for input",
+    )
+    parser.add_argument(
+        "--slirp", metavar="VERSION", choices=["4.7", "2.8"], default="4.7", help="4.7 or 2.8"
+    )
+    add_machine(parser)
+    add_results(parser)
+    own, options = split_words(words, parser)
+    arguments = parser.read(own)
+    config = machine_from_options(
+        options,
+        guest=arguments.guest,
+        host=arguments.host,
+        folder=Path.cwd(),
+        version=arguments.slirp,
+    )
+    return execute(configure(config, arguments), arguments)
+
+
+def split_words(words: list[str], parser: Parser) -> tuple[list[str], list[str]]:
+    """desim's words (two dashes, with their values) and QEMU's (all others)."""
+    with_value = {
+        name for action in parser._actions if action.nargs is None for name in action.option_strings
+    }
+    own: list[str] = []
+    options: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in ("-h", "-help"):
+            word = "--help"
+        ours = word.startswith("--")
+        target = own if ours else options
+        target.append(word)
+        if (word in with_value) if ours else takes_value(word):
+            target.extend([value for value in [next(rest, None)] if value is not None])
+    return own, options

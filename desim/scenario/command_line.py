@@ -1,0 +1,60 @@
+"""A machine from QEMU's options and commands on desim's own command line.
+
+The words are the user's own, so files may be anywhere; relative names start at
+the current folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from desim.config import InputFile, MachineConfig, RunCommand, Side, SlirpVersion
+from desim.errors import UserError
+from desim.scenario.commands import check_command
+from desim.scenario.inputs import Inputs
+from desim.scenario.qemu_options import Network, parse_qemu_options
+
+
+def machine_from_options(
+    options: Sequence[str],
+    *,
+    guest: Sequence[str],
+    host: Sequence[str],
+    folder: Path,
+    version: SlirpVersion = "4.7",
+) -> MachineConfig:
+    """The configuration. Raises :class:`UserError` with every mistake in it."""
+    inputs = Inputs(folder, any_file=True)
+    mistakes: list[str] = []
+    network = Network(user=None, nic=None, hub=True, notes=[])
+    try:
+        network = parse_qemu_options(options, open_folder=inputs.directory, version=version)
+    except UserError as error:
+        mistakes += error.messages
+    files: dict[Side, dict[str, InputFile]] = {"guest": {}, "host": {}}
+    runs: dict[Side, list[RunCommand]] = {"guest": [], "host": []}
+    commands: list[tuple[Side, Sequence[str]]] = [("guest", guest), ("host", host)]
+    for side, lines in commands:
+        for number, line in enumerate(lines, 1):
+            mistakes += [
+                f"--{side} {line!r}: {message}"
+                for message in check_command(line, side, inputs, files[side])
+            ]
+            runs[side].append(RunCommand(side=side, command=line, terminal=f"{side} {number}"))
+    if mistakes:
+        raise UserError(*mistakes)
+    return MachineConfig(
+        name="qemu",
+        description="A machine from QEMU's options",
+        qemu=" ".join(options),
+        user=network.user,
+        nic=network.nic,
+        hub=network.hub,
+        guest=runs["guest"],
+        host=runs["host"],
+        guest_files=files["guest"],
+        host_files=files["host"],
+        folder=folder,
+        notes=network.notes,
+    )

@@ -1,0 +1,339 @@
+"""The command line, with the simulation itself replaced by what a test wants to see."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from desim.cli import main
+from desim.cli._screen import printable
+from desim.config import MachineConfig
+from desim.scenario.shipped import shipped_scenarios
+
+SCENARIO = """
+costs = "zero"
+[[host.run]]
+command = "netstat -natp"
+"""
+
+
+@dataclass
+class Result:
+    ended: str = "all programs ended"
+    end_ns: int = 8_500_000_000
+    expectations: list[str] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=lambda: {"ended": "all programs ended"})
+    files: dict[str, bytes] = field(default_factory=lambda: {"guest/hello.txt": b"Hello\n"})
+    captures: dict[str, bytes] = field(default_factory=dict)
+    trace_text: list[bytes] = field(default_factory=list)
+
+
+class Backtrace:
+    def text(self) -> str:
+        return "#0  e1000_receive_iov at hw/net/e1000.c"
+
+    def json(self) -> str:
+        return "[]"
+
+
+@dataclass
+class Simulation:
+    """What the commands ask of the simulation, and what it answers."""
+
+    result: Result = field(default_factory=Result)
+    configs: list[MachineConfig] = field(default_factory=list)
+    backtraces: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    show: Callable[[], None] = lambda: print("the report")
+
+    def run(self, config: MachineConfig, *, progress: object = None) -> Result:
+        self.configs.append(config)
+        return self.result
+
+    def backtrace(self, config: MachineConfig, function: str, **more: Any) -> Backtrace:
+        self.configs.append(config)
+        self.backtraces.append((function, more))
+        return Backtrace()
+
+
+@pytest.fixture
+def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
+    made = Simulation()
+    run = ModuleType("desim.experiment.run")
+    run.run, run.backtrace = made.run, made.backtrace  # type: ignore[attr-defined]
+    terminal = ModuleType("desim.report.terminal")
+    terminal.show = lambda result, config, width: made.show()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "desim.experiment.run", run)
+    monkeypatch.setitem(sys.modules, "desim.report.terminal", terminal)
+    import desim.report
+
+    monkeypatch.setattr(desim.report, "terminal", terminal, raising=False)
+    return made
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> str:
+    path = tmp_path / "s.toml"
+    path.write_text(SCENARIO)
+    return str(path)
+
+
+def desim(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "desim", *words], capture_output=True, text=True, **more
+    )
+
+
+# Exit codes
+
+
+def test_a_run_shows_its_report(simulation: Simulation, scenario: str, capsys: Any) -> None:
+    assert main(["run", scenario]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("the report\n", "")
+
+
+def test_an_expectation_that_failed_exits_1(
+    simulation: Simulation, scenario: str, capsys: Any
+) -> None:
+    simulation.result.expectations = ["guest/hello.txt: was not written"]
+    assert main(["run", scenario]) == 1
+    assert "desim: expected otherwise: guest/hello.txt: was not written" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_keeps_what_there_is(
+    simulation: Simulation, scenario: str, tmp_path: Path, capsys: Any
+) -> None:
+    simulation.result.ended = "interrupted"
+    assert main(["run", scenario, "--out", str(tmp_path / "out")]) == 130
+    out, err = capsys.readouterr()
+    assert out == "the report\n"
+    assert "interrupted at 8.500000000 s of virtual time" in err
+    assert (tmp_path / "out" / "guest" / "hello.txt").read_bytes() == b"Hello\n"
+
+
+def test_ctrl_c_elsewhere_has_no_traceback(
+    simulation: Simulation, scenario: str, capsys: Any
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    simulation.show = interrupt
+    assert main(["run", scenario]) == 130
+    assert capsys.readouterr().err == "desim: interrupted\n"
+
+
+def test_a_reader_that_left_is_no_error(
+    simulation: Simulation, scenario: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def gone() -> None:
+        raise BrokenPipeError
+
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w", closefd=True) as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        simulation.show = gone
+        assert main(["run", scenario]) == 141
+        monkeypatch.undo()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["rum"], "desim: rum: no such command; there are run, qemu, backtrace"),
+        (["rum"], "did you mean 'run'?"),
+        (["run"], "desim run: the following arguments are required: scenario"),
+        (["run", "nosuch"], "desim: nosuch: neither a file nor a shipped scenario"),
+        (["run", "helo"], "did you mean 'hello'?"),
+        (["run", "{s}", "--sed", "1"], "desim run: --sed: no such argument; did you mean '--seed'"),
+        (["run", "{s}", "--seed", "x"], "argument --seed: 'x': must be a whole number"),
+        (["run", "{s}", "--until", "5"], "did you mean '5s'?"),
+        (["run", "{s}", "--costs", "zeroo"], "no such cost profile; there are"),
+        (["run", "{s}", "--costs", "./no.toml"], "--costs ./no.toml: no such file"),
+        (["run", "{s}", "--json", "--quiet"], "not allowed with argument"),
+        (["backtrace", "{s}"], "the following arguments are required: --break"),
+        (["backtrace", "{s}", "--break", "x", "--hit", "0"], "counted from 1"),
+        (["qemu", "-netdev", "tap,id=t"], "the backend 'tap' is not modelled"),
+        (["qemu", "--gest", "nc"], "desim qemu: --gest: no such argument; did you mean '--guest'"),
+        (["qemu", "--guest", "nc < nofile"], "--guest 'nc < nofile': < nofile: cannot be read"),
+        (["qemu", "--guest"], "argument --guest: expected one argument"),
+    ],
+)
+def test_the_users_mistakes_exit_2_with_one_line_each(
+    simulation: Simulation, scenario: str, words: list[str], message: str, capsys: Any
+) -> None:
+    assert main([word.replace("{s}", scenario) for word in words]) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert out == ""
+    assert all(line.startswith("desim: ") for line in err.splitlines())
+    assert simulation.configs == []
+
+
+def test_a_bad_scenario_exits_2_with_all_its_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text('seeed = 1\nuntil = 5\n[[host.run]]\nat = "x"\n')
+    done = desim("run", str(path))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 4
+    assert "Traceback" not in done.stderr
+
+
+# What reaches the simulation
+
+
+def test_arguments_overrule_the_scenario(simulation: Simulation, scenario: str) -> None:
+    words = ["--seed", "9", "--until", "2.5s", "--strict", "--costs", "zero", "--quiet"]
+    assert main(["run", scenario, *words]) == 0
+    (config,) = simulation.configs
+    assert (config.seed, config.until_ns, config.strict) == (9, 2_500_000_000, True)
+    assert config.costs == "zero"
+
+
+def test_without_arguments_the_scenario_holds(simulation: Simulation, scenario: str) -> None:
+    assert main(["run", scenario, "--quiet"]) == 0
+    (config,) = simulation.configs
+    assert (config.seed, config.until_ns, config.strict) == (1, 3600 * 10**9, False)
+
+
+def test_json_prints_the_summary_alone(simulation: Simulation, scenario: str, capsys: Any) -> None:
+    assert main(["run", scenario, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == simulation.result.summary
+
+
+def test_quiet_prints_nothing(simulation: Simulation, scenario: str, capsys: Any) -> None:
+    assert main(["run", scenario, "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_out_is_checked_before_the_run(
+    simulation: Simulation, scenario: str, tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("")
+    assert main(["run", scenario, "--out", str(tmp_path / "out")]) == 2
+    assert simulation.configs == []
+    assert "not desim's" in capsys.readouterr().err
+
+
+def test_without_out_nothing_is_written(
+    simulation: Simulation, scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    assert main(["run", scenario]) == 0
+    assert list((tmp_path / "cwd").iterdir()) == []
+
+
+def test_qemu_words_and_ours_may_be_mixed(
+    simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").write_bytes(b"\0\xff")
+    words = ["--guest", "nc -lvp 5556 > hello.txt", "-append", "--quiet", "-m", "256"]
+    words += ["-netdev", "user,id=user.0,hostfwd=tcp::5555-:5556", "--seed=3"]
+    words += ["-device", "e1000,netdev=user.0", "--host", "nc -N localhost 5555 < FILE"]
+    assert main(["qemu", *words]) == 0
+    (config,) = simulation.configs
+    assert [run.command for run in config.guest] == ["nc -lvp 5556 > hello.txt"]
+    assert [run.command for run in config.host] == ["nc -N localhost 5555 < FILE"]
+    assert config.host_files["FILE"].data == b"\0\xff"
+    assert config.seed == 3
+    assert not config.hub
+    assert "ignored: -append, -m" in capsys.readouterr().err
+
+
+def test_qemu_on_the_command_line_may_read_any_file(
+    simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cwd").mkdir()
+    (tmp_path / "data").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path / "cwd")
+    assert main(["qemu", "--host", f"nc localhost 1 < {tmp_path}/data", "--quiet"]) == 0
+    assert main(["qemu", "--host", "nc localhost 1 < ../data", "--quiet"]) == 0
+
+
+def test_backtrace_passes_on_what_to_stop_at(
+    simulation: Simulation, scenario: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from desim.kernel.stages import MARKS
+
+    monkeypatch.setitem(MARKS, "e1000_receive_iov", ["hw/net/e1000.c"])
+    words = ["--break", "e1000_receive_iov", "--hit", "2", "--packet", "7", "--after", "5s"]
+    assert main(["backtrace", scenario, *words, "--calls"]) == 0
+    ((function, more),) = simulation.backtraces
+    assert function == "e1000_receive_iov"
+    assert more == {"hit": 2, "packet": 7, "after_ns": 5_000_000_000, "calls": True}
+    assert capsys.readouterr().out.startswith("#0  e1000_receive_iov")
+
+
+def test_an_unknown_function_is_answered_with_the_nearest(
+    simulation: Simulation, scenario: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from desim.kernel.stages import MARKS
+
+    monkeypatch.setitem(MARKS, "e1000_receive_iov", ["hw/net/e1000.c"])
+    assert main(["backtrace", scenario, "--break", "e1000_recieve_iov"]) == 2
+    assert "the nearest are e1000_receive_iov" in capsys.readouterr().err
+
+
+# What is printed
+
+
+def test_help_names_every_command() -> None:
+    done = desim("--help")
+    assert done.returncode == 0
+    for name in ("run", "qemu", "backtrace", "topology", "scenarios", "costs"):
+        assert f"\n  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("name", ["run", "qemu", "backtrace", "topology", "scenarios", "costs"])
+def test_every_command_has_its_own_help(name: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code == 0
+    assert f"desim {name}" in capsys.readouterr().out
+
+
+def test_scenarios_lists_all_that_are_shipped(capsys: Any) -> None:
+    assert main(["scenarios"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == list(shipped_scenarios())
+    assert "hello" in listed
+
+
+def test_costs_lists_the_profiles(capsys: Any) -> None:
+    assert main(["costs"]) == 0
+    assert "zero" in [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_version(capsys: Any) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("desim 0.")
+
+
+def test_control_characters_are_never_obeyed(capsys: Any) -> None:
+    assert main(["\x1b]0;owned\x07"]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+    assert printable("a\x1b[31m\u202eb\udcff\n") == "a\\x1b[31m\\u202eb\\udcff\n"
+
+
+def test_output_to_a_closed_pipe_is_quiet() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb", closefd=True) as gone:
+        done = subprocess.run(
+            [sys.executable, "-m", "desim", "scenarios"], stdout=gone, stderr=subprocess.PIPE
+        )
+    assert done.stderr == b""
