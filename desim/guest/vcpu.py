@@ -99,7 +99,7 @@ class Vcpu:
         self.boot: Callable[[], None] = lambda: None
         self._current: Task | None = None
         self._softirqs = 0
-        self._vectors: dict[int, Callable[[], None]] = {}
+        self._vectors: list[tuple[int, Callable[[], None]]] = []
         self._bh_depth = 0
         self._irq_depth = 0
         self._in_irq = False
@@ -121,7 +121,7 @@ class Vcpu:
         self._meet_bh_enable = env.touch_point("bh_enable")
         self._meet_irq_disable = env.touch_point("irq_disable")
         self._meet_irq_enable = env.touch_point("irq_enable")
-        self._meet_wake_task = env.touch_point("wake_task")
+        self._meet_run_queue = env.touch_point("wake_task")
         self.now = env.time
         self.wheel = TimerWheel(
             now=env.time, touch=env.touch_point("timer"), program=self._program_tick
@@ -135,6 +135,7 @@ class Vcpu:
         """The body of QEMU's vCPU thread: boot, then whatever is runnable, else idle."""
         self.boot()
         while True:
+            self._meet_run_queue()
             if self.run_queue:
                 task = self._current = self.run_queue.popleft()
                 self._need_resched = False
@@ -227,31 +228,34 @@ class Vcpu:
 
     def open_softirq(self, vector: int, handler: Callable[[], None]) -> None:
         """Register the function behind a vector."""
-        self._vectors[vector] = handler
+        self._vectors.append((vector, handler))
+        self._vectors.sort(key=lambda entry: entry[0])
 
     def raise_softirq(self, vector: int) -> None:
         """See ``Cpu``; outside of interrupts and sections ksoftirqd is woken for it."""
-        self._softirqs |= 1 << vector
-        if not self._in_irq and self._bh_depth == 0:
+        if self._in_irq or self._bh_depth:
+            self._softirqs |= 1 << vector
+        else:
+            self._meet_irq_disable()
+            self._softirqs |= 1 << vector
             self._wake_ksoftirqd()
 
     @stage("__do_softirq", file="kernel/softirq.c")
     def do_softirq(self) -> None:
-        """Serve what is pending, a bounded number of times; then leave it to ksoftirqd."""
-        thread = self.thread
+        """Serve what is pending, a bounded number of times; then leave it to ksoftirqd.
+
+        Interrupts are off at the call and at the return, and on in between.
+        """
         end = self.jiffies + MAX_SOFTIRQ_TIME
         restart = MAX_SOFTIRQ_RESTART
-        was_on = thread.irqs_on
         self._bh_depth += 1
         while True:
             pending, self._softirqs = self._softirqs, 0
-            self._meet_irq_enable()
-            thread.irqs_on = True
-            for vector, handler in sorted(self._vectors.items()):
+            self._interrupts_on()
+            for vector, handler in self._vectors:
                 if pending >> vector & 1:
                     handler()
-            self._meet_irq_disable()
-            thread.irqs_on = False
+            self._interrupts_off()
             if not self._softirqs:
                 break
             restart -= 1
@@ -259,9 +263,6 @@ class Vcpu:
                 self._wake_ksoftirqd()
                 break
         self._bh_depth -= 1
-        if was_on:
-            self._meet_irq_enable()
-            thread.irqs_on = True
 
     def _wake_ksoftirqd(self) -> None:
         if not self._ksoftirqd_awake:
@@ -271,9 +272,22 @@ class Vcpu:
     @stage("run_ksoftirqd", file="kernel/softirq.c")
     def run_ksoftirqd(self) -> None:
         """The thread for soft interrupts that went on too long."""
+        self._interrupts_off()
         self._ksoftirqd_awake = False
         if self._softirqs:
             self.do_softirq()
+        self._interrupts_on()
+
+    def _interrupts_off(self) -> None:
+        self._meet_irq_disable()
+        self.thread.irqs_on = False
+
+    def _interrupts_on(self) -> None:
+        """On, and what came meanwhile is taken at once."""
+        self._meet_irq_enable()
+        self.thread.irqs_on = True
+        if self.thread.irq_pending:
+            self.thread.meet()
 
     # --- what kernel code asks for (desim.guest.context.Cpu)
 
@@ -303,19 +317,15 @@ class Vcpu:
 
     def local_irq_disable(self) -> None:
         """See ``Cpu``."""
-        self._meet_irq_disable()
+        self._interrupts_off()
         self._irq_depth += 1
-        self.thread.irqs_on = False
 
     def local_irq_enable(self) -> None:
         """See ``Cpu``."""
         assert self._irq_depth > 0, "local_irq_enable without disable"
-        self._meet_irq_enable()
         self._irq_depth -= 1
         if self._irq_depth == 0 and not self._in_irq:
-            self.thread.irqs_on = True
-            if self.thread.irq_pending:
-                self.thread.meet()
+            self._interrupts_on()
 
     def local_bh_disable(self) -> None:
         """See ``Cpu``."""
@@ -333,7 +343,9 @@ class Vcpu:
             and not self._in_irq
             and not self._ksoftirqd_awake
         ):
+            self._interrupts_off()
             self.do_softirq()
+            self._interrupts_on()
 
     def in_softirq(self) -> bool:
         """See ``Cpu``."""
@@ -345,7 +357,7 @@ class Vcpu:
 
     def wake_up(self, queue: WaitQueue) -> None:
         """See ``Cpu``; who waits there is a ``Waiter``."""
-        self._meet_wake_task()
+        self._meet_run_queue()
         queue.wakes += 1
         waiters, queue.waiters = queue.waiters, []
         for waiter in waiters:
@@ -373,7 +385,7 @@ class Vcpu:
 
     def wake_task(self, task: Task) -> None:
         """Put ``task``, which must be asleep, at the end of the run queue."""
-        self._meet_wake_task()
+        self._meet_run_queue()
         self._enqueue(task)
 
     @property

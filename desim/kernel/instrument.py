@@ -27,13 +27,6 @@ T = TypeVar("T")
 Method = Callable[..., Any]
 
 
-class Frame(Protocol):
-    """One open stage, as a backtrace shows it."""
-
-    name: str
-    file: str
-
-
 class OpenStage:
     """One open stage on a watched thread's stack."""
 
@@ -84,11 +77,13 @@ class Instrument:
                 mark = getattr(method, "__stage__", None)
                 if mark is not None:
                     methods[name] = self._wrap(method, mark)
-            if not any("__slots__" not in vars(c) for c in cls.__mro__[:-1]):
+            if methods and not any("__slots__" not in vars(c) for c in cls.__mro__[:-1]):
                 methods["__slots__"] = ()
-            methods["__module__"] = cls.__module__
-            methods["__doc__"] = cls.__doc__
-            self._made[cls] = type(cls.__name__, (cls,), methods) if methods else cls
+            self._made[cls] = cls
+            if methods:
+                methods["__module__"] = cls.__module__
+                methods["__doc__"] = cls.__doc__
+                self._made[cls] = type(cls.__name__, (cls,), methods)
         return cast("type[T]", self._made[cls])
 
     def _wrap(self, method: Method, mark: Mark) -> Method:

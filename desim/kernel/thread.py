@@ -114,7 +114,7 @@ class Thread(Event):
     def charge(self, ns: int) -> None:
         """Spend ``ns`` of this thread's time."""
         self.ahead += ns
-        if self.env.strict:
+        if self.env.strict and self.is_alive:  # not while a killed body unwinds
             self.meet()
 
     def note(self, kind: str, *data: Any) -> None:
@@ -183,10 +183,9 @@ class Thread(Event):
         """Wait for any SimPy event and return its value, or raise its exception."""
         self.meet()
         if event.callbacks is not None:
-            event.callbacks.append(lambda _: self.wake())
+            event.callbacks.append(self._happened)
             self.park("event")
         if not event.ok:
-            event.defused = True
             raise cast("BaseException", event.value)
         return event.value
 
@@ -251,6 +250,11 @@ class Thread(Event):
                 tail.append(mark - shift)
         marks[first:] = kept
         return tail
+
+    def _happened(self, event: Event) -> None:
+        if not event.ok:
+            event.defused = True  # the thread that waits raises it
+        self.wake()
 
     def _main(self) -> None:
         self.waiting = None

@@ -21,6 +21,7 @@ import hashlib
 import struct
 import sys
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -80,6 +81,14 @@ class ThreadRecord:
         self.codes = array("H")
         self.events: list[tuple[Any, ...]] = []
 
+    def cut(self, before: int) -> None:
+        """Forget everything from the instant ``before`` on."""
+        keep = bisect_left(self.times, before)
+        del self.times[keep:]
+        del self.codes[keep:]
+        while self.events and self.events[-1][0] >= before:
+            self.events.pop()
+
 
 class Span(NamedTuple):
     """One passage through a stage (or wait): from its entry to its exit."""
@@ -118,11 +127,17 @@ class Trace:
         self.threads[thread.name] = ThreadRecord(thread.name, thread.rank)
         thread.collect = self._collect
 
-    def finish(self, threads: Iterable[Thread]) -> None:
-        """Take over what is left; to be called when the run has ended."""
+    def finish(self, threads: Iterable[Thread], before: int | None = None) -> None:
+        """Take over what is left; to be called when the run has ended.
+
+        A thread may have noted what it was about to do after the run's end. Only
+        what came before the instant ``before`` (ns) has happened; None keeps all.
+        """
         for thread in threads:
             if thread.collect is not None:
                 self._collect(thread)
+                if before is not None:
+                    self.threads[thread.name].cut(before)
 
     def add_bytes(self, source: str, data: bytes) -> None:
         """``data`` crossed ``source``."""

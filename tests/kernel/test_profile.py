@@ -1,0 +1,63 @@
+"""A cost profile says where each figure comes from, and mistakes are named together."""
+
+import pytest
+
+from desim.kernel.profile import Cost, ProfileError, load, parse, shipped
+from desim.kernel.stages import stage
+
+
+@stage("fake_output", file="fake/output.c")
+def fake_output(self):
+    """Something to charge for."""
+
+
+GOOD = """
+description = "test"
+status = "assumed"
+["fake/output.c"]
+fake_output = { enter = 400, per_1000_bytes = 12, leave = 5, source = "measured on a Tuesday" }
+"""
+
+
+def test_a_profile_gives_the_cost_of_a_stage():
+    profile = parse("p", GOOD, "p.toml")
+    assert profile.cost("fake/output.c", "fake_output") == Cost(400, 12, 5)
+    assert profile.cost("fake/output.c", "another") == Cost()
+
+
+def test_zero_is_free():
+    assert load("zero").is_free
+
+
+def test_all_mistakes_are_named_at_once():
+    text = """
+status = "guessed"
+["fake/output.c"]
+fake_outptu = { enter = 1, source = "x" }
+fake_output = { enter = 0.5, laeve = 3 }
+["fake/outputs.c"]
+fake_output = { enter = 1, source = "x" }
+"""
+    with pytest.raises(ProfileError) as caught:
+        parse("p", text, "p.toml")
+    message = str(caught.value)
+    assert "status: 'guessed'" in message
+    assert "did you mean 'fake_output'?" in message
+    assert "enter: 0.5 is not a whole number" in message
+    assert "source: missing" in message
+    assert "laeve: unknown; did you mean 'leave'?" in message
+    assert "did you mean 'fake/output.c'?" in message
+
+
+def test_an_unknown_profile_is_answered_with_the_nearest():
+    with pytest.raises(ProfileError, match="did you mean 'zero'"):
+        load("zeor")
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path):
+    with pytest.raises(ProfileError, match="cannot be read"):
+        load(str(tmp_path / "none.toml"))
+
+
+def test_shipped_profiles_are_listed():
+    assert "zero" in shipped()

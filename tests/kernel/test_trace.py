@@ -1,0 +1,78 @@
+"""Records are absolute and the fingerprint keeps its ingredients apart."""
+
+from desim.kernel.environment import Environment
+from desim.kernel.thread import CODE_BITS, Thread
+from desim.kernel.trace import Trace
+
+
+def story(*marks, end=None):
+    """The trace of one thread that leaves these marks."""
+    env = Environment()
+    trace = Trace()
+    for name in ("a", "b"):
+        trace.codes.stage(name, "f.c")
+
+    def body():
+        env.running.marks.extend(marks)
+
+    thread = Thread(env, "t", 10, body, trace.codes)
+    trace.follow(thread)
+    env.run()
+    trace.finish(env.threads, before=end)
+    return trace
+
+
+def at(offset, code):
+    return offset << CODE_BITS | code
+
+
+def test_offsets_count_from_the_last_meeting():
+    trace = story(at(3, 0), ~100, at(5, 2), (6, "note", "x"), at(7, 3), ~200, at(0, 1))
+    record = trace.threads["t"]
+    assert list(record.times) == [3, 105, 107, 200]
+    assert list(record.codes) == [0, 2, 3, 1]
+    assert list(trace.events("note")) == [(106, record, ("x",))]
+
+
+def test_what_would_have_come_after_the_end_is_cut():
+    trace = story(at(3, 0), at(4, 2), (4, "note"), at(9, 3), (9, "note"), at(9, 1), end=9)
+    assert list(trace.threads["t"].times) == [3, 4]
+    assert len(list(trace.events("note"))) == 1
+
+
+def test_each_ingredient_changes_alone():
+    base = story(at(3, 0), at(9, 1))
+    later = story(at(3, 0), at(10, 1)).fingerprint()
+    other = story(at(3, 2), at(9, 3)).fingerprint()
+    same = base.fingerprint()
+    base.add_bytes("capture", b"frame")
+    more = base.fingerprint()
+    assert later.names == same.names
+    assert later.times != same.times
+    assert other.times == same.times
+    assert other.names != same.names
+    assert (more.times, more.names) == (same.times, same.names)
+    assert more.bytes != same.bytes
+    assert len({f.whole for f in (same, later, other, more)}) == 4
+
+
+def test_numbers_of_codes_do_not_matter_only_their_names():
+    env = Environment()
+    prints = []
+    for names in (("x", "a"), ("a",)):
+        trace = Trace()
+        for name in names:
+            trace.codes.stage(name, "f.c")
+        code = trace.codes.stage("a", "f.c")
+        thread = Thread(
+            env,
+            "t",
+            10 + len(prints),
+            lambda c=code: env.running.marks.extend([c, c + 1]),
+            trace.codes,
+        )
+        trace.follow(thread)
+        env.run()
+        trace.finish([thread])
+        prints.append(trace.fingerprint())
+    assert prints[0].names == prints[1].names
