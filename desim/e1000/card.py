@@ -1,0 +1,317 @@
+"""The e1000: QEMU 7.2's model of Intel's 82540EM (hw/net/e1000.c).
+
+Theory of operation
+-------------------
+The card is one array of registers, ``mac_reg``, and parts that share it, each the
+owner of some of them:
+
+* ``Interrupts``: ICR, ICS, IMS, the line, mitigation.
+* ``Receiver``: the receive ring, filters, the hold-off after RCTL writes.
+* ``Transmitter``: the transmit ring, the assembly buffer, segmentation, checksums.
+* ``Phy``: MDIC, auto-negotiation, the link.
+* ``Eeprom``: EECD, EERD.
+* ``PciFunction``: configuration space, DMA, the pin.
+
+The card itself only finds the part: a register access is a look-up by index, either of
+a method or, for registers that just keep their bits, of a mask. Everything happens
+inside the call, at one instant; three timers (mitigation, auto-negotiation, hold-off)
+are the only things that happen later.
+
+A write with 8 or 16 bits replaces the *whole* register with its zero-extended value,
+and a read shows the register's low part whatever the offset modulo 4; so does QEMU,
+whose model knows 32-bit accesses only. An access that is not aligned to its size is
+split into aligned ones, as QEMU's memory core does.
+
+Labelled as modelled, because no recording shows it: accesses that are not aligned,
+accesses while memory space is off (reads give 0), a bus reset in the middle of things.
+
+Not modelled: migration, the write coalescing of KVM; Intel's own timing (datasheet
+semantics). A write of CTRL.RST resets nothing, in QEMU as here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from desim.e1000.eeprom import Eeprom
+from desim.e1000.interrupts import Interrupts
+from desim.e1000.pci import COMMAND, MODELS, PciFunction
+from desim.e1000.phy import Phy
+from desim.e1000.receive import Receiver
+from desim.e1000.registers import (
+    ALL,
+    CLEAR_ON_READ,
+    EECD,
+    EERD,
+    GORCH,
+    GOTCH,
+    ICR,
+    ICS,
+    IMC,
+    IMS,
+    MAC,
+    MDIC,
+    MIT,
+    RA,
+    RAH_AV,
+    RCTL,
+    RDT,
+    REGISTERS_COUNT,
+    RESET,
+    TABLE,
+    TCTL,
+    TDT,
+    TORH,
+    TOTH,
+    VET,
+    Gate,
+)
+from desim.e1000.transmit import Transmitter
+from desim.kernel.stages import Build, bare, stage
+from desim.ports import Clock, Ledger, NetPort, PciBus
+from desim.wire.frame import Frame
+
+FILE = "hw/net/e1000.c"
+ETH_P_VLAN = 0x8100
+
+ReadOp = Callable[[int], int]
+WriteOp = Callable[[int, int], None]
+
+
+class E1000:
+    """One card. It is driven by a driver's accesses, the net layer's calls and its own timers.
+
+    ``mac`` is the address in the EEPROM and, after a reset, in the first receive
+    address register. The keyword arguments from ``mitigation`` on are QEMU's device
+    properties. Raises ``ValueError`` for an unknown model or a MAC that is not 6 bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        pci: PciBus,
+        net: NetPort,
+        ledger: Ledger,
+        mac: bytes,
+        model: str = "e1000",
+        mitigation: bool = True,
+        autonegotiation: bool = True,
+        extra_mac_registers: bool = True,
+        init_vet: bool = True,
+        build: Build = bare,
+    ) -> None:
+        if model not in MODELS:
+            raise ValueError(f"no such model: {model!r}; there are {', '.join(MODELS)}")
+        if len(mac) != 6:
+            raise ValueError(f"a MAC address has 6 bytes, not {len(mac)}: {mac.hex(':')}")
+        kind = MODELS[model]
+        self.model = model
+        self.mac = mac
+        self.init_vet = init_vet
+        self.net = net
+        self.mac_reg = mac_reg = [0] * REGISTERS_COUNT
+        self.pci = build(PciFunction)(bus=pci, device_id=kind.device_id)
+        self.interrupts = build(Interrupts)(
+            mac_reg=mac_reg, clock=clock, pci_set_irq=self.pci.set_irq, mitigation=mitigation
+        )
+        set_ics = self.interrupts.set_ics
+        self.eeprom = build(Eeprom)(mac_reg=mac_reg, mac=mac, device_id=kind.device_id)
+        self.phy = build(Phy)(
+            mac_reg=mac_reg,
+            clock=clock,
+            net=net,
+            set_ics=set_ics,
+            phy_id2=kind.phy_id2,
+            autonegotiation=autonegotiation,
+        )
+        self.rx = build(Receiver)(
+            mac_reg=mac_reg, clock=clock, pci=self.pci, net=net, ledger=ledger, set_ics=set_ics
+        )
+        self.tx = build(Transmitter)(
+            mac_reg=mac_reg,
+            pci=self.pci,
+            net=net,
+            ledger=ledger,
+            phy=self.phy,
+            interrupts=self.interrupts,
+        )
+        self._readops: list[ReadOp | None] = [None] * REGISTERS_COUNT
+        self._read_mask = [0] * REGISTERS_COUNT
+        self._writeops: list[WriteOp | None] = [self._ignored] * REGISTERS_COUNT
+        self._write_mask = [0] * REGISTERS_COUNT
+        self._wire({None: True, MIT: mitigation, MAC: extra_mac_registers})
+        self.e1000_reset()
+
+    def _wire(self, there: dict[Gate | None, bool]) -> None:
+        """Fill the four tables of register accesses from ``registers.TABLE``."""
+        readops: dict[int, ReadOp] = {
+            ICR: self.interrupts.mac_icr_read,
+            EECD: self.eeprom.get_eecd,
+            EERD: self.eeprom.flash_eerd_read,
+        }
+        writeops: dict[int, WriteOp] = {
+            ICR: self.interrupts.set_icr,
+            ICS: self.interrupts.set_ics,
+            IMS: self.interrupts.set_ims,
+            IMC: self.interrupts.set_imc,
+            RCTL: self.rx.set_rx_control,
+            RDT: self.rx.set_rdt,
+            TCTL: self.tx.set_tctl,
+            TDT: self.tx.set_tctl,
+            MDIC: self.phy.set_mdic,
+            EECD: self.eeprom.set_eecd,
+        }
+        for row in TABLE:
+            first = row.first
+            if row.name in CLEAR_ON_READ:
+                pair = first in (GORCH, GOTCH, TORH, TOTH)
+                readops[first] = self.mac_read_clr8 if pair else self.mac_read_clr4
+            for index in range(first, first + row.length):
+                if index == first and not there[row.gate]:
+                    continue
+                if row.reads is None:
+                    self._readops[index] = readops[index]
+                else:
+                    self._read_mask[index] = row.reads
+                if row.writes is not None:
+                    self._writeops[index] = None
+                    self._write_mask[index] = row.writes
+                elif index in writeops:
+                    self._writeops[index] = writeops[index]
+
+    # Registers (BAR0)
+
+    def mmio_read(self, offset: int, size: int = 4) -> int:
+        """What the driver gets for a read of ``size`` (1, 2 or 4) bytes at ``offset``."""
+        if size == 4 and not offset & 3:
+            return self.e1000_mmio_read(offset)
+        value = shift = 0
+        for at, piece in _aligned(offset, size):
+            part = self.e1000_mmio_read(at) & (1 << 8 * piece) - 1
+            value |= part << shift
+            shift += 8 * piece
+        return value
+
+    def mmio_write(self, offset: int, value: int, size: int = 4) -> None:
+        """The driver's write of ``size`` (1, 2 or 4) bytes at ``offset``."""
+        if size == 4 and not offset & 3:
+            self.e1000_mmio_write(offset, value & ALL)
+            return
+        for at, piece in _aligned(offset, size):
+            self.e1000_mmio_write(at, value & (1 << 8 * piece) - 1)
+            value >>= 8 * piece
+
+    @stage("e1000_mmio_read", file=FILE)
+    def e1000_mmio_read(self, offset: int) -> int:
+        """The register at ``offset``, with the read's side effects."""
+        if not self.pci.memory_enabled:
+            return 0
+        index = (offset & 0x1FFFF) >> 2
+        op = self._readops[index]
+        if op is None:
+            return self.mac_reg[index] & self._read_mask[index]
+        return op(index)
+
+    @stage("e1000_mmio_write", file=FILE)
+    def e1000_mmio_write(self, offset: int, value: int) -> None:
+        """Write the register at ``offset``, with everything that follows from it."""
+        if not self.pci.memory_enabled:
+            return
+        index = (offset & 0x1FFFF) >> 2
+        op = self._writeops[index]
+        if op is None:
+            self.mac_reg[index] = value & self._write_mask[index]
+        else:
+            op(index, value)
+
+    @stage("mac_read_clr4", file=FILE)
+    def mac_read_clr4(self, index: int) -> int:
+        """A statistics register that a read clears."""
+        value = self.mac_reg[index]
+        self.mac_reg[index] = 0
+        return value
+
+    @stage("mac_read_clr8", file=FILE)
+    def mac_read_clr8(self, index: int) -> int:
+        """The high half of an octet counter; the low half is cleared with it."""
+        value = self.mac_reg[index]
+        self.mac_reg[index] = self.mac_reg[index - 1] = 0
+        return value
+
+    def _ignored(self, index: int, value: int) -> None:
+        """Read-only, not there, or gated by a property that is off."""
+
+    # I/O (BAR1) and configuration space
+
+    def io_read(self, offset: int, size: int = 4) -> int:
+        """QEMU's I/O window reads 0, and so does this."""
+        return 0
+
+    def io_write(self, offset: int, value: int, size: int = 4) -> None:
+        """QEMU's I/O window ignores writes, a reset through it included."""
+
+    def config_read(self, offset: int, size: int = 4) -> int:
+        """Read ``size`` bytes of PCI configuration space."""
+        return self.pci.read(offset, size)
+
+    def config_write(self, offset: int, value: int, size: int = 4) -> None:
+        """Write PCI configuration space; a write with bus master set lets in what waits."""
+        self.pci.write(offset, value, size)
+        if offset <= COMMAND < offset + size and self.pci.bus_master:
+            self.net.flush()
+
+    # Reset
+
+    def reset(self) -> None:
+        """Power-on or bus reset: registers, configuration space, timers, line."""
+        self.e1000_reset()
+        self.pci.reset()
+
+    @stage("e1000_reset", file=FILE)
+    def e1000_reset(self) -> None:
+        """The device's own part of a reset."""
+        self.interrupts.reset()
+        self.rx.reset()
+        self.tx.reset()
+        mac_reg = self.mac_reg
+        mac_reg[:] = [0] * REGISTERS_COUNT
+        for index, value in RESET.items():
+            mac_reg[index] = value
+        if self.init_vet:
+            mac_reg[VET] = ETH_P_VLAN
+        mac_reg[RA] = int.from_bytes(self.mac[:4], "little")
+        mac_reg[RA + 1] = RAH_AV | int.from_bytes(self.mac[4:], "little")
+        self.phy.reset()
+
+    # The net layer's side (NetClient)
+
+    def can_receive(self) -> bool:
+        """Whether a frame sent now would be taken."""
+        return self.rx.can_receive()
+
+    def receive(self, frame: Frame) -> int:
+        """Take ``frame``: > 0 taken or filtered out, 0 not now, < 0 lost."""
+        return self.rx.e1000_receive_iov(frame)
+
+    def set_link(self, up: bool) -> None:
+        """The link went up or down from outside."""
+        self.phy.e1000_set_link_status(up)
+
+    @property
+    def irq_level(self) -> bool:
+        """The level of INTA# as the card drives it; INTx disable comes after it."""
+        return self.pci.irq_state
+
+
+def _aligned(offset: int, size: int) -> list[tuple[int, int]]:
+    """The aligned accesses, lowest first, that an access is split into."""
+    pieces = []
+    while size > 0:
+        piece = min(4, size & -size, offset & -offset or 4)
+        while piece > size:
+            piece >>= 1
+        pieces.append((offset, piece))
+        offset += piece
+        size -= piece
+    return pieces

@@ -1,0 +1,201 @@
+"""Recordings of the real device on disk: single files, folders, archives.
+
+A recording is a JSON object of the format ``e1000-vector/1``. Archives (tar, also
+compressed; zip) are read member by member and never unpacked to disk. What comes from
+a file may be anything, so sizes are limited and every field is checked before use.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+FORMAT = "e1000-vector/1"
+MAX_SIZE = 64 << 20
+"""Bytes of one recording, unpacked."""
+MAX_MEMBERS = 100_000
+
+INT = (int,)
+TEXT = (str,)
+LIST = (list,)
+DICT = (dict,)
+
+OPERATIONS: dict[str, dict[str, tuple[type, ...]]] = {
+    **{kind: {"reg": INT, "val": INT} for kind in ("w", "r", "w8", "r8", "w16", "r16")},
+    "range": {"reg": INT, "count": INT, "nonzero": DICT},
+    "mem": {"addr": INT, "data": TEXT},
+    "memfill": {"addr": INT, "len": INT, "byte": INT},
+    "dump": {"addr": INT},
+    "inject": {"dev": TEXT, "frames": LIST},
+    "line": {"val": INT},
+    "cfgr": {"off": INT, "val": INT},
+    "cfgw": {"off": INT, "val": INT},
+    "peerdump": {"dev": TEXT, "frames": LIST},
+    "irqmode": {"mode": TEXT},
+    "unmask": {},
+    "pause": {"monitor": LIST},
+}
+"""The fields that each operation must have, besides ``t``."""
+
+FIELDS: dict[str, tuple[type, ...]] = {
+    "name": TEXT,
+    "family": TEXT,
+    "device": DICT,
+    "net": DICT,
+    "ops": LIST,
+    "irqs": LIST,
+    "tx": LIST,
+}
+
+
+class RecordingError(ValueError):
+    """The input is not a recording that can be replayed; says which field of what is wrong."""
+
+
+def read_recordings(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The recordings in a file, a folder (with its sub-folders) or an archive, by name.
+
+    Yields (place, recording). Raises ``RecordingError``, ``OSError``.
+    """
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and _kind(file):
+                yield from read_recordings(file)
+        return
+    kind = _kind(path)
+    if kind == "json":
+        if path.stat().st_size > MAX_SIZE:
+            raise RecordingError(f"{path}: larger than {MAX_SIZE} bytes")
+        members: Iterator[tuple[str, bytes]] = iter([(str(path), path.read_bytes())])
+    elif kind == "tar":
+        members = _tar(path)
+    elif kind == "zip":
+        members = _zip(path)
+    else:
+        raise RecordingError(f"{path}: not a .json, .tar, .tar.xz, .tar.gz or .zip file")
+    for place, text in members:
+        vector = _parse(place, text)
+        if vector is not None:
+            yield place, vector
+
+
+def _kind(path: Path) -> str:
+    name = path.name
+    if name.endswith(".json"):
+        return "json"
+    if name.endswith((".tar", ".tar.xz", ".tar.gz", ".tar.bz2")):
+        return "tar"
+    return "zip" if name.endswith(".zip") else ""
+
+
+def _tar(path: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        with tarfile.open(path) as archive:
+            for count, member in enumerate(archive):
+                _check_member(path, member.name, member.size, count)
+                if member.isfile() and member.name.endswith(".json"):
+                    file = archive.extractfile(member)
+                    assert file is not None, "a regular file has contents"
+                    yield f"{path}:{member.name}", file.read(MAX_SIZE)
+    except (tarfile.TarError, EOFError) as error:
+        raise RecordingError(f"{path}: {error}") from error
+
+
+def _zip(path: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for count, member in enumerate(archive.infolist()):
+                _check_member(path, member.filename, member.file_size, count)
+                if member.filename.endswith(".json"):
+                    with archive.open(member) as file:
+                        yield f"{path}:{member.filename}", file.read(MAX_SIZE)
+    except zipfile.BadZipFile as error:
+        raise RecordingError(f"{path}: {error}") from error
+
+
+def _check_member(path: Path, name: str, size: int, count: int) -> None:
+    if size > MAX_SIZE:
+        raise RecordingError(f"{path}: {name}: larger than {MAX_SIZE} bytes")
+    if count >= MAX_MEMBERS:
+        raise RecordingError(f"{path}: more than {MAX_MEMBERS} members")
+
+
+def _parse(place: str, text: bytes) -> dict[str, Any] | None:
+    """The recording in ``text``; None for a list, which is the manifest that lies beside them."""
+    try:
+        vector = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecordingError(f"{place}: not JSON: {error}") from error
+    if isinstance(vector, list):
+        return None
+    try:
+        check_recording(vector)
+    except RecordingError as error:
+        raise RecordingError(f"{place}: {error}") from error
+    return vector  # type: ignore[no-any-return]
+
+
+def check_recording(vector: object) -> None:
+    """Raises ``RecordingError`` unless ``vector`` has the fields that a replay uses."""
+    if not isinstance(vector, Mapping) or vector.get("format") != FORMAT:
+        raise RecordingError(f"not a recording of the format {FORMAT}")
+    _check_fields("recording", vector, FIELDS)
+    device = vector["device"]
+    _check_fields("device", device, {"model": TEXT, "options": TEXT, "mac": TEXT})
+    _check_fields("device", device, {"pci_bus_master": (bool,), "link_down_at_start": (bool,)})
+    net = vector["net"]
+    _check_fields("net", net, {"hub": (bool,), "ports": LIST, "peers": DICT})
+    for name in net["ports"]:
+        if name not in ("A", "user"):
+            _check_fields("net.peers", net["peers"], {name: DICT})
+            _check_fields(f"net.peers.{name}", net["peers"][name], {"mac": TEXT, "rx": (bool,)})
+    before = 0
+    for n, op in enumerate(vector["ops"]):
+        before = _check_operation(f"ops[{n}]", op, net["ports"], before)
+    for n, irq in enumerate(vector["irqs"]):
+        _check_fields(f"irqs[{n}]", irq, {"t": INT})
+    for key in ("tx", "user_tx"):
+        for n, frame in enumerate(vector.get(key, [])):
+            _check_fields(f"{key}[{n}]", frame, {"t_us": INT, "data": TEXT})
+
+
+def _check_operation(place: str, op: object, ports: list[str], before: int) -> int:
+    _check_fields(place, op, {"op": TEXT, "t": INT})
+    assert isinstance(op, Mapping), "its fields have been checked"
+    kind = op["op"]
+    if kind not in OPERATIONS:
+        raise RecordingError(f"{place}: unknown operation {kind!r}")
+    _check_fields(place, op, OPERATIONS[kind])
+    if op["t"] < before:
+        raise RecordingError(f"{place}: t={op['t']} lies before the operation in front of it")
+    if op.get("dev", "A") not in ports or op.get("dev") == "user":
+        raise RecordingError(f"{place}: no device {op['dev']!r}")
+    if kind == "dump" and "data" not in op:
+        _check_fields(place, op, {"len": INT, "sha256": TEXT})
+    return int(op["t"])
+
+
+def _check_fields(place: str, what: object, fields: Mapping[str, tuple[type, ...]]) -> None:
+    if not isinstance(what, Mapping):
+        raise RecordingError(f"{place}: an object was expected, not {type(what).__name__}")
+    for key, kinds in fields.items():
+        value = what.get(key)
+        wrong = not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
+        if wrong:
+            raise RecordingError(f"{place}.{key}: expected {kinds[0].__name__}, not {value!r:.40}")
+        if kinds is INT and isinstance(value, int) and not 0 <= value < 1 << 64:
+            raise RecordingError(f"{place}.{key}: {value} is out of range")
+        if key == "data" and isinstance(value, str) and not _is_hex(value):
+            raise RecordingError(f"{place}.{key}: not hexadecimal")
+
+
+def _is_hex(text: str) -> bool:
+    try:
+        bytes.fromhex(text)
+    except ValueError:
+        return False
+    return True

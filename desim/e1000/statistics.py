@@ -1,0 +1,84 @@
+"""The statistics registers (hw/net/e1000x_common.c; 8254x manual section 13.7).
+
+Counters stop at 0xFFFFFFFF, octet counters, which are pairs of registers, at
+2**64 - 1. Which of them a read clears is in ``registers.CLEAR_ON_READ``. Octets always
+include the FCS; size classes include it for all frames sent, but for a received frame
+only if the driver gets it (RCTL.SECRC clear). 7.2.22 does so; older ones differ.
+"""
+
+from __future__ import annotations
+
+from desim.e1000.registers import (
+    ALL,
+    BPTC,
+    GORCL,
+    GOTCL,
+    GPRC,
+    GPTC,
+    MPTC,
+    PRC64,
+    PTC64,
+    TORL,
+    TOTL,
+    TPR,
+    TPT,
+)
+
+FCS_LEN = 4
+BROADCAST = b"\xff" * 6
+
+
+def inc_reg_if_not_full(mac_reg: list[int], index: int) -> None:
+    """Count one more."""
+    if mac_reg[index] != ALL:
+        mac_reg[index] += 1
+
+
+def grow_8reg_if_not_full(mac_reg: list[int], index: int, size: int) -> None:
+    """Add ``size`` octets to the pair at ``index`` (low half) and ``index + 1``."""
+    low = mac_reg[index] + size
+    if low > ALL:
+        if mac_reg[index + 1] == ALL:
+            low = ALL
+        else:
+            mac_reg[index + 1] += 1
+            low &= ALL
+    mac_reg[index] = low
+
+
+def increase_size_stats(mac_reg: list[int], first: int, size: int) -> None:
+    """Count a frame in one of the six size classes at ``first``; below 64 bytes in none."""
+    if size < 64:
+        return
+    if size > 511:
+        index = first + 5 if size > 1023 else first + 4
+    elif size > 127:
+        index = first + 3 if size > 255 else first + 2
+    else:
+        index = first + 1 if size > 64 else first
+    if mac_reg[index] != ALL:
+        mac_reg[index] += 1
+
+
+def update_rx_total_stats(mac_reg: list[int], size: int, total_size: int) -> None:
+    """A frame has been received: ``total_size`` counts the FCS if the driver gets it."""
+    increase_size_stats(mac_reg, PRC64, total_size)
+    inc_reg_if_not_full(mac_reg, TPR)
+    inc_reg_if_not_full(mac_reg, GPRC)
+    grow_8reg_if_not_full(mac_reg, TORL, size + FCS_LEN)
+    grow_8reg_if_not_full(mac_reg, GORCL, size + FCS_LEN)
+
+
+def update_tx_total_stats(mac_reg: list[int], size: int) -> None:
+    """A frame of ``size`` bytes, before its VLAN tag was inserted, has been sent."""
+    inc_reg_if_not_full(mac_reg, TPT)
+    inc_reg_if_not_full(mac_reg, GPTC)
+    grow_8reg_if_not_full(mac_reg, TOTL, size + FCS_LEN)
+    grow_8reg_if_not_full(mac_reg, GOTCL, size + FCS_LEN)
+
+
+def count_sent(mac_reg: list[int], head: bytes, size: int) -> None:
+    """Size class and kind of address of a frame as it leaves."""
+    if head[0] & 1:
+        inc_reg_if_not_full(mac_reg, BPTC if head[:6] == BROADCAST else MPTC)
+    increase_size_stats(mac_reg, PTC64, size + FCS_LEN)

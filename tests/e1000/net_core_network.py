@@ -1,0 +1,50 @@
+"""The net layer of a recording, made of the project's own net core and hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from desim.net import Net, NetClientState, NetHub
+from desim.ports import Ledger, NetClient
+
+
+class NoLoop:
+    """A main loop that nobody sleeps in."""
+
+    def notify(self) -> None:
+        """Nothing to wake."""
+
+
+class NetCoreNetwork:
+    """Every name is a client of one hub, or the two names are each other's peer."""
+
+    def __init__(self, ports: Sequence[str], *, hub: bool, ledger: Ledger) -> None:
+        self.net = Net(loop=NoLoop(), ledger=ledger)
+        self.clients: dict[str, NetClientState] = {}
+        hub_ports = []
+        if hub:
+            net_hub = NetHub(self.net)
+            hub_ports = [net_hub.add_port() for _ in ports]
+        for name in ports:
+            self.clients[name] = self.net.client(name, is_nic=name != "user")
+        if hub:
+            for name, port in zip(ports, hub_ports, strict=True):
+                self.clients[name].connect(port.client)
+        else:
+            one, other = self.clients.values()
+            one.connect(other)
+
+    def port(self, name: str) -> NetClientState:
+        return self.clients[name]
+
+    def attach(self, name: str, client: NetClient) -> None:
+        self.clients[name].handler = client
+
+    def set_link(self, name: str, up: bool) -> None:
+        self.net.set_link(name, up)
+
+    def stop(self) -> None:
+        self.net.stop()
+
+    def resume(self) -> None:
+        self.net.resume()
