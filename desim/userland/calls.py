@@ -1,0 +1,251 @@
+"""System calls as programs write them: ``data = yield sys.read(fd, 16384)``.
+
+A program is a generator of calls. What a call yields back is its result; an
+error is thrown into the generator as ``OSError``. The generator's return value is
+the exit status. The same program runs on the host's kernel and on the guest's.
+
+Not modelled: memory, files by name (the shell opens them), signal handlers,
+threads and fork: one program is one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from desim.ports import Endpoint
+
+# What ``setsockopt`` takes.
+SO_REUSEADDR = "SO_REUSEADDR"
+SO_REUSEPORT = "SO_REUSEPORT"
+SO_BROADCAST = "SO_BROADCAST"
+SO_ATTACH_FILTER = "SO_ATTACH_FILTER"
+"""On a packet socket: the UDP destination port that passes (udhcpc's BPF program)."""
+
+ETH_P_IP = 0x0800
+
+# Flags of an interface (linux/if.h).
+IFF_UP = 0x1
+IFF_BROADCAST = 0x2
+IFF_LOOPBACK = 0x8
+IFF_RUNNING = 0x40
+IFF_PROMISC = 0x100
+IFF_MULTICAST = 0x1000
+
+POLLNVAL = 0x20
+"""``poll`` answers this for a descriptor that is not open."""
+
+
+class Call:
+    """One system call, on its way from a program to a kernel."""
+
+    __slots__ = ("args", "name")
+
+    def __init__(self, name: str, *args: Any) -> None:
+        self.name = name
+        self.args = args
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(map(repr, self.args))})"
+
+
+Program = Generator[Call, Any, int]
+"""A running program. Returns its exit status."""
+
+
+@dataclass(slots=True)
+class Interface:
+    """What ``ifconfig`` asks the kernel about one interface."""
+
+    name: str
+    hardware: bytes
+    """Its MAC; b"" on the loopback interface."""
+    flags: int
+    mtu: int
+    txqueuelen: int = 1000
+    addresses: list[tuple[bytes, int]] = field(default_factory=list)
+    """Addresses with their prefix lengths, IPv4 (4 bytes) before IPv6 (16)."""
+    rx_packets: int = 0
+    rx_errors: int = 0
+    rx_dropped: int = 0
+    rx_overruns: int = 0
+    rx_frame: int = 0
+    tx_packets: int = 0
+    tx_errors: int = 0
+    tx_dropped: int = 0
+    tx_overruns: int = 0
+    tx_carrier: int = 0
+    collisions: int = 0
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+
+
+class SocketRow(NamedTuple):
+    """One line of ``netstat``."""
+
+    proto: str
+    """tcp, tcp6, udp or udp6."""
+    recv_q: int
+    send_q: int
+    local: Endpoint
+    remote: Endpoint | None
+    """None while it has no peer."""
+    state: str
+    """As netstat prints it; empty for UDP without a peer."""
+    owner: tuple[int, str] | None = None
+    """Process number and name; None if it belongs to no process (any more)."""
+
+
+class sys:
+    """The calls. Each docstring says what ``yield`` gives back."""
+
+    @staticmethod
+    def read(fd: int, size: int) -> Call:
+        """Up to ``size`` bytes; b"" at end of input."""
+        return Call("read", fd, size)
+
+    @staticmethod
+    def write(fd: int, data: bytes) -> Call:
+        """The number of bytes taken: all of them unless ``fd`` is non-blocking."""
+        return Call("write", fd, data)
+
+    @staticmethod
+    def close(fd: int) -> Call:
+        """None."""
+        return Call("close", fd)
+
+    @staticmethod
+    def poll(fds: Sequence[tuple[int, int]], timeout_ns: int | None = None) -> Call:
+        """[(fd, revents)] for every entry, in order; all 0 at the timeout. fd -1 is skipped."""
+        return Call("poll", fds, timeout_ns)
+
+    @staticmethod
+    def sleep_ns(duration_ns: int) -> Call:
+        """None, after ``duration_ns``."""
+        return Call("sleep_ns", duration_ns)
+
+    @staticmethod
+    def exit(status: int) -> Call:
+        """Never returns."""
+        return Call("exit", status)
+
+    @staticmethod
+    def now() -> Call:
+        """Nanoseconds since power-on (CLOCK_MONOTONIC)."""
+        return Call("now")
+
+    @staticmethod
+    def random(name: str, below: int) -> Call:
+        """A number in range(below) from the program's own stream ``name``."""
+        return Call("random", name, below)
+
+    @staticmethod
+    def ignore_sigpipe() -> Call:
+        """None. From now on a write that nobody reads fails with EPIPE instead of killing."""
+        return Call("ignore_sigpipe")
+
+    @staticmethod
+    def set_nonblocking(fd: int, nonblocking: bool) -> Call:
+        """None (``fcntl(fd, F_SETFL, ...)``)."""
+        return Call("set_nonblocking", fd, nonblocking)
+
+    @staticmethod
+    def socket(kind: str) -> Call:
+        """A descriptor. ``kind`` is "tcp", "udp" or "packet" (AF_PACKET, SOCK_DGRAM, ETH_P_IP)."""
+        return Call("socket", kind)
+
+    @staticmethod
+    def setsockopt(fd: int, option: str, value: int) -> Call:
+        """None."""
+        return Call("setsockopt", fd, option, value)
+
+    @staticmethod
+    def bind(fd: int, address: bytes, port: int) -> Call:
+        """None."""
+        return Call("bind", fd, address, port)
+
+    @staticmethod
+    def bind_device(fd: int, device: str) -> Call:
+        """None. Binds a packet socket to an interface."""
+        return Call("bind_device", fd, device)
+
+    @staticmethod
+    def listen(fd: int, backlog: int) -> Call:
+        """None."""
+        return Call("listen", fd, backlog)
+
+    @staticmethod
+    def accept(fd: int) -> Call:
+        """(descriptor, endpoint of the client)."""
+        return Call("accept", fd)
+
+    @staticmethod
+    def connect(fd: int, address: bytes, port: int) -> Call:
+        """None. A non-blocking socket raises EINPROGRESS; then poll, then ``socket_error``."""
+        return Call("connect", fd, address, port)
+
+    @staticmethod
+    def socket_error(fd: int) -> Call:
+        """The pending error as an ``OSError``, taken off the socket, or None (SO_ERROR)."""
+        return Call("socket_error", fd)
+
+    @staticmethod
+    def sendto(fd: int, data: bytes, to: Endpoint) -> Call:
+        """The number of bytes sent. To a packet socket ``to`` is (MAC, ethertype)."""
+        return Call("sendto", fd, data, to)
+
+    @staticmethod
+    def recvfrom(fd: int, size: int) -> Call:
+        """(data, endpoint of the sender). A packet socket gives IP packets from their header on."""
+        return Call("recvfrom", fd, size)
+
+    @staticmethod
+    def shutdown(fd: int, how: str) -> Call:
+        """None. ``how`` is "r", "w" or "rw"."""
+        return Call("shutdown", fd, how)
+
+    @staticmethod
+    def getsockname(fd: int) -> Call:
+        """The socket's own endpoint."""
+        return Call("getsockname", fd)
+
+    @staticmethod
+    def getpeername(fd: int) -> Call:
+        """The endpoint at the other end."""
+        return Call("getpeername", fd)
+
+    @staticmethod
+    def resolve(name: str) -> Call:
+        """The IPv4 address of a number or of a name in the hosts table; ENOENT otherwise."""
+        return Call("resolve", name)
+
+    @staticmethod
+    def name_of(address: bytes) -> Call:
+        """The name of an address in the hosts table, or None."""
+        return Call("name_of", address)
+
+    @staticmethod
+    def interfaces() -> Call:
+        """[Interface], in the kernel's order."""
+        return Call("interfaces")
+
+    @staticmethod
+    def set_address(device: str, address: bytes, prefix: int) -> Call:
+        """None. Gives the interface this IPv4 address in place of those it has."""
+        return Call("set_address", device, address, prefix)
+
+    @staticmethod
+    def set_link_up(device: str, up: bool = True) -> Call:
+        """None."""
+        return Call("set_link_up", device, up)
+
+    @staticmethod
+    def add_route(network: bytes, prefix: int, gateway: bytes | None, device: str) -> Call:
+        """None. Prefix 0 is the default route."""
+        return Call("add_route", network, prefix, gateway, device)
+
+    @staticmethod
+    def sockets_table() -> Call:
+        """[SocketRow], as /proc/net has them: TCP listeners, connections, UDP."""
+        return Call("sockets_table")

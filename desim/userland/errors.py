@@ -1,0 +1,44 @@
+"""System call errors with Linux' texts, so that programs print the same on every machine."""
+
+from __future__ import annotations
+
+import errno
+
+TEXTS = {
+    errno.EPERM: "Operation not permitted",
+    errno.ENOENT: "No such file or directory",
+    errno.EBADF: "Bad file descriptor",
+    errno.EAGAIN: "Resource temporarily unavailable",
+    errno.EEXIST: "File exists",
+    errno.ENODEV: "No such device",
+    errno.ENOTDIR: "Not a directory",
+    errno.EISDIR: "Is a directory",
+    errno.EINVAL: "Invalid argument",
+    errno.ENOSPC: "No space left on device",
+    errno.EPIPE: "Broken pipe",
+    errno.ENAMETOOLONG: "File name too long",
+    errno.EINTR: "Interrupted system call",
+    errno.ENOTSOCK: "Socket operation on non-socket",
+    errno.EDESTADDRREQ: "Destination address required",
+    errno.EMSGSIZE: "Message too long",
+    errno.EPROTONOSUPPORT: "Protocol not supported",
+    errno.EOPNOTSUPP: "Operation not supported",
+    errno.EADDRINUSE: "Address already in use",
+    errno.EADDRNOTAVAIL: "Cannot assign requested address",
+    errno.ENETDOWN: "Network is down",
+    errno.ENETUNREACH: "Network is unreachable",
+    errno.ECONNABORTED: "Software caused connection abort",
+    errno.ECONNRESET: "Connection reset by peer",
+    errno.EISCONN: "Transport endpoint is already connected",
+    errno.ENOTCONN: "Transport endpoint is not connected",
+    errno.ETIMEDOUT: "Connection timed out",
+    errno.ECONNREFUSED: "Connection refused",
+    errno.EHOSTUNREACH: "No route to host",
+    errno.EALREADY: "Operation already in progress",
+    errno.EINPROGRESS: "Operation now in progress",
+}
+
+
+def failure(code: int) -> OSError:
+    """The error ``code`` as system calls raise it (``BlockingIOError`` for EAGAIN, ...)."""
+    return OSError(code, TEXTS[code])

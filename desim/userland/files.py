@@ -1,0 +1,382 @@
+"""Files: what a descriptor can stand for, on the host and in the guest.
+
+A file never waits. Where a real one would, it raises ``BlockingIOError``, and the
+kernel puts the process to sleep on the file's ``queue`` and tries again.
+
+Not modelled: seeking, reading a file that a program has written, terminals
+with a keyboard (nobody types), and the page granularity of a pipe's buffer: 64 KiB
+are 64 KiB however they were written.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
+from desim.userland.errors import failure
+from desim.userland.waitqueue import WaitQueue
+
+PIPE_SIZE = 65536
+PIPE_BUF = 4096
+"""A write of up to this many bytes goes into a pipe in one piece."""
+
+MAX_NAME = 255
+MAX_PATH = 4096
+
+
+class Quota:
+    """How many bytes programs may leave behind; ENOSPC when it is used up."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+
+    def take(self, size: int) -> None:
+        """Account for ``size`` bytes more."""
+        if size > self.left:
+            raise failure(errno.ENOSPC)
+        self.left -= size
+
+
+class ByteQueue:
+    """Bytes in the order in which they came; what comes out is copied at most once."""
+
+    __slots__ = ("_chunks", "_offset", "size")
+
+    def __init__(self) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._offset = 0
+        self.size = 0
+
+    def push(self, data: bytes) -> None:
+        """Append ``data``."""
+        if data:
+            self._chunks.append(data)
+            self.size += len(data)
+
+    def pop(self, limit: int) -> bytes:
+        """Take up to ``limit`` bytes off the front."""
+        taken: list[bytes] = []
+        wanted = min(limit, self.size)
+        self.size -= wanted
+        while wanted:
+            chunk = self._chunks[0]
+            end = self._offset + wanted
+            if end < len(chunk):
+                taken.append(chunk[self._offset : end])
+                self._offset = end
+                break
+            taken.append(chunk[self._offset :] if self._offset else chunk)
+            wanted -= len(chunk) - self._offset
+            self._chunks.popleft()
+            self._offset = 0
+        return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._chunks.clear()
+        self._offset = self.size = 0
+
+
+class File:
+    """An open file. ``users`` counts the descriptors that stand for it.
+
+    ``deadline_ns`` is when it may become ready by itself, without its queue being
+    woken (a retransmitted SYN); None for most.
+    """
+
+    __slots__ = ("deadline_ns", "nonblocking", "queue", "users")
+
+    def __init__(self, name: str) -> None:
+        self.queue = WaitQueue(name)
+        self.users = 0
+        self.nonblocking = False
+        self.deadline_ns: int | None = None
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes, b"" at the end."""
+        raise failure(errno.EBADF)
+
+    def write(self, data: bytes) -> int:
+        """Take at least one byte of ``data``: how many."""
+        raise failure(errno.EBADF)
+
+    def poll_events(self) -> int:
+        """What it is ready for now (POLLIN, POLLOUT ...)."""
+        return POLLIN | POLLOUT
+
+    def close(self) -> None:
+        """The last descriptor for it has been closed."""
+
+
+class Socket(File):
+    """A file with the calls of sockets. A call that a kind does not have is EOPNOTSUPP."""
+
+    __slots__ = ()
+
+    def setsockopt(self, option: str, value: int) -> None:
+        """See ``sys.setsockopt``; EINVAL for an option it does not know."""
+        raise failure(errno.EINVAL)
+
+    def bind(self, address: bytes, port: int) -> None:
+        """Take a local endpoint; port 0 any free one."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def bind_device(self, device: str) -> None:
+        """Bind a packet socket to an interface."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def listen(self, backlog: int) -> None:
+        """Accept connections from now on."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def accept(self) -> tuple[Socket, Endpoint]:
+        """The next connection and its client; EAGAIN without one."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def connect(self, address: bytes, port: int) -> None:
+        """Start to connect: done on return, EINPROGRESS if that takes longer."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def connected(self) -> None:
+        """How ``connect`` went: returns when it is done, EAGAIN while it is not, or its error."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def take_error(self) -> OSError | None:
+        """The pending error, which is forgotten by that (SO_ERROR)."""
+        return None
+
+    def sendto(self, data: bytes, to: Endpoint) -> int:
+        """Send a datagram."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
+        """The next datagram and its sender."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def shutdown(self, *, read: bool = False, write: bool = False) -> None:
+        """Close one direction or both."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def getsockname(self) -> Endpoint:
+        """The own endpoint."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def getpeername(self) -> Endpoint:
+        """The peer's endpoint."""
+        raise failure(errno.EOPNOTSUPP)
+
+
+class Null(File):
+    """/dev/null."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("/dev/null")
+
+    def read(self, size: int) -> bytes:
+        return b""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+class Terminal(File):
+    """What the user sees: every write with its time. Reading waits for ever."""
+
+    __slots__ = ("_now", "_quota", "writes")
+
+    def __init__(self, name: str, *, now: Callable[[], int], quota: Quota) -> None:
+        super().__init__(name)
+        self._now = now
+        self._quota = quota
+        self.writes: list[tuple[int, bytes]] = []
+
+    def read(self, size: int) -> bytes:
+        raise failure(errno.EAGAIN)
+
+    def write(self, data: bytes) -> int:
+        self._quota.take(len(data))
+        self.writes.append((self._now(), data))
+        return len(data)
+
+    def poll_events(self) -> int:
+        return POLLOUT
+
+    def output(self) -> bytes:
+        """All that was written so far."""
+        return b"".join(data for _, data in self.writes)
+
+
+class InputFile(File):
+    """A file of the user's that is only read (``< FILE``)."""
+
+    __slots__ = ("_at", "_data")
+
+    def __init__(self, name: str, data: bytes) -> None:
+        super().__init__(name)
+        self._data = data
+        self._at = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._data[self._at : self._at + size]
+        self._at += len(data)
+        return data
+
+
+class OutputFile(File):
+    """A file that programs write (``> FILE``), in memory."""
+
+    __slots__ = ("_quota", "chunks", "size")
+
+    def __init__(self, name: str, quota: Quota) -> None:
+        super().__init__(name)
+        self._quota = quota
+        self.chunks: list[bytes] = []
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self._quota.take(len(data))
+        self.chunks.append(data)
+        self.size += len(data)
+        return len(data)
+
+    def content(self) -> bytes:
+        """All that was written so far."""
+        return b"".join(self.chunks)
+
+    def truncate(self) -> None:
+        """Forget everything (``> FILE`` on a file that exists)."""
+        self._quota.left += self.size
+        self.chunks.clear()
+        self.size = 0
+
+
+class VirtualTree:
+    """The files that the programs of one side have written, by normalised name.
+
+    Nothing leaves it here: whoever maps it to a folder finds only names that are
+    relative, without ``..``, and with components of at most 255 bytes.
+    """
+
+    def __init__(self, quota: Quota) -> None:
+        self.files: dict[str, OutputFile] = {}
+        self._quota = quota
+
+    def open(self, name: str, *, append: bool = False) -> OutputFile:
+        """Open ``name`` for writing; ValueError for a name that is not allowed."""
+        path = normalise(name)
+        file = self.files.get(path)
+        if file is None:
+            parents = [path[:at] for at, letter in enumerate(path) if letter == "/"]
+            if any(parent in self.files for parent in parents):
+                raise failure(errno.ENOTDIR)
+            if any(other.startswith(path + "/") for other in self.files):
+                raise failure(errno.EISDIR)
+            file = self.files[path] = OutputFile(path, self._quota)
+        elif not append:
+            file.truncate()
+        return file
+
+
+def normalise(name: str) -> str:
+    """``name`` inside a tree: without ``.`` and double slashes. ValueError if it may lead out."""
+    if not name or "\0" in name:
+        raise ValueError(f"{name!r} is not a file name")
+    if name.startswith("/"):
+        raise ValueError(f"{name!r} is absolute; files are written below the run's own folder")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ValueError(f"{name!r} leads out of the run's own folder (..)")
+    if not parts or name.endswith("/"):
+        raise ValueError(f"{name!r} is a folder; expected the name of a file")
+    path = "/".join(parts)
+    try:
+        sizes = [len(part.encode()) for part in parts]
+    except UnicodeEncodeError:
+        raise ValueError(f"{name!r} is not valid Unicode") from None
+    if max(sizes) > MAX_NAME or len(path.encode()) > MAX_PATH:
+        raise ValueError(
+            f"{name[:40]!r}... is too long; a component has at most {MAX_NAME} bytes, "
+            f"a name {MAX_PATH}"
+        )
+    return path
+
+
+class Pipe:
+    """A pipe between two programs: ``reader`` and ``writer`` are its two ends."""
+
+    __slots__ = ("buffer", "queue", "reader", "wake_up", "writer")
+
+    def __init__(self, wake_up: Callable[[WaitQueue], None]) -> None:
+        self.wake_up = wake_up
+        self.buffer = ByteQueue()
+        self.queue = WaitQueue("pipe")
+        self.reader: PipeReader | None = PipeReader(self)
+        self.writer: PipeWriter | None = PipeWriter(self)
+
+
+class PipeReader(File):
+    """The end that is read."""
+
+    __slots__ = ("_pipe",)
+
+    def __init__(self, pipe: Pipe) -> None:
+        super().__init__("pipe")
+        self.queue = pipe.queue
+        self._pipe = pipe
+
+    def read(self, size: int) -> bytes:
+        pipe = self._pipe
+        if not pipe.buffer.size:
+            if pipe.writer is None:
+                return b""
+            raise failure(errno.EAGAIN)
+        data = pipe.buffer.pop(size)
+        pipe.wake_up(pipe.queue)
+        return data
+
+    def poll_events(self) -> int:
+        pipe = self._pipe
+        return (POLLIN if pipe.buffer.size else 0) | (POLLHUP if pipe.writer is None else 0)
+
+    def close(self) -> None:
+        self._pipe.reader = None
+        self._pipe.wake_up(self._pipe.queue)
+
+
+class PipeWriter(File):
+    """The end that is written."""
+
+    __slots__ = ("_pipe",)
+
+    def __init__(self, pipe: Pipe) -> None:
+        super().__init__("pipe")
+        self.queue = pipe.queue
+        self._pipe = pipe
+
+    def write(self, data: bytes) -> int:
+        pipe = self._pipe
+        if pipe.reader is None:
+            raise failure(errno.EPIPE)
+        if not data:
+            return 0
+        room = PIPE_SIZE - pipe.buffer.size
+        if room == 0 or room < len(data) <= PIPE_BUF:
+            raise failure(errno.EAGAIN)
+        pipe.buffer.push(data[:room])
+        pipe.wake_up(pipe.queue)
+        return min(room, len(data))
+
+    def poll_events(self) -> int:
+        pipe = self._pipe
+        room = PIPE_SIZE - pipe.buffer.size
+        return (POLLOUT if room >= PIPE_BUF else 0) | (POLLERR if pipe.reader is None else 0)
+
+    def close(self) -> None:
+        self._pipe.writer = None
+        self._pipe.wake_up(self._pipe.queue)

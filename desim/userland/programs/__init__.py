@@ -1,0 +1,41 @@
+"""The programs there are: a fixed table per side. Nothing else can be run."""
+
+from __future__ import annotations
+
+from desim.userland.programs import (
+    echo,
+    ifconfig,
+    nc_busybox,
+    nc_openbsd,
+    netstat,
+    small,
+    udhcpc,
+)
+from desim.userland.shell import ProgramFile
+
+_NC_OPENBSD = ProgramFile(nc_openbsd.nc, nc_openbsd.check)
+_NC_BUSYBOX = ProgramFile(nc_busybox.nc, nc_busybox.check)
+
+_COMMON = {
+    "busybox nc": _NC_BUSYBOX,
+    "cat": ProgramFile(small.cat, small.check_cat),
+    "echo": ProgramFile(echo.echo, echo.check),
+    "false": ProgramFile(small.false, small.check),
+    "nc": _NC_OPENBSD,
+    "nc.busybox": _NC_BUSYBOX,
+    "nc.openbsd": _NC_OPENBSD,
+    "netstat": ProgramFile(netstat.netstat, netstat.check),
+    "sleep": ProgramFile(small.sleep, small.check),
+    "true": ProgramFile(small.true, small.check),
+}
+
+_IFCONFIG = ProgramFile(ifconfig.ifconfig, ifconfig.check)
+_UDHCPC = ProgramFile(udhcpc.udhcpc, udhcpc.check)
+
+HOST = _COMMON
+GUEST = _COMMON | {
+    "busybox ifconfig": _IFCONFIG,
+    "busybox udhcpc": _UDHCPC,
+    "ifconfig": _IFCONFIG,
+    "udhcpc": _UDHCPC,
+}

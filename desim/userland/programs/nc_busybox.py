@@ -1,0 +1,209 @@
+"""``nc`` of busybox as Debian 12 ships it (busybox-static 1.35.0), over TCP and IPv4.
+
+Theory of operation
+-------------------
+One loop polls input and socket and copies 1024 bytes at a time, with a blocking
+write. End of input shuts down the sending side at once; end of the network, or an
+error on it, ends the program with status 0, whatever input is left. A listener is
+closed as soon as it has accepted. ``-w`` limits connecting and accepting only.
+
+Not modelled: ``-e``, ``-f``, ``-i`` and ``-ll`` (refused when a line is read), and that
+the real one listens on the IPv6 wildcard address, which takes IPv4 clients too.
+This build knows no ``-v``, ``-k``, ``-N``, ``-q`` or ``-s``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from desim.ports import POLLIN, POLLOUT
+from desim.userland.calls import SO_REUSEADDR, Call, Program, sys
+from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
+from desim.userland.programs.output import STDIN, STDOUT, Step, err
+from desim.wire.addresses import IP_ANY, ip_text
+
+SPEC = "lp:w:i:f:e:"
+MODELLED = "lpw"
+BUFSIZE = 1024
+NS = 1_000_000_000
+
+BANNER = "BusyBox v1.35.0 (Debian 1:1.35.0-4+deb12u1+b1) multi-call binary.\n"
+USAGE = (
+    BANNER
+    + """
+Usage: nc [-iN] [-wN] [-l] [-p PORT] [-f FILE|IPADDR PORT] [-e PROG]
+
+Open a pipe to IP:PORT or FILE
+
+\t-l\tListen mode, for inbound connects
+\t\t(use -ll with -e for persistent server)
+\t-p PORT\tLocal port
+\t-w SEC\tConnect timeout
+\t-i SEC\tDelay interval for lines sent
+\t-f FILE\tUse file (ala /dev/ttyS0) instead of network
+\t-e PROG\tRun PROG after connect
+"""
+)
+
+
+class _Fatal(Exception):  # noqa: N818
+    """``bb_error_msg_and_die``: the message, without the applet's name."""
+
+
+def check(argv: list[str]) -> str | None:
+    """Refuse what exists in the real program only."""
+    problem = unmodelled(argv, SPEC, MODELLED)
+    if problem is None:
+        try:
+            options, _ = getopt(argv, SPEC)
+        except GetoptError:
+            return None
+        if sum(letter == "l" for letter, _ in options) > 1:
+            return f"{argv[0]}: -ll is not modelled; it needs -e, which is not modelled either"
+    return problem
+
+
+def nc(argv: list[str]) -> Program:
+    """``nc_main``."""
+    try:
+        options, operands = getopt(argv, SPEC)
+    except GetoptError as error:
+        yield from err(f"nc: {error}\n{USAGE}")
+        return 1
+    values = dict(options)
+    listen = "l" in values
+    if len(operands) > (1 if listen else 2) or not (listen or operands):
+        yield from err(USAGE)
+        return 1
+    try:
+        local_port = _port(values.get("p", "0"))
+        limit_ns = _seconds(values["w"]) * NS if "w" in values else None
+        if listen:
+            fd = yield from _accept(operands, local_port, limit_ns)
+        else:
+            fd = yield from _connect(operands, local_port, limit_ns)
+        yield from _copy(fd)
+    except _Fatal as fatal:
+        yield from err(f"nc: {fatal}\n")
+        return 1
+    return 0
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise _Fatal(f"bad port '{text}'")
+    return int(text)
+
+
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**31):
+        raise _Fatal(f"invalid number '{text}'")
+    return int(text)
+
+
+def _address(name: str) -> Generator[Call, Any, bytes]:
+    try:
+        address: bytes = yield sys.resolve(name)
+    except OSError:
+        raise _Fatal(f"bad address '{name}'") from None
+    return address
+
+
+def _socket(address: bytes, port: int) -> Generator[Call, Any, int]:
+    fd: int = yield sys.socket("tcp")
+    yield sys.setsockopt(fd, SO_REUSEADDR, 1)
+    if port or address != IP_ANY:
+        try:
+            yield sys.bind(fd, address, port)
+        except OSError as error:
+            raise _Fatal(f"bind: {error.strerror}") from None
+    return fd
+
+
+def _accept(operands: list[str], port: int, limit_ns: int | None) -> Generator[Call, Any, int]:
+    address = (yield from _address(operands[0])) if operands else IP_ANY
+    listener = yield from _socket(address, port)
+    try:
+        yield sys.listen(listener, 1)
+    except OSError as error:
+        raise _Fatal(f"listen: {error.strerror}") from None
+    if not port:
+        _, chosen = yield sys.getsockname(listener)
+        yield from err(f"{chosen}\n")
+    yield from _limit(listener, POLLIN, limit_ns)
+    fd: int
+    fd, _ = yield sys.accept(listener)
+    yield sys.close(listener)
+    return fd
+
+
+def _connect(
+    operands: list[str], local_port: int, limit_ns: int | None
+) -> Generator[Call, Any, int]:
+    address = yield from _address(operands[0])
+    port = _port(operands[1]) if len(operands) > 1 else 0
+    fd = yield from _socket(IP_ANY, local_port)
+    try:
+        # The real one's alarm interrupts a blocking connect(); here poll measures the time.
+        yield sys.set_nonblocking(fd, limit_ns is not None)
+        try:
+            yield sys.connect(fd, address, port)
+        except BlockingIOError:
+            yield from _limit(fd, POLLOUT, limit_ns)
+            if error := (yield sys.socket_error(fd)):
+                raise error from None
+        yield sys.set_nonblocking(fd, False)
+    except OSError as error:
+        raise _Fatal(
+            f"can't connect to remote host ({ip_text(address)}): {error.strerror}"
+        ) from None
+    return fd
+
+
+def _limit(fd: int, events: int, limit_ns: int | None) -> Step:
+    """Wait for ``events``, at most ``limit_ns``."""
+    if limit_ns is not None:
+        found = yield sys.poll([(fd, events)], limit_ns)
+        if not found[0][1]:
+            raise _Fatal("timed out")
+
+
+def _copy(fd: int) -> Step:
+    stdin = STDIN
+    while True:
+        found = yield sys.poll([(stdin, POLLIN), (fd, POLLIN)])
+        if found[0][1]:
+            data = yield from _read(stdin)
+            if data:
+                yield from _write(fd, data)
+            else:
+                yield from _shutdown(fd)
+                stdin = -1
+        if found[1][1]:
+            data = yield from _read(fd)
+            if not data:
+                return
+            yield from _write(STDOUT, data)
+
+
+def _read(fd: int) -> Generator[Call, Any, bytes]:
+    try:
+        data: bytes = yield sys.read(fd, BUFSIZE)
+    except OSError:
+        return b""
+    return data
+
+
+def _write(fd: int, data: bytes) -> Step:
+    try:
+        yield sys.write(fd, data)
+    except OSError as error:
+        raise _Fatal(f"short write: {error.strerror}") from None
+
+
+def _shutdown(fd: int) -> Step:
+    try:
+        yield sys.shutdown(fd, "w")
+    except OSError:
+        pass  # the connection has gone meanwhile; the next poll says so

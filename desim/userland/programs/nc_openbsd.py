@@ -1,0 +1,386 @@
+"""``nc`` of OpenBSD as Debian 12 ships it (netcat-openbsd 1.219-1), over TCP and IPv4.
+
+Theory of operation
+-------------------
+After connecting or accepting, one loop polls four descriptors: input, the socket
+for writing, the socket for reading, output. Two buffers of 16384 bytes lie
+between them; a read fills what room is left, a write empties what there is, and a
+poll always comes before each.
+
+What ends it is where flavours differ:
+
+* End of input closes nothing by itself. With ``-N`` or ``-q`` it shuts down the
+  socket's sending side, once all input has been sent.
+* A client ends when both its input and the network have ended; a server
+  (``-l``) when the network has.
+* A reset connection ends both sides of it at once.
+* ``-q SECS`` then delays the exit; in this version it does not end a connection
+  that the peer keeps open. ``-w SECS`` limits a connect and each poll.
+
+Not modelled: UDP, UNIX sockets, IPv6, proxies, port ranges and the options for
+them (refused when a line is read). Neither side has /etc/services: the service in
+"succeeded!" is ``*``, where a real host may print a name (5556 is ``freeciv``).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Generator
+from typing import Any
+
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
+from desim.userland.calls import (
+    POLLNVAL,
+    SO_REUSEADDR,
+    SO_REUSEPORT,
+    Call,
+    Program,
+    sys,
+)
+from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
+from desim.userland.programs.output import STDIN, STDOUT, Step, err
+from desim.wire.addresses import IP_ANY, ip_text
+
+SPEC = "46bCDdFhI:i:klM:m:NnO:P:p:q:rSs:T:tUuV:vW:w:X:x:Zz"
+MODELLED = "4klNnp:q:s:vw:"
+BUFSIZE = 16384
+NS = 1_000_000_000
+
+USAGE = """\
+usage: nc [-46CDdFhklNnrStUuvZz] [-I length] [-i interval] [-M ttl]
+\t  [-m minttl] [-O length] [-P proxy_username] [-p source_port]
+\t  [-q seconds] [-s sourceaddr] [-T keyword] [-V rtable] [-W recvlimit]
+\t  [-w timeout] [-X proxy_protocol] [-x proxy_address[:port]]
+\t  [destination] [port]
+"""
+
+
+class _Fatal(Exception):  # noqa: N818
+    """``errx(1, ...)``: the message, without the program's name."""
+
+
+class Options:
+    """The command line, read as ``main`` reads it. Raises ``_Fatal``."""
+
+    def __init__(self, argv: list[str]) -> None:
+        options, operands = getopt(argv, SPEC)
+        flags = [letter for letter, _ in options]
+        values = dict(options)
+        self.listen = "l" in flags
+        self.keep = "k" in flags
+        self.verbose = "v" in flags
+        self.numeric = "n" in flags
+        self.shutdown = "N" in flags
+        self.quit_s = _number(values.get("q"), "quit timer", -(2**31)) if "q" in values else -1
+        self.timeout_ns = _number(values["w"], "timeout", 0) * NS if "w" in values else None
+        self.source = values.get("s")
+        self.source_port = values.get("p")
+        self.host: str | None = None
+        port: str | None = None
+        if self.listen and len(operands) < 2:
+            # -l PORT, -l -p PORT, -l -p PORT HOST and -l -s HOST are all good.
+            if self.source_port is not None:
+                port = self.source_port
+                self.host = operands[0] if operands else self.source
+            elif operands:
+                port = operands[0]
+                self.host = self.source
+        elif len(operands) == 2 and not (self.listen and self.source_port is not None):
+            self.host, port = operands
+        elif len(operands) != 1:
+            raise GetoptError("")
+        if self.keep and not self.listen:
+            raise _Fatal("must use -l with -k")
+        if port is None:
+            raise _Fatal("missing port number")
+        self.port = _port(port)
+
+    @property
+    def shuts_down(self) -> bool:
+        """Whether end of input shuts down the sending side."""
+        return self.shutdown or self.quit_s >= 0
+
+
+def _number(text: str | None, what: str, low: int) -> int:
+    try:
+        value = int(text or "")
+    except ValueError:
+        raise _Fatal(f"{what} invalid: {text}") from None
+    if value < low:
+        raise _Fatal(f"{what} too small: {text}")
+    if value >= 2**31:
+        raise _Fatal(f"{what} too large: {text}")
+    return value
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.lstrip("-").isdigit():
+        raise _Fatal(f"port number invalid: {text}")
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise _Fatal(f"port number too {'small' if number < 1 else 'large'}: {text}")
+    return number
+
+
+def check(argv: list[str]) -> str | None:
+    """Refuse what exists in the real program only."""
+    problem = unmodelled(argv, SPEC, MODELLED.replace(":", ""))
+    if problem:
+        return problem
+    _, operands = _split(argv)
+    if len(operands) == 2 and "-" in operands[1].lstrip("-"):
+        return f"{argv[0]}: port ranges ({operands[1]}) are not modelled"
+    return None
+
+
+def _split(argv: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    try:
+        return getopt(argv, SPEC)
+    except GetoptError:
+        return [], []
+
+
+def nc(argv: list[str]) -> Program:
+    """``main``: 0 after a connection, 1 if there was none."""
+    name = argv[0]
+    yield sys.ignore_sigpipe()
+    try:
+        options = Options(argv)
+    except GetoptError as error:
+        text = f"{name}: {error}\n" if str(error) else ""
+        yield from err(text + USAGE)
+        return 1
+    except _Fatal as fatal:
+        yield from err(f"{name}: {fatal}\n")
+        return 1
+    try:
+        if options.listen:
+            return (yield from _serve(name, options))
+        return (yield from _connect(name, options))
+    except _Fatal as fatal:
+        yield from err(f"{name}: {fatal}\n")
+        return 1
+
+
+def _resolve(name: str, port: int, options: Options) -> Generator[Call, Any, bytes]:
+    try:
+        address: bytes = yield sys.resolve(name)
+    except OSError as error:
+        raise _Fatal(f'getaddrinfo for host "{name}" port {port}: {error.strerror}') from None
+    if options.numeric and name != ip_text(address):
+        raise _Fatal(f'getaddrinfo for host "{name}" port {port}: Name or service not known')
+    return address
+
+
+def _text(address: bytes, options: Options) -> Generator[Call, Any, str]:
+    """The name of an address, unless ``-n`` (``getnameinfo``)."""
+    found = None if options.numeric else (yield sys.name_of(address))
+    return found or ip_text(address)
+
+
+def _serve(name: str, options: Options) -> Program:
+    listener: int = yield from local_listen(options)
+    if options.verbose:
+        address, port = yield sys.getsockname(listener)
+        text = yield from _text(address, options)
+        yield from err(f"Listening on {text} {port}\n")
+    while True:
+        fd, client = yield sys.accept(listener)
+        yield sys.set_nonblocking(fd, True)
+        if options.verbose:
+            yield from _report_connection(client, options)
+        yield from readwrite(fd, options)
+        yield sys.close(fd)
+        if not options.keep:
+            break
+    yield sys.close(listener)
+    yield from _delay_exit(options)
+    return 0
+
+
+def _report_connection(client: Endpoint, options: Options) -> Step:
+    text = yield from _text(client[0], options)
+    yield from err(f"Connection received on {text} {client[1]}\n")
+
+
+def local_listen(options: Options) -> Generator[Call, Any, int]:
+    """A listening socket."""
+    address = IP_ANY
+    if options.host is not None:
+        address = yield from _resolve(options.host, options.port, options)
+    fd: int = yield sys.socket("tcp")
+    yield sys.setsockopt(fd, SO_REUSEADDR, 1)
+    yield sys.setsockopt(fd, SO_REUSEPORT, 1)
+    try:
+        yield sys.bind(fd, address, options.port)
+        yield sys.listen(fd, 1)
+    except OSError as error:
+        raise _Fatal(f"{error.strerror}") from None
+    return fd
+
+
+def _connect(name: str, options: Options) -> Program:
+    assert options.host is not None
+    address = yield from _resolve(options.host, options.port, options)
+    fd = yield from remote_connect(name, address, options)
+    if fd < 0:
+        return 1
+    if options.verbose:
+        where = (
+            options.host
+            if options.host == ip_text(address)
+            else (f"{options.host} ({ip_text(address)})")
+        )
+        yield from err(f"Connection to {where} {options.port} port [tcp/*] succeeded!\n")
+    yield from readwrite(fd, options)
+    yield sys.close(fd)
+    yield from _delay_exit(options)
+    return 0
+
+
+def remote_connect(name: str, address: bytes, options: Options) -> Generator[Call, Any, int]:
+    """A connected socket, or -1."""
+    fd: int = yield sys.socket("tcp")
+    if options.source is not None or options.source_port is not None:
+        source = IP_ANY
+        if options.source is not None:
+            source = yield from _resolve(options.source, 0, options)
+        port = 0 if options.source_port is None else _port(options.source_port)
+        yield sys.setsockopt(fd, SO_REUSEADDR, 1)
+        yield sys.setsockopt(fd, SO_REUSEPORT, 1)
+        try:
+            yield sys.bind(fd, source, port)
+        except OSError as error:
+            raise _Fatal(f"bind failed: {error.strerror}") from None
+    yield sys.set_nonblocking(fd, True)
+    outcome = yield from _timeout_connect(fd, address, options)
+    if outcome is None:
+        return fd
+    if options.verbose:
+        host = options.host
+        where = host if host == ip_text(address) else f"{host} ({ip_text(address)})"
+        failed = "timed out" if outcome.errno == errno.EINPROGRESS else "failed"
+        yield from err(
+            f"{name}: connect to {where} port {options.port} (tcp) {failed}: {outcome.strerror}\n"
+        )
+    yield sys.close(fd)
+    return -1
+
+
+def _timeout_connect(
+    fd: int, address: bytes, options: Options
+) -> Generator[Call, Any, OSError | None]:
+    try:
+        yield sys.connect(fd, address, options.port)
+        return None
+    except BlockingIOError as started:
+        found = yield sys.poll([(fd, POLLOUT)], options.timeout_ns)
+        if not found[0][1]:
+            return started
+        error: OSError | None = yield sys.socket_error(fd)
+        return error
+    except OSError as error:
+        return error
+
+
+def readwrite(fd: int, options: Options) -> Step:
+    """Copy between input, socket and output until one of the ends described above."""
+    stdin, netout, netin, stdout = STDIN, fd, fd, STDOUT
+    out_buffer = in_buffer = b""
+    while True:
+        if stdin < 0 and netin < 0 and not out_buffer and not in_buffer:
+            return
+        if netout < 0 and stdout < 0:
+            return
+        if options.listen and netin < 0 and not out_buffer and not in_buffer:
+            return
+        found = yield sys.poll(
+            [
+                (stdin, POLLIN if len(out_buffer) < BUFSIZE else 0),
+                (netout, POLLOUT if out_buffer else 0),
+                (netin, POLLIN if len(in_buffer) < BUFSIZE else 0),
+                (stdout, POLLOUT if in_buffer else 0),
+            ],
+            options.timeout_ns,
+        )
+        on_stdin, on_netout, on_netin, on_stdout = (revents for _, revents in found)
+        if not (on_stdin or on_netout or on_netin or on_stdout):
+            return
+        broken = POLLERR | POLLNVAL
+        if on_stdin & broken or on_stdin & (POLLIN | POLLHUP) == POLLHUP:
+            stdin = -1
+        if on_netout & (broken | POLLHUP):
+            netout = -1
+        if on_netin & broken or on_netin & (POLLIN | POLLHUP) == POLLHUP:
+            netin = -1
+        if on_stdout & (broken | POLLHUP):
+            stdout = -1
+        if netout < 0:
+            stdin = -1
+        if stdout < 0 and netin >= 0:
+            yield from _shutdown(netin, "r")
+            netin = -1
+
+        if stdin >= 0 and on_stdin & POLLIN and len(out_buffer) < BUFSIZE:
+            data = yield from _fill(stdin, BUFSIZE - len(out_buffer))
+            if data == b"":
+                stdin = -1
+            out_buffer += data or b""
+        if netout >= 0 and on_netout & POLLOUT and out_buffer:
+            taken = yield from _drain(netout, out_buffer)
+            if taken < 0:
+                netout = -1
+            else:
+                out_buffer = out_buffer[taken:]
+        if netin >= 0 and on_netin & POLLIN and len(in_buffer) < BUFSIZE:
+            data = yield from _fill(netin, BUFSIZE - len(in_buffer))
+            if data == b"":
+                yield from _shutdown(netin, "r")
+                netin = -1
+            in_buffer += data or b""
+        if stdout >= 0 and on_stdout & POLLOUT and in_buffer:
+            taken = yield from _drain(stdout, in_buffer)
+            if taken < 0:
+                stdout = -1
+            else:
+                in_buffer = in_buffer[taken:]
+        if stdin < 0 and not out_buffer and netout >= 0:
+            if options.shuts_down:
+                yield from _shutdown(netout, "w")
+            netout = -1
+        if netin < 0 and not in_buffer:
+            stdout = -1
+
+
+def _fill(fd: int, room: int) -> Generator[Call, Any, bytes | None]:
+    """What there is to read: b"" at the end or on an error, None if nothing yet."""
+    try:
+        data: bytes = yield sys.read(fd, room)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+    return data
+
+
+def _drain(fd: int, data: bytes) -> Generator[Call, Any, int]:
+    """How much ``fd`` took: -1 on an error."""
+    try:
+        taken: int = yield sys.write(fd, data)
+    except BlockingIOError:
+        return 0
+    except OSError:
+        return -1
+    return taken
+
+
+def _shutdown(fd: int, how: str) -> Step:
+    try:
+        yield sys.shutdown(fd, how)
+    except OSError:
+        pass  # ENOTCONN once both directions are closed
+
+
+def _delay_exit(options: Options) -> Step:
+    if options.quit_s > 0:
+        yield sys.sleep_ns(options.quit_s * NS)

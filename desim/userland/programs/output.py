@@ -1,0 +1,27 @@
+"""Writing to standard output and standard error, as ``printf`` does for a C program."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from desim.userland.calls import Call, sys
+
+STDIN = 0
+STDOUT = 1
+STDERR = 2
+
+Step = Generator[Call, Any, None]
+
+
+def put(text: str, fd: int = STDOUT) -> Step:
+    """Write ``text``; as C programs mostly do, nobody looks whether that worked."""
+    try:
+        yield sys.write(fd, text.encode("utf-8", "surrogateescape"))
+    except OSError:
+        pass
+
+
+def err(text: str) -> Step:
+    """Write ``text`` to standard error."""
+    return put(text, STDERR)

@@ -1,0 +1,81 @@
+"""``cat``, ``sleep``, ``true`` and ``false`` (coreutils).
+
+Not modelled: operands of ``cat`` other than ``-``: a file is read by ``< FILE``.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from desim.userland.calls import Program, sys
+from desim.userland.programs.output import STDIN, STDOUT, err
+
+CAT_BUFFER = 131072
+"""coreutils' io_blksize."""
+
+NS = 1_000_000_000
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,18})?|\.[0-9]{1,18})([smhd]?)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def cat(argv: list[str]) -> Program:
+    """Copy standard input to standard output."""
+    try:
+        while data := (yield sys.read(STDIN, CAT_BUFFER)):
+            yield sys.write(STDOUT, data)
+    except OSError as error:
+        yield from err(f"cat: -: {error.strerror}\n")
+        return 1
+    return 0
+
+
+def check_cat(argv: list[str]) -> str | None:
+    """Operands and options are refused."""
+    for word in argv[1:]:
+        if word != "-":
+            return f"cat: {word!r} is not modelled; cat copies its input, files come by < FILE"
+    return None
+
+
+def duration_ns(word: str) -> int | None:
+    """The nanoseconds of an operand of ``sleep``; None if it is none."""
+    match = _DURATION.fullmatch(word)
+    if match is None:
+        return None
+    # Rounded up to whole nanoseconds, as coreutils' dtotimespec does.
+    return -int(-Fraction(match[1]) * _UNITS[match[2]] * NS // 1)
+
+
+def sleep(argv: list[str]) -> Program:
+    """Sleep for the sum of the operands."""
+    if len(argv) == 1:
+        yield from err("sleep: missing operand\nTry 'sleep --help' for more information.\n")
+        return 1
+    total = 0
+    for word in argv[1:]:
+        duration = duration_ns(word)
+        if duration is None:
+            yield from err(
+                f"sleep: invalid time interval '{word}'\nTry 'sleep --help' for more information.\n"
+            )
+            return 1
+        total += duration
+    yield sys.sleep_ns(total)
+    return 0
+
+
+def true(argv: list[str]) -> Program:
+    """Succeed."""
+    yield from ()
+    return 0
+
+
+def false(argv: list[str]) -> Program:
+    """Fail."""
+    yield from ()
+    return 1
+
+
+def check(argv: list[str]) -> None:
+    """All of it is modelled."""
