@@ -10,7 +10,6 @@ line, and exits with 2.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class UserError(Exception):
@@ -28,5 +27,7 @@ class UserError(Exception):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the known spelling nearest to ``word``, or ``""``."""
+    from difflib import get_close_matches  # costs every start what only mistakes need
+
     found = get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean '{found[0]}'?" if found else ""

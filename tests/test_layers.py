@@ -1,0 +1,62 @@
+"""Who may know whom, and what a command may import: held, not only written down."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PROBE = """
+import json, sys
+from desim.cli import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as stop:
+    code = stop.code
+print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
+"""
+
+
+def modules_after(*words: str) -> set[str]:
+    """The top-level packages that are loaded when a command has run."""
+    done = subprocess.run([sys.executable, "-c", PROBE, *words], capture_output=True, text=True)
+    code, modules = json.loads(done.stderr.splitlines()[-1])
+    assert code == 0, done.stderr
+    return {name.partition(".")[0] for name in modules}
+
+
+def test_the_layers_hold() -> None:
+    pytest.importorskip("importlinter")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"], ["scenarios"]])
+def test_help_loads_nothing_heavy(words: list[str]) -> None:
+    heavy = {"pydantic", "rich", "networkx", "simpy", "greenlet", "tomlkit", "asyncio"}
+    assert not modules_after(*words) & heavy
+
+
+def test_desim_help_loads_not_even_argparse() -> None:
+    assert not modules_after("--help") & {"argparse", "tomllib", "dataclasses"}
+
+
+def test_a_run_loads_neither_networkx_nor_anything_of_plotting() -> None:
+    plotting = {"networkx", "numpy", "matplotlib", "plotly", "pandas", "PIL"}
+    assert not modules_after("run", "hello", "--quiet") & plotting
+
+
+def test_qemu_options_need_no_pydantic() -> None:
+    assert "pydantic" not in modules_after("qemu", "-net", "none", "--quiet")

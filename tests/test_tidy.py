@@ -1,0 +1,157 @@
+"""House rules that a reader should never have to check: each is a test with its reason.
+
+A rule's exceptions are listed beside it, each with why it is one.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "desim").rglob("*.py"))
+MODEL = ("wire", "kernel", "net", "slirp", "e1000", "guest", "host", "userland", "machine.py")
+"""Rooms that know virtual time or carry bytes."""
+
+MAX_LINES = 700
+
+BANNED_IMPORTS = {
+    "random": "use a named stream (Random port): a module has its own generator",
+    "secrets": "not repeatable",
+    "uuid": "not repeatable",
+    "time": "there is no wall clock; use the Clock port",
+    "datetime": "there is no wall clock; use the Clock port",
+    "subprocess": "a scenario starts no process",
+    "socket": "a scenario opens no socket; use the HostSockets port",
+    "threading": "a thread of control is a desim.kernel thread",
+    "asyncio": "a thread of control is a desim.kernel thread",
+    "pickle": "loading one runs code",
+}
+
+BANNED_CALLS = {
+    "hash": "differs between runs; order by a key",
+    "id": "differs between runs; order by a key",
+    "eval": "runs code",
+    "exec": "runs code",
+    "__import__": "use import",
+}
+
+BANNED_ATTRIBUTES = {
+    ("os", "environ"): "a run reads no environment",
+    ("os", "getenv"): "a run reads no environment",
+    ("os", "urandom"): "use a named stream (Random port)",
+    ("os", "system"): "a scenario starts no process",
+}
+
+
+def trees(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
+    for path in SOURCES:
+        inside = path.relative_to(ROOT / "desim")
+        if not rooms or inside.parts[0] in rooms:
+            yield f"desim/{inside}", ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.level == 0:
+        return [node.module or ""]
+    return []
+
+
+def report(found: list[str]) -> None:
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_no_module_that_differs_between_runs_is_imported() -> None:
+    report(
+        [
+            f"{name}:{node.lineno}: import {module}: {BANNED_IMPORTS[module.partition('.')[0]]}"
+            for name, tree in trees()
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            for module in imported(node)
+            if module.partition(".")[0] in BANNED_IMPORTS
+        ]
+    )
+
+
+def test_no_call_that_differs_between_runs_is_made() -> None:
+    found = []
+    for name, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                if node.func.id in BANNED_CALLS:
+                    why = BANNED_CALLS[node.func.id]
+                    found.append(f"{name}:{node.lineno}: {node.func.id}(): {why}")
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                why = BANNED_ATTRIBUTES.get((node.value.id, node.attr), "")
+                if why:
+                    found.append(f"{name}:{node.lineno}: {node.value.id}.{node.attr}: {why}")
+    report(found)
+
+
+def is_set(node: ast.expr) -> bool:
+    """Whether an expression is a set on the face of it."""
+    if isinstance(node, (ast.Set, ast.SetComp)):
+        return True
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return node.func.id in ("set", "frozenset")
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.BitOr, ast.BitAnd, ast.Sub)):
+        return is_set(node.left) or is_set(node.right)
+    return False
+
+
+def test_no_bare_set_is_iterated() -> None:
+    found = []
+    for name, tree in trees():
+        for node in ast.walk(tree):
+            sources: list[ast.expr] = []
+            if isinstance(node, (ast.For, ast.comprehension)):
+                sources = [node.iter]
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                if node.func.id in ("list", "tuple", "enumerate", "iter", "next"):
+                    sources = node.args[:1]
+            found += [
+                f"{name}:{source.lineno}: a set has no order; use sorted() or a dict"
+                for source in sources
+                if is_set(source)
+            ]
+    report(found)
+
+
+def test_models_compute_in_whole_numbers() -> None:
+    """A float in a model ends up in a time, and differs between machines."""
+    found = []
+    for name, tree in trees(*MODEL):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, float):
+                found.append(f"{name}:{node.lineno}: {node.value}: a float literal")
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                if node.func.id in ("float", "round"):
+                    found.append(f"{name}:{node.lineno}: {node.func.id}() makes or hides a float")
+    report(found)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_says_what_it_is_and_is_not_too_long(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= MAX_LINES, "a file is a room: give what it holds two"
+    if text.strip():
+        assert ast.get_docstring(ast.parse(text)), "no module docstring"
+
+
+def test_nothing_is_left_for_later() -> None:
+    pattern = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|type: ignore(?!\[)|noqa(?!: [A-Z])")
+    report(
+        [
+            f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+            for path in SOURCES
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+            if pattern.search(line)
+        ]
+    )
