@@ -1,0 +1,48 @@
+"""QEMU's glue between its net layer and slirp (net/slirp.c).
+
+On the way to the card, QEMU 6.0 and later fill a frame up to 60 bytes; slirp itself
+does not, and neither does QEMU 2.8.
+"""
+
+from __future__ import annotations
+
+from desim.kernel.stages import stage
+from desim.ports import NetPort
+from desim.slirp.slirp import Slirp
+from desim.wire.frame import Frame
+
+
+class SlirpState:
+    """The net client called ``user``: NetClient for the net layer, NetPort for slirp.
+
+    Both ends are given after construction, because each needs this one: ``slirp`` and
+    ``nc``, its own client in the net layer.
+    """
+
+    def __init__(self, *, pads: bool = True) -> None:
+        self.slirp: Slirp
+        self.nc: NetPort
+        self.pads = pads
+        """Whether short frames are filled up (``net_peer_needs_padding``)."""
+
+    @stage("slirp_output", file="net/slirp.c", size="frame")
+    def send(self, frame: Frame) -> int:
+        """A frame for the guest; what the net layer says of it is not looked at."""
+        return self.nc.send(frame.padded() if self.pads else frame)
+
+    def flush(self) -> None:
+        """slirp always takes frames, so none ever waits for it."""
+        self.nc.flush()
+
+    def can_receive(self) -> bool:
+        """Always."""
+        return True
+
+    @stage("net_slirp_receive", file="net/slirp.c", size="frame")
+    def receive(self, frame: Frame) -> int:
+        """A frame from the guest."""
+        self.slirp.slirp_input(frame)
+        return len(frame.raw)
+
+    def set_link(self, up: bool) -> None:
+        """slirp does not look at its link; the net layer drops what must not pass."""

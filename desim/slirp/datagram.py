@@ -1,0 +1,85 @@
+"""An IP datagram on its way in, and a packet on its way out (slirp's two uses of an mbuf)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from desim.wire.frame import Frame
+
+if TYPE_CHECKING:
+    from desim.slirp.socket import Socket
+
+NEVER = (1 << 64) - 1
+
+
+class Datagram:
+    """What the guest sent, checked and reassembled.
+
+    ``header`` is the IP header with its options as it is on the wire, ``payload``
+    what follows. Together they are what an ICMP error quotes.
+    """
+
+    __slots__ = ("dst", "frame", "header", "payload", "src", "tos", "ttl")
+
+    def __init__(
+        self,
+        frame: Frame,
+        header: bytes,
+        src: bytes,
+        dst: bytes,
+        tos: int,
+        ttl: int,
+        payload: bytes,
+    ) -> None:
+        self.frame = frame
+        self.header = header
+        self.src = src
+        self.dst = dst
+        self.tos = tos
+        self.ttl = ttl
+        self.payload = payload
+
+    def strip_options(self) -> None:
+        """Forget the options of an IPv4 header (``ip_stripoptions``); its checksum stays."""
+        if len(self.header) > 20:
+            self.header = b"\x45" + self.header[1:20]
+
+    @property
+    def wire(self) -> bytes:
+        """The whole datagram, with a length field that fits it."""
+        header = self.header
+        length = (len(header) + len(self.payload)) & 0xFFFF
+        return header[:2] + length.to_bytes(2, "big") + header[4:] + self.payload
+
+
+class TcpFields(NamedTuple):
+    """A TCP segment over IPv4 that becomes bytes only when its frame is made."""
+
+    src: bytes
+    dst: bytes
+    sport: int
+    dport: int
+    seq: int
+    ack: int
+    flags: int
+    window: int
+    payload: bytes
+    options: bytes
+    urgent: int
+    ttl: int
+    tos: int
+
+
+class Mbuf:
+    """An IP packet in an output queue: either its bytes in ``ip`` or its fields in ``tcp``."""
+
+    __slots__ = ("dst", "expiration_date", "ident", "ip", "resolution_requested", "so", "tcp")
+
+    def __init__(self, so: Socket | None, dst: bytes, ip: bytes, tcp: TcpFields | None) -> None:
+        self.so = so
+        self.dst = dst
+        self.ip = ip
+        self.tcp = tcp
+        self.ident = 0
+        self.resolution_requested = False
+        self.expiration_date = NEVER

@@ -1,0 +1,139 @@
+"""The output queues towards the guest (slirp/if.c).
+
+Theory of operation
+-------------------
+Frames wait in sessions: runs of frames of one socket. Sessions whose TOS asks for
+low delay stand in ``fastq``, all others in ``batchq``. ``if_output`` appends and
+calls ``if_start`` at once, which sends: all of ``fastq`` in order, then one frame
+of each session of ``batchq``, so that no bulk transfer starves another. As each
+frame is sent at once, more than one waits only while ARP or NDP has no answer.
+
+* A frame whose receiver's MAC is unknown stays where it is, and is dropped by the
+  first run after its second has passed.
+* A session that queues 6 frames without a pause, 3 of which went out already, is
+  greedy: it is put in front of ``batchq``.
+* The last session of ``fastq`` gets only one frame per run; the walk has left the
+  fast queue by then (libslirp).
+* The queues have no limit. ``IF_THRESH`` exists in slirp without effect.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from desim.kernel.stages import stage
+from desim.slirp.datagram import Mbuf
+from desim.slirp.socket import IPTOS_LOWDELAY, Socket
+
+if TYPE_CHECKING:
+    from desim.slirp.slirp import Slirp
+
+GREEDY_QUEUED = 6
+GREEDY_SENT = 3
+
+
+class Session:
+    """Frames of one socket, oldest first; never empty while it stands in a queue."""
+
+    __slots__ = ("packets", "so")
+
+    def __init__(self, so: Socket | None, ifm: Mbuf) -> None:
+        self.so = so
+        self.packets = deque((ifm,))
+
+
+class Interface:
+    """``if_fastq``, ``if_batchq`` and the walk over them."""
+
+    def __init__(self, *, slirp: Slirp) -> None:
+        self.slirp = slirp
+        self.fastq: list[Session] = []
+        self.batchq: list[Session] = []
+        self.next_m: Session | None = None
+        """Where the next run starts in ``batchq`` (``Version.next_m``)."""
+        self.if_start_busy = False
+
+    def queued(self) -> int:
+        """How many frames wait."""
+        return sum(len(session.packets) for session in self.fastq + self.batchq)
+
+    @stage("if_output", file="slirp/if.c")
+    def if_output(self, so: Socket | None, ifm: Mbuf) -> None:
+        """Queue one packet of ``so`` (None: of nobody) and send what can be sent."""
+        session = self._enqueue(so, ifm)
+        if so is not None:
+            so.so_queued += 1
+            so.so_nqueued += 1
+            if so.so_nqueued >= GREEDY_QUEUED and so.so_nqueued - so.so_queued >= GREEDY_SENT:
+                self._downgrade(session)
+        self.if_start()
+
+    def _enqueue(self, so: Socket | None, ifm: Mbuf) -> Session:
+        batchq = self.batchq
+        if batchq and (so is not None or self.slirp.version.merge_anonymous):
+            for session in reversed(batchq):
+                if session.so is so:
+                    session.packets.append(ifm)
+                    return session
+        new = Session(so, ifm)
+        if so is not None and so.so_iptos & IPTOS_LOWDELAY:
+            if self.fastq and self.fastq[-1].so is so:
+                session = self.fastq[-1]
+                session.packets.append(ifm)
+                return session
+            self.fastq.append(new)
+        else:
+            batchq.append(new)
+            if self.next_m is None:
+                self.next_m = new
+        return new
+
+    def _downgrade(self, session: Session) -> None:
+        queue = self.batchq if session in self.batchq else self.fastq
+        queue.remove(session)
+        self.batchq.insert(0, session)
+
+    def forget(self, so: Socket) -> None:
+        """``so`` is about to go; its frames belong to nobody from now on (``soqfree``)."""
+        for session in self.fastq + self.batchq:
+            if session.so is so:
+                session.so = None
+
+    @stage("if_start", file="slirp/if.c")
+    def if_start(self) -> None:
+        """Send what the order and the neighbours' addresses allow."""
+        if self.if_start_busy or not (self.fastq or self.batchq):
+            return
+        self.if_start_busy = True
+        now = self.slirp.clock.now()
+        self._walk(now)
+        self.if_start_busy = False
+
+    def _walk(self, now: int) -> None:
+        fastq = self.fastq
+        sessions = list(fastq)
+        for session in sessions:
+            # The walk counts as being in batchq once it is at fastq's last session.
+            greedy = session is not sessions[-1]
+            while self._send_first(fastq, session, now) and greedy and session.packets:
+                pass
+        for session in list(self.batchq):
+            self._send_first(self.batchq, session, now)
+
+    def _send_first(self, queue: list[Session], session: Session, now: int) -> bool:
+        """Send or drop the first packet of ``session``; False if it must wait."""
+        ifm = session.packets[0]
+        if ifm.expiration_date < now:
+            self.slirp.expired(ifm)
+        elif not self.slirp.if_encap(ifm):
+            return False
+        session.packets.popleft()
+        if not session.packets:
+            queue.remove(session)
+        so = session.so
+        if so is not None:
+            so.so_queued -= 1
+            if so.so_queued == 0:
+                so.so_nqueued = 0
+        return True

@@ -1,0 +1,331 @@
+"""Between slirp's buffers and the host's sockets (slirp/socket.c, slirp/sbuf.c).
+
+Data from the host is read into so_snd while that is less than half full, in whole
+segments where there is room for one. Data from the guest goes straight to the
+host's socket; only what the host does not take waits in so_rcv.
+
+Addresses are translated on the way: the host's address stands for the loopback
+interface, the DNS address for the host's resolver.
+
+Not modelled: urgent data beyond what has arrived; the real slirp sends
+uninitialised memory then.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from desim.kernel.stages import stage
+from desim.slirp.icmp import ICMP_UNREACH, ICMP_UNREACH_HOST, ICMP_UNREACH_NET, ICMP_UNREACH_PORT
+from desim.slirp.socket import (
+    SO_EXPIRE,
+    SO_EXPIREFAST,
+    SS_FCANTRCVMORE,
+    SS_FCANTSENDMORE,
+    SS_FWDRAIN,
+    SS_ISFCONNECTED,
+    SS_ISFCONNECTING,
+    SS_NOFDREF,
+    SS_PERSISTENT_MASK,
+    Socket,
+)
+from desim.wire.addresses import IP_ANY, IP_BROADCAST, LOOPBACK
+
+if TYPE_CHECKING:
+    from desim.slirp.slirp import Slirp
+
+RESET_ERRORS = frozenset(
+    (errno.ECONNABORTED, errno.ECONNRESET, errno.ECONNREFUSED, errno.ENOTCONN, errno.EPIPE)
+)
+"""Errors of ``recv`` that reset the connection; after others it is closed."""
+
+OOB_MAX = 2048
+"""Urgent bytes that are sent to the host at once."""
+
+DATAGRAM_MAX = 65536
+RESOLVER_AGE_MS = 1000
+
+
+class SocketIo:
+    """Reading, writing, translating."""
+
+    def __init__(self, *, slirp: Slirp) -> None:
+        self.slirp = slirp
+        self._resolvers: list[bytes] = []
+        self._resolvers_read_ms = -RESOLVER_AGE_MS
+
+    # -- TCP ---------------------------------------------------------------------------
+
+    @stage("soread", file="slirp/socket.c")
+    def soread(self, so: Socket) -> int:
+        """Read from the host into so_snd: the bytes read, 0 for none yet, -1 at the end.
+
+        After -1 the connection may be gone.
+        """
+        slirp = self.slirp
+        sockets = slirp.sockets
+        tp = so.so_tcpcb
+        first, second = so.so_snd.writable(tp.t_maxseg)
+        reset = False
+        try:
+            data = sockets.recv(so.fd, first)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            data = b""
+            reset = error.errno in RESET_ERRORS
+        else:
+            if not data and slirp.version.soread_checks_peer:
+                reset = not so.so_state & SS_FCANTSENDMORE and sockets.peer_gone(so.fd)
+        if not data:
+            self.sofcantrcvmore(so)
+            if reset:
+                slirp.tcp_subr.tcp_drop(tp)
+            else:
+                slirp.tcp_subr.tcp_sockclosed(tp)
+            return -1
+        snd = so.so_snd.data
+        snd += data
+        count = len(data)
+        if second and count == first:
+            try:
+                data = sockets.recv(so.fd, second)
+            except OSError:
+                # An error or the end will be there at the next poll as well.
+                data = b""
+            snd += data
+            count += len(data)
+        return count
+
+    @stage("sorecvoob", file="slirp/socket.c")
+    def sorecvoob(self, so: Socket) -> int:
+        """As ``soread``; all that then waits for the guest is urgent, and is sent at once."""
+        count = self.soread(so)
+        if count > 0:
+            tp = so.so_tcpcb
+            tp.snd_up = (tp.snd_una + so.so_snd.cc) & 0xFFFFFFFF
+            tp.t_force = True
+            self.slirp.tcp_output.tcp_output(tp)
+            tp.t_force = False
+        return count
+
+    @stage("sowrite", file="slirp/socket.c")
+    def sowrite(self, so: Socket) -> int:
+        """Write so_rcv to the host: the bytes it took, 0 for none now, -1 if it is gone."""
+        rcv = so.so_rcv
+        if so.so_urgc:
+            expected = so.so_urgc
+            sent = self.sosendoob(so)
+            if 0 <= sent < expected:
+                return self._disconnected(so)
+            if not rcv.cc:
+                return 0
+        first, second = rcv.readable()
+        try:
+            count = self.slirp_send(so, rcv.copy(0, first))
+        except BlockingIOError:
+            return 0
+        except OSError:
+            count = 0
+        if count <= 0:
+            return self._disconnected(so)
+        if second and count == first:
+            try:
+                count += self.slirp_send(so, rcv.copy(first, second))
+            except OSError:
+                # What did not go now goes with the next poll.
+                pass
+        rcv.drop(count)
+        if so.so_state & SS_FWDRAIN and not rcv.cc:
+            self.sofcantsendmore(so)
+        return count
+
+    def _disconnected(self, so: Socket) -> int:
+        self.sofcantsendmore(so)
+        self.slirp.tcp_subr.tcp_sockclosed(so.so_tcpcb)
+        return -1
+
+    @stage("sbappend", file="slirp/sbuf.c", size="data")
+    def sbappend(self, so: Socket, data: bytes) -> None:
+        """Data from the guest: to the host, or into so_rcv as far as the host takes none."""
+        if not data:
+            return
+        rcv = so.so_rcv
+        if so.so_urgc:
+            rcv.append(data)
+            self.sosendoob(so)
+            return
+        count = 0
+        if not rcv.data:
+            try:
+                count = self.slirp_send(so, data)
+            except OSError:
+                # A host that is gone is noticed by soread.
+                count = 0
+        if count < len(data):
+            rcv.append(data[count:] if count > 0 else data)
+
+    @stage("sosendoob", file="slirp/socket.c")
+    def sosendoob(self, so: Socket) -> int:
+        """Send so_rcv up to the urgent mark to the host as urgent data; -1 on an error."""
+        rcv = so.so_rcv
+        so.so_urgc = min(so.so_urgc, OOB_MAX)
+        data = rcv.copy(0, so.so_urgc)
+        try:
+            count = self.slirp_send(so, data, oob=True)
+        except OSError:
+            return -1
+        so.so_urgc -= count
+        rcv.drop(count)
+        return count
+
+    @stage("slirp_send", file="slirp/slirp.c", size="data")
+    def slirp_send(self, so: Socket, data: bytes, oob: bool = False) -> int:
+        """``send()``, or the callback of a guestfwd rule; raises OSError."""
+        if so.fd == -1:
+            if so.guestfwd is None:
+                raise OSError(errno.EBADF, "no descriptor")
+            self.slirp.guestfwd.write(so.guestfwd, data)
+            return len(data)
+        if oob:
+            return self.slirp.sockets.send_oob(so.fd, data)
+        return self.slirp.sockets.send(so.fd, data)
+
+    def soisfconnecting(self, so: Socket) -> None:
+        """A non-blocking connect is under way."""
+        so.so_state &= ~(
+            SS_NOFDREF | SS_ISFCONNECTED | SS_FCANTRCVMORE | SS_FCANTSENDMORE | SS_FWDRAIN
+        )
+        so.so_state |= SS_ISFCONNECTING
+
+    def soisfconnected(self, so: Socket) -> None:
+        """Both sides are connected: data may flow."""
+        so.so_state &= ~(SS_ISFCONNECTING | SS_FWDRAIN | SS_NOFDREF)
+        so.so_state |= SS_ISFCONNECTED
+
+    def sofcantrcvmore(self, so: Socket) -> None:
+        """The host will send no more."""
+        self._shut(so, SS_FCANTRCVMORE, SS_FCANTSENDMORE)
+
+    def sofcantsendmore(self, so: Socket) -> None:
+        """Nothing more can go to the host; it sees the end of the stream."""
+        self._shut(so, SS_FCANTSENDMORE, SS_FCANTRCVMORE)
+
+    def _shut(self, so: Socket, this: int, other: int) -> None:
+        if not so.so_state & SS_NOFDREF and so.fd != -1:
+            try:
+                self.slirp.sockets.shutdown(
+                    so.fd, read=this == SS_FCANTRCVMORE, write=this == SS_FCANTSENDMORE
+                )
+            except OSError:
+                # Not connected any more: there is nothing left to shut.
+                pass
+        so.so_state &= ~SS_ISFCONNECTING
+        if so.so_state & other:
+            so.so_state = so.so_state & SS_PERSISTENT_MASK | SS_NOFDREF
+        else:
+            so.so_state |= this
+
+    def sofwdrain(self, so: Socket) -> None:
+        """The guest has closed: tell the host, once so_rcv is empty."""
+        if so.so_rcv.cc:
+            so.so_state |= SS_FWDRAIN
+        else:
+            self.sofcantsendmore(so)
+
+    def sodrop(self, so: Socket, count: int) -> None:
+        """The guest has acknowledged ``count`` bytes; at half full the host is polled again."""
+        if so.so_snd.drop(count):
+            self.slirp.loop.notify()
+
+    # -- UDP ---------------------------------------------------------------------------
+
+    @stage("sosendto", file="slirp/socket.c", size="data")
+    def sosendto(self, so: Socket, data: bytes, ttl: int | None) -> bool:
+        """Send a datagram to the host's side; False if that fails at once."""
+        slirp = self.slirp
+        address = self.sotranslate_out(so)
+        if address is None:
+            return False
+        try:
+            slirp.sockets.sendto(so.fd, data, (address, so.fhost[1]), ttl=ttl)
+        except OSError:
+            return False
+        slirp.udp.sent(so)
+        return True
+
+    @stage("sorecvfrom", file="slirp/socket.c")
+    def sorecvfrom(self, so: Socket) -> None:
+        """One datagram, or one error, from the host to the guest."""
+        slirp = self.slirp
+        if slirp.version.udp_errors:
+            error = slirp.sockets.recv_error(so.fd)
+            if error is not None:
+                slirp.icmp.icmp_send_error(so.so_m, *error)
+                return
+        try:
+            data, sender = slirp.sockets.recvfrom(so.fd, DATAGRAM_MAX)
+        except OSError as error_:
+            code = ICMP_UNREACH_PORT
+            if error_.errno == errno.EHOSTUNREACH:
+                code = ICMP_UNREACH_HOST
+            elif error_.errno == errno.ENETUNREACH:
+                code = ICMP_UNREACH_NET
+            slirp.icmp.icmp_send_error(so.so_m, ICMP_UNREACH, code)
+            return
+        if so.so_expire:
+            age = SO_EXPIREFAST if so.fhost[1] == 53 else SO_EXPIRE
+            so.so_expire = slirp.curtime + age
+        src = (self.sotranslate_in(so, sender[0]), sender[1])
+        slirp.datagram_output(so, src, so.lhost, data, so.so_iptos)
+
+    # -- addresses ---------------------------------------------------------------------
+
+    def sotranslate_out(self, so: Socket) -> bytes | None:
+        """The real address for so's foreign one; None if the guest may not go there."""
+        slirp = self.slirp
+        config = slirp.config
+        version = slirp.version
+        address, port = so.fhost
+        if address == config.dns and not config.disable_dns:
+            if version.dns_port_only and port != 53:
+                return None
+            resolver = self._resolver(4)
+            if resolver is None and not version.dns_needs_resolver:
+                return LOOPBACK
+            return resolver
+        if (
+            address == config.host
+            or (version.broadcast_aliases_loopback and address == IP_BROADCAST)
+            or (version.net_aliases_loopback and slirp.in_vnetwork(address))
+        ):
+            return None if config.disable_host_loopback else LOOPBACK
+        return address
+
+    def _resolver(self, size: int) -> bytes | None:
+        slirp = self.slirp
+        if slirp.curtime - self._resolvers_read_ms >= RESOLVER_AGE_MS:
+            self._resolvers = slirp.sockets.resolvers()
+            self._resolvers_read_ms = slirp.curtime
+        return next((a for a in self._resolvers if len(a) == size), None)
+
+    def sotranslate_in(self, so: Socket, address: bytes) -> bytes:
+        """How the sender ``address`` of an answer is shown to the guest."""
+        slirp = self.slirp
+        config = slirp.config
+        asked = so.fhost[0]
+        if slirp.in_vnetwork(asked):
+            local = ~slirp.vnetwork_mask & 0xFFFFFFFF
+            if int.from_bytes(asked, "big") & local == local:
+                return config.host
+            if address == LOOPBACK or asked != config.host:
+                return asked
+        return address
+
+    def sotranslate_accept(self, so: Socket) -> None:
+        """The host's own programs appear to the guest under the host's address."""
+        config = self.slirp.config
+        address, port = so.fhost
+        if address == IP_ANY or address[0] == LOOPBACK[0]:
+            so.fhost = (config.host, port)

@@ -1,0 +1,232 @@
+"""TCP's connections: opening, closing, resetting (slirp/tcp_subr.c).
+
+A connection from the host (hostfwd) is accepted first; then the guest is asked
+with a SYN, and if it refuses, the host sees its connection closed. A connection from
+the guest is answered only when ``connect`` on the host has succeeded.
+
+Not modelled: payload emulation for FTP, IRC and others (``tcp_emu``; off in libslirp
+unless asked for), keep-alive probes (never sent), accept-once sockets (only emulation
+makes them).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from desim.kernel.stages import stage
+from desim.ports import Endpoint
+from desim.slirp.datagram import TcpFields
+from desim.slirp.ip import MAXTTL
+from desim.slirp.socket import (
+    IPTOS_LOWDELAY,
+    IPTOS_THROUGHPUT,
+    SS_FACCEPTCONN,
+    SS_HOSTFWD,
+    SS_INCOMING,
+    Socket,
+)
+from desim.slirp.tcp_var import (
+    SEQ,
+    TCP_ISSINCR,
+    TCP_MAXSEG_MAX,
+    TCPS_CLOSE_WAIT,
+    TCPS_CLOSED,
+    TCPS_ESTABLISHED,
+    TCPS_FIN_WAIT_1,
+    TCPS_LAST_ACK,
+    TCPS_SYN_RECEIVED,
+    TCPS_SYN_SENT,
+    TCPT_KEEP,
+    TCPTV_KEEP_INIT,
+    TH_ACK,
+    TH_RST,
+    TH_SYN,
+    TcpCb,
+    Ti,
+)
+
+if TYPE_CHECKING:
+    from desim.slirp.slirp import Slirp
+
+FPORT_TOS = {
+    20: IPTOS_THROUGHPUT,
+    23: IPTOS_LOWDELAY,
+    80: IPTOS_THROUGHPUT,
+    113: IPTOS_LOWDELAY,
+    513: IPTOS_LOWDELAY,
+    543: IPTOS_LOWDELAY,
+    544: IPTOS_LOWDELAY,
+    6667: IPTOS_THROUGHPUT,
+    6668: IPTOS_THROUGHPUT,
+    7070: IPTOS_LOWDELAY,
+}
+"""Type of service by remote port (``tcptos``); port 21 counts on either side."""
+
+FTP_CONTROL = 21
+
+
+class TcpSubr:
+    """The connections (``slirp->tcb``) and what happens to them as a whole."""
+
+    def __init__(self, *, slirp: Slirp) -> None:
+        self.slirp = slirp
+        self.tcb: dict[Socket, None] = {}
+        """All TCP sockets, listening ones too, oldest first."""
+        self._by_ends: dict[tuple[Endpoint, Endpoint], Socket] = {}
+        self.tcp_iss = 1
+
+    def solookup(self, lhost: Endpoint, fhost: Endpoint) -> Socket | None:
+        """The socket between these two, the newest if there are several."""
+        return self._by_ends.get((lhost, fhost))
+
+    def tcp_attach(self, so: Socket) -> TcpCb:
+        """A control block for ``so`` (``tcp_newtcpcb``), and its place in the list."""
+        # The family is not known yet in most cases, and slirp takes that for IPv6.
+        headers = 40 if so.so_ffamily == 4 else 60
+        tp = TcpCb(so, min(self.slirp.config.if_mtu - headers, TCP_MAXSEG_MAX))
+        so.so_tcpcb = tp
+        self.tcb[so] = None
+        return tp
+
+    def name(self, so: Socket, lhost: Endpoint, fhost: Endpoint) -> None:
+        """Give ``so`` its two ends."""
+        so.lhost = lhost
+        so.fhost = fhost
+        self._by_ends[lhost, fhost] = so
+
+    def tcp_template(self, tp: TcpCb) -> None:
+        """Fix the addresses of what the connection sends."""
+        so = tp.t_socket
+        tp.t_template = (so.fhost[0], so.lhost[0], so.fhost[1], so.lhost[1])
+
+    def next_iss(self) -> int:
+        """The initial sequence number for a new connection."""
+        iss = self.tcp_iss
+        self.tcp_iss = (iss + TCP_ISSINCR // 2) & SEQ
+        return iss
+
+    def tcp_tos(self, so: Socket) -> int:
+        """The type of service that a connection's ports ask for; 0: none."""
+        if so.lhost[1] == FTP_CONTROL or so.fhost[1] == FTP_CONTROL:
+            return IPTOS_LOWDELAY
+        return FPORT_TOS.get(so.fhost[1], 0)
+
+    @stage("tcp_respond", file="slirp/tcp_subr.c")
+    def tcp_respond(self, tp: TcpCb | None, ti: Ti, ack: int, seq: int, flags: int) -> None:
+        """Answer ``ti`` with an empty segment, a reset that is, in nobody's name."""
+        window = 0 if tp is None else tp.t_socket.so_rcv.space()
+        self.slirp.ip.ip_output_tcp(
+            None,
+            TcpFields(
+                ti.dst,
+                ti.src,
+                ti.dport,
+                ti.sport,
+                seq & SEQ,
+                ack & SEQ,
+                flags,
+                window & 0xFFFF,
+                b"",
+                b"",
+                0,
+                MAXTTL,
+                0,
+            ),
+            self.slirp.version.respond_length_excess,
+        )
+
+    def drop_with_reset(self, tp: TcpCb | None, ti: Ti) -> None:
+        """Refuse ``ti`` (RFC 9293 section 3.5.2)."""
+        if ti.tiflags & TH_ACK:
+            self.tcp_respond(tp, ti, 0, ti.ack, TH_RST)
+        else:
+            length = len(ti.data) + (1 if ti.tiflags & TH_SYN else 0)
+            self.tcp_respond(tp, ti, ti.seq + length, 0, TH_RST | TH_ACK)
+
+    @stage("tcp_drop", file="slirp/tcp_subr.c")
+    def tcp_drop(self, tp: TcpCb) -> None:
+        """Give the connection up, with a reset if the guest knows of it."""
+        if tp.t_state >= TCPS_SYN_RECEIVED:
+            tp.t_state = TCPS_CLOSED
+            self.slirp.tcp_output.tcp_output(tp)
+        self.tcp_close(tp)
+
+    @stage("tcp_close", file="slirp/tcp_subr.c")
+    def tcp_close(self, tp: TcpCb) -> None:
+        """Free the connection and close its descriptor."""
+        tp.reass.clear()
+        self.remove(tp.t_socket)
+
+    def remove(self, so: Socket) -> None:
+        """Take ``so`` off the list and free it."""
+        del self.tcb[so]
+        ends = (so.lhost, so.fhost)
+        if self._by_ends.get(ends) is so:
+            del self._by_ends[ends]
+            for other in self.tcb:
+                if (other.lhost, other.fhost) == ends:
+                    self._by_ends[ends] = other
+        self.slirp.sofree(so)
+
+    @stage("tcp_sockclosed", file="slirp/tcp_subr.c")
+    def tcp_sockclosed(self, tp: TcpCb) -> None:
+        """The host's side is done: send what is left, then a FIN."""
+        if tp.t_state <= TCPS_SYN_SENT:
+            tp.t_state = TCPS_CLOSED
+            self.tcp_close(tp)
+            return
+        if tp.t_state in (TCPS_SYN_RECEIVED, TCPS_ESTABLISHED):
+            tp.t_state = TCPS_FIN_WAIT_1
+        elif tp.t_state == TCPS_CLOSE_WAIT:
+            tp.t_state = TCPS_LAST_ACK
+        self.slirp.tcp_output.tcp_output(tp)
+
+    @stage("tcp_fconnect", file="slirp/tcp_subr.c")
+    def tcp_fconnect(self, so: Socket) -> None:
+        """Start connecting to the host's side; raises OSError if that fails at once."""
+        slirp = self.slirp
+        address = slirp.socket_io.sotranslate_out(so)
+        if address is None:
+            raise PermissionError("not an address that the guest may reach")
+        so.fd = slirp.sockets.connect(address, so.fhost[1])
+        slirp.socket_io.soisfconnecting(so)
+
+    @stage("tcp_connect", file="slirp/tcp_subr.c")
+    def tcp_connect(self, inso: Socket) -> None:
+        """Accept one connection of the listening socket ``inso`` and send the guest a SYN."""
+        slirp = self.slirp
+        so = Socket()
+        tp = self.tcp_attach(so)
+        so.so_ffamily = inso.so_ffamily
+        slirp.tcp_input.tcp_mss(tp, 0)
+        try:
+            so.fd, client = slirp.sockets.accept(inso.fd)
+        except OSError:
+            self.tcp_close(tp)
+            return
+        so.fhost = client
+        slirp.socket_io.sotranslate_accept(so)
+        self.name(so, inso.lhost, so.fhost)
+        so.so_state |= SS_INCOMING
+        so.so_iptos = self.tcp_tos(so)
+        self.tcp_template(tp)
+        tp.t_state = TCPS_SYN_SENT
+        tp.t_timer[TCPT_KEEP] = TCPTV_KEEP_INIT
+        tp.iss = self.next_iss()
+        tp.sendseqinit()
+        slirp.tcp_output.tcp_output(tp)
+
+    @stage("tcp_listen", file="slirp/socket.c")
+    def tcp_listen(self, host: Endpoint, guest: Endpoint) -> Socket:
+        """Forward a TCP port of the host; raises OSError."""
+        slirp = self.slirp
+        fd = slirp.sockets.listen(host[0], host[1], backlog=1)
+        so = Socket()
+        so.fd = fd
+        so.so_ffamily = 4 if len(host[0]) == 4 else 6
+        so.fhost = slirp.sockets.sockname(fd)
+        slirp.socket_io.sotranslate_accept(so)
+        self.tcp_attach(so)
+        self.name(so, guest, so.fhost)
+        so.so_state = SS_FACCEPTCONN | SS_HOSTFWD
+        return so

@@ -1,0 +1,157 @@
+"""UDP between guest and host (slirp/udp.c, RFC 768).
+
+A session is one guest address and port, whatever it talks to: the latest
+destination decides how an answer's sender is shown. It lives 240 s after the last
+datagram; after an answer 240 s, or 10 s if the latest destination is port 53. A
+forwarded port's session (hostfwd) lives until it is removed.
+
+Datagrams to port 67 of the host or of everybody are DHCP's, those to port 69 of
+the host are TFTP's; a restricted network lets nothing else through.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from desim.kernel.stages import stage
+from desim.ports import Endpoint
+from desim.slirp.datagram import Datagram
+from desim.slirp.icmp import ICMP_TIMXCEED, ICMP_UNREACH, ICMP_UNREACH_NET
+from desim.slirp.ip import IPDEFTTL, IPPROTO_UDP
+from desim.slirp.socket import (
+    SO_EXPIRE,
+    SS_HOSTFWD,
+    SS_ISFCONNECTED,
+    SS_PERSISTENT_MASK,
+    Socket,
+)
+from desim.wire.addresses import IP_BROADCAST
+from desim.wire.checksum import checksum, pseudo_sum
+
+if TYPE_CHECKING:
+    from desim.slirp.slirp import Slirp
+
+BOOTP_SERVER = 67
+TFTP_SERVER = 69
+UDP_HLEN = 8
+
+_HEADER = struct.Struct("!HHHH")
+
+
+class Udp:
+    """UDP over IPv4, and the sessions of both families."""
+
+    def __init__(self, *, slirp: Slirp) -> None:
+        self.slirp = slirp
+        self.udb: dict[Socket, None] = {}
+        """The sessions (``slirp->udb``), oldest first."""
+        self._by_guest: dict[Endpoint, Socket] = {}
+
+    @stage("udp_input", file="slirp/udp.c")
+    def udp_input(self, datagram: Datagram) -> None:
+        """A UDP datagram from the guest."""
+        slirp = self.slirp
+        config = slirp.config
+        datagram.strip_options()
+        payload = datagram.payload
+        if len(payload) < UDP_HLEN:
+            slirp.drop(datagram.frame, "UDP header too short")
+            return
+        sport, dport, length, sum_field = _HEADER.unpack_from(payload)
+        if length > len(payload):
+            slirp.drop(datagram.frame, "UDP length beyond the datagram")
+            return
+        payload = datagram.payload = payload[:length]
+        src, dst = datagram.src, datagram.dst
+        if sum_field and checksum(payload, pseudo_sum(src, dst, IPPROTO_UDP, length)):
+            slirp.drop(datagram.frame, "bad UDP checksum")
+            return
+        if dport == BOOTP_SERVER and dst in (config.host, IP_BROADCAST):
+            slirp.bootp.bootp_input(datagram)
+            return
+        if dport == TFTP_SERVER and dst == config.host:
+            slirp.tftp.tftp_input(datagram, sport, dport)
+            return
+        if config.restricted:
+            slirp.drop(datagram.frame, "restricted")
+            return
+        so = self._by_guest.get((src, sport))
+        if so is None:
+            so = Socket()
+            if not self.udp_attach(so, 4):
+                slirp.drop(datagram.frame, "no UDP socket")
+                return
+            so.lhost = (src, sport)
+            self._by_guest[so.lhost] = so
+            so.so_iptos = datagram.tos
+        so.so_ffamily = 4
+        so.fhost = (dst, dport)
+        ttl: int | None = None
+        if slirp.version.udp_ttl:
+            ttl = datagram.ttl - 1
+            if ttl <= 0:
+                slirp.icmp.icmp_send_error(datagram, ICMP_TIMXCEED, 0)
+                slirp.drop(datagram.frame, "TTL exceeded")
+                return
+        # A length below the header's own makes a negative size, which no host accepts.
+        if length < UDP_HLEN or not slirp.socket_io.sosendto(so, payload[UDP_HLEN:], ttl):
+            slirp.icmp.icmp_send_error(datagram, ICMP_UNREACH, ICMP_UNREACH_NET)
+            slirp.drop(datagram.frame, "the host cannot send it")
+            return
+        so.so_m = datagram
+
+    @stage("udp_output", file="slirp/udp.c", size="data")
+    def udp_output(
+        self, so: Socket | None, src: Endpoint, dst: Endpoint, data: bytes, iptos: int
+    ) -> None:
+        """Send ``data`` to the guest's ``dst`` as if from ``src``."""
+        length = UDP_HLEN + len(data)
+        header = _HEADER.pack(src[1], dst[1], length & 0xFFFF, 0)
+        total = checksum(header + data, pseudo_sum(src[0], dst[0], IPPROTO_UDP, length & 0xFFFF))
+        # 0 means "no checksum", so a sum of 0 is sent as its other form.
+        header = header[:6] + (total or 0xFFFF).to_bytes(2, "big")
+        self.slirp.ip.ip_output(
+            so, src[0], dst[0], IPPROTO_UDP, IPDEFTTL, iptos, False, header + data
+        )
+
+    def udp_attach(self, so: Socket, family: int) -> bool:
+        """Give ``so`` a host socket on any port; False if the host has none."""
+        slirp = self.slirp
+        try:
+            so.fd = slirp.sockets.bind_udp(bytes(4 if family == 4 else 16), 0)
+        except OSError:
+            return False
+        so.so_expire = slirp.curtime + SO_EXPIRE
+        self.udb[so] = None
+        return True
+
+    def udp_detach(self, so: Socket) -> None:
+        """The session is over."""
+        del self.udb[so]
+        if self._by_guest.get(so.lhost) is so:
+            del self._by_guest[so.lhost]
+            for other in self.udb:
+                if other.lhost == so.lhost:
+                    self._by_guest[so.lhost] = other
+        self.slirp.sofree(so)
+
+    def udp_listen(self, host: Endpoint, guest: Endpoint) -> Socket:
+        """Forward a UDP port of the host; raises OSError."""
+        slirp = self.slirp
+        so = Socket()
+        so.fd = slirp.sockets.bind_udp(host[0], host[1])
+        so.so_ffamily = 4 if len(guest[0]) == 4 else 6
+        so.fhost = slirp.sockets.sockname(so.fd)
+        slirp.socket_io.sotranslate_accept(so)
+        so.lhost = guest
+        so.so_state = SS_ISFCONNECTED | SS_HOSTFWD
+        self.udb[so] = None
+        self._by_guest[guest] = so
+        return so
+
+    def sent(self, so: Socket) -> None:
+        """A datagram of ``so`` went out: it lives on, and is polled."""
+        if so.so_expire:
+            so.so_expire = self.slirp.curtime + SO_EXPIRE
+        so.so_state = so.so_state & SS_PERSISTENT_MASK | SS_ISFCONNECTED
