@@ -95,6 +95,7 @@ class Vcpu:
         self.pin = IoApicPin(raised=self._raised)
         self.handler: Callable[[], bool] = lambda: False
         self.timer_interrupts = 0
+        self.wakeups = 0
         self.run_queue: deque[Task] = deque()
         self.boot: Callable[[], None] = lambda: None
         self._current: Task | None = None
@@ -121,7 +122,7 @@ class Vcpu:
         self._meet_bh_enable = env.touch_point("bh_enable")
         self._meet_irq_disable = env.touch_point("irq_disable")
         self._meet_irq_enable = env.touch_point("irq_enable")
-        self._meet_run_queue = env.touch_point("wake_task")
+        self.meet_run_queue = env.touch_point("wake_task")
         self.now = env.time
         self.wheel = TimerWheel(
             now=env.time, touch=env.touch_point("timer"), program=self._program_tick
@@ -135,7 +136,7 @@ class Vcpu:
         """The body of QEMU's vCPU thread: boot, then whatever is runnable, else idle."""
         self.boot()
         while True:
-            self._meet_run_queue()
+            self.meet_run_queue()
             if self.run_queue:
                 task = self._current = self.run_queue.popleft()
                 self._need_resched = False
@@ -357,8 +358,9 @@ class Vcpu:
 
     def wake_up(self, queue: WaitQueue) -> None:
         """See ``Cpu``; who waits there is a ``Waiter``."""
-        self._meet_run_queue()
-        queue.wakes += 1
+        self.meet_run_queue()
+        self.wakeups += 1
+        queue.woken = self.wakeups
         waiters, queue.waiters = queue.waiters, []
         for waiter in waiters:
             cast("Waiter", waiter).wake()
@@ -385,7 +387,7 @@ class Vcpu:
 
     def wake_task(self, task: Task) -> None:
         """Put ``task``, which must be asleep, at the end of the run queue."""
-        self._meet_run_queue()
+        self.meet_run_queue()
         self._enqueue(task)
 
     @property
@@ -411,6 +413,11 @@ class Vcpu:
             and not self._sleepers
             and not self.wheel.waiting()
         )
+
+    def arrive(self, task: Task) -> None:
+        """A new task comes from outside of all threads (somebody starts a program)."""
+        self._enqueue(task)
+        self.thread.kick()
 
     def _enqueue(self, task: Task) -> None:
         self._need_resched = True

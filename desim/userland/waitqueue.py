@@ -8,13 +8,13 @@ class WaitQueue:
 
     ``waiters`` belongs to the scheduler of the machine that the processes run on;
     everybody else only passes the queue on, and wakes it through that scheduler.
-    ``wakes`` counts how often it has been woken, so that a wake-up that comes
-    between "nothing there" and going to sleep is not lost.
+    ``woken`` is the number of the last wake-up, counted over all queues by that
+    scheduler: one that comes between "nothing there" and going to sleep is not lost.
     """
 
-    __slots__ = ("name", "waiters", "wakes")
+    __slots__ = ("name", "waiters", "woken")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.waiters: list[object] = []
-        self.wakes = 0
+        self.woken = 0

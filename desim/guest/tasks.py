@@ -1,0 +1,136 @@
+"""A guest process as something the virtual CPU can run.
+
+The program is a generator of system calls; each is made in the kernel, on the
+virtual CPU's thread. One that cannot finish puts the task to sleep on its wait
+queues and is made again when one of them is woken. A wake-up that comes between
+the failed attempt and the sleep (a soft interrupt at ``release_sock``) is seen by
+its number, and the call is made again at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from desim.guest.vcpu import Vcpu
+from desim.kernel.stages import stage
+from desim.userland.calls import Call
+from desim.userland.kernel import Kernel
+from desim.userland.process import Blocked, Process
+from desim.userland.waitqueue import WaitQueue
+
+
+class ProcessTask:
+    """One process on the run queue, running, or asleep."""
+
+    def __init__(
+        self,
+        vcpu: Vcpu,
+        kernel: Kernel,
+        process: Process,
+        ended: Callable[[Process], None] = lambda process: None,
+    ) -> None:
+        self.vcpu = vcpu
+        self.kernel = kernel
+        self.process = process
+        self.name = process.name
+        self.asleep = False
+        self.until: int | None = None
+        self.signal: str | None = None
+        self._ended = ended
+        self._call: Call | None = None
+        self._queues: list[WaitQueue] = []
+        self._sleep = 0
+
+    @property
+    def waits_for_input(self) -> bool:
+        """Whether only somebody else can make it go on."""
+        return self.asleep and self.until is None
+
+    def run(self) -> bool:
+        """Run until the process sleeps (False), ends (False) or lets others run (True)."""
+        vcpu, process = self.vcpu, self.process
+        call = self._call
+        retry = call is not None
+        if call is None:
+            call = process.resume()
+        while call is not None:
+            if self.signal is not None:
+                self.kernel.kill(process, self.signal)
+                break
+            before = vcpu.wakeups
+            try:
+                value = self.schedule(call) if retry else self.do_syscall_64(call)
+            except Blocked as blocked:
+                if self._go_to_sleep(call, blocked, before):
+                    return False
+                retry = True
+                continue
+            except OSError as error:
+                call = process.resume(error=error)
+            else:
+                call = process.resume(value)
+            retry = False
+            if call is not None and vcpu.need_resched and vcpu.run_queue:
+                self._call = call
+                return True
+        self.do_exit()
+        self._ended(process)
+        return False
+
+    @stage("do_syscall_64", file="arch/x86/entry/common.c")
+    def do_syscall_64(self, call: Call) -> Any:
+        """One system call, from user mode and back."""
+        return self.kernel.syscall(self.process, call)
+
+    @stage("schedule", file="kernel/sched/core.c")
+    def schedule(self, call: Call) -> Any:
+        """The task has been switched to, and tries again what it slept in."""
+        return self.kernel.syscall(self.process, call)
+
+    @stage("do_exit", file="kernel/exit.c")
+    def do_exit(self) -> None:
+        """Close what is open."""
+        self.kernel.exit(self.process)
+
+    def wake(self) -> None:
+        """It may have what it waits for."""
+        if self.asleep:
+            self.asleep = False
+            self.until = None
+            for queue in self._queues:
+                if self in queue.waiters:
+                    queue.waiters.remove(self)
+            self.vcpu.wake_task(self)
+
+    def interrupt(self, signal: str) -> None:
+        """End it by ``signal``; called from outside of all threads."""
+        self.signal = signal
+        if self.asleep:
+            self.wake()
+            self.vcpu.thread.kick()
+
+    def _go_to_sleep(self, call: Call, blocked: Blocked, before: int) -> bool:
+        """Sleep, unless something has happened meanwhile: whether the task sleeps now."""
+        vcpu = self.vcpu
+        vcpu.meet_run_queue()
+        self._call = call
+        if self.signal is not None or any(q.woken > before for q in blocked.queues):
+            return False
+        deadline = blocked.deadline_ns
+        if deadline is not None:
+            if deadline <= vcpu.now():
+                return False
+            self._sleep += 1
+            sleep = self._sleep
+            vcpu.call_at(deadline, lambda: self._time_is_up(sleep))
+        self.asleep = True
+        self.until = deadline
+        self._queues = list(blocked.queues)
+        for queue in self._queues:
+            queue.waiters.append(self)
+        return True
+
+    def _time_is_up(self, sleep: int) -> None:
+        if sleep == self._sleep and self.until is not None:
+            self.wake()

@@ -1,0 +1,127 @@
+"""Host processes as threads of control: each program has its own stack and clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from desim.kernel.environment import Environment
+from desim.kernel.stages import Build, bare, stage
+from desim.kernel.thread import Thread
+from desim.kernel.trace import Codes
+from desim.userland.calls import Call
+from desim.userland.kernel import Kernel
+from desim.userland.process import Blocked, Process
+from desim.userland.waitqueue import WaitQueue
+
+
+class HostScheduler:
+    """Starts host processes and wakes them; the ``wake_up`` port of the host's kernel."""
+
+    def __init__(self, env: Environment, codes: Codes, build: Build = bare) -> None:
+        self.env = env
+        self.codes = codes
+        self.build = build
+        self.wakeups = 0
+
+    def wake_up(self, queue: WaitQueue) -> None:
+        """Wake who sleeps on ``queue``; the caller has met the others."""
+        self.wakeups += 1
+        queue.woken = self.wakeups
+        waiters, queue.waiters = queue.waiters, []
+        for waiter in waiters:
+            assert isinstance(waiter, HostTask), f"{waiter!r} is no host process"
+            waiter.wake()
+
+    def start(
+        self, kernel: Kernel, process: Process, rank: int, ended: Callable[[Process], None]
+    ) -> HostTask:
+        """Give ``process`` a thread of its own, from the current instant on."""
+        return self.build(HostTask)(self, kernel, process, rank, ended)
+
+
+class HostTask:
+    """One host process on its own thread."""
+
+    def __init__(
+        self,
+        scheduler: HostScheduler,
+        kernel: Kernel,
+        process: Process,
+        rank: int,
+        ended: Callable[[Process], None],
+    ) -> None:
+        self.scheduler = scheduler
+        self.kernel = kernel
+        self.process = process
+        self.asleep = False
+        self.until: int | None = None
+        self.signal: str | None = None
+        self._ended = ended
+        name = f"{process.name}[{process.pid}]"
+        self.thread = Thread(scheduler.env, name, rank, self.execve, scheduler.codes)
+
+    @property
+    def waits_for_input(self) -> bool:
+        """Whether only somebody else can make it go on."""
+        return self.asleep and self.until is None
+
+    @stage("execve", file="host kernel")
+    def execve(self) -> None:
+        """The whole life of the process."""
+        process, thread = self.process, self.thread
+        call = process.resume()
+        while call is not None:
+            thread.meet()
+            if self.signal is not None:
+                self.kernel.kill(process, self.signal)
+                break
+            before = self.scheduler.wakeups
+            try:
+                value = self.syscall(call)
+            except Blocked as blocked:
+                self._sleep(call, blocked, before)
+            except OSError as error:
+                call = process.resume(error=error)
+            else:
+                call = process.resume(value)
+        self.exit()
+        self._ended(process)
+
+    @stage("syscall", file="host kernel")
+    def syscall(self, call: Call) -> Any:
+        """One system call."""
+        return self.kernel.syscall(self.process, call)
+
+    @stage("exit", file="host kernel")
+    def exit(self) -> None:
+        """Close what is open."""
+        self.kernel.exit(self.process)
+
+    def wake(self) -> None:
+        """It may have what it waits for."""
+        self.thread.wake()
+
+    def interrupt(self, signal: str) -> None:
+        """End it by ``signal``; called from outside of all threads."""
+        self.signal = signal
+        if self.asleep:
+            self.thread.wake()
+
+    def _sleep(self, call: Call, blocked: Blocked, before: int) -> None:
+        """Sleep on the call's queues until one is woken, unless that has happened already."""
+        thread = self.thread
+        thread.meet()
+        if self.signal is not None or any(q.woken > before for q in blocked.queues):
+            return
+        deadline = blocked.deadline_ns
+        if deadline is not None and deadline <= thread.now:
+            return
+        for queue in blocked.queues:
+            queue.waiters.append(self)
+        self.asleep, self.until = True, deadline
+        thread.park(call.name, deadline)
+        self.asleep, self.until = False, None
+        for queue in blocked.queues:
+            if self in queue.waiters:
+                queue.waiters.remove(self)
