@@ -41,13 +41,13 @@ class HostFwd:
 
 
 @dataclass(slots=True, kw_only=True)
-class GuestFwd:
-    """``guestfwd=tcp:[server]:port-cmd:COMMAND``: a simulated program answers the guest."""
+class InputFile:
+    """A real file that the machine reads, as it was when the configuration was made."""
 
-    server: bytes = ANY
-    """0.0.0.0 stands for the fourth address of the network, 10.0.2.4 by default."""
-    port: int
-    command: str
+    name: str
+    """As the command or option spells it."""
+    data: bytes
+    sha256: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,14 +70,12 @@ class UserNet:
     hostname: str | None = None
     domainname: str | None = None
     dnssearch: list[str] = field(default_factory=list)
-    tftp: Path | None = None
-    """The folder that the TFTP server shows, checked to be one that may be read."""
+    tftp: dict[str, InputFile] | None = None
+    """What the TFTP server shows, by name relative to its root; None: the service is off."""
     tftp_server_name: str | None = None
     bootfile: str | None = None
     hostfwd: list[HostFwd] = field(default_factory=list)
     """In the order written. QEMU sets them up last one first (net_init_slirp_configs)."""
-    guestfwd: list[GuestFwd] = field(default_factory=list)
-    """In the order written; set up last one first, like ``hostfwd``."""
     version: SlirpVersion = "4.7"
     """Whose behaviour: libslirp 4.7.0, or the slirp inside QEMU 2.8."""
 
@@ -114,16 +112,6 @@ class RunCommand:
     stop_ns: int | None = None
     """When it is stopped, as with Ctrl-C; counted from its start if ``stop_relative``."""
     stop_relative: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class InputFile:
-    """A real file that a command reads (``< FILE``), as it was when the run began."""
-
-    name: str
-    """As the command spells it."""
-    data: bytes
-    sha256: str
 
 
 @dataclass(slots=True, kw_only=True)

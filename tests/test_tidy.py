@@ -128,7 +128,17 @@ def test_models_compute_in_whole_numbers() -> None:
     """A float in a model ends up in a time, and differs between machines."""
     found = []
     for name, tree in trees(*MODEL):
+        # How alike two words are is no time.
+        likeness = [
+            keyword.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            for keyword in node.keywords
+            if keyword.arg == "cutoff"
+        ]
         for node in ast.walk(tree):
+            if node in likeness:
+                continue
             if isinstance(node, ast.Constant) and isinstance(node.value, float):
                 found.append(f"{name}:{node.lineno}: {node.value}: a float literal")
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

@@ -29,7 +29,7 @@ def machine_from_options(
     mistakes: list[str] = []
     network = Network(user=None, nic=None, hub=True, notes=[])
     try:
-        network = parse_qemu_options(options, open_folder=inputs.directory, version=version)
+        network = parse_qemu_options(options, open_folder=inputs.tree)
     except UserError as error:
         mistakes += error.messages
     files: dict[Side, dict[str, InputFile]] = {"guest": {}, "host": {}}
@@ -44,6 +44,8 @@ def machine_from_options(
             runs[side].append(RunCommand(side=side, command=line, terminal=f"{side} {number}"))
     if mistakes:
         raise UserError(*mistakes)
+    if network.user is not None:
+        network.user.version = version
     return MachineConfig(
         name="qemu",
         description="A machine from QEMU's options",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-from itertools import pairwise
-
 from desim.config import InputFile, Side
-from desim.errors import nearest
-from desim.scenario.inputs import Inputs, neighbours
+from desim.scenario.inputs import Inputs
+from desim.userland.programs import GUEST, HOST
+from desim.userland.shell import ShellError, parse
+
+PROGRAMS = {"guest": GUEST, "host": HOST}
 
 
 def check_command(
@@ -15,15 +15,13 @@ def check_command(
 ) -> list[str]:
     """The mistakes of ``command``; the files it reads (``< FILE``) are added to ``files``."""
     try:
-        words = list(shlex.shlex(command, posix=True, punctuation_chars="<>|"))
-    except ValueError as error:
+        commands = parse(command, PROGRAMS[side])
+    except ShellError as error:
         return [str(error)]
     found = []
-    for word, name in pairwise(words):
-        if word == "<" and name != "/dev/null" and name not in files:
-            try:
-                files[name] = inputs.file(name)
-            except ValueError as error:
-                hint = nearest(name, neighbours(inputs.folder / name))
-                found.append(f"< {name}: {error}{hint}")
+    for name in (name for part in commands for name in part.inputs if name not in files):
+        try:
+            files[name] = inputs.file(name)
+        except ValueError as error:
+            found.append(f"< {name}: {error}")
     return found

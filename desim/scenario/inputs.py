@@ -15,8 +15,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from desim.config import InputFile
+from desim.errors import nearest
 
 MAX_FILE_BYTES = 256 << 20
+MAX_FILES = 10_000
 TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 20} MiB"
 
 
@@ -39,34 +41,56 @@ class Inputs:
             )
         return real
 
-    def directory(self, name: str) -> Path:
-        """An existing folder."""
-        path = self.path(name)
-        if not path.is_dir():
-            raise ValueError("no such folder")
-        return path
-
     def file(self, name: str) -> InputFile:
         """The contents of a regular file."""
         path = self.path(name)
-        try:
-            # A FIFO must not keep us waiting, nor a link made since realpath lead us out.
-            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError as error:
-            raise ValueError(f"cannot be read: {error.strerror}") from None
-        try:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode):
-                raise ValueError("not a regular file")
-            if status.st_size > MAX_FILE_BYTES:
-                raise ValueError(TOO_LARGE)
-            with open(fd, "rb", closefd=False) as stream:
-                data = stream.read(MAX_FILE_BYTES + 1)
-        finally:
-            os.close(fd)
-        if len(data) > MAX_FILE_BYTES:
+        if not path.exists():
+            raise ValueError(f"no such file{nearest(path.name, neighbours(path))}")
+        return _read(path, name)
+
+    def tree(self, name: str) -> dict[str, InputFile]:
+        """All regular files below a folder, by their names relative to it.
+
+        A link that leads out of the folder is left out, as if it were not there.
+        """
+        root = self.path(name)
+        if not root.is_dir():
+            raise ValueError("no such folder")
+        found: dict[str, InputFile] = {}
+        total = 0
+        for folder, folders, names in os.walk(root):
+            folders.sort()
+            for path in (Path(folder, name) for name in sorted(names)):
+                real = Path(os.path.realpath(path))
+                if not (real.is_relative_to(root) and real.is_file()):
+                    continue
+                file = _read(real, path.relative_to(root).as_posix())
+                found[file.name] = file
+                total += len(file.data)
+                if total > MAX_FILE_BYTES or len(found) > MAX_FILES:
+                    raise ValueError(f"more than {MAX_FILES} files, or altogether {TOO_LARGE}")
+        return found
+
+
+def _read(path: Path, name: str) -> InputFile:
+    try:
+        # A FIFO must not keep us waiting, nor a link made since realpath lead us out.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        if status.st_size > MAX_FILE_BYTES:
             raise ValueError(TOO_LARGE)
-        return InputFile(name=name, data=data, sha256=hashlib.sha256(data).hexdigest())
+        with open(fd, "rb", closefd=False) as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    finally:
+        os.close(fd)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(TOO_LARGE)
+    return InputFile(name=name, data=data, sha256=hashlib.sha256(data).hexdigest())
 
 
 def neighbours(path: Path) -> list[str]:

@@ -21,7 +21,6 @@ from desim.errors import UserError, nearest
 from desim.kernel.profile import shipped as shipped_profiles
 from desim.scenario.inputs import Inputs
 from desim.scenario.lines import Key, Lines
-from desim.scenario.qemu_options import parse_qemu_options
 from desim.scenario.schema import Reading, Run, Scenario
 from desim.scenario.shipped import find_scenario
 
@@ -75,9 +74,9 @@ def parse_scenario(raw: bytes, label: str, inputs: Inputs) -> MachineConfig:
 
 
 def _configuration(scenario: Scenario, reading: Reading, name: str) -> MachineConfig:
-    network = parse_qemu_options(
-        scenario.qemu, open_folder=reading.inputs.directory, version=scenario.slirp
-    )
+    network = reading.network
+    if network.user is not None:
+        network.user.version = scenario.slirp
     return MachineConfig(
         name=name,
         description=scenario.description,

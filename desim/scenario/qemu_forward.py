@@ -1,17 +1,16 @@
-"""Forwarding rules: ``hostfwd=``, ``-redir`` and ``guestfwd=`` (net/slirp.c, slirp_hostfwd).
+"""Forwarding rules: ``hostfwd=`` and ``-redir`` (net/slirp.c, slirp_hostfwd).
 
 A rule is read left to right and the first part that is wrong names the reason,
 in QEMU's words: ``Invalid host forwarding rule 'tcp::x-:22' (Bad host port)``.
 
-Not modelled: forwarding from Unix sockets, and ``guestfwd`` to character
-devices. Those are refused.
+Not modelled: forwarding from Unix sockets. It is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.config import GuestFwd, HostFwd, Proto, UserNet
+from desim.config import HostFwd, Proto, UserNet
 from desim.scenario.addresses import inet_aton, parse_number
 
 
@@ -48,22 +47,6 @@ def parse_redir(rule: str) -> HostFwd:
         guest_addr=_address(guest, "Bad guest address"),
         guest_port=_port(guest_port, "Bad guest port"),
     )
-
-
-def parse_guestfwd(rule: str) -> GuestFwd:
-    """``[tcp]:[server]:port-cmd:PROGRAM``; ``ValueError`` with the reason."""
-    name, rest = _cut(rule, ":", "No : separators")
-    if name not in ("tcp", ""):
-        raise ValueError("Bad protocol name; only tcp is forwarded")
-    server, rest = _cut(rest, ":", "Missing : separator")
-    port, target = _cut(rest, "-", "Missing - separator")
-    address, number = _address(server, "Bad server address"), _port(port, "Bad port")
-    kind, _, command = target.partition(":")
-    if kind != "cmd":
-        raise ValueError("character devices are not modelled; use cmd: and a simulated program")
-    if not command.strip():
-        raise ValueError("Missing program")
-    return GuestFwd(server=address, port=number, command=command)
 
 
 def forward_host(

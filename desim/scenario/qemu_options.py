@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from desim.config import CardModel, Nic, SlirpVersion, UserNet
+from desim.config import CardModel, Nic, UserNet
 from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr
 from desim.scenario.qemu_forward import forward_host, parse_redir
@@ -116,12 +116,11 @@ def parse_qemu_options(
     words: Sequence[str],
     *,
     open_folder: OpenFolder,
-    version: SlirpVersion = "4.7",
 ) -> Network:
     """The network that QEMU would set up from ``words``.
 
-    Raises :class:`UserError` with every mistake. ``open_folder`` says where a
-    folder that an option names (``tftp=``) is, or why it may not be read.
+    Raises :class:`UserError` with every mistake. ``open_folder`` reads a folder that
+    an option names (``tftp=``), or raises ``ValueError`` that says why it does not.
     """
     mistakes: list[str] = []
     options, ignored = read_words(words, mistakes)
@@ -143,8 +142,6 @@ def parse_qemu_options(
     network = _connect(wiring, [o for o in options if o.flag in ("-netdev", "-net", "-nic")])
     if mistakes:
         raise UserError(*mistakes)
-    if network.user is not None:
-        network.user.version = version
     return network
 
 

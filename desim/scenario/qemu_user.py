@@ -4,25 +4,24 @@ QEMU stops at the first thing it does not like. Here every part is checked, so
 that a user sees all mistakes at once, in QEMU's own words with what is allowed
 behind them.
 
-Not modelled: the SMB server. It is refused.
+Not modelled: the SMB server, and ``guestfwd=``. They are refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-from desim.config import UserNet
+from desim.config import InputFile, UserNet
 from desim.errors import nearest
 from desim.scenario.addresses import class_mask, inet_aton, inet_pton6, prefix_mask, show_ipv4
-from desim.scenario.qemu_forward import forward_host, parse_guestfwd, parse_hostfwd
+from desim.scenario.qemu_forward import forward_host, parse_hostfwd
 from desim.scenario.qemu_words import Option, word_set
 
 Complain = Callable[[str], None]
 """Takes one mistake of the option that is being read."""
 
-OpenFolder = Callable[[str], Path]
-"""The folder of a name that the user wrote; ``ValueError`` if it may not be read."""
+OpenFolder = Callable[[str], dict[str, InputFile]]
+"""The files in a folder that the user named; ``ValueError`` if it may not be read."""
 
 KEYS = word_set(
     """bootfile dhcpstart dns dnssearch domainname guestfwd host hostfwd hostname id ip ipv4 ipv6
@@ -53,9 +52,14 @@ def refuse_unknown_keys(option: Option, known: frozenset[str], complain: Complai
 def read_user(option: Option, open_folder: OpenFolder, complain: Complain) -> UserNet:
     """The stack that a ``user`` option describes; mistakes go to ``complain``."""
     user = UserNet(id=option.last("id") or "")
-    for key in ("smb", "smbserver"):
+    refused = {
+        "smb": "the SMB server is not modelled",
+        "smbserver": "the SMB server is not modelled",
+        "guestfwd": "programs and devices behind slirp are not modelled",
+    }
+    for key, why in refused.items():
         if option.last(key) is not None:
-            complain(f"{key}={option.last(key)}: the SMB server is not modelled")
+            complain(f"{key}={option.last(key)}: {why}")
     user.restrict = bool(read_switch(option, "restrict", complain))
     _families(user, option, complain)
     _ipv4(user, option, complain)
@@ -69,11 +73,6 @@ def read_user(option: Option, open_folder: OpenFolder, complain: Complain) -> Us
             complain(f"tftp={tftp}: {error}")
     for rule in option.every("hostfwd"):
         forward_host(user, rule, parse_hostfwd, complain)
-    for rule in option.every("guestfwd"):
-        try:
-            user.guestfwd.append(parse_guestfwd(rule))
-        except ValueError as error:
-            complain(f"Invalid guest forwarding rule '{rule}' ({error})")
     return user
 
 

@@ -26,8 +26,9 @@ from desim.errors import UserError, nearest
 from desim.scenario.commands import check_command
 from desim.scenario.durations import parse_duration
 from desim.scenario.inputs import Inputs
-from desim.scenario.qemu_options import parse_qemu_options
+from desim.scenario.qemu_options import Network, parse_qemu_options
 from desim.scenario.qemu_words import split_line
+from desim.userland.files import normalise
 
 MAX_COMMANDS = 64
 MAX_COMMAND = 4096
@@ -40,6 +41,7 @@ class Reading:
     def __init__(self, inputs: Inputs, cost_profiles: Sequence[str]) -> None:
         self.inputs = inputs
         self.cost_profiles = cost_profiles
+        self.network = Network(user=None, nic=None, hub=True, notes=[])
         self.files: dict[Side, dict[str, InputFile]] = {"guest": {}, "host": {}}
 
 
@@ -102,7 +104,7 @@ def _options(value: Any) -> list[str]:
 def _qemu(words: list[str], info: ValidationInfo) -> list[str]:
     reading = _reading(info)
     try:
-        parse_qemu_options(words, open_folder=reading.inputs.directory)
+        reading.network = parse_qemu_options(words, open_folder=reading.inputs.tree)
     except UserError as error:
         raise mistakes(*error.messages, quoted=True) from None
     return words
@@ -135,10 +137,10 @@ def _command(side: Side) -> Callable[[str, ValidationInfo], str]:
 
 
 def _virtual_name(value: str) -> str:
-    parts = value.split("/")
-    if value.startswith("/") or ".." in parts or "" in parts or len(value) > 255:
-        raise mistakes("a file's name is relative, without '..'")
-    return value
+    try:
+        return normalise(value)
+    except ValueError as error:
+        raise mistakes(str(error), quoted=True) from None
 
 
 def _expected(value: Any, info: ValidationInfo) -> bytes:
@@ -214,7 +216,12 @@ class Scenario(Strict):
     """A whole file."""
 
     description: Text = ""
-    qemu: Annotated[list[str], BeforeValidator(_options), AfterValidator(_qemu)] = []
+    qemu: Annotated[
+        list[str],
+        BeforeValidator(_options),
+        AfterValidator(_qemu),
+        Field(default=[], validate_default=True),
+    ]
     slirp: Literal["4.7", "2.8"] = "4.7"
     costs: Annotated[str, BeforeValidator(_text), AfterValidator(_costs)] = "study-2016"
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1

@@ -165,7 +165,7 @@ def test_a_reader_that_left_is_no_error(
         (["backtrace", "{s}", "--break", "x", "--hit", "0"], "counted from 1"),
         (["qemu", "-netdev", "tap,id=t"], "the backend 'tap' is not modelled"),
         (["qemu", "--gest", "nc"], "desim qemu: --gest: no such argument; did you mean '--guest'"),
-        (["qemu", "--guest", "nc < nofile"], "--guest 'nc < nofile': < nofile: cannot be read"),
+        (["qemu", "--guest", "nc < nofile"], "--guest 'nc < nofile': < nofile: no such file"),
         (["qemu", "--guest"], "argument --guest: expected one argument"),
     ],
 )

@@ -242,11 +242,18 @@ def test_a_fifo_or_folder_is_not_read(tmp_path: Path) -> None:
 
 
 def test_tftp_shows_only_folders_of_the_scenario(tmp_path: Path) -> None:
-    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot" / "efi").mkdir(parents=True)
+    (tmp_path / "boot" / "pxelinux.0").write_bytes(b"\1")
+    (tmp_path / "boot" / "efi" / "grub").write_bytes(b"\2")
+    (tmp_path / "boot" / "link").symlink_to("pxelinux.0")
+    (tmp_path / "boot" / "out").symlink_to("/etc/passwd")
+    (tmp_path / "boot" / "etc").symlink_to("/etc")
     line = 'qemu = "-netdev user,id=u,tftp={} -device e1000,netdev=u"'
     config = parse(line.format("boot"), tmp_path)
     assert config.user is not None
-    assert config.user.tftp == Path(os.path.realpath(tmp_path / "boot"))
+    assert config.user.tftp is not None
+    shown = {name: file.data for name, file in config.user.tftp.items()}
+    assert shown == {"pxelinux.0": b"\1", "link": b"\1", "efi/grub": b"\2"}
     assert "--allow-read DIR" in mistake(line.format("/etc"), tmp_path)
     assert "no such folder" in mistake(line.format("boat"), tmp_path)
 
