@@ -105,7 +105,6 @@ def read_name(data: bytes, at: int) -> tuple[str, int]:
     labels: list[str] = []
     size = 1
     behind = 0
-    limit = at
     pointers = 0
     while True:
         if at >= len(data):
@@ -115,14 +114,14 @@ def read_name(data: bytes, at: int) -> tuple[str, int]:
             if at + 1 >= len(data):
                 raise WireError("DNS: a pointer runs past the end of the message")
             target = (count & 0x3F) << 8 | data[at + 1]
-            # Each pointer must go further back than the last: so there is no loop.
-            if target >= limit:
+            # Labels and pointers that go round and round end at one of the two limits.
+            if target >= at:
                 raise WireError(f"DNS: the pointer at {at} does not point back ({target})")
             pointers += 1
             if pointers > MAX_POINTERS:
                 raise WireError(f"DNS: a name has more than {MAX_POINTERS} pointers")
             behind = behind or at + 2
-            at = limit = target
+            at = target
             continue
         if count > MAX_LABEL:
             raise WireError(f"DNS: label type {count >> 6}; expected a label or a pointer")

@@ -102,6 +102,8 @@ def test_bad_checksums_are_said() -> None:
     raw = over_ip(PROTO_TCP, Tcp(1, 2, 3, 4, tcp.ACK, 5, payload=b"a").emit(HOST, GUEST))
     assert "checksum" not in describe(raw)
     assert describe(raw[:-1] + b"b").endswith("length 1 (bad checksum)")
+    echo = over_ip(PROTO_ICMP, Icmp.echo(1, 2, b"a").emit())
+    assert describe(echo[:-1] + b"b").endswith("length 9 (bad checksum)")
     assert describe(raw[:22] + b"\x01" + raw[23:]).endswith("length 1 (bad checksum)")
 
 

@@ -108,6 +108,13 @@ def test_padding_carries_the_segment_over() -> None:
     assert Frame(padded.raw).segment is not None
 
 
+def test_padding_is_no_payload() -> None:
+    segment = Frame(built(b"hi").padded().raw).segment
+    assert segment is not None
+    assert segment.payload == b"hi"
+    assert segment.sums_ok
+
+
 def test_padding_can_complete_a_frame() -> None:
     frame = Frame(built(b"\0\0").raw[:-1])
     assert frame.segment is None
