@@ -1,0 +1,48 @@
+"""The gate: ``nox`` runs the tests on every Python found, lint, types and layers.
+
+Versions are those of constraints.txt, so that a gate that passed passes again.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["tests", "lint", "types", "layers"]
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+
+
+def install(session: nox.Session, *packages: str) -> None:
+    """Install with the pinned versions."""
+    session.install("-c", "constraints.txt", *packages)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The whole test suite, on two cores."""
+    install(session, ".[test]", "import-linter")
+    session.run("pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style."""
+    install(session, "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    install(session, ".", "mypy", "types-greenlet")
+    session.run("mypy")
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Who may know whom."""
+    install(session, ".", "import-linter")
+    session.run("lint-imports", "--no-cache")
