@@ -308,7 +308,7 @@ def _aligned(offset: int, size: int) -> list[tuple[int, int]]:
     """The aligned accesses, lowest first, that an access is split into."""
     pieces = []
     while size > 0:
-        piece = min(4, size & -size, offset & -offset or 4)
+        piece = min(4, offset & -offset or 4)
         while piece > size:
             piece >>= 1
         pieces.append((offset, piece))

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from net_core_network import NetCoreNetwork
 
 from desim.e1000.recordings import RecordingError, read_recordings
 from desim.e1000.replay import Difference, Replay
-from net_core_network import NetCoreNetwork
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "e1000"
 FAMILIES = ("reset", "intr", "rx", "tx", "mit", "hub", "mix")
@@ -171,7 +171,7 @@ def without(key: str, *, inside: str = "") -> dict[str, Any]:
 def test_what_is_not_a_recording_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     file = tmp_path / "bad.json"
     file.write_text(text)
-    with pytest.raises(RecordingError, match="bad.json") as refusal:
+    with pytest.raises(RecordingError, match=r"bad\.json") as refusal:
         list(read_recordings(file))
     assert complaint in str(refusal.value)
 
