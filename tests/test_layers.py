@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,19 @@ def test_the_layers_hold() -> None:
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     heavy = {"pydantic", "rich", "networkx", "simpy", "greenlet", "tomlkit", "asyncio"}
     assert not modules_after(*words) & heavy
+
+
+def test_help_takes_at_most_five_times_a_bare_start() -> None:
+    def fastest(*words: str) -> float:
+        """Of several, so that a busy machine does not decide; both sides in one run."""
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *words], capture_output=True, check=True)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert fastest("-m", "desim", "--help") <= 5 * fastest("-c", "pass")
 
 
 def test_desim_help_loads_not_even_argparse() -> None:

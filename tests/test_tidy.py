@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "desim").rglob("*.py"))
-MODEL = ("wire", "kernel", "net", "slirp", "e1000", "guest", "host", "userland", "machine.py")
+MODEL = ("wire", "kernel", "net", "slirp", "e1000", "guest", "host", "userland", "machine")
 """Rooms that know virtual time or carry bytes."""
 
 MAX_LINES = 700

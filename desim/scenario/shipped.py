@@ -17,7 +17,8 @@ def shipped_folder() -> Path:
 
 def shipped_scenarios() -> dict[str, Path]:
     """Every shipped scenario by its bare name, in the order of the names."""
-    return {path.stem: path for path in sorted(shipped_folder().glob("*.toml"))}
+    found = {path.stem: path for path in shipped_folder().glob("*.toml")}
+    return dict(sorted(found.items()))
 
 
 def find_scenario(name: str) -> tuple[Path, str]:
