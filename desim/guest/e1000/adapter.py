@@ -10,6 +10,7 @@ three apart.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from desim.guest.context import Cpu
 from desim.guest.e1000.hw import E1000Hw
@@ -18,6 +19,13 @@ from desim.guest.memory import Memory
 from desim.guest.netdevice import NetDevice
 
 MAXIMUM_ETHERNET_VLAN_SIZE = 1522
+
+
+class TxQueueDevice(NetDevice, Protocol):
+    """A ``NetDevice`` that also says whether anybody, driver or BQL, has stopped its queue."""
+
+    def netif_xmit_stopped(self) -> bool:
+        """Any XOFF bit; ``netif_queue_stopped`` is the driver's own alone."""
 
 
 class Adapter:
@@ -36,7 +44,7 @@ class Adapter:
         *,
         cpu: Cpu,
         memory: Memory,
-        device: NetDevice,
+        device: TxQueueDevice,
         hw: E1000Hw,
         log: Callable[[str], None],
         pci_name: str,

@@ -40,7 +40,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from desim.guest.context import HZ, Cpu, Work
-from desim.guest.e1000.adapter import Adapter
+from desim.guest.e1000.adapter import Adapter, TxQueueDevice
 from desim.guest.e1000.ethtool import Ethtool
 from desim.guest.e1000.hw import RAR_ENTRIES, E1000Hw
 from desim.guest.e1000.itr import Itr
@@ -93,7 +93,7 @@ from desim.guest.e1000.rx import RxRing
 from desim.guest.e1000.stats import Stats
 from desim.guest.e1000.tx import TxRing
 from desim.guest.memory import Memory
-from desim.guest.netdevice import IFF_ALLMULTI, IFF_PROMISC, NetDevice
+from desim.guest.netdevice import IFF_ALLMULTI, IFF_PROMISC
 from desim.guest.skb import Skb
 from desim.kernel.stages import Build, bare, stage
 from desim.ports import Mmio
@@ -124,7 +124,7 @@ class E1000Driver:
         cpu: Cpu,
         mmio: Mmio,
         memory: Memory,
-        device: NetDevice,
+        device: TxQueueDevice,
         options: ModuleOptions,
         log: Callable[[str], None],
         pci_name: str = "0000:00:02.0",

@@ -216,7 +216,7 @@ class TxRing:
         device.netdev_sent_queue(len(skb))
         self.tx_queue(lower, upper, used)
         self.maybe_stop_tx(DESC_NEEDED)
-        if not more or device.netif_queue_stopped():
+        if not more or device.netif_xmit_stopped():
             self._adapter.ew32(TDT, self.next_to_use)
         return NETDEV_TX_OK
 
