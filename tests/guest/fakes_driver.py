@@ -17,6 +17,7 @@ from desim.guest.ioapic import IoApicPin
 from desim.guest.memory import Memory
 from desim.guest.netdevice import NetDeviceStats
 from desim.guest.skb import Skb
+from desim.kernel.stages import Build, bare
 from desim.ports import Timer
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.frame import Frame
@@ -93,11 +94,17 @@ class FakeCpu(Cpu):
     def timer(self, name: str, function: Callable[[], None], *, periodic: bool = False) -> Any:
         raise NotImplementedError("the driver uses no kernel timers")
 
-    def run(self, ns: int) -> None:
-        """Let ``ns`` pass, and everything happen that is due."""
+    def run(self, ns: int, *, work: bool = True) -> None:
+        """Let ``ns`` pass, and everything happen that is due; without ``work``, no work items."""
         end = self.time + ns
         while True:
-            due = [t for t in self.timers if t.deadline is not None and t.deadline <= end]
+            due = [
+                t
+                for t in self.timers
+                if t.deadline is not None
+                and t.deadline <= end
+                and (work or not isinstance(t, FakeWork))
+            ]
             if not due:
                 break
             first = min(due, key=lambda t: t.deadline or 0)
@@ -115,11 +122,11 @@ class FakeCpu(Cpu):
         return [t.name for t in self.timers if isinstance(t, FakeWork) and t.pending]
 
     def udelay(self, us: int) -> None:
-        self.run(us * 1000)
+        self.run(us * 1000, work=False)
 
     def msleep(self, ms: int) -> None:
         wake = self.jiffies + 1 + -(-ms * HZ // 1000)
-        self.run(wake * JIFFY_NS - self.time)
+        self.run(wake * JIFFY_NS - self.time, work=False)
 
     # Interrupts
 
@@ -347,10 +354,35 @@ class FakeLedger:
         pass
 
 
+def noting(entered: list[str]) -> Build:
+    """A ``Build`` whose classes write down the name of each stage that is entered."""
+
+    def wrap(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def stage(self: Any, *args: Any) -> Any:
+            entered.append(name)
+            return method(self, *args)
+
+        return stage
+
+    def build(cls: type[Any], /) -> type[Any]:
+        marks = {n: getattr(getattr(cls, n), "__stage__", None) for n in dir(cls)}
+        methods = {n: wrap(getattr(cls, n), m.names[0]) for n, m in marks.items() if m}
+        return type(cls.__name__, (cls,), methods)
+
+    return build
+
+
 class Guest:
     """Memory, processor, card and driver, wired up; nothing has happened yet."""
 
-    def __init__(self, parameters: str = "", *, model: str = "e1000", ram: int = 1 << 24) -> None:
+    def __init__(
+        self,
+        parameters: str = "",
+        *,
+        model: str = "e1000",
+        ram: int = 1 << 24,
+        build: Build = bare,
+    ) -> None:
         self.cpu = FakeCpu()
         self.memory = Memory(ram)
         self.bus = FakeBus(self.memory, self.cpu.pin)
@@ -367,13 +399,14 @@ class Guest:
         self.bus.card = self.net.card = self.card
         self.device = FakeDevice(self.cpu)
         self.log: list[str] = []
-        self.driver = E1000Driver(
+        self.driver = build(E1000Driver)(
             cpu=self.cpu,
             mmio=self.bus,
             memory=self.memory,
             device=self.device,
             options=ModuleOptions.parse(parameters),
             log=self.log.append,
+            build=build,
         )
         self.cpu.handler = self.driver.interrupt
         self.device.poll = self.driver.poll
