@@ -84,7 +84,8 @@ class Udp:
                 return
             so.lhost = (src, sport)
             self._by_guest[so.lhost] = so
-            so.so_iptos = datagram.tos
+            # Checking a sum wipes out the TOS: it lasts only in datagrams without one.
+            so.so_iptos = 0 if sum_field else datagram.tos
         so.so_ffamily = 4
         so.fhost = (dst, dport)
         ttl: int | None = None

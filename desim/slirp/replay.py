@@ -1,0 +1,343 @@
+"""Replays recordings of the real stack and compares (tests/vectors/slirp/README.md).
+
+The recorded stimuli are given to ``Slirp`` on a ``LoopbackHost`` at their virtual
+times, by a poll loop as the recordings' own: it wakes for each stimulus and at each
+deadline, and polls until nothing is ready. Compared are all frames with their times,
+what each of the host's programs saw and when, the results of the steps, and the times
+at which the loop woke by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from desim.slirp.config import GuestFwd, HostFwd, SlirpConfig
+from desim.slirp.decode import side_by_side
+from desim.slirp.recordings import Recording, RecordingError, data_matches, frame_bytes, payload
+from desim.slirp.slirp import Slirp
+from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
+from desim.slirp.version import VERSION_4_7, Version
+from desim.wire.addresses import ip, ip_text
+from desim.wire.frame import Frame
+
+MAX_ROUNDS = 64
+"""Polls at one instant, after which the stack is spinning."""
+
+
+class DifferenceError(AssertionError):
+    """The first thing in which the stack differs from a recording."""
+
+
+class _Guest:
+    """The guest's end of the wire: notes frames among the host's events."""
+
+    def __init__(self, host: LoopbackHost) -> None:
+        self.host = host
+
+    def send(self, frame: Frame) -> int:
+        self.host.note("frame", raw=frame.raw)
+        return len(frame.raw)
+
+    def flush(self) -> None:
+        """The guest always takes frames."""
+
+
+def config_of(recorded: dict[str, Any]) -> SlirpConfig:
+    """The configuration that a recording names."""
+    files = {name: payload(data) for name, data in recorded["tftp_files"].items()}
+    return SlirpConfig(
+        network=ip(recorded["net"]),
+        mask=ip(recorded["mask"]),
+        host=ip(recorded["host"]),
+        dns=ip(recorded["dns"]),
+        dhcp_start=ip(recorded["dhcp_start"]),
+        ipv4=recorded["in_enabled"],
+        ipv6=recorded["in6_enabled"],
+        prefix6=ip(recorded["prefix6"]),
+        prefix6_len=recorded["prefix6_len"],
+        host6=ip(recorded["host6"]),
+        dns6=ip(recorded["dns6"]),
+        restricted=recorded["restricted"],
+        hostname=recorded["hostname"],
+        domainname=recorded["domainname"],
+        dnssearch=recorded["dnssearch"] or [],
+        bootfile=recorded["bootfile"],
+        tftp_server_name=recorded["tftp_server_name"],
+        tftp=files if recorded["tftp"] else None,
+        if_mtu=recorded["if_mtu"] or 1500,
+        if_mru=recorded["if_mru"] or 1500,
+        disable_host_loopback=recorded["disable_host_loopback"],
+        disable_dns=recorded["disable_dns"],
+        disable_dhcp=recorded["disable_dhcp"],
+        hostfwd=[_hostfwd(rule) for rule in recorded["hostfwd"]],
+        guestfwd=[_guestfwd(rule) for rule in recorded["guestfwd"]],
+    )
+
+
+def _hostfwd(rule: dict[str, Any]) -> HostFwd:
+    host, guest = rule["host"], rule["guest"]
+    return HostFwd(rule["proto"], ip(host[0]), host[1], ip(guest[0]), guest[1])
+
+
+def _guestfwd(rule: dict[str, Any]) -> GuestFwd:
+    if rule["kind"] not in ("callback", "unix"):
+        raise RecordingError(f"guestfwd of kind {rule['kind']!r}; expected callback or unix")
+    return GuestFwd(ip(rule["addr"]), rule["port"], rule.get("listener"))
+
+
+class Replay:
+    """One recording, played on a fresh stack."""
+
+    def __init__(self, recording: Recording, version: Version = VERSION_4_7) -> None:
+        self.recording = recording
+        config = recording["config"]
+        self.clock = ManualClock(config["clock_start_ns"])
+        self.host = LoopbackHost(self.clock, [ip(text) for text in config["host_resolvers"]])
+        for rule in config["guestfwd"]:
+            if rule["kind"] == "unix":
+                self.host.host_listen_unix(rule["listener"])
+        self.kick = config["kick"]
+        self.wakes: list[int] = []
+        self.unsettled = 0
+        self.slirp = Slirp(
+            clock=self.clock,
+            net=_Guest(self.host),
+            sockets=self.host,
+            loop=NoLoop(),
+            ledger=NoteLosses(),
+            config=config_of(config),
+            version=version,
+        )
+        self.slirp.guestfwd.output = self._guestfwd_output
+        self._prepare()
+
+    def run(self) -> None:
+        """Play it; raises ``DifferenceError`` at the first one."""
+        self._compare("at creation", self.recording["initial_out"], self._events())
+        for number, step in enumerate(self.recording["steps"]):
+            self._step(number, step)
+        where = f"after {len(self.recording['steps'])} steps"
+        expected = list(_expand(self.recording["wakes"]))
+        if self.wakes != expected:
+            at = next(
+                (
+                    i
+                    for i, pair in enumerate(zip(self.wakes, expected, strict=False))
+                    if pair[0] != pair[1]
+                ),
+                min(len(self.wakes), len(expected)),
+            )
+            raise DifferenceError(
+                f"{where}: the loop's wake number {at} is at {self.wakes[at : at + 1]}, "
+                f"expected {expected[at : at + 1]}"
+            )
+        if bool(self.unsettled) != bool(self.recording["unsettled"]):
+            raise DifferenceError(
+                f"{where}: spun {self.unsettled} times, expected {self.recording['unsettled']}"
+            )
+
+    def _step(self, number: int, step: dict[str, Any]) -> None:
+        do = step["do"]
+        where = f"step {number} ({do['op']} at {step['t']} ns)"
+        if self.clock.time != step["t"]:
+            raise DifferenceError(f"{where}: virtual time is {self.clock.time}")
+        action = ACTIONS.get(do["op"])
+        if action is None:
+            raise RecordingError(f"{where}: unknown operation")
+        result = action(self, do)
+        if do["op"] != "advance":
+            kicked = self.kick if do["op"] == "guest_frame" else self.kick or self.host.poll()
+            if kicked:
+                self._settle()
+        self._compare(where, step["out"], self._events())
+        if result != step.get("result"):
+            raise DifferenceError(f"{where}: result {result!r}, expected {step.get('result')!r}")
+
+    # -- the poll loop -----------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        self.host.prepare()
+        self.deadline = self.clock.time + self.slirp.pollfds_fill() * 1_000_000
+
+    def _settle(self) -> None:
+        """Poll until nothing is ready any more."""
+        for _ in range(MAX_ROUNDS):
+            self.host.poll()
+            self.slirp.pollfds_poll()
+            self._prepare()
+            if not self.host.poll():
+                return
+        self.unsettled += 1
+
+    # -- stimuli -----------------------------------------------------------------------
+
+    def _advance(self, do: dict[str, Any]) -> None:
+        while self.deadline <= do["to"]:
+            self.clock.time = self.deadline
+            self.wakes.append(self.deadline)
+            self._settle()
+        self.clock.time = do["to"]
+
+    def _guest_frame(self, do: dict[str, Any]) -> None:
+        self.slirp.slirp_input(Frame(frame_bytes(do)))
+
+    def _host_connect(self, do: dict[str, Any]) -> None:
+        self.host.host_connect(do["conn"], _endpoint(do["from"]), _endpoint(do["to"]))
+
+    def _host_send(self, do: dict[str, Any]) -> str | None:
+        return self.host.host_send(do["conn"], payload(do["data"]), do.get("oob", False))
+
+    def _host_close(self, do: dict[str, Any]) -> None:
+        self.host.host_close(do["conn"], do.get("reset", False))
+
+    def _udp_send(self, do: dict[str, Any]) -> str | None:
+        to = do["to"] if isinstance(do["to"], str) else _endpoint(do["to"])
+        return None if self.host.udp_send(do["sock"], to, payload(do["data"])) else "no peer"
+
+    def _hostfwd_add(self, do: dict[str, Any]) -> int:
+        rule = _hostfwd(do["rule"])
+        try:
+            self.slirp.add_hostfwd(
+                rule.protocol, (rule.host, rule.host_port), (rule.guest, rule.guest_port)
+            )
+        except OSError:
+            return -1
+        return 0
+
+    def _hostfwd_remove(self, do: dict[str, Any]) -> int:
+        rule = _hostfwd(do["rule"])
+        removed = self.slirp.remove_hostfwd(rule.protocol, (rule.host, rule.host_port))
+        return 0 if removed else -1
+
+    def _guestfwd_remove(self, do: dict[str, Any]) -> int:
+        return 0 if self.slirp.remove_guestfwd(ip(do["addr"]), do["port"]) else -1
+
+    def _guestfwd_send(self, do: dict[str, Any]) -> dict[str, int]:
+        room = self.slirp.guestfwd.can_recv(ip(do["addr"]), do["port"])
+        data = payload(do["data"])[:room]
+        if data:
+            self.slirp.guestfwd.recv(ip(do["addr"]), do["port"], data)
+        return {"can_recv": room, "taken": len(data)}
+
+    def _guestfwd_output(self, rule: GuestFwd, data: bytes) -> None:
+        self.host.note("gfwd_data", addr=ip_text(rule.address), port=rule.port, data=data)
+
+    # -- comparison --------------------------------------------------------------------
+
+    def _events(self) -> list[dict[str, Any]]:
+        events = self.host.events
+        self.host.events = []
+        return events
+
+    def _compare(
+        self, where: str, expected: list[dict[str, Any]], got: list[dict[str, Any]]
+    ) -> None:
+        _compare_frames(where, _of(expected, "frame"), _of(got, "frame"))
+        for kind, name in (("host_data", "conn"), ("gfwd_data", "port")):
+            _compare_streams(where, kind, name, _of(expected, kind), _of(got, kind))
+        _compare_datagrams(where, _of(expected, "udp"), _of(got, "udp"))
+        plain = [e for e in expected if e["ev"] not in _COMPARED]
+        others = [e for e in got if e["ev"] not in _COMPARED]
+        # Between connections the order at one instant carries no meaning.
+        plain.sort(key=lambda e: (e["t"], e["conn"]))
+        others.sort(key=lambda e: (e["t"], e["conn"]))
+        if plain != others:
+            raise DifferenceError(f"{where}: the host saw {others}, expected {plain}")
+
+
+_COMPARED = ("frame", "host_data", "gfwd_data", "udp", "guest_error")
+
+ACTIONS: dict[str, Callable[[Replay, dict[str, Any]], Any]] = {
+    "guest_frame": Replay._guest_frame,
+    "advance": Replay._advance,
+    "host_connect": Replay._host_connect,
+    "host_listen": lambda r, do: r.host.host_listen(do["listener"], _endpoint(do["addr"])),
+    "host_send": Replay._host_send,
+    "host_shutdown": lambda r, do: r.host.host_shutdown(do["conn"]),
+    "host_close": Replay._host_close,
+    "host_accept_bytes": lambda r, do: r.host.host_accept_bytes(do["conn"], do["n"]),
+    "udp_bind": lambda r, do: r.host.udp_bind(do["sock"], _endpoint(do["addr"])),
+    "udp_send": Replay._udp_send,
+    "hostfwd_add": Replay._hostfwd_add,
+    "hostfwd_remove": Replay._hostfwd_remove,
+    "guestfwd_remove": Replay._guestfwd_remove,
+    "guestfwd_send": Replay._guestfwd_send,
+}
+"""What each operation of a step does."""
+
+
+def _endpoint(pair: list[Any]) -> tuple[bytes, int]:
+    return ip(pair[0]), pair[1]
+
+
+def _of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["ev"] == kind]
+
+
+def _expand(runs: list[list[int]]) -> Iterator[int]:
+    for first, period, count in runs:
+        for index in range(count):
+            yield first + index * period
+
+
+def _compare_frames(where: str, expected: list[dict[str, Any]], got: list[dict[str, Any]]) -> None:
+    for number in range(max(len(expected), len(got))):
+        want = expected[number] if number < len(expected) else None
+        have = got[number] if number < len(got) else None
+        raw = frame_bytes(want) if want else None
+        if want and have and raw == have["raw"] and want["t"] == have["t"]:
+            continue
+        times = f"expected at {want['t'] if want else '-'}, got at {have['t'] if have else '-'}"
+        shown = side_by_side(raw, have["raw"] if have else None)
+        raise DifferenceError(f"{where}: frame {number} of the step differs; {times}\n{shown}")
+
+
+def _compare_streams(
+    where: str, kind: str, name: str, expected: list[dict[str, Any]], got: list[dict[str, Any]]
+) -> None:
+    for key in sorted({e[name] for e in expected} | {e[name] for e in got}):
+        wanted = [e for e in expected if e[name] == key]
+        stream = b"".join(e["data"] for e in got if e[name] == key)
+        at = 0
+        for event in wanted:
+            if not data_matches(event, stream[at : at + event["len"]]):
+                raise DifferenceError(f"{where}: {kind} of {key}: wrong data from byte {at} on")
+            at += event["len"]
+        if at != len(stream):
+            raise DifferenceError(f"{where}: {kind} of {key}: {len(stream)} bytes, expected {at}")
+        want_times = _totals((e["t"], e["len"]) for e in wanted)
+        have_times = _totals((e["t"], len(e["data"])) for e in got if e[name] == key)
+        if want_times != have_times:
+            raise DifferenceError(
+                f"{where}: {kind} of {key}: bytes by time {have_times}, expected {want_times}"
+            )
+
+
+def _totals(pieces: Iterator[tuple[int, int]]) -> dict[int, int]:
+    totals: dict[int, int] = {}
+    for time, size in pieces:
+        totals[time] = totals.get(time, 0) + size
+    return totals
+
+
+def _compare_datagrams(
+    where: str, expected: list[dict[str, Any]], got: list[dict[str, Any]]
+) -> None:
+    keys = ("t", "sock", "source", "ttl")
+    for number in range(max(len(expected), len(got))):
+        want = expected[number] if number < len(expected) else None
+        have = got[number] if number < len(got) else None
+        if (
+            want
+            and have
+            and all(want[key] == have[key] for key in keys)
+            and data_matches(want, have["data"])
+        ):
+            continue
+        raise DifferenceError(f"{where}: datagram {number}: got {have}, expected {want}")
+
+
+def replay(recording: Recording, version: Version = VERSION_4_7) -> None:
+    """Play ``recording``; raises ``DifferenceError`` where the stack is not like the real one."""
+    Replay(recording, version).run()
