@@ -80,7 +80,8 @@ class UserNet:
     """Whose behaviour: libslirp 4.7.0, or the slirp inside QEMU 2.8."""
 
 
-CardModel = Literal["e1000", "e1000-82540em", "e1000-82544gc", "e1000-82545em"]
+CardModel = Literal["e1000", "e1000-82545em"]
+"""The cards that the guest's driver is modelled for; QEMU's e1000 is an 82540EM."""
 
 
 @dataclass(slots=True, kw_only=True)

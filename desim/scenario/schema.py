@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 from desim.config import InputFile, Side
 from desim.errors import UserError, nearest
 from desim.scenario.commands import check_command
-from desim.scenario.durations import parse_duration
+from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.inputs import Inputs
 from desim.scenario.qemu_options import Network, parse_qemu_options
 from desim.scenario.qemu_words import split_line
@@ -74,9 +74,13 @@ def _duration(value: Any) -> int:
         raise mistakes(str(error)) from None
 
 
-def _stop(value: Any) -> Stop:
+def _stop(value: Any, info: ValidationInfo) -> Stop:
     relative = isinstance(value, str) and value.startswith("+")
-    return Stop(_duration(value[1:] if relative else value), relative)
+    stop = Stop(_duration(value[1:] if relative else value), relative)
+    at = info.data.get("at")
+    if not relative and at is not None and stop.ns < at:
+        raise mistakes(f'before it starts, at {show_duration(at)}; write "+" for a time after that')
+    return stop
 
 
 def _at(value: Any) -> int:

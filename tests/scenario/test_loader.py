@@ -160,6 +160,7 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_its_order(tmp_path: Path
         ("qemu = 'a \"b'", "No closing quotation"),
         ('until = "+3s"', "only stop may be relative"),
         ('[[host.run]]\ncommand = ""', 'host.run[0].command: "": must not be empty'),
+        ('[[host.run]]\nat = "5s"\nstop = "3s"\ncommand = "netstat"', "before it starts, at 5s"),
         ("[expect]\nguest.file.x = 3", "must be the text of the file"),
         ("until = 2016-11-26", '"2016-11-26": a duration is text'),
         ("seed = " + "9" * 5000, "Exceeds the limit"),
