@@ -45,7 +45,8 @@ CARDS: dict[str, CardModel] = {
 }
 
 OTHER_CARDS = word_set(
-    """dp83932 e1000-82544gc e1000e i82550 i82551 i82557a i82557b i82557c i82558a i82558b i82559a i82559b i82559c
+    """dp83932 e1000-82544gc e1000e
+    i82550 i82551 i82557a i82557b i82557c i82558a i82558b i82559a i82559b i82559c
     i82559er i82562 i82801 igb igbvf lan9118 lance ne2k_isa ne2k_pci pcnet rocker rtl8139
     smc91c111 spapr-vlan sungem sunhme tulip usb-net virtio virtio-net virtio-net-device
     virtio-net-pci virtio-net-pci-non-transitional virtio-net-pci-transitional vmxnet3 xen"""
