@@ -14,7 +14,9 @@ SIGNALS = {"SIGINT": 2, "SIGPIPE": 13, "SIGTERM": 15}
 
 
 class Blocked(Exception):  # noqa: N818
-    """Not an error: the call cannot finish yet. Sleep until one of ``queues`` is woken, or ``deadline_ns``,
+    """Not an error: the call cannot finish yet.
+
+    Sleep until one of ``queues`` is woken, or ``deadline_ns``,
     and then make the same call again.
 
     The scheduler puts the process on the queues before anybody else can run.

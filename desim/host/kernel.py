@@ -1,0 +1,138 @@
+"""The host's Linux kernel, as far as programs and QEMU's process need it.
+
+One loopback interface with TCP and UDP (see ``loopback``, ``tcp``, ``udp``), the generic
+calls of ``desim.userland.kernel``, and the names in /etc/hosts. QEMU's process is a
+client of the same sockets through ``desim.host.sockets``.
+
+Every call meets the other threads first, at the touch point ``host_socket``: what
+follows happens at the calling thread's own time. The calls that strace would show
+are stages in the file "host kernel", so that a cost profile can charge them; a call that
+has to sleep enters its stage again when it goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from desim.host.loopback import Loopback, SocketObserver
+from desim.host.tcp import TcpSocket
+from desim.host.udp import UdpSocket
+from desim.kernel.stages import stage
+from desim.ports import Endpoint
+from desim.userland.calls import (
+    IFF_LOOPBACK,
+    IFF_RUNNING,
+    IFF_UP,
+    Call,
+    Interface,
+    SocketRow,
+)
+from desim.userland.errors import failure
+from desim.userland.files import Socket, Terminal, VirtualTree
+from desim.userland.kernel import Kernel, RandomStream
+from desim.userland.process import Process
+from desim.userland.shell import Command
+from desim.userland.waitqueue import WaitQueue
+from desim.wire.addresses import IP6_LOOPBACK, LOOPBACK
+
+TOUCH_POINT = "host_socket"
+
+
+class HostKernel(Kernel):
+    """The host. ``touch`` meets the other threads at a named point."""
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], int],
+        wake_up: Callable[[WaitQueue], None],
+        random: Callable[[str], RandomStream],
+        touch: Callable[[str], None],
+        files: Callable[[str], bytes],
+        tree: VirtualTree,
+        hosts: Mapping[str, bytes] | None = None,
+        first_pid: int = 29700,
+        observer: SocketObserver | None = None,
+    ) -> None:
+        super().__init__(
+            now=now,
+            wake_up=wake_up,
+            random=random,
+            files=files,
+            tree=tree,
+            hosts=hosts,
+            first_pid=first_pid,
+        )
+        self.touch = touch
+        self.net = Loopback(now=now, wake_up=wake_up, random=random, observer=observer)
+
+    def spawn(self, pipeline: Iterable[Command], terminal: Terminal) -> list[Process]:
+        self.touch(TOUCH_POINT)
+        return super().spawn(pipeline, terminal)
+
+    def kill(self, process: Process, signal: str) -> None:
+        self.touch(TOUCH_POINT)
+        super().kill(process, signal)
+
+    def exit(self, process: Process) -> None:
+        self.touch(TOUCH_POINT)
+        super().exit(process)
+
+    def syscall(self, process: Process, call: Call) -> Any:
+        self.touch(TOUCH_POINT)
+        return super().syscall(process, call)
+
+    def socket(self, process: Process, kind: str) -> Socket:
+        owner = (process.pid, process.name)
+        if kind == "tcp":
+            return TcpSocket(self.net, owner)
+        if kind == "udp":
+            return UdpSocket(self.net, owner)
+        # A packet socket needs CAP_NET_RAW.
+        raise failure(errno.EPERM if kind == "packet" else errno.EPROTONOSUPPORT)
+
+    def sys_interfaces(self, process: Process) -> list[Interface]:
+        return [
+            Interface(
+                "lo",
+                b"",
+                IFF_UP | IFF_LOOPBACK | IFF_RUNNING,
+                65536,
+                addresses=[(LOOPBACK, 8), (IP6_LOOPBACK, 128)],
+            )
+        ]
+
+    def sys_sockets_table(self, process: Process) -> list[SocketRow]:
+        return self.net.table()
+
+    @stage("read", file="host kernel")
+    def sys_read(self, process: Process, fd: int, size: int) -> bytes:
+        return super().sys_read(process, fd, size)
+
+    @stage("write", file="host kernel", size="data")
+    def sys_write(self, process: Process, fd: int, data: bytes) -> int:
+        return super().sys_write(process, fd, data)
+
+    @stage("poll", file="host kernel")
+    def sys_poll(
+        self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int | None
+    ) -> list[tuple[int, int]]:
+        return super().sys_poll(process, fds, timeout_ns)
+
+    @stage("accept", file="host kernel")
+    def sys_accept(self, process: Process, fd: int) -> tuple[int, Endpoint]:
+        return super().sys_accept(process, fd)
+
+    @stage("connect", file="host kernel")
+    def sys_connect(self, process: Process, fd: int, address: bytes, port: int) -> None:
+        super().sys_connect(process, fd, address, port)
+
+    @stage("sendto", file="host kernel", size="data")
+    def sys_sendto(self, process: Process, fd: int, data: bytes, to: Endpoint) -> int:
+        return super().sys_sendto(process, fd, data, to)
+
+    @stage("recvfrom", file="host kernel")
+    def sys_recvfrom(self, process: Process, fd: int, size: int) -> tuple[bytes, Endpoint]:
+        return super().sys_recvfrom(process, fd, size)

@@ -1,0 +1,233 @@
+"""The host's sockets as QEMU's process uses them: the port ``desim.ports.HostSockets``.
+
+All are non-blocking, and have the options that slirp sets: SO_OOBINLINE on
+connections, SO_REUSEADDR on listeners, IP_RECVERR on UDP. Poll works as in slirp's
+main loop: descriptors are watched for one poll; ``ready`` tells whether that poll would
+return at once, ``on_ready`` is called when a watched descriptor becomes ready later,
+and ``collect`` fixes the answers. The main loop meets the other threads before it
+polls, so ``ready``, ``collect``, ``watch`` and ``revents`` do not.
+
+Not modelled: Unix sockets: no host program listens on one.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+
+from desim.host.kernel import TOUCH_POINT, HostKernel
+from desim.host.tcp import TcpSocket
+from desim.host.udp import PingSocket, UdpSocket
+from desim.kernel.stages import stage
+from desim.ports import POLLERR, POLLHUP, Endpoint, Fd
+from desim.userland.errors import failure
+from desim.userland.files import Socket
+
+FIRST_FD = 8
+"""What QEMU's first listener has in the recordings; those below it are its own."""
+
+
+class QemuSockets:
+    """The descriptors of one QEMU process.
+
+    ``on_ready`` runs on the thread that made a descriptor ready, which has met the others.
+    """
+
+    def __init__(
+        self,
+        *,
+        kernel: HostKernel,
+        on_ready: Callable[[], None],
+        owner: tuple[int, str] = (29642, "qemu-system-x86_64"),
+        resolvers: Sequence[bytes] = (),
+    ) -> None:
+        self._kernel = kernel
+        self._net = kernel.net
+        self._on_ready = on_ready
+        self._owner = owner
+        self._resolvers = list(resolvers)
+        self._sockets: dict[Fd, Socket] = {}
+        self._next_fd = FIRST_FD
+        self._watches: dict[Fd, int] = {}
+        self._revents: dict[Fd, int] = {}
+
+    def _touch(self) -> None:
+        self._kernel.touch(TOUCH_POINT)
+
+    def _install(self, socket: Socket) -> Fd:
+        fd = self._next_fd
+        self._next_fd += 1
+        self._sockets[fd] = socket
+        socket.users += 1
+        socket.nonblocking = True
+        if isinstance(socket, TcpSocket | UdpSocket | PingSocket):
+            socket.watcher = lambda: self._changed(fd)
+        return fd
+
+    def _find(self, fd: Fd) -> Socket:
+        try:
+            return self._sockets[fd]
+        except KeyError:
+            raise failure(errno.EBADF) from None
+
+    def _tcp(self, fd: Fd) -> TcpSocket:
+        socket = self._find(fd)
+        if not isinstance(socket, TcpSocket):
+            raise failure(errno.EOPNOTSUPP)
+        return socket
+
+    # TCP
+
+    def listen(self, address: bytes, port: int, *, backlog: int = 1) -> Fd:
+        """See ``HostSockets``."""
+        self._touch()
+        socket = TcpSocket(self._net, self._owner)
+        socket.reuse_address = socket.oobinline = True
+        socket.bind(address, port)
+        try:
+            socket.listen(backlog)
+        except OSError:
+            socket.close()
+            raise
+        return self._install(socket)
+
+    @stage("accept", file="host kernel")
+    def accept(self, fd: Fd) -> tuple[Fd, Endpoint]:
+        """See ``HostSockets``."""
+        self._touch()
+        connection, client = self._tcp(fd).accept()
+        return self._install(connection), client
+
+    @stage("connect", file="host kernel")
+    def connect(self, address: bytes, port: int) -> Fd:
+        """See ``HostSockets``."""
+        self._touch()
+        socket = TcpSocket(self._net, self._owner)
+        socket.oobinline = socket.nonblocking = True
+        try:
+            socket.connect(address, port)
+        except BlockingIOError:
+            pass  # in progress: poll tells how it went
+        return self._install(socket)
+
+    def connect_unix(self, path: str) -> Fd:
+        """See ``HostSockets``."""
+        self._touch()
+        raise failure(errno.ENOENT)
+
+    @stage("recv", file="host kernel")
+    def recv(self, fd: Fd, size: int) -> bytes:
+        """See ``HostSockets``."""
+        self._touch()
+        return self._find(fd).read(size)
+
+    @stage("send", file="host kernel", size="data")
+    def send(self, fd: Fd, data: bytes) -> int:
+        """See ``HostSockets``."""
+        self._touch()
+        return self._find(fd).write(data)
+
+    @stage("send", file="host kernel", size="data")
+    def send_oob(self, fd: Fd, data: bytes) -> int:
+        """See ``HostSockets``."""
+        self._touch()
+        return self._tcp(fd).send_oob(data)
+
+    def peer_gone(self, fd: Fd) -> bool:
+        """See ``HostSockets``."""
+        self._touch()
+        try:
+            self._find(fd).getpeername()
+        except OSError:
+            return True
+        return False
+
+    def shutdown(self, fd: Fd, *, read: bool = False, write: bool = False) -> None:
+        """See ``HostSockets``."""
+        self._touch()
+        self._find(fd).shutdown(read=read, write=write)
+
+    def close(self, fd: Fd) -> None:
+        """See ``HostSockets``."""
+        self._touch()
+        socket = self._find(fd)
+        del self._sockets[fd]
+        self._watches.pop(fd, None)
+        self._revents.pop(fd, None)
+        socket.users -= 1
+        socket.close()
+
+    # Datagrams
+
+    def bind_udp(self, address: bytes, port: int) -> Fd:
+        """See ``HostSockets``."""
+        self._touch()
+        socket = UdpSocket(self._net, self._owner, recverr=True)
+        socket.bind(address, port)
+        return self._install(socket)
+
+    def sendto(self, fd: Fd, data: bytes, to: Endpoint, *, ttl: int | None = None) -> int:
+        """See ``HostSockets``. ``ttl`` makes no difference on a loopback interface."""
+        return self._sendto(fd, data, to)
+
+    @stage("sendto", file="host kernel", size="data")
+    def _sendto(self, fd: Fd, data: bytes, to: Endpoint) -> int:
+        self._touch()
+        return self._find(fd).sendto(data, to)
+
+    @stage("recvfrom", file="host kernel")
+    def recvfrom(self, fd: Fd, size: int) -> tuple[bytes, Endpoint]:
+        """See ``HostSockets``."""
+        self._touch()
+        return self._find(fd).recvfrom(size)
+
+    def recv_error(self, fd: Fd) -> tuple[int, int, bytes] | None:
+        """See ``HostSockets``."""
+        self._touch()
+        socket = self._find(fd)
+        return socket.recv_error() if isinstance(socket, UdpSocket) else None
+
+    def open_ping(self, family: int) -> Fd:
+        """See ``HostSockets``."""
+        self._touch()
+        ident = self._kernel.random("host.ping").below(0xFFFF) + 1
+        return self._install(PingSocket(self._net, family, ident))
+
+    # Names
+
+    def sockname(self, fd: Fd) -> Endpoint:
+        """See ``HostSockets``."""
+        self._touch()
+        return self._find(fd).getsockname()
+
+    def resolvers(self) -> list[bytes]:
+        """See ``HostSockets``."""
+        return list(self._resolvers)
+
+    # Poll
+
+    def watch(self, fd: Fd, events: int) -> None:
+        """See ``HostSockets``."""
+        self._find(fd)
+        self._watches[fd] = self._watches.get(fd, 0) | events
+
+    def revents(self, fd: Fd) -> int:
+        """See ``HostSockets``."""
+        return self._revents.get(fd, 0)
+
+    def ready(self) -> bool:
+        """Whether a poll of the watched descriptors would return at once."""
+        return any(self._look(fd) for fd in self._watches)
+
+    def collect(self) -> None:
+        """Fix what each watched descriptor is ready for, and end the watches."""
+        self._revents = {fd: self._look(fd) for fd in self._watches}
+        self._watches = {}
+
+    def _look(self, fd: Fd) -> int:
+        events = self._watches[fd] | POLLERR | POLLHUP
+        return self._sockets[fd].poll_events() & events
+
+    def _changed(self, fd: Fd) -> None:
+        if fd in self._watches and self._look(fd):
+            self._on_ready()

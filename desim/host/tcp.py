@@ -1,0 +1,485 @@
+"""TCP over the host's loopback interface, as programs and QEMU see it.
+
+Models: the behaviour of Linux' TCP sockets between two ends on one machine, where
+segments arrive at once and are never lost (net/ipv4/tcp.c: ``tcp_sendmsg``,
+``tcp_recvmsg``, ``tcp_poll``, ``tcp_close``; tcp_input.c: ``tcp_reset``, ``tcp_fin``).
+
+Theory of operation
+-------------------
+A connection is two sockets that know each other. What one sends lies in the
+other's ``receive`` queue: up to RCVBUF bytes count as received, the rest as still in
+the sender's buffer of SNDBUF; a sender blocks when both are full and is woken when a
+third of its own is free. A FIN arrives behind the last byte.
+
+``connect`` is answered by the kernel, not by the program: the connection exists
+before anybody accepts it. A listener keeps one more than its backlog; beyond that a
+SYN is ignored, and sent again after 1, 2, 4 ... seconds, until ETIMEDOUT.
+
+A connection is reset when a socket is closed with unread data in it, and when data
+arrives for a socket that has been closed; the other end may still read what had
+arrived, then gets ECONNRESET once (EPIPE if it had seen the FIN), then end of stream.
+
+Not modelled: windows, segments, congestion and all timers but that of the SYN;
+auto-tuning of the buffers (they have their final size from the start); SO_LINGER.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+
+from desim.host.loopback import TIME_WAIT_NS, Loopback, loopback_of, wildcard
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint
+from desim.userland.calls import SO_REUSEADDR, SO_REUSEPORT, SocketRow
+from desim.userland.errors import failure
+from desim.userland.files import ByteQueue, Socket
+from desim.wire.addresses import IP_ANY
+
+SNDBUF = 2_621_440
+"""Where tcp_wmem's auto-tuning ends on loopback, in bytes of payload (2.5 MiB)."""
+RCVBUF = 131_072
+"""tcp_rmem[1]."""
+SYN_RETRIES = 6
+SECOND_NS = 1_000_000_000
+
+CLOSE = "CLOSE"
+LISTEN = "LISTEN"
+SYN_SENT = "SYN_SENT"
+ESTABLISHED = "ESTABLISHED"
+FIN_WAIT1 = "FIN_WAIT1"
+FIN_WAIT2 = "FIN_WAIT2"
+CLOSE_WAIT = "CLOSE_WAIT"
+LAST_ACK = "LAST_ACK"
+CLOSING = "CLOSING"
+
+
+class TcpSocket(Socket):
+    """One end of a connection, or a listener.
+
+    ``watcher`` is told of every change (QEMU's poll); programs sleep on ``queue``.
+    ``oobinline`` is SO_OOBINLINE: urgent bytes are read in their place instead of skipped.
+    """
+
+    __slots__ = (
+        "accept_queue",
+        "backlog",
+        "conn",
+        "error",
+        "fin_received",
+        "fin_sent",
+        "local",
+        "name",
+        "net",
+        "number",
+        "oobinline",
+        "orphaned_ns",
+        "owner",
+        "peer",
+        "receive",
+        "received_total",
+        "recv_shutdown",
+        "remote",
+        "reuse_address",
+        "reuse_port",
+        "send_shutdown",
+        "sent_total",
+        "side",
+        "state",
+        "syns",
+        "urgent",
+        "watcher",
+    )
+
+    def __init__(self, net: Loopback, owner: tuple[int, str] | None) -> None:
+        self.number = net.number()
+        self.name = f"tcp#{self.number}"
+        super().__init__(self.name)
+        self.net = net
+        self.owner = owner
+        self.watcher: Callable[[], None] | None = None
+        self.state = CLOSE
+        self.local: Endpoint | None = None
+        self.remote: Endpoint | None = None
+        self.peer: TcpSocket | None = None
+        self.conn = 0
+        self.side = ""
+        self.receive = ByteQueue()
+        self.sent_total = 0
+        self.received_total = 0
+        self.urgent: int | None = None
+        self.oobinline = False
+        self.error = 0
+        self.fin_sent = self.fin_received = False
+        self.send_shutdown = self.recv_shutdown = False
+        self.orphaned_ns: int | None = None
+        self.reuse_address = self.reuse_port = False
+        self.backlog = 0
+        self.accept_queue: deque[TcpSocket] = deque()
+        self.syns = 0
+
+    @property
+    def listening(self) -> bool:
+        """Whether it accepts connections."""
+        return self.state == LISTEN
+
+    # Setting up
+
+    def setsockopt(self, option: str, value: int) -> None:
+        if option == SO_REUSEADDR:
+            self.reuse_address = bool(value)
+        elif option == SO_REUSEPORT:
+            self.reuse_port = bool(value)
+        else:
+            raise failure(errno.EINVAL)
+
+    def bind(self, address: bytes, port: int) -> None:
+        self.net.bind("tcp", self, address, port)
+
+    def listen(self, backlog: int) -> None:
+        if self.state not in (CLOSE, LISTEN) or self.conn:
+            raise failure(errno.EINVAL)
+        if self.local is None:
+            self.bind(IP_ANY, 0)
+        assert self.local is not None
+        if self.state == CLOSE:
+            if self.net.conflict("tcp", self, *self.local):
+                raise failure(errno.EADDRINUSE)
+            self.net.tcp.append(self)
+        self.backlog = backlog
+        self.state = LISTEN
+
+    def accept(self) -> tuple[TcpSocket, Endpoint]:
+        if self.state != LISTEN:
+            raise failure(errno.EINVAL)
+        if not self.accept_queue:
+            raise failure(errno.EAGAIN)
+        connection = self.accept_queue.popleft()
+        connection.owner = self.owner
+        assert connection.remote is not None
+        return connection, connection.remote
+
+    def connect(self, address: bytes, port: int) -> None:
+        if self.state == SYN_SENT:
+            raise failure(errno.EALREADY)
+        if self.state != CLOSE or self.conn:
+            raise failure(errno.EISCONN)
+        address = self.net.route(address)
+        own = loopback_of(address)
+        if self.local is None:
+            self.net.take("tcp", self, (own, self.net.free_port("tcp", odd=False)))
+        elif wildcard(self.local[0]):
+            self.local = (own, self.local[1])
+        self.remote = (address, port)
+        self.state = SYN_SENT
+        self.send_shutdown = self.recv_shutdown = False
+        self.syns = 0
+        self.net.tcp.append(self)
+        self._send_syn()
+        if self.nonblocking:
+            raise failure(errno.EINPROGRESS)
+        self.connected()
+
+    def _send_syn(self) -> None:
+        assert self.local is not None
+        assert self.remote is not None
+        listener = self.net.listener(*self.remote)
+        if listener is None:
+            self._failed(errno.ECONNREFUSED)
+        elif len(listener.accept_queue) > listener.backlog:
+            self.deadline_ns = self.net.now() + (SECOND_NS << self.syns)
+            self.syns += 1
+        else:
+            self._establish(listener)
+
+    def _establish(self, listener: TcpSocket) -> None:
+        server = TcpSocket(self.net, None)
+        assert self.local is not None
+        assert self.remote is not None
+        server.reuse_address, server.reuse_port = listener.reuse_address, listener.reuse_port
+        server.oobinline = listener.oobinline
+        self.net.take("tcp", server, self.remote)
+        self.net.tcp.append(server)
+        server.remote = self.local
+        server.peer, self.peer = self, server
+        server.conn = self.conn = self.net.connection()
+        server.side, self.side = "server", "client"
+        server.state = self.state = ESTABLISHED
+        self.deadline_ns = None
+        if self.net.observer is not None:
+            self.net.observer.connected(self.conn, self.local, self.remote)
+        listener.accept_queue.append(server)
+        self._changed()
+        listener._changed()
+
+    def _failed(self, error: int) -> None:
+        self.error = error
+        self.deadline_ns = None
+        self._done()
+        self._changed()
+
+    def tick(self) -> None:
+        """Send the SYN again if it is time for that."""
+        if self.deadline_ns is not None and self.net.now() >= self.deadline_ns:
+            if self.syns > SYN_RETRIES:
+                self._failed(errno.ETIMEDOUT)
+            else:
+                self._send_syn()
+
+    def connected(self) -> None:
+        self.tick()
+        if self.state == SYN_SENT:
+            raise failure(errno.EAGAIN)
+        self._raise_error()
+
+    # Errors and readiness
+
+    def take_error(self) -> OSError | None:
+        error, self.error = self.error, 0
+        return failure(error) if error else None
+
+    def _raise_error(self) -> None:
+        if self.error:
+            error, self.error = self.error, 0
+            raise failure(error)
+
+    def poll_events(self) -> int:
+        self.tick()
+        if self.state == LISTEN:
+            return POLLIN if self.accept_queue else 0
+        if self.state == SYN_SENT:
+            return 0
+        events = 0
+        if self.state == CLOSE or (self.send_shutdown and self.recv_shutdown):
+            events |= POLLHUP
+        if self.recv_shutdown or self.receive.size:
+            events |= POLLIN
+        if self.send_shutdown or self._writeable():
+            events |= POLLOUT
+        if self.urgent is not None:
+            events |= POLLPRI
+        if self.error:
+            events |= POLLERR
+        return events
+
+    @property
+    def unsent(self) -> int:
+        """Bytes in the own send buffer."""
+        return max(0, self.peer.receive.size - RCVBUF) if self.peer is not None else 0
+
+    def _writeable(self) -> bool:
+        """``sk_stream_is_writeable``: a third of the buffer is free."""
+        return self.state != CLOSE and SNDBUF - self.unsent >= self.unsent >> 1
+
+    def _changed(self) -> None:
+        self.net.wake_up(self.queue)
+        if self.watcher is not None:
+            self.watcher()
+
+    # Data
+
+    def read(self, size: int) -> bytes:
+        self.tick()
+        if self.state == LISTEN or (self.state == CLOSE and not self.conn and not self.error):
+            raise failure(errno.ENOTCONN)
+        if not self.receive.size:
+            if self.fin_received:
+                return b""
+            self._raise_error()
+            if self.recv_shutdown:
+                return b""
+            raise failure(errno.EAGAIN)
+        if self.urgent is not None:
+            size = self._up_to_mark(size)
+        full = self.receive.size
+        data = self.receive.pop(size)
+        self._consumed(len(data), full)
+        if not data and self.receive.size == 0 and size:
+            return self.read(size)
+        return data
+
+    def _up_to_mark(self, size: int) -> int:
+        """How much of ``size`` may be read: reads stop before the urgent byte."""
+        assert self.urgent is not None
+        before = self.urgent - self.received_total
+        if before > 0:
+            return min(size, before)
+        self.urgent = None
+        if not self.oobinline:
+            full = self.receive.size
+            self.receive.pop(1)
+            self._consumed(1, full)
+        return size
+
+    def _consumed(self, count: int, full: int) -> None:
+        """``count`` bytes have left a queue that held ``full``."""
+        if self.net.observer is not None and count:
+            self.net.observer.received(self.conn, self.received_total, count, self.side)
+        self.received_total += count
+        peer = self.peer
+        if peer is None or full <= RCVBUF:
+            return
+        if peer.fin_sent and not self.fin_received and self.receive.size <= RCVBUF:
+            self._fin_arrives()
+        if peer._writeable():
+            peer._changed()
+
+    def write(self, data: bytes) -> int:
+        return self._send(data, urgent=False)
+
+    def send_oob(self, data: bytes) -> int:
+        """As ``write``; if all is taken, the last byte is urgent data."""
+        return self._send(data, urgent=True)
+
+    def _send(self, data: bytes, urgent: bool) -> int:
+        self.tick()
+        if self.state == SYN_SENT:
+            raise failure(errno.EAGAIN)
+        self._raise_error()
+        peer = self.peer
+        if self.send_shutdown or peer is None:
+            raise failure(errno.EPIPE)
+        if not data:
+            return 0
+        room = SNDBUF + RCVBUF - peer.receive.size
+        if room <= 0:
+            raise failure(errno.EAGAIN)
+        taken = data if len(data) <= room else data[:room]
+        first = self.sent_total
+        self.sent_total += len(taken)
+        if self.net.observer is not None:
+            self.net.observer.sent(self.conn, first, len(taken), self.side)
+        if peer.orphaned_ns is not None or (peer.fin_sent and peer.recv_shutdown):
+            # Nobody will read it: the peer's kernel answers with RST.
+            peer._reset()
+        else:
+            peer.receive.push(taken)
+            if urgent and len(taken) == len(data):
+                peer.urgent = self.sent_total - 1
+            peer._changed()
+        return len(taken)
+
+    # Closing
+
+    def shutdown(self, *, read: bool = False, write: bool = False) -> None:
+        if self.state == LISTEN:
+            if read:
+                self._stop_listening()
+            return
+        if self.state == CLOSE:
+            raise failure(errno.ENOTCONN)
+        if read:
+            self.recv_shutdown = True
+        if write and not self.send_shutdown:
+            self._send_fin()
+        self._changed()
+
+    def _send_fin(self) -> None:
+        self.send_shutdown = self.fin_sent = True
+        if self.net.observer is not None and self.conn:
+            self.net.observer.closed(self.conn, self.side, "fin")
+        if self.state == SYN_SENT:
+            self._done()
+            return
+        self.state = LAST_ACK if self.fin_received else FIN_WAIT1
+        if self.peer is not None and self.peer.receive.size <= RCVBUF:
+            self.peer._fin_arrives()
+
+    def _fin_arrives(self) -> None:
+        """``tcp_fin``, and the acknowledgement that the peer gets for it."""
+        peer = self.peer
+        assert peer is not None
+        self.fin_received = self.recv_shutdown = True
+        if not self.fin_sent:
+            self.state, peer.state = CLOSE_WAIT, FIN_WAIT2
+        elif not peer.fin_received:
+            # Both sent one, and ours is still behind data.
+            self.state, peer.state = CLOSING, FIN_WAIT2
+        else:
+            first = self if peer.state == LAST_ACK else peer
+            assert first.local is not None
+            assert first.remote is not None
+            self.net.rest(first.local, first.remote)
+            self._done()
+            peer._done()
+            peer._changed()
+        self._changed()
+
+    def _reset(self) -> None:
+        """Send RST: the connection is over at both ends."""
+        peer = self.peer
+        assert peer is not None
+        if self.net.observer is not None:
+            self.net.observer.closed(self.conn, self.side, "reset")
+        self._done()
+        if peer.state != CLOSE:
+            peer.error = errno.EPIPE if peer.state == CLOSE_WAIT else errno.ECONNRESET
+            peer._done()
+            peer._changed()
+
+    def _done(self) -> None:
+        """``tcp_done``: no connection any more; what has arrived can still be read."""
+        self.state = CLOSE
+        self.deadline_ns = None
+        self.send_shutdown = self.recv_shutdown = True
+        if self in self.net.tcp:
+            self.net.tcp.remove(self)
+        self.net.release("tcp", self)
+
+    def _stop_listening(self) -> None:
+        self._done()
+        self.send_shutdown = self.recv_shutdown = False
+        while self.accept_queue:
+            self.accept_queue.popleft()._reset()
+        self._changed()
+
+    def close(self) -> None:
+        if self.state == LISTEN:
+            self._stop_listening()
+        elif self.state in (CLOSE, SYN_SENT):
+            self._done()
+        elif self.receive.size:
+            self._reset()
+        else:
+            self.orphaned_ns = self.net.now()
+            self.recv_shutdown = True
+            if not self.fin_sent:
+                self._send_fin()
+        self.owner = None
+        self.receive.clear()
+        self.watcher = None
+
+    # Names
+
+    def getsockname(self) -> Endpoint:
+        return self.local or (IP_ANY, 0)
+
+    def getpeername(self) -> Endpoint:
+        if self.remote is None or self.state in (CLOSE, LISTEN, SYN_SENT):
+            raise failure(errno.ENOTCONN)
+        return self.remote
+
+    def forgotten(self) -> bool:
+        """Whether it is an orphan that Linux would have given up by now."""
+        return (
+            self.orphaned_ns is not None
+            and self.state == FIN_WAIT2
+            and self.net.now() >= self.orphaned_ns + TIME_WAIT_NS
+        )
+
+    def row(self) -> SocketRow:
+        """Its line in netstat."""
+        local = self.getsockname()
+        queued = min(self.receive.size, RCVBUF)
+        recv_q, send_q = queued, self.unsent
+        if self.state == LISTEN:
+            recv_q, send_q = len(self.accept_queue), 0
+        return SocketRow(
+            "tcp" if len(local[0]) == 4 else "tcp6",
+            recv_q,
+            send_q,
+            local,
+            None if self.state == LISTEN else self.remote,
+            self.state,
+            self.owner,
+        )

@@ -1,0 +1,251 @@
+"""Datagram sockets on the host's loopback interface: UDP, and ping sockets.
+
+A datagram is in the receiver's queue when ``sendto`` returns, or dropped if the queue
+is full. To a port that nobody has, the kernel's own ICMP error comes back: a connected
+socket gets ECONNREFUSED, one with IP_RECVERR (QEMU's) finds it in its error queue. An
+echo request to the own machine is answered by the kernel at once (net/ipv4/ping.c,
+icmp.c).
+
+Not modelled: multicast, broadcast, fragmentation, and any other ICMP error; none
+can arise on loopback.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+
+from desim.host.loopback import Loopback, loopback_of, wildcard
+from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint
+from desim.userland.calls import SO_BROADCAST, SO_REUSEADDR, SO_REUSEPORT, SocketRow
+from desim.userland.errors import failure
+from desim.userland.files import Socket
+from desim.wire.addresses import IP_ANY
+from desim.wire.checksum import checksum
+from desim.wire.icmp import ICMP_DEST_UNREACH, ICMP_ECHO, ICMP_ECHOREPLY, ICMP_PORT_UNREACH
+
+RMEM_DEFAULT = 212_992
+OVERHEAD = 768
+"""What Linux counts for a small datagram beside its bytes (skb and its head)."""
+MAX_DATAGRAM = 65_507
+ICMP6_ECHO, ICMP6_ECHOREPLY = 128, 129
+ICMP6_DEST_UNREACH, ICMP6_PORT_UNREACH = 1, 4
+
+
+class DatagramSocket(Socket):
+    """What UDP and ping sockets have in common: a queue of datagrams."""
+
+    __slots__ = ("datagrams", "dropped", "local", "name", "net", "number", "queued", "watcher")
+
+    def __init__(self, net: Loopback, kind: str) -> None:
+        self.number = net.number()
+        self.name = f"{kind}#{self.number}"
+        super().__init__(self.name)
+        self.net = net
+        self.local: Endpoint | None = None
+        self.datagrams: deque[tuple[bytes, Endpoint]] = deque()
+        self.queued = 0
+        self.dropped = 0
+        self.watcher: Callable[[], None] | None = None
+
+    def deliver(self, data: bytes, source: Endpoint) -> None:
+        """A datagram arrives."""
+        size = len(data) + OVERHEAD
+        if self.queued + size > RMEM_DEFAULT:
+            self.dropped += 1
+            return
+        self.queued += size
+        self.datagrams.append((data, source))
+        self.changed()
+
+    def changed(self) -> None:
+        """Tell those who wait."""
+        self.net.wake_up(self.queue)
+        if self.watcher is not None:
+            self.watcher()
+
+    def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
+        if not self.datagrams:
+            raise failure(errno.EAGAIN)
+        data, source = self.datagrams.popleft()
+        self.queued -= len(data) + OVERHEAD
+        return data[:size], source
+
+    def read(self, size: int) -> bytes:
+        return self.recvfrom(size)[0]
+
+    def poll_events(self) -> int:
+        return (POLLIN if self.datagrams else 0) | POLLOUT
+
+    def getsockname(self) -> Endpoint:
+        return self.local or (IP_ANY, 0)
+
+
+class UdpSocket(DatagramSocket):
+    """A UDP socket. ``recverr`` is IP_RECVERR."""
+
+    __slots__ = (
+        "error",
+        "errors",
+        "owner",
+        "recverr",
+        "remote",
+        "reuse_address",
+        "reuse_port",
+    )
+
+    listening = False
+
+    def __init__(
+        self, net: Loopback, owner: tuple[int, str] | None, *, recverr: bool = False
+    ) -> None:
+        super().__init__(net, "udp")
+        self.owner = owner
+        self.recverr = recverr
+        self.remote: Endpoint | None = None
+        self.reuse_address = self.reuse_port = False
+        self.error = 0
+        self.errors: deque[tuple[int, int, bytes]] = deque()
+
+    def setsockopt(self, option: str, value: int) -> None:
+        if option == SO_REUSEADDR:
+            self.reuse_address = bool(value)
+        elif option == SO_REUSEPORT:
+            self.reuse_port = bool(value)
+        elif option != SO_BROADCAST:
+            raise failure(errno.EINVAL)
+
+    def bind(self, address: bytes, port: int) -> None:
+        self.net.bind("udp", self, address, port)
+        self.net.udp.append(self)
+
+    def connect(self, address: bytes, port: int) -> None:
+        address = self.net.route(address)
+        if self.local is None:
+            self.bind(loopback_of(address), 0)
+        self.remote = (address, port)
+
+    def connected(self) -> None:
+        """Nothing to wait for."""
+
+    def getpeername(self) -> Endpoint:
+        if self.remote is None:
+            raise failure(errno.ENOTCONN)
+        return self.remote
+
+    def score(self, source: Endpoint, to: Endpoint) -> int:
+        """How well it fits a datagram; 0: not at all (``compute_score``)."""
+        if self.local is None or self.local[1] != to[1] or len(self.local[0]) != len(to[0]):
+            return 0
+        if self.remote is not None and self.remote != source:
+            return 0
+        if self.local[0] != to[0] and not wildcard(self.local[0]):
+            return 0
+        return 1 + 2 * (self.local[0] == to[0]) + 4 * (self.remote is not None)
+
+    def sendto(self, data: bytes, to: Endpoint) -> int:
+        self._raise_error()
+        if len(data) > MAX_DATAGRAM:
+            raise failure(errno.EMSGSIZE)
+        address = self.net.route(to[0])
+        if self.local is None:
+            self.bind(IP_ANY if len(address) == 4 else bytes(16), 0)
+        assert self.local is not None
+        own = loopback_of(address) if wildcard(self.local[0]) else self.local[0]
+        source = (own, self.local[1])
+        receiver = self.net.udp_receiver(source, (address, to[1]))
+        if receiver is not None:
+            receiver.deliver(data, source)
+        elif self.recverr:
+            code = (ICMP_DEST_UNREACH, ICMP_PORT_UNREACH)
+            if len(address) == 16:
+                code = (ICMP6_DEST_UNREACH, ICMP6_PORT_UNREACH)
+            self.errors.append((*code, address))
+            self._refused()
+        elif self.remote is not None:
+            self._refused()
+        return len(data)
+
+    def _refused(self) -> None:
+        self.error = errno.ECONNREFUSED
+        self.changed()
+
+    def write(self, data: bytes) -> int:
+        if self.remote is None:
+            raise failure(errno.EDESTADDRREQ)
+        return self.sendto(data, self.remote)
+
+    def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
+        self._raise_error()
+        return super().recvfrom(size)
+
+    def recv_error(self) -> tuple[int, int, bytes] | None:
+        """The next entry of the error queue."""
+        if not self.errors:
+            return None
+        entry = self.errors.popleft()
+        # sock_dequeue_err_skb: SO_ERROR is that of the next entry from now on.
+        self.error = errno.ECONNREFUSED if self.errors else 0
+        return entry
+
+    def take_error(self) -> OSError | None:
+        error, self.error = self.error, 0
+        return failure(error) if error else None
+
+    def _raise_error(self) -> None:
+        error = self.take_error()
+        if error is not None:
+            raise error
+
+    def poll_events(self) -> int:
+        return super().poll_events() | (POLLERR if self.error or self.errors else 0)
+
+    def close(self) -> None:
+        self.watcher = None
+        self.net.release("udp", self)
+        if self in self.net.udp:
+            self.net.udp.remove(self)
+
+    def row(self) -> SocketRow:
+        """Its line in netstat."""
+        local = self.getsockname()
+        proto = "udp" if len(local[0]) == 4 else "udp6"
+        state = "ESTABLISHED" if self.remote is not None else ""
+        return SocketRow(proto, self.queued, 0, local, self.remote, state, self.owner)
+
+
+class PingSocket(DatagramSocket):
+    """An unprivileged ICMP echo socket (SOCK_DGRAM, IPPROTO_ICMP or IPPROTO_ICMPV6).
+
+    The kernel writes its own identifier into what is sent; the reply has it too.
+    """
+
+    __slots__ = ("family", "ident")
+
+    def __init__(self, net: Loopback, family: int, ident: int) -> None:
+        super().__init__(net, "ping")
+        self.family = family
+        self.ident = ident
+
+    def sendto(self, data: bytes, to: Endpoint) -> int:
+        echo, reply = (
+            (ICMP_ECHO, ICMP_ECHOREPLY)
+            if self.family == 4
+            else (
+                ICMP6_ECHO,
+                ICMP6_ECHOREPLY,
+            )
+        )
+        if len(data) < 8 or data[0] != echo or data[1] != 0:
+            raise failure(errno.EINVAL)
+        address = self.net.route(to[0])
+        # The checksum of ICMPv6 covers addresses that this socket never shows; it stays 0.
+        body = bytes((reply, 0, 0, 0)) + self.ident.to_bytes(2, "big") + data[6:]
+        if self.family == 4:
+            body = body[:2] + checksum(body).to_bytes(2, "big") + body[4:]
+        self.deliver(body, (address, 0))
+        return len(data)
+
+    def close(self) -> None:
+        self.watcher = None

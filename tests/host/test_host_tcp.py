@@ -1,0 +1,282 @@
+"""TCP sockets of the host, one behaviour each, as Linux shows them on loopback."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from host_bench import SECOND, Host
+from hypothesis import given
+from hypothesis import strategies as st
+
+from desim.host.tcp import RCVBUF, SNDBUF, TcpSocket
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint
+from desim.userland.calls import SO_REUSEADDR
+from desim.wire.addresses import IP_ANY, LOOPBACK
+
+PORT = 5555
+
+
+class Pair:
+    """A listener, a client and the server's end of one connection."""
+
+    def __init__(self, observer: Watch | None = None) -> None:
+        self.host = Host(observer=observer)
+        self.listener = self.socket()
+        self.listener.bind(IP_ANY, PORT)
+        self.listener.listen(1)
+        self.client = self.socket()
+        self.client.connect(LOOPBACK, PORT)
+        self.server, self.peer = self.listener.accept()
+
+    def socket(self) -> TcpSocket:
+        return TcpSocket(self.host.kernel.net, (1, "test"))
+
+
+class Watch:
+    """An observer that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[object, ...]] = []
+
+    def connected(self, conn: int, client: Endpoint, server: Endpoint) -> None:
+        self.notes.append(("connected", conn, server))
+
+    def sent(self, conn: int, first_byte: int, count: int, by: str) -> None:
+        self.notes.append(("sent", conn, first_byte, count, by))
+
+    def received(self, conn: int, first_byte: int, count: int, by: str) -> None:
+        self.notes.append(("received", conn, first_byte, count, by))
+
+    def closed(self, conn: int, by: str, how: str) -> None:
+        self.notes.append(("closed", conn, by, how))
+
+
+@pytest.fixture
+def pair() -> Pair:
+    return Pair()
+
+
+def raised(function: object, *args: object) -> int | None:
+    try:
+        function(*args)  # type: ignore[operator]
+    except OSError as error:
+        return error.errno
+    return None
+
+
+def test_both_ends_know_each_other(pair: Pair) -> None:
+    assert pair.server.getpeername() == pair.client.getsockname() == pair.peer
+    assert pair.client.getpeername() == pair.server.getsockname() == (LOOPBACK, PORT)
+    assert 32768 <= pair.peer[1] <= 60999
+    assert pair.peer[1] % 2 == 0
+
+
+def test_nothing_listens(pair: Pair) -> None:
+    assert raised(pair.socket().connect, LOOPBACK, 1) == errno.ECONNREFUSED
+
+
+def test_only_loopback_is_reachable(pair: Pair) -> None:
+    assert raised(pair.socket().connect, b"\x0a\0\2\2", 1) == errno.ENETUNREACH
+
+
+def test_a_refused_nonblocking_connect_shows_in_poll(pair: Pair) -> None:
+    socket = pair.socket()
+    socket.nonblocking = True
+    assert raised(socket.connect, LOOPBACK, 1) == errno.EINPROGRESS
+    assert socket.poll_events() == POLLIN | POLLOUT | POLLERR | POLLHUP
+    error = socket.take_error()
+    assert error is not None
+    assert error.errno == errno.ECONNREFUSED
+    assert socket.take_error() is None
+
+
+def test_a_nonblocking_connect_is_done_by_the_next_poll(pair: Pair) -> None:
+    socket = pair.socket()
+    socket.nonblocking = True
+    assert raised(socket.connect, LOOPBACK, PORT) == errno.EINPROGRESS
+    assert socket.poll_events() == POLLOUT
+
+
+def test_a_full_backlog_drops_the_syn_until_it_is_sent_again(pair: Pair) -> None:
+    first, second, third = pair.socket(), pair.socket(), pair.socket()
+    first.connect(LOOPBACK, PORT)
+    second.connect(LOOPBACK, PORT)
+    assert raised(third.connect, LOOPBACK, PORT) == errno.EAGAIN
+    pair.listener.accept()
+    assert third.deadline_ns == SECOND
+    assert raised(third.connected) == errno.EAGAIN
+    pair.host.time = SECOND
+    third.connected()
+    assert third.poll_events() == POLLOUT
+
+
+def test_syns_end_in_a_timeout(pair: Pair) -> None:
+    sockets = [pair.socket() for _ in range(3)]
+    for socket in sockets:
+        raised(socket.connect, LOOPBACK, PORT)
+    times = []
+    while (due := sockets[2].deadline_ns) is not None:
+        pair.host.time = due
+        times.append(due // SECOND)
+        sockets[2].tick()
+    assert times == [1, 3, 7, 15, 31, 63, 127]
+    assert raised(sockets[2].connected) == errno.ETIMEDOUT
+
+
+def test_a_half_closed_connection_still_carries_the_other_direction(pair: Pair) -> None:
+    pair.client.shutdown(write=True)
+    assert pair.server.poll_events() == POLLIN | POLLOUT
+    assert pair.server.read(10) == b""
+    assert pair.server.write(b"answer") == 6
+    assert pair.client.read(10) == b"answer"
+    assert raised(pair.client.write, b"x") == errno.EPIPE
+    assert (pair.client.state, pair.server.state) == ("FIN_WAIT2", "CLOSE_WAIT")
+
+
+def test_after_both_fins_the_socket_is_not_connected(pair: Pair) -> None:
+    pair.client.shutdown(write=True)
+    pair.server.close()
+    assert pair.client.poll_events() == POLLIN | POLLOUT | POLLHUP
+    assert pair.client.read(10) == b""
+    assert raised(pair.client.getpeername) == errno.ENOTCONN
+    with pytest.raises(OSError, match="not connected"):
+        pair.client.shutdown(read=True)
+
+
+def test_who_closes_first_rests_in_time_wait(pair: Pair) -> None:
+    pair.client.close()
+    pair.server.close()
+    rows = [(row.local, row.state) for row in pair.host.kernel.net.table()]
+    assert (pair.peer, "TIME_WAIT") in rows
+    pair.host.time += 60 * SECOND
+    assert [row.state for row in pair.host.kernel.net.table()] == ["LISTEN"]
+
+
+def test_data_for_a_closed_socket_is_taken_and_then_reset(pair: Pair) -> None:
+    pair.client.close()
+    assert pair.server.write(b"late") == 4
+    assert pair.server.poll_events() & (POLLERR | POLLHUP) == POLLERR | POLLHUP
+    assert raised(pair.server.write, b"x") == errno.EPIPE
+    assert raised(pair.server.getpeername) == errno.ENOTCONN
+
+
+def test_closing_with_unread_data_resets(pair: Pair) -> None:
+    pair.client.write(b"before")
+    pair.server.write(b"unread")
+    pair.client.close()
+    # What has arrived can still be read; then the error, once; then the end.
+    assert pair.server.read(100) == b"before"
+    assert raised(pair.server.read, 100) == errno.ECONNRESET
+    assert pair.server.read(100) == b""
+
+
+def test_an_empty_send_probes_for_an_error(pair: Pair) -> None:
+    assert pair.server.write(b"") == 0
+    pair.server.write(b"unread")
+    pair.client.close()
+    assert raised(pair.server.write, b"") == errno.ECONNRESET
+
+
+def test_closing_a_listener_resets_who_was_not_accepted(pair: Pair) -> None:
+    waiting = pair.socket()
+    waiting.connect(LOOPBACK, PORT)
+    pair.listener.close()
+    assert raised(waiting.read, 1) == errno.ECONNRESET
+    assert raised(pair.socket().connect, LOOPBACK, PORT) == errno.ECONNREFUSED
+
+
+def test_a_full_buffer_blocks_until_a_third_is_free(pair: Pair) -> None:
+    capacity = SNDBUF + RCVBUF
+    assert pair.client.write(bytes(capacity + 5)) == capacity
+    assert raised(pair.client.write, b"x") == errno.EAGAIN
+    assert pair.client.poll_events() == 0
+    pair.server.read(SNDBUF // 3 - 1)
+    assert pair.client.poll_events() == 0
+    pair.server.read(2)
+    assert pair.client.poll_events() == POLLOUT
+    assert pair.client.row().send_q + pair.server.row().recv_q == capacity - SNDBUF // 3 - 1
+
+
+def test_a_fin_arrives_behind_the_data(pair: Pair) -> None:
+    pair.client.write(bytes(RCVBUF + 10))
+    pair.client.close()
+    assert pair.client.state == "FIN_WAIT1"
+    pair.server.read(10)
+    assert (pair.client.state, pair.server.state) == ("FIN_WAIT2", "CLOSE_WAIT")
+    assert len(pair.server.read(1 << 20)) == RCVBUF
+    assert pair.server.read(1) == b""
+
+
+def test_urgent_data_is_read_in_its_place_with_oobinline(pair: Pair) -> None:
+    pair.server.oobinline = True
+    pair.client.write(b"ab")
+    pair.client.send_oob(b"cd")
+    assert pair.server.poll_events() & POLLPRI
+    assert pair.server.read(100) == b"abc"
+    assert pair.server.read(100) == b"d"
+    assert not pair.server.poll_events() & POLLPRI
+
+
+def test_urgent_data_is_skipped_without_oobinline(pair: Pair) -> None:
+    pair.client.send_oob(b"abc")
+    pair.client.write(b"def")
+    assert pair.server.read(100) == b"ab"
+    assert pair.server.read(100) == b"def"
+
+
+def test_urgent_data_alone_is_nothing_to_read(pair: Pair) -> None:
+    pair.client.send_oob(b"!")
+    assert raised(pair.server.read, 100) == errno.EAGAIN
+
+
+def test_reuseaddr_permits_a_port_that_only_connections_use(pair: Pair) -> None:
+    pair.listener.close()
+    plain, reusing = pair.socket(), pair.socket()
+    assert raised(plain.bind, IP_ANY, PORT) == errno.EADDRINUSE
+    pair.server.reuse_address = True
+    reusing.setsockopt(SO_REUSEADDR, 1)
+    reusing.bind(IP_ANY, PORT)
+    reusing.listen(1)
+
+
+def test_bind_wants_an_own_address(pair: Pair) -> None:
+    assert raised(pair.socket().bind, b"\x09\x09\x09\x09", 80) == errno.EADDRNOTAVAIL
+
+
+def test_an_observer_can_follow_every_byte() -> None:
+    watch = Watch()
+    pair = Pair(watch)
+    pair.client.write(b"abcd")
+    pair.server.read(3)
+    pair.server.read(3)
+    pair.client.close()
+    assert watch.notes == [
+        ("connected", 1, (LOOPBACK, PORT)),
+        ("sent", 1, 0, 4, "client"),
+        ("received", 1, 0, 3, "server"),
+        ("received", 1, 3, 1, "server"),
+        ("closed", 1, "client", "fin"),
+    ]
+
+
+@given(
+    chunks=st.lists(st.binary(max_size=3000), max_size=30),
+    reads=st.lists(st.integers(1, 5000), min_size=1, max_size=30),
+    close_first=st.booleans(),
+)
+def test_bytes_arrive_in_order_and_complete(
+    chunks: list[bytes], reads: list[int], close_first: bool
+) -> None:
+    pair = Pair()
+    out = b""
+    sizes = iter(reads)
+    for chunk in chunks:
+        assert pair.client.write(chunk) == len(chunk)
+        if not close_first and pair.server.receive.size:
+            out += pair.server.read(next(sizes, 1))
+    pair.client.close()
+    while data := pair.server.read(next(sizes, 4096)):
+        out += data
+    assert out == b"".join(chunks)
+    assert pair.server.received_total == pair.client.sent_total == len(out)
