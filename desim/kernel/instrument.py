@@ -50,9 +50,11 @@ class OpenStage:
 class Watcher(Protocol):
     """Is told of every entry and exit of a stage."""
 
-    def entered(self, thread: Thread, stack: list[OpenStage]) -> None: ...
+    def entered(self, thread: Thread, stack: list[OpenStage]) -> None:
+        """The innermost stage of ``stack`` has just been entered."""
 
-    def left(self, thread: Thread, stage: OpenStage) -> None: ...
+    def left(self, thread: Thread, stage: OpenStage, depth: int) -> None:
+        """``depth`` stages are open now that this one has been left."""
 
 
 class Instrument:
@@ -176,7 +178,8 @@ class Instrument:
             finally:
                 for _, code, cost in reversed(steps):
                     thread.charge(cost.leave)
-                    watch.left(thread, stack.pop())
+                    open_stage = stack.pop()
+                    watch.left(thread, open_stage, len(stack))
                     thread.marks.append(thread.ahead << CODE_BITS | code + 1)
 
         return stage

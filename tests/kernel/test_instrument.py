@@ -105,7 +105,7 @@ class Watcher:
         self.stacks.append([s.name for s in stack])
         self.said.append(stack[-1].says())
 
-    def left(self, thread, stage):
+    def left(self, thread, stage, depth):
         self.stacks.append(f"left {stage.name}")
 
 

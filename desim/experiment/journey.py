@@ -1,0 +1,333 @@
+"""One message on its way from ``send()`` on the host to ``read()`` in the guest.
+
+Theory of operation
+-------------------
+At every instant the message is in exactly one place: in the hands of a thread that
+carries it on, or laid down somewhere until the next thread takes it up. So the way
+is a chain of legs without gaps, and the times of the legs add up to the total.
+
+    host program  write()                        carried by the program
+    socket buffer                                waits: handshake, poll, big lock
+    main loop     recv ... e1000_receive_iov     carried by QEMU (or, when the window
+                                                 was shut, by the vCPU that brings the ACK)
+    receive ring                                 waits: mitigation, interrupt, driver
+    vCPU          interrupt ... tcp_data_queue   carried by the guest's kernel
+    socket queue                                 waits: the rest of the soft interrupt, scheduler
+    vCPU          read()                         carried by the guest's program
+
+On a leg that is carried, each nanosecond is the *own* time of the innermost open
+stage, or waiting if that is a wait. On a leg where the message lies, all time is
+waiting, for what the thread that will take it up is doing meanwhile.
+
+Followed is the last byte of the first message that the host sends on a connection
+into the guest. Latency follows bytes of the stream: frames are matched by their
+sequence numbers, whatever they were cut into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from desim.kernel.trace import ThreadRecord, Trace
+from desim.machine.ports import Captured
+
+INTERRUPTS = ("common_interrupt", "run_ksoftirqd")
+READING = ("do_syscall_64", "schedule")
+QUEUEING = ("tcp_data_queue", "tcp_rcv_established")
+
+
+class Row(NamedTuple):
+    """One station of the way: ns of own time, or of waiting and for what."""
+
+    station: str
+    file: str
+    own_ns: int
+    waiting_ns: int
+    waits_for: str
+
+
+class Journey(NamedTuple):
+    """The way of one message. ``rows`` add up to ``end_ns - begin_ns`` exactly."""
+
+    text: bytes
+    connection: str
+    begin_ns: int
+    end_ns: int
+    rows: list[Row]
+
+    @property
+    def total_ns(self) -> int:
+        """From the entry of ``send()`` to the return of ``read()``."""
+        return self.end_ns - self.begin_ns
+
+    @property
+    def own_ns(self) -> int:
+        """What somebody worked on it."""
+        return sum(row.own_ns for row in self.rows)
+
+    @property
+    def waiting_ns(self) -> int:
+        """What it lay somewhere."""
+        return sum(row.waiting_ns for row in self.rows)
+
+
+class _Event(NamedTuple):
+    """A note, with where it stands in its thread's record."""
+
+    time: int
+    position: int
+    record: ThreadRecord
+    data: tuple[Any, ...]
+
+
+class _Leg(NamedTuple):
+    """A stretch of time; ``lies`` names the place where the message lies, "" if it is carried."""
+
+    begin: int
+    end: int
+    record: ThreadRecord
+    lies: str = ""
+    why: str = ""
+
+
+def follow(trace: Trace, frames: list[Captured]) -> Journey | None:
+    """The journey of the first message into the guest; None if none has arrived.
+
+    ``frames`` is the capture at slirp's port.
+    """
+    connected = {
+        event.data[0]: (event.data[1], event.data[2]) for event in _events(trace, "connected")
+    }
+    read = _events(trace, "read")
+    for sent in _events(trace, "sent"):
+        conn, first, count, by, data = sent.data
+        if by != "client" or conn not in connected:
+            continue
+        client, server = connected[conn]
+        byte = first + count - 1
+        arrival = next(
+            (e for e in read if e.data[0][1] == client[1] and _holds(e.data[1:3], byte)), None
+        )
+        if arrival is None:
+            continue
+        legs = _Way(trace, frames).legs(sent, byte, client[1], arrival)
+        if legs is not None:
+            name = f"localhost:{client[1]} -> localhost:{server[1]}"
+            rows = _rows(trace, legs)
+            return Journey(data, name, legs[0].begin, legs[-1].end, rows)
+    return None
+
+
+def _holds(span: tuple[int, int], byte: int) -> bool:
+    return span[0] <= byte < span[0] + span[1]
+
+
+def _events(trace: Trace, kind: str) -> list[_Event]:
+    found = [
+        _Event(event[0], event[1], record, event[3:])
+        for record in trace.threads.values()
+        for event in record.events
+        if event[2] == kind
+    ]
+    found.sort(key=lambda event: (event.time, event.record.rank, event.position))
+    return found
+
+
+class _Way:
+    """Finds the legs of one journey."""
+
+    def __init__(self, trace: Trace, frames: list[Captured]) -> None:
+        self.trace = trace
+        self.frames = frames
+
+    def legs(self, sent: _Event, byte: int, port: int, arrival: _Event) -> list[_Leg] | None:
+        """All legs in order, or None if a station cannot be found in the trace."""
+        begin, _ = self._around(sent, ("syscall",))
+        received = self._first("received", lambda d: d[0] == sent.data[0] and _holds(d[1:3], byte))
+        numbers = self._numbers(port, byte)
+        dma = self._first("dma", lambda d: d[0] in numbers)
+        if received is None or dma is None:
+            return None
+        number = dma.data[0]
+        framed = self._first("frame", lambda d: d[0] == "slirp" and d[2] == number)
+        taken = self._first("taken", lambda d: d[0] == number)
+        if framed is None or taken is None:
+            return None
+        recv, _ = self._around(received, ("recv",))
+        legs = [_Leg(begin, sent.time, sent.record)]
+        opened = min(max(self._established(port), sent.time), recv)
+        legs.append(_Leg(sent.time, opened, received.record, "host socket buffer", "handshake"))
+        legs.append(_Leg(opened, recv, received.record, "host socket buffer"))
+        legs += self._through_qemu(received, recv, framed, dma)
+        legs += self._through_ring(legs[-1].end, dma, taken)
+        legs += self._through_guest(legs[-1].end, taken, arrival)
+        return legs
+
+    def _through_qemu(
+        self, received: _Event, recv: int, framed: _Event, dma: _Event
+    ) -> Iterator[_Leg]:
+        """From recv() to the last byte in the guest's memory."""
+        _, read_end = self._around(received, ("soread",))
+        sending, _ = self._around(framed, ("tcp_output",))
+        if received.record is framed.record and sending <= read_end:
+            yield _Leg(recv, framed.time, framed.record)
+        else:
+            yield _Leg(recv, read_end, received.record)
+            sending = max(sending, read_end)
+            yield _Leg(read_end, sending, framed.record, "so_snd", "window")
+            yield _Leg(sending, framed.time, framed.record)
+        delivering, done = self._around(dma, ("e1000_receive_iov",))
+        at = framed.time
+        if dma.record is not framed.record or self._held(framed.data[2]):
+            queued = max(at, delivering)
+            yield _Leg(at, queued, dma.record, "net queue", "receiver not ready")
+            at = queued
+        raised = self._next_irq(dma.time)
+        if raised is not None and raised.record is dma.record and raised.time <= done:
+            done = raised.time
+        yield _Leg(at, max(done, at), dma.record)
+
+    def _through_ring(self, at: int, dma: _Event, taken: _Event) -> Iterator[_Leg]:
+        """From the ring to the driver's hands."""
+        entry, _ = self._around(taken, INTERRUPTS)
+        until = taken.time if entry < at else entry
+        raised = self._next_irq(dma.time)
+        if raised is not None and at < raised.time <= until:
+            yield _Leg(at, raised.time, taken.record, "receive ring", "interrupt mitigation")
+            at = raised.time
+        yield _Leg(at, until, taken.record, "receive ring")
+        yield _Leg(until, taken.time, taken.record)
+
+    def _through_guest(self, at: int, taken: _Event, arrival: _Event) -> Iterator[_Leg]:
+        """From the driver to the return of read()."""
+        queued = self._first_end(taken, QUEUEING)
+        reading, done = self._around(arrival, READING)
+        queued = min(max(queued, at), max(reading, at))
+        yield _Leg(at, queued, taken.record)
+        yield _Leg(queued, max(reading, queued), taken.record, "socket queue")
+        yield _Leg(max(reading, queued), done, arrival.record)
+
+    def _numbers(self, port: int, byte: int) -> set[int]:
+        """The numbers of the frames that carry the byte."""
+        start: int | None = None
+        numbers = set()
+        for captured in self.frames:
+            segment = captured.frame.segment
+            if segment is None or not captured.to_guest or segment.sport != port:
+                continue
+            if start is None:
+                start = segment.seq + 1  # the SYN takes one number
+            offset = (segment.seq - start) & 0xFFFFFFFF
+            if segment.payload and offset <= byte < offset + len(segment.payload):
+                numbers.add(captured.frame.number)
+        return numbers
+
+    def _established(self, port: int) -> int:
+        """When slirp answered the guest's SYN-ACK."""
+        seen = 0
+        for captured in self.frames:
+            segment = captured.frame.segment
+            if segment is not None and captured.to_guest and segment.sport == port:
+                seen += 1
+                if seen == 2:
+                    return captured.time
+        return 0
+
+    def _held(self, number: int) -> bool:
+        return self._first("held", lambda d: d[0] == number) is not None
+
+    def _next_irq(self, time: int) -> _Event | None:
+        return next((e for e in _events(self.trace, "irq") if e.time >= time and e.data[0]), None)
+
+    def _first(self, kind: str, wanted: Any) -> _Event | None:
+        return next((event for event in _events(self.trace, kind) if wanted(event.data)), None)
+
+    def _around(self, event: _Event, names: Iterable[str]) -> tuple[int, int]:
+        """When the outermost of the stages ``names`` that was open at ``event`` began and ended."""
+        record, codes = event.record, self.trace.codes
+        stack: list[int] = []
+        for index in range(event.position):
+            if record.codes[index] & 1:
+                stack.pop()
+            else:
+                stack.append(index)
+        for depth, index in enumerate(stack):
+            if codes.name(record.codes[index]) in names:
+                return record.times[index], self._end(record, event.position, len(stack) - depth)
+        return event.time, event.time
+
+    def _end(self, record: ThreadRecord, position: int, levels: int) -> int:
+        """When the stage ``levels`` deep in the stack at ``position`` was left."""
+        for index in range(position, len(record.codes)):
+            levels += -1 if record.codes[index] & 1 else 1
+            if levels == 0:
+                return record.times[index]
+        return record.times[-1]
+
+    def _first_end(self, event: _Event, names: Iterable[str]) -> int:
+        """When the first of the stages ``names`` after ``event`` was left."""
+        record, codes = event.record, self.trace.codes
+        for index in range(event.position, len(record.codes)):
+            if record.codes[index] & 1 and codes.name(record.codes[index]) in names:
+                return record.times[index]
+        return event.time
+
+
+def _rows(trace: Trace, legs: list[_Leg]) -> list[Row]:
+    """The legs as stations; what is next to each other and the same is one row."""
+    rows: list[Row] = []
+    for leg in legs:
+        for name, file, wait, ns in _pieces(trace, leg):
+            if leg.lies:
+                _add(rows, Row(leg.lies, "", 0, ns, leg.why or _doing(name, wait, leg.record)))
+            elif wait:
+                _add(rows, Row(leg.record.name, "", 0, ns, name))
+            else:
+                _add(rows, Row(name, file, ns, 0, ""))
+    return rows
+
+
+def _doing(name: str, wait: bool, record: ThreadRecord) -> str:
+    """What a thread that is to take the message up is doing instead."""
+    if wait:
+        return {"halted": "interrupt", "poll": "poll"}.get(name, name)
+    return f"{record.name} in {name}"
+
+
+def _add(rows: list[Row], row: Row) -> None:
+    for place in range(len(rows) - 1, -1, -1):
+        old = rows[place]
+        if (old.station, old.file, old.waits_for) == (row.station, row.file, row.waits_for):
+            rows[place] = old._replace(
+                own_ns=old.own_ns + row.own_ns, waiting_ns=old.waiting_ns + row.waiting_ns
+            )
+            return
+    rows.append(row)
+
+
+def _pieces(trace: Trace, leg: _Leg) -> Iterator[tuple[str, str, bool, int]]:
+    """Name, file, whether it is a wait, and ns of what the leg's thread did, in order."""
+    record, codes = leg.record, trace.codes
+    stack: list[int] = []
+    at = leg.begin
+    for time, code in zip(record.times, record.codes, strict=True):
+        if time > at and at < leg.end:
+            until = min(time, leg.end)
+            yield _piece(codes, stack, until - at)
+            at = until
+        if code & 1:
+            stack.pop()
+        else:
+            stack.append(code)
+        if time >= leg.end:
+            break
+    if at < leg.end:
+        yield _piece(codes, stack, leg.end - at)
+
+
+def _piece(codes: Any, stack: list[int], ns: int) -> tuple[str, str, bool, int]:
+    if not stack:
+        return "(not running)", "", True, ns
+    code = stack[-1]
+    return codes.name(code).strip("()"), codes.file(code), codes.is_wait(code), ns

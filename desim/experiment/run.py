@@ -1,0 +1,198 @@
+"""One run of one configuration, and everything that came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from desim import __version__
+from desim.config import MachineConfig
+from desim.experiment.backtrace import Backtrace, Breakpoint, Hit
+from desim.experiment.journey import Journey, follow
+from desim.kernel.trace import Trace
+from desim.machine import Machine, Transcript
+from desim.machine.ports import Captured
+from desim.scenario.expectations import failures
+from desim.wire.pcapng import INBOUND, OUTBOUND, PcapngWriter
+
+FORMAT = "desim-summary/1"
+
+
+class RunResult:
+    """What a run left: see the attributes. Made by ``run``.
+
+    ``ended`` says why it ended, ``end_ns`` when. ``files`` are those that programs
+    wrote, by name below ``guest/`` and ``host/``.
+    """
+
+    def __init__(self, config: MachineConfig, machine: Machine) -> None:
+        self.config = config
+        self.ended = machine.ended
+        self.end_ns = machine.end_ns
+        self.trace: Trace = machine.trace
+        self.profile = machine.profile
+        self.files: dict[str, bytes] = machine.files()
+        self.transcripts: list[Transcript] = machine.transcripts()
+        self.packets: dict[str, list[Captured]] = machine.captures()
+        self.journey: Journey | None = follow(self.trace, self.packets.get("slirp", []))
+        for point, packets in sorted(self.packets.items()):
+            for packet in packets:
+                self.trace.add_bytes(f"capture {point}", packet.frame.raw)
+        for name, data in sorted(self.files.items()):
+            self.trace.add_bytes(f"file {name}", data)
+        for side in (config.guest_files, config.host_files):
+            for name, file in sorted(side.items()):
+                self.trace.add_bytes(f"input {name}", bytes.fromhex(file.sha256))
+        self.fingerprint = self.trace.fingerprint()
+        self.expectations = failures(config.expect, self.files)
+        self.summary = self._summary(machine)
+
+    @property
+    def captures(self) -> dict[str, bytes]:
+        """One pcapng file per capture point, by file name."""
+        return {
+            f"capture-{point}.pcapng": _pcapng(point, packets)
+            for point, packets in sorted(self.packets.items())
+        }
+
+    @property
+    def trace_text(self) -> Iterator[bytes]:
+        """The trace as JSON lines, thread by thread: spans in order of entry, then events."""
+        codes = self.trace.codes
+        for name in sorted(self.trace.threads, key=lambda n: self.trace.threads[n].rank):
+            record = self.trace.threads[name]
+            lines = [
+                json.dumps(
+                    {
+                        "thread": name,
+                        "begin": span.begin,
+                        "end": span.end,
+                        "depth": span.depth,
+                        "wait" if codes.is_wait(span.code) else "stage": codes.name(
+                            span.code
+                        ).strip("()"),
+                        **({} if codes.is_wait(span.code) else {"file": codes.file(span.code)}),
+                    }
+                )
+                for span in self.trace.spans(record)
+            ]
+            lines += [
+                json.dumps(
+                    {"thread": name, "at": event[0], "event": event[2], "data": _plain(event[3:])}
+                )
+                for event in record.events
+            ]
+            yield "".join(line + "\n" for line in lines).encode()
+
+    def _summary(self, machine: Machine) -> dict[str, Any]:
+        config, journey = self.config, self.journey
+        return {
+            "format": FORMAT,
+            "desim": __version__,
+            "scenario": config.name,
+            "description": config.description,
+            "qemu": config.qemu,
+            "names": "QEMU 2.8 and its slirp, Linux 6.1",
+            "slirp": config.user.version if config.user else None,
+            "costs": {"profile": self.profile.name, "status": self.profile.status},
+            "seed": config.seed,
+            "ended": self.ended,
+            "end_ns": self.end_ns,
+            "fingerprint": self.fingerprint._asdict(),
+            "guest": machine.guest_summary(),
+            "programs": [
+                {
+                    "side": t.side,
+                    "terminal": t.name,
+                    "command": t.command,
+                    "started_ns": t.started_ns,
+                    "ended_ns": t.ended_ns,
+                    "status": t.status,
+                }
+                for t in self.transcripts
+            ],
+            "files": {
+                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+                for name, data in sorted(self.files.items())
+            },
+            "inputs": {
+                name: file.sha256
+                for side in (config.guest_files, config.host_files)
+                for name, file in sorted(side.items())
+            },
+            "frames": machine.frame_counts(),
+            "journey": None
+            if journey is None
+            else {
+                "text": journey.text.decode("utf-8", "backslashreplace"),
+                "connection": journey.connection,
+                "begin_ns": journey.begin_ns,
+                "end_ns": journey.end_ns,
+                "total_ns": journey.total_ns,
+                "own_ns": journey.own_ns,
+                "waiting_ns": journey.waiting_ns,
+                "stations": [row._asdict() for row in journey.rows],
+            },
+            "expectations": self.expectations,
+            "notes": list(config.notes),
+        }
+
+
+def run(config: MachineConfig, *, progress: Callable[[int], None] | None = None) -> RunResult:
+    """Build the machine of ``config``, run it to its end, and gather what it left.
+
+    ``progress`` is called now and then with the virtual time. Ctrl-C ends the run
+    early: the result then says so (``ended``), and holds what there is. Raises
+    ``UserError`` and ``ProfileError`` for a configuration that cannot be run.
+    """
+    machine = Machine(config)
+    machine.run(progress)
+    return RunResult(config, machine)
+
+
+def backtrace(
+    config: MachineConfig,
+    function: str,
+    *,
+    hit: int = 1,
+    packet: int | None = None,
+    after_ns: int | None = None,
+    calls: bool = False,
+) -> Backtrace | None:
+    """Run ``config`` to the ``hit``-th entry of ``function`` and take the stack; None if never.
+
+    Only entries at or after ``after_ns`` count, and with ``packet`` only those that
+    have that frame (by its number in the trace) in their hands. ``calls`` adds what
+    the function went on to call until it returned.
+    """
+    breakpoint_ = Breakpoint(function, hit=hit, packet=packet, after_ns=after_ns, calls=calls)
+    machine = Machine(config, watch=breakpoint_)
+    try:
+        machine.run()
+    except Hit as found:
+        return found.backtrace
+    finally:
+        machine.close()
+    return breakpoint_.unfinished()
+
+
+def _pcapng(point: str, packets: list[Captured]) -> bytes:
+    writer = PcapngWriter()
+    interface = writer.interface(point)
+    for packet in packets:
+        direction = OUTBOUND if packet.to_guest == (point == "slirp") else INBOUND
+        writer.packet(interface, packet.time, packet.frame.raw, direction)
+    return writer.to_bytes()
+
+
+def _plain(data: tuple[Any, ...]) -> list[Any]:
+    return [
+        item.decode("utf-8", "backslashreplace")
+        if isinstance(item, bytes)
+        else _plain(item)
+        if isinstance(item, tuple)
+        else item
+        for item in data
+    ]

@@ -1,0 +1,157 @@
+"""When programs start and stop, and when the run is over.
+
+* The guest boots; its commands without a time start when its network is up.
+* Host commands without a time start together at the first whole second at which
+  every guest program waits for input.
+* A command with ``stop`` is interrupted then, as with Ctrl-C.
+* Ten times a second it is asked whether the run is over: all programs have ended
+  and what was in motion has come to rest, or all that are left wait and nothing
+  but periodic timers would ever happen.
+
+All of this happens outside of the threads, before anything else at its instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from desim.config import SECOND_NS, RunCommand
+from desim.kernel.alarm import Alarm
+from desim.kernel.environment import Environment
+from desim.userland.process import Process
+
+CHECK_NS = SECOND_NS // 10
+
+ALL_ENDED = "all programs have ended"
+ALL_WAIT = "all programs wait and only periodic timers remain"
+UNTIL = "the time given by until has come"
+INTERRUPTED = "interrupted"
+
+
+class Running(Protocol):
+    """A process that has been started: the guest's or the host's."""
+
+    process: Process
+
+    @property
+    def waits_for_input(self) -> bool:
+        """Whether only somebody else can make it go on."""
+
+    def interrupt(self, signal: str) -> None:
+        """End it."""
+
+
+class Started:
+    """One command of the scenario, once it runs: the processes of its pipeline."""
+
+    def __init__(self, command: RunCommand, tasks: list[Running]) -> None:
+        self.command = command
+        self.tasks = tasks
+
+    @property
+    def ended(self) -> bool:
+        """Whether all its processes have."""
+        return all(task.process.ended_ns is not None for task in self.tasks)
+
+    @property
+    def waits(self) -> bool:
+        """Whether none of its processes can go on by itself."""
+        return all(t.process.ended_ns is not None or t.waits_for_input for t in self.tasks)
+
+
+class Stage(Protocol):
+    """What the conductor needs of the machine."""
+
+    def start(self, command: RunCommand) -> list[Running]:
+        """Start a command now."""
+
+    def at_rest(self) -> bool:
+        """Nothing is in motion: no thread has anything to do at this instant."""
+
+    def nothing_left(self) -> bool:
+        """At rest, and only periodic timers are armed."""
+
+
+class Conductor:
+    """Starts and stops the commands of one run; ``over`` happens with the reason."""
+
+    def __init__(
+        self, env: Environment, machine: Stage, guest: list[RunCommand], host: list[RunCommand]
+    ) -> None:
+        self.env = env
+        self.machine = machine
+        self.over = env.event()
+        self.started: list[Started] = []
+        self.booted = False
+        self._open = len(guest) + len(host)
+        self._guest_waiting = [command for command in guest if command.at_ns is None]
+        self._host_waiting = [command for command in host if command.at_ns is None]
+        self._timed = 0
+        for command in (*guest, *host):
+            if command.at_ns is not None:
+                self._at(command.at_ns, lambda c=command: self._start(c))
+        self._second = Alarm(env, self._whole_second)
+        self._second.set(SECOND_NS)
+        self._check = Alarm(env, self._ask)
+        self._check.set(CHECK_NS)
+
+    def guest_is_up(self) -> None:
+        """The guest has booted: its commands start. Called on the guest's own thread."""
+        self.booted = True
+        self._at(self.env._now, self._start_guest)
+
+    def _start_guest(self) -> None:
+        for command in self._guest_waiting:
+            self._start(command)
+        self._guest_waiting = []
+
+    def _start(self, command: RunCommand) -> None:
+        started = Started(command, self.machine.start(command))
+        self.started.append(started)
+        self._open -= 1
+        if command.stop_ns is not None:
+            relative = self.env._now if command.stop_relative else 0
+            self._at(
+                max(relative + command.stop_ns, self.env._now), lambda: self._interrupt(started)
+            )
+
+    def _interrupt(self, started: Started) -> None:
+        for task in started.tasks:
+            if task.process.ended_ns is None:
+                task.interrupt("SIGINT")
+
+    def _at(self, instant: int, action: Callable[[], None]) -> None:
+        """An alarm of its own for one action."""
+
+        def ring() -> None:
+            self._timed -= 1
+            action()
+
+        self._timed += 1
+        Alarm(self.env, ring).set(instant)
+
+    def _whole_second(self) -> None:
+        guests = [s for s in self.started if s.command.side == "guest"]
+        if self.booted and not self._guest_waiting and all(s.waits for s in guests):
+            for command in self._host_waiting:
+                self._start(command)
+            self._host_waiting = []
+        if self._host_waiting:
+            self._second.set(self.env._now + SECOND_NS)
+
+    def _ask(self) -> None:
+        reason = self._reason()
+        if reason is None:
+            self._check.set(self.env._now + CHECK_NS)
+        else:
+            self.over.succeed(reason)
+
+    def _reason(self) -> str | None:
+        if not self.booted or self._open or not self.machine.at_rest():
+            return None
+        if all(started.ended for started in self.started):
+            return ALL_ENDED
+        if self._timed or not all(started.waits for started in self.started):
+            return None
+        return ALL_WAIT if self.machine.nothing_left() else None

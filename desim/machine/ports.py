@@ -1,0 +1,259 @@
+"""The ports of one machine: where the cores touch what others can see.
+
+Every implementation here does three things and nothing else: it meets the other
+threads at its touch point, it notes what is worth noting, and it calls the next
+room. So a core never knows that there are threads, and a touch point is in one
+place only.
+
+Notes, by kind (``Thread.note``), with what follows the kind:
+
+* ``frame`` point, direction, number: a frame passed a capture point
+* ``dma`` number: the card has written a received frame into the guest's memory
+* ``taken`` number: the driver has taken a received frame out of the ring
+* ``irq`` level, why-not: the card drives its pin
+* ``lost``, ``held`` number, where, why: the ledger
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from desim.guest.ioapic import IoApicPin
+from desim.guest.memory import Memory
+from desim.guest.vcpu import Vcpu
+from desim.kernel.environment import Environment
+from desim.kernel.lock import BigLock
+from desim.ports import NetClient, NetPort
+from desim.wire.frame import Frame
+
+
+class Recorder:
+    """Notes on the running thread, numbers frames, and keeps the captures."""
+
+    def __init__(self, env: Environment) -> None:
+        self.env = env
+        self.frames = 0
+        self.captures: dict[str, list[Captured]] = {}
+
+    def note(self, kind: str, *data: Any) -> None:
+        """Note something on the running thread; nothing outside of threads."""
+        thread = self.env.running
+        if thread is not None:
+            thread.note(kind, *data)
+
+    def number(self, frame: Frame) -> int:
+        """The frame's number; the first capture point that sees it gives it."""
+        if not frame.number:
+            self.frames += 1
+            frame.number = self.frames
+        return frame.number
+
+    def point(self, name: str) -> list[Captured]:
+        """The packets of a capture point, made at its first mention."""
+        return self.captures.setdefault(name, [])
+
+
+class Captured(NamedTuple):
+    """One packet of a capture: when (ns), towards the guest or from it, which."""
+
+    time: int
+    to_guest: bool
+    frame: Frame
+
+
+class Tap:
+    """A capture point in front of a net client, as ``filter-dump`` is.
+
+    It is the client's handler in the net layer's eyes, and its net port in the
+    client's. A frame towards the guest that the client refuses for now (0) will
+    come again, and counts then.
+    """
+
+    __slots__ = ("_captured", "client", "name", "port", "recorder", "sends_to_guest")
+
+    def __init__(
+        self, name: str, recorder: Recorder, port: NetPort, *, sends_to_guest: bool
+    ) -> None:
+        self.name = name
+        self.recorder = recorder
+        self.port = port
+        self.client: NetClient
+        self.sends_to_guest = sends_to_guest
+        self._captured = recorder.point(name)
+
+    def _record(self, frame: Frame, time: int, to_guest: bool) -> None:
+        number = self.recorder.number(frame)
+        self._captured.append(Captured(time, to_guest, frame))
+        self.recorder.note("frame", self.name, to_guest, number)
+
+    def send(self, frame: Frame) -> int:
+        """The client sends."""
+        self._record(frame, self.recorder.env.time(), self.sends_to_guest)
+        return self.port.send(frame)
+
+    def flush(self) -> None:
+        """See ``NetPort``."""
+        self.port.flush()
+
+    def loopback(self, frame: Frame) -> int:
+        """See ``NetPort``; such a frame never leaves the card and is not captured."""
+        return self.port.loopback(frame)
+
+    def can_receive(self) -> bool:
+        """See ``NetClient``."""
+        return self.client.can_receive()
+
+    def receive(self, frame: Frame) -> int:
+        """The net layer delivers."""
+        now = self.recorder.env.time()
+        if not self.sends_to_guest:  # the card: it may refuse, and never answers from within
+            taken = self.client.receive(frame)
+            if taken:
+                self._record(frame, now, True)
+            return taken
+        self._record(frame, now, False)
+        return self.client.receive(frame)
+
+    def set_link(self, up: bool) -> None:
+        """See ``NetClient``."""
+        self.client.set_link(up)
+
+
+class Lost:
+    """The ledger of one machine: every frame that ended early, by place and reason."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.counts: dict[tuple[str, str], int] = {}
+
+    def lost(self, frame: Frame, where: str, why: str) -> None:
+        """See ``Ledger``."""
+        self.counts[where, why] = self.counts.get((where, why), 0) + 1
+        self.recorder.note("lost", frame.number, where, why)
+
+    def held(self, frame: Frame, where: str, why: str) -> None:
+        """See ``Ledger``."""
+        self.recorder.note("held", frame.number, where, why)
+
+
+class GuestMemory(Memory):
+    """The guest's memory; it notes when the driver takes a received frame out of it."""
+
+    __slots__ = ("recorder",)
+
+    recorder: Recorder
+
+    def frame_at(self, address: int, size: int) -> Frame | None:
+        """See ``Memory``."""
+        frame = super().frame_at(address, size)
+        if frame is not None:
+            self.recorder.note("taken", frame.number)
+        return frame
+
+
+class Bus:
+    """``PciBus``: the guest's memory by DMA, and the card's pin."""
+
+    __slots__ = ("_level", "_meet_dma", "_meet_irq", "memory", "pin", "recorder")
+
+    def __init__(
+        self, env: Environment, memory: Memory, pin: IoApicPin, recorder: Recorder
+    ) -> None:
+        self.memory = memory
+        self.pin = pin
+        self.recorder = recorder
+        self._level = False
+        self._meet_dma = env.touch_point("dma")
+        self._meet_irq = env.touch_point("irq_line")
+
+    def dma_read(self, address: int, size: int) -> bytes:
+        """See ``PciBus``."""
+        self._meet_dma()
+        return self.memory.read(address, size)
+
+    def dma_write(self, address: int, data: bytes) -> None:
+        """See ``PciBus``."""
+        self._meet_dma()
+        self.memory.write(address, data)
+
+    def dma_write_frame(self, address: int, data: bytes, frame: Frame) -> None:
+        """See ``PciBus``."""
+        self._meet_dma()
+        self.memory.write_frame(address, data, frame)
+        self.recorder.note("dma", frame.number)
+
+    def set_irq(self, level: bool) -> None:
+        """See ``PciBus``."""
+        if level != self._level:
+            self._meet_irq()
+            self._level = level
+            self.recorder.note("irq", level)
+            self.pin.set_level(level)
+
+
+class CardAccess:
+    """``Mmio``: the card's registers, reached by the virtual CPU under the big lock.
+
+    A device access is one instruction: the interrupts that are due before it are
+    taken before it, and none while it waits for the lock or runs the card.
+    """
+
+    __slots__ = ("_lock", "_vcpu", "config_read_", "config_write_", "read_", "write_")
+
+    def __init__(
+        self,
+        vcpu: Vcpu,
+        lock: BigLock,
+        *,
+        read: Callable[[int], int],
+        write: Callable[[int, int], None],
+        config_read: Callable[[int], int],
+        config_write: Callable[[int, int], None],
+    ) -> None:
+        self._vcpu = vcpu
+        self._lock = lock
+        self.read_ = read
+        self.write_ = write
+        self.config_read_ = config_read
+        self.config_write_ = config_write
+
+    def _enter(self) -> bool:
+        self._lock.meet()
+        thread = self._vcpu.thread
+        was_on, thread.irqs_on = thread.irqs_on, False
+        self._lock.take()
+        return was_on
+
+    def _leave(self, was_on: bool) -> None:
+        self._lock.release()
+        thread = self._vcpu.thread
+        thread.irqs_on = was_on
+        if was_on and thread.irq_pending:
+            thread.meet()
+
+    def read(self, offset: int) -> int:
+        """See ``Mmio``."""
+        was_on = self._enter()
+        value = self.read_(offset)
+        self._leave(was_on)
+        return value
+
+    def write(self, offset: int, value: int) -> None:
+        """See ``Mmio``."""
+        was_on = self._enter()
+        self.write_(offset, value)
+        self._leave(was_on)
+
+    def config_read(self, offset: int) -> int:
+        """See ``Mmio``."""
+        was_on = self._enter()
+        value = self.config_read_(offset)
+        self._leave(was_on)
+        return value
+
+    def config_write(self, offset: int, value: int) -> None:
+        """See ``Mmio``."""
+        was_on = self._enter()
+        self.config_write_(offset, value)
+        self._leave(was_on)

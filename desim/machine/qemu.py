@@ -1,0 +1,148 @@
+"""QEMU's side of one machine: main loop, big lock, net layer, slirp, card."""
+
+from __future__ import annotations
+
+from desim.config import MachineConfig, UserNet
+from desim.e1000.card import E1000
+from desim.errors import UserError
+from desim.guest.memory import Memory
+from desim.guest.vcpu import Vcpu
+from desim.host.kernel import HostKernel
+from desim.host.sockets import QemuSockets
+from desim.kernel.environment import Environment
+from desim.kernel.instrument import Instrument
+from desim.kernel.lock import BigLock
+from desim.kernel.main_loop import MainLoop
+from desim.machine.ports import Bus, CardAccess, Lost, Recorder, Tap
+from desim.net import Net, NetClientState, NetHub
+from desim.slirp.client import SlirpState
+from desim.slirp.config import SlirpConfig
+from desim.slirp.slirp import Slirp
+from desim.slirp.version import VERSION_2_8, VERSION_4_7
+from desim.wire.addresses import ip_text
+
+VERSIONS = {"4.7": VERSION_4_7, "2.8": VERSION_2_8}
+BAR0 = 0xFEBC0000
+BAR1 = 0xC000
+IRQ_LINE = 10
+"""Where the firmware of a PC machine puts the first card."""
+
+
+class Qemu:
+    """The process called qemu-system-x86_64."""
+
+    def __init__(
+        self,
+        config: MachineConfig,
+        *,
+        env: Environment,
+        build: Instrument,
+        recorder: Recorder,
+        host: HostKernel,
+        vcpu: Vcpu,
+        memory: Memory,
+    ) -> None:
+        self.lost = Lost(recorder)
+        self.lock = BigLock(env)
+        self.sockets = build(QemuSockets)(kernel=host, on_ready=lambda: self.loop.on_ready())
+        self.loop = build(MainLoop)(env, self.lock, self.sockets)
+        self.net = build(Net)(loop=self.loop, ledger=self.lost, build=build)
+        self.slirp: Slirp | None = None
+        self.card: E1000 | None = None
+        self.mmio: CardAccess | None = None
+        self.hub: NetHub | None = None
+        user = nic = None
+        if config.user is not None:
+            user = self.net.client(config.user.id)
+            self._plug_slirp(config.user, user, recorder, build)
+        if config.nic is not None:
+            nic = self.net.client(config.nic.id or f"{config.nic.model}.0", is_nic=True)
+            bus = Bus(env, memory, vcpu.pin, recorder)
+            tap = Tap("nic", recorder, nic, sends_to_guest=False)
+            card = build(E1000)(
+                clock=self.loop.timers,
+                pci=bus,
+                net=tap,
+                ledger=self.lost,
+                mac=config.nic.mac,
+                model="e1000" if config.nic.model == "e1000-82540em" else config.nic.model,
+                mitigation=config.nic.mitigation,
+                autonegotiation=config.nic.autonegotiation,
+                extra_mac_registers=config.nic.extra_mac_registers,
+                init_vet=config.nic.init_vet,
+                build=build,
+            )
+            tap.client = card
+            nic.handler = tap
+            self.card = card
+            self.mmio = CardAccess(
+                vcpu,
+                self.lock,
+                read=card.mmio_read,
+                write=card.mmio_write,
+                config_read=card.config_read,
+                config_write=card.config_write,
+            )
+            self._firmware(card)
+        if config.hub:
+            self.hub = NetHub(self.net)
+            for client in (user, nic):
+                if client is not None:
+                    self.hub.add_port(client)
+        elif user is not None and nic is not None:
+            user.connect(nic)
+
+    def _plug_slirp(
+        self, user: UserNet, client: NetClientState, recorder: Recorder, build: Instrument
+    ) -> None:
+        state = build(SlirpState)()
+        tap = Tap("slirp", recorder, client, sends_to_guest=True)
+        state.nc = tap
+        tap.client = state
+        client.handler = tap
+        config = SlirpConfig(
+            network=user.net,
+            mask=user.mask,
+            host=user.host,
+            dns=user.dns,
+            dhcp_start=user.dhcpstart,
+            restricted=user.restrict,
+            hostname=user.hostname,
+            domainname=user.domainname,
+            dnssearch=list(user.dnssearch),
+            tftp_server_name=user.tftp_server_name,
+            bootfile=user.bootfile,
+        )
+        state.slirp = self.slirp = build(Slirp)(
+            clock=self.loop.timers,
+            net=state,
+            sockets=self.sockets,
+            loop=self.loop,
+            ledger=self.lost,
+            config=config,
+            version=VERSIONS[user.version],
+            build=build,
+        )
+        self.loop.sources.append(self.slirp)
+        # The last rule given is set up first (net_init_slirp_configs).
+        for rule in reversed(user.hostfwd):
+            try:
+                self.slirp.add_hostfwd(
+                    rule.proto,
+                    (rule.host_addr, rule.host_port),
+                    (rule.guest_addr, rule.guest_port),
+                )
+            except OSError as error:
+                where = f"{ip_text(rule.host_addr)}:{rule.host_port}"
+                raise UserError(
+                    f"-netdev user,hostfwd={rule.proto}:{where}: Could not set up host forwarding "
+                    f"rule ({error.strerror})"
+                ) from None
+
+    @staticmethod
+    def _firmware(card: E1000) -> None:
+        """What a PC's firmware does with the card before the guest's kernel starts."""
+        card.config_write(0x10, BAR0)
+        card.config_write(0x14, BAR1)
+        card.config_write(0x3C, IRQ_LINE)
+        card.config_write(0x04, 0x3)
