@@ -290,6 +290,10 @@ class E1000:
         """Whether a frame sent now would be taken."""
         return self.rx.can_receive()
 
+    def blocked_by(self) -> str | None:
+        """Why ``can_receive`` says no, in words; None if it says yes."""
+        return self.rx.blocked_by()
+
     def receive(self, frame: Frame) -> int:
         """Take ``frame``: > 0 taken or filtered out, 0 not now, < 0 lost."""
         return self.rx.e1000_receive_iov(frame)

@@ -213,19 +213,21 @@ class Transmitter:
         self.busy = True
         pci = self.pci
         cause = TXQE
-        tdh_start = mac_reg[TDH]
-        while mac_reg[TDH] != mac_reg[TDT]:
-            base = mac_reg[TDBAH] << 32 | mac_reg[TDBAL] & ~0xF
-            at = base + mac_reg[TDH] * DESCRIPTOR_LEN & ADDRESS_MASK
+        # Nothing but the guest changes these, and the guest is waiting for this to end.
+        base = mac_reg[TDBAH] << 32 | mac_reg[TDBAL] & ~0xF
+        tdlen = mac_reg[TDLEN]
+        tdt = mac_reg[TDT]
+        tdh = tdh_start = mac_reg[TDH]
+        while tdh != tdt:
+            at = base + tdh * DESCRIPTOR_LEN & ADDRESS_MASK
             descriptor = pci.dma_read(at, DESCRIPTOR_LEN)
             address, lower, upper = DESCRIPTOR.unpack(descriptor)
             self.process_tx_desc(descriptor, address, lower, upper)
             if lower & (RS | RPS):
                 upper = (upper | DD) & ~EC_LC_TU
-                pci.dma_write(at + UPPER & ADDRESS_MASK, upper.to_bytes(4, "little"))
+                pci.dma_write(at + UPPER, upper.to_bytes(4, "little"))
                 cause |= TXDW
-            tdh = mac_reg[TDH] + 1
-            tdlen = mac_reg[TDLEN]
+            tdh += 1
             if tdh * DESCRIPTOR_LEN >= tdlen:
                 tdh = 0
             mac_reg[TDH] = tdh
@@ -372,14 +374,15 @@ class Transmitter:
     @stage("e1000_send_packet", file=FILE, size="frame")
     def e1000_send_packet(self, frame: Frame) -> None:
         """Hand a frame to the net layer, or with PHY loopback back to our own receiver."""
-        head = frame.raw[:6]
         if self.phy.loopback:
             if not self.net.loopback(frame):
                 self.ledger.lost(frame, "e1000", "loopback while the receiver was not ready")
         else:
             self.net.send(frame)
-        if len(head) < 6:
+        raw = frame.raw
+        if len(raw) < 6:
             # QEMU looks at the buffer, where older bytes follow a frame this short.
-            at = 0 if self.vlan_needed else TAG_LEN
-            head = bytes(self.buffer[at : at + 6])
-        count_sent(self.mac_reg, head, len(frame.raw))
+            start = 0 if self.vlan_needed else TAG_LEN
+            count_sent(self.mac_reg, bytes(self.buffer[start : start + 6]), len(raw))
+        else:
+            count_sent(self.mac_reg, raw, len(raw))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
 from card_fixture import MAC, TX_BUFFERS, TX_RING, Bed, ethernet
 
-from desim.e1000.card import E1000
+from desim.e1000 import E1000, testbed
 from desim.e1000.decode import decode, register_name
 from desim.e1000.registers import (
     ALL,
@@ -361,7 +362,13 @@ def test_set_ics_says_what_qemu_prints() -> None:
     assert says(bed.card.interrupts, 0, 0x10) == "set_ics 10, ICR 80, IMR 9d"
 
 
-# Names
+# Names and examples
+
+
+def test_the_documented_example_runs() -> None:
+    results = doctest.testmod(testbed)
+    assert results.failed == 0
+    assert results.attempted > 10
 
 
 def test_registers_are_decoded_for_people() -> None:

@@ -171,18 +171,17 @@ def test_a_flush_into_a_receiver_that_is_off_leaves_its_reason() -> None:
 
 def test_blocked_by_names_each_condition() -> None:
     bed = Bed().receive_ring()
-    rx = bed.card.rx
-    assert rx.blocked_by() is None
+    assert bed.card.blocked_by() is None
     bed[RDT] = bed[RDH]
-    assert rx.blocked_by() == "ring empty (RDH = RDT = 0)"
+    assert bed.card.blocked_by() == "ring empty (RDH = RDT = 0)"
     bed[RCTL] = RCTL_EN
-    assert str(rx.blocked_by()).startswith("hold-off")
+    assert str(bed.card.blocked_by()).startswith("hold-off")
     bed.card.config_write(4, 0x3)
-    assert rx.blocked_by() == "not bus master (PCI command register)"
+    assert bed.card.blocked_by() == "not bus master (PCI command register)"
     bed[RCTL] = 0
-    assert rx.blocked_by() == "receiver off (RCTL.EN)"
+    assert bed.card.blocked_by() == "receiver off (RCTL.EN)"
     bed.card.set_link(False)
-    assert rx.blocked_by() == "link down (STATUS.LU)"
+    assert bed.card.blocked_by() == "link down (STATUS.LU)"
 
 
 def test_loopback_without_a_ready_receiver_leaves_its_reason() -> None:

@@ -16,6 +16,8 @@ from net_core_network import NetCoreNetwork
 
 from desim.e1000.recordings import RecordingError, read_recordings
 from desim.e1000.replay import Difference, Replay
+from desim.ports import Clock, NetPort
+from desim.wire.frame import Frame
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "e1000"
 FAMILIES = ("reset", "intr", "rx", "tx", "mit", "hub", "mix")
@@ -210,3 +212,77 @@ def test_a_recording_with_user_network_needs_one() -> None:
     _, vector = next(read_recordings(VECTORS / "user.tar.xz"))
     with pytest.raises(RecordingError, match="user-mode network"):
         difference(vector)
+
+
+# The user-mode network
+
+
+class Echo:
+    """A user-mode network that sends every frame back at once."""
+
+    def __init__(self, port: NetPort) -> None:
+        self.port = port
+
+    def can_receive(self) -> bool:
+        return True
+
+    def receive(self, frame: Frame) -> int:
+        self.port.send(frame)
+        return len(frame)
+
+    def set_link(self, up: bool) -> None:
+        """It has none."""
+
+
+def echo(options: str, *, clock: Clock, port: NetPort) -> Echo:
+    return Echo(port)
+
+
+def echo_recording() -> dict[str, Any]:
+    """One broadcast that comes back before its own descriptor is done: RXT0, TXDW, TXQE."""
+    frame = "ff" * 6 + "525400123456" + "88b5" + "00" * 46
+    program = [
+        (0x2800, 0x1000000),
+        (0x2808, 128),
+        (0x2818, 7),
+        (0x100, 0x4008002),
+        (0x3800, 0x1001000),
+        (0x3808, 128),
+        (0x400, 2),
+    ]
+    t = 1_000_000
+    late = 2_000_000_000
+    return {
+        "format": "e1000-vector/1",
+        "name": "echo",
+        "family": "user",
+        "device": {
+            "model": "e1000",
+            "options": "",
+            "mac": "52:54:00:12:34:56",
+            "pci_bus_master": True,
+            "link_down_at_start": False,
+        },
+        "net": {"hub": False, "ports": ["A", "user"], "peers": {}, "user": ""},
+        "ops": [
+            *({"t": t, "op": "w", "reg": reg, "val": val} for reg, val in program),
+            {"t": t, "op": "mem", "addr": 0x1000000, "data": "0000020100000000" + "00" * 8},
+            {"t": t, "op": "mem", "addr": 0x1001000, "data": "00000301000000003c00000900000000"},
+            {"t": t, "op": "mem", "addr": 0x1030000, "data": frame},
+            {"t": late, "op": "w", "reg": 0x3818, "val": 1},
+            {"t": late, "op": "dump", "addr": 0x1020000, "data": frame},
+            {"t": late, "op": "r", "reg": 0xC0, "val": 0x83},
+        ],
+        "irqs": [],
+        "tx": [{"t_us": late // 1000, "data": frame, "op": 10}],
+        "user_tx": [{"t_us": late // 1000, "data": frame}],
+    }
+
+
+def test_a_user_network_is_a_port_like_any_other() -> None:
+    vector = echo_recording()
+    assert Replay(vector, network=NetCoreNetwork, user=echo).run() is None
+    vector["user_tx"][0]["data"] = flip(vector["user_tx"][0]["data"])
+    found = Replay(vector, network=NetCoreNetwork, user=echo).run()
+    assert found is not None
+    assert found.what == "frames in user_tx, 0"
