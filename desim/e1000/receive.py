@@ -234,19 +234,19 @@ class Receiver:
         if not self.receive_filter(raw):
             self.ledger.lost(frame, "e1000", self._why_filtered(raw))
             return size
+        stored = frame
         special = vlan_status = 0
         if mac_reg[CTRL] & CTRL_VME and self._is_vlan(raw):
             special = raw[14] << 8 | raw[15]
             vlan_status = VP
-            raw = raw[:12] + raw[16:]
-            frame = Frame(raw)
+            stored = Frame(raw[:12] + raw[16:])
             size -= 4
         total_size = size if mac_reg[RCTL] & RCTL_SECRC else size + FCS_LEN
         if not self.has_rxbufs(total_size):
             self.ledger.lost(frame, "e1000", "no receive descriptors (RXO)")
             self._receiver_overrun()
             return -1
-        if not self._fill(frame, size, total_size, special, vlan_status):
+        if not self._fill(stored, size, total_size, special, vlan_status):
             self.ledger.lost(frame, "e1000", "it took every descriptor of the ring (RXO)")
             self._receiver_overrun()
             return -1

@@ -149,6 +149,17 @@ def test_an_overrun_leaves_its_reason() -> None:
     assert (bed[ICR], bed[MPC]) == (RXO, 1)
 
 
+def test_the_reason_is_noted_for_the_frame_as_it_came() -> None:
+    bed = Bed().receive_ring()
+    bed[CTRL] = CTRL_VME
+    bed[RDT] = 0
+    noted: list[Frame] = []
+    bed.losses.lost = lambda frame, where, why: noted.append(frame)  # type: ignore[method-assign]
+    frame = ethernet(bytes(60), proto=0x8100)
+    bed.card.receive(frame)
+    assert noted == [frame]
+
+
 def test_a_frame_that_takes_the_whole_ring_leaves_its_reason() -> None:
     bed = Bed().receive_ring(rctl=USUAL | LPE)
     bed[RDT] = 9
