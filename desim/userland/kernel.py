@@ -25,6 +25,7 @@ else may run. A subclass adds its sockets and what administrators' programs ask 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
@@ -144,7 +145,8 @@ class Kernel:
         status = -SIGNALS[signal]
         # One Ctrl-C ends all processes of the job, and is echoed once.
         if signal == "SIGINT" and all(other.exit_status != status for other in process.job):
-            process.terminal.write(b"^C\n")
+            with contextlib.suppress(OSError):  # a full terminal still takes the signal
+                process.terminal.write(b"^C\n")
         self._end(process, status)
 
     def _end(self, process: Process, status: int) -> None:

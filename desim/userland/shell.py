@@ -18,6 +18,7 @@ from desim.userland.files import normalise
 MAX_LINE = 65536
 MAX_COMMANDS = 64
 
+OPERATORS = ("|", "<", "0<", ">", "1>", ">>", "1>>", "2>", "2>>", "2>&1", ">&2", "1>&2")
 _QUOTES = "'\""
 _BLANKS = " \t"
 _REFUSED = {
@@ -126,14 +127,15 @@ def _tokens(line: str) -> list[_Token]:
 
 
 def _operator(line: str, at: int) -> str:
-    for text in ("2>&1", "1>&2", "2>>", "1>>", "2>", "1>", "0<", ">&2", ">>", ">", "<", "|"):
-        if not line.startswith(text, at):
-            continue
-        behind = line[at + len(text) : at + len(text) + 1]
-        if text[-1] in "<>|" and (behind in ("<", ">", "&") or text + behind in (">|", "||")):
-            break
+    """The operator at ``at``; one that is not among OPERATORS is refused, not split up."""
+    end = at + (line[at] in "012")
+    while end < len(line) and line[end] in "<>|&":
+        end += 1
+    if line[end - 1] == "&" and line[end : end + 1] in ("1", "2"):
+        end += 1
+    text = line[at:end]
+    if text in OPERATORS and (text[-1] not in "12" or line[end : end + 1] in ("", *" \t<>|")):
         return text
-    text = line[at : at + 3].split(" ")[0]
     raise ShellError(
         f"{text} is not modelled; of redirections there are < > >> 2> 2>> 2>&1, and | for pipes",
         at + 1,
@@ -249,7 +251,5 @@ def _program(
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"no {what} {name!r}{hint} There are: {', '.join(sorted(known))}".replace(
-        "' There", "'; there"
-    )
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"no {what} {name!r}; {hint}there are {', '.join(sorted(known))}"

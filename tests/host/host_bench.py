@@ -65,7 +65,7 @@ class Host:
 
     def settle(self, until: int | None = None) -> None:
         while True:
-            if any([self.step(process) for process in self.kernel.processes]):
+            if sum(self.step(process) for process in self.kernel.processes):
                 continue
             deadlines = [b.deadline_ns for b in self.sleeping.values() if b.deadline_ns is not None]
             if not deadlines or (until is not None and min(deadlines) > until):

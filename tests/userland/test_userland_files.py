@@ -1,0 +1,189 @@
+"""Files: pipes, terminals, and the tree that programs write into."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
+from desim.userland.files import (
+    PIPE_BUF,
+    PIPE_SIZE,
+    ByteQueue,
+    InputFile,
+    Null,
+    Pipe,
+    PipeReader,
+    PipeWriter,
+    Quota,
+    Terminal,
+    VirtualTree,
+    normalise,
+)
+from desim.userland.waitqueue import WaitQueue
+
+
+class Ends:
+    """A pipe and who was woken by it."""
+
+    def __init__(self) -> None:
+        self.woken: list[WaitQueue] = []
+        pipe = Pipe(self.woken.append)
+        assert pipe.reader is not None
+        assert pipe.writer is not None
+        self.reader: PipeReader = pipe.reader
+        self.writer: PipeWriter = pipe.writer
+
+
+def test_an_empty_pipe_makes_its_reader_wait() -> None:
+    ends = Ends()
+    assert ends.reader.poll_events() == 0
+    with pytest.raises(BlockingIOError):
+        ends.reader.read(1)
+
+
+def test_a_pipe_hangs_up_behind_its_last_byte() -> None:
+    ends = Ends()
+    ends.writer.write(b"ab")
+    ends.writer.close()
+    assert ends.reader.poll_events() == POLLIN | POLLHUP
+    assert ends.reader.read(10) == b"ab"
+    assert ends.reader.poll_events() == POLLHUP
+    assert ends.reader.read(10) == b""
+    assert ends.woken == [ends.reader.queue] * 3
+
+
+def test_a_pipe_without_a_reader_breaks() -> None:
+    ends = Ends()
+    ends.reader.close()
+    assert ends.writer.poll_events() & POLLERR
+    with pytest.raises(BrokenPipeError):
+        ends.writer.write(b"x")
+
+
+def test_small_writes_are_atomic_and_large_ones_are_cut() -> None:
+    ends = Ends()
+    assert ends.writer.write(bytes(PIPE_SIZE - 10)) == PIPE_SIZE - 10
+    assert ends.writer.poll_events() == 0
+    with pytest.raises(BlockingIOError):
+        ends.writer.write(bytes(11))
+    assert ends.writer.write(bytes(PIPE_BUF + 1)) == 10
+    with pytest.raises(BlockingIOError):
+        ends.writer.write(b"x")
+
+
+@given(st.lists(st.binary(max_size=50)), st.lists(st.integers(1, 70)))
+def test_a_byte_queue_keeps_order(chunks: list[bytes], sizes: list[int]) -> None:
+    queue = ByteQueue()
+    model = b""
+    for chunk in chunks:
+        queue.push(chunk)
+        model += chunk
+        for size in sizes[:1]:
+            assert queue.pop(size) == model[:size]
+            model = model[size:]
+        sizes = sizes[1:]
+        assert queue.size == len(model)
+    assert queue.pop(1 << 20) == model
+
+
+@given(st.binary(max_size=200_000), st.lists(st.integers(1, 70_000), min_size=1))
+def test_bytes_pass_a_pipe_in_order(data: bytes, sizes: list[int]) -> None:
+    ends = Ends()
+    out = []
+    sent = turn = 0
+    while sent < len(data):
+        size = sizes[turn % len(sizes)]
+        turn += 1
+        try:
+            sent += ends.writer.write(data[sent : sent + size])
+        except BlockingIOError:
+            out.append(ends.reader.read(size))
+    ends.writer.close()
+    while chunk := ends.reader.read(sizes[0]):
+        out.append(chunk)
+    assert b"".join(out) == data
+
+
+def test_a_terminal_stamps_every_write_and_never_has_input() -> None:
+    times = iter([5, 9])
+    terminal = Terminal("t", now=lambda: next(times), quota=Quota(100))
+    terminal.write(b"a")
+    terminal.write(b"b")
+    assert terminal.writes == [(5, b"a"), (9, b"b")]
+    assert terminal.output() == b"ab"
+    assert terminal.poll_events() == POLLOUT
+    with pytest.raises(BlockingIOError):
+        terminal.read(1)
+
+
+def test_null_and_input_files() -> None:
+    assert Null().read(5) == b""
+    assert Null().write(b"abc") == 3
+    file = InputFile("f", b"abcd")
+    assert [file.read(3), file.read(3), file.read(3)] == [b"abc", b"d", b""]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        file.write(b"x")
+
+
+def test_a_tree_truncates_or_appends() -> None:
+    tree = VirtualTree(Quota(100))
+    tree.open("a/./b").write(b"one")
+    tree.open("a//b", append=True).write(b"two")
+    assert tree.files["a/b"].content() == b"onetwo"
+    tree.open("a/b").write(b"x")
+    assert {name: file.content() for name, file in tree.files.items()} == {"a/b": b"x"}
+
+
+def test_a_tree_has_a_total_limit() -> None:
+    quota = Quota(5)
+    tree = VirtualTree(quota)
+    tree.open("a").write(b"123")
+    with pytest.raises(OSError, match="No space left on device"):
+        tree.open("b").write(b"123")
+    tree.open("a")
+    assert quota.left == 5
+
+
+def test_a_file_is_no_folder_and_a_folder_no_file() -> None:
+    tree = VirtualTree(Quota(5))
+    tree.open("a/b")
+    for name, code in (("a", errno.EISDIR), ("a/b/c", errno.ENOTDIR)):
+        with pytest.raises(OSError, match="directory") as caught:
+            tree.open(name)
+        assert caught.value.errno == code
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/a",
+        "..",
+        "a/../b",
+        "a\0b",
+        ".",
+        "a/",
+        "x" * 256,
+        "é" * 128,
+        "a/" * 2500 + "b",
+        "\ud800",
+    ],
+)
+def test_names_that_are_refused(name: str) -> None:
+    with pytest.raises(ValueError):
+        VirtualTree(Quota(1)).open(name)
+
+
+@given(st.text(max_size=30))
+def test_a_normalised_name_stays_inside(name: str) -> None:
+    try:
+        path = normalise(name)
+    except ValueError:
+        return
+    parts = path.split("/")
+    assert not {"", ".", ".."} & set(parts)
+    assert normalise(path) == path
