@@ -34,6 +34,10 @@ class SlirpState:
         """slirp always takes frames, so none ever waits for it."""
         self.nc.flush()
 
+    def loopback(self, frame: Frame) -> int:
+        """slirp never loops a frame back, so nobody asks for this."""
+        return self.nc.loopback(frame)
+
     def can_receive(self) -> bool:
         """Always."""
         return True

@@ -41,7 +41,7 @@ class Datagram:
 
     def strip_options(self) -> None:
         """Forget the options of an IPv4 header (``ip_stripoptions``); its checksum stays."""
-        if len(self.header) > 20:
+        if len(self.src) == 4 and len(self.header) > 20:
             self.header = b"\x45" + self.header[1:20]
 
     @property

@@ -42,6 +42,10 @@ class _Guest:
     def flush(self) -> None:
         """The guest always takes frames."""
 
+    def loopback(self, frame: Frame) -> int:
+        """slirp never loops a frame back."""
+        raise NotImplementedError
+
 
 def config_of(recorded: dict[str, Any]) -> SlirpConfig:
     """The configuration that a recording names."""
@@ -100,6 +104,7 @@ class Replay:
         self.kick = config["kick"]
         self.wakes: list[int] = []
         self.unsettled = 0
+        interval: int | None = config["ra_interval_ms"]
         self.slirp = Slirp(
             clock=self.clock,
             net=_Guest(self.host),
@@ -108,6 +113,7 @@ class Replay:
             ledger=NoteLosses(),
             config=config_of(config),
             version=version,
+            ra_interval_ms=None if interval is None else lambda: interval,
         )
         self.slirp.guestfwd.output = self._guestfwd_output
         self._prepare()
@@ -161,12 +167,14 @@ class Replay:
         self.deadline = self.clock.time + self.slirp.pollfds_fill() * 1_000_000
 
     def _settle(self) -> None:
-        """Poll until nothing is ready any more."""
+        """Poll until nothing is ready any more and nothing happens."""
         for _ in range(MAX_ROUNDS):
             self.host.poll()
+            before = len(self.host.events)
             self.slirp.pollfds_poll()
+            self.clock.fire()
             self._prepare()
-            if not self.host.poll():
+            if not self.host.poll() and len(self.host.events) == before:
                 return
         self.unsettled += 1
 

@@ -22,10 +22,9 @@ reading where so_snd is less than half full, writing where so_rcv holds somethin
 then UDP, then ping sockets, and last the output queues.
 
 Layout: interface (queues to the guest), arp, ip, icmp, udp, tcp_input, tcp_output,
-tcp_subr, tcp_timer, bootp, tftp, guestfwd; socket_io is the host's side.
+tcp_subr, tcp_timer, bootp, tftp, guestfwd; ip6, icmp6, udp6, dhcpv6; socket_io is the host's side.
 
-Not modelled: IPv6 (its frames are dropped and counted, so there are no router
-advertisements either), SMB, commands behind guestfwd, NC-SI, state saving.
+Not modelled: SMB, commands behind guestfwd, NC-SI, state saving.
 """
 
 from __future__ import annotations
@@ -51,10 +50,19 @@ from desim.slirp.arp import Arp, special_ethaddr
 from desim.slirp.bootp import Bootp
 from desim.slirp.config import GuestFwd, SlirpConfig
 from desim.slirp.datagram import Datagram, Mbuf
+from desim.slirp.dhcpv6 import Dhcpv6
 from desim.slirp.guestfwd import GuestForwarding
 from desim.slirp.icmp import ICMP_UNREACH, ICMP_UNREACH_HOST, ICMP_UNREACH_NET, Icmp
+from desim.slirp.icmp6 import (
+    ICMP6_UNREACH,
+    ICMP6_UNREACH_ADDRESS,
+    ICMP6_UNREACH_NO_ROUTE,
+    Icmp6,
+    special_ethaddr6,
+)
 from desim.slirp.interface import Interface
 from desim.slirp.ip import Ip, segment_frame
+from desim.slirp.ip6 import Ip6
 from desim.slirp.socket import (
     SS_FACCEPTCONN,
     SS_FCANTRCVMORE,
@@ -82,8 +90,9 @@ from desim.slirp.tcp_var import (
 )
 from desim.slirp.tftp import Tftp
 from desim.slirp.udp import Udp
+from desim.slirp.udp6 import Udp6
 from desim.slirp.version import VERSION_4_7, Version
-from desim.wire.addresses import IP_ANY
+from desim.wire.addresses import IP6_ANY, IP_ANY
 from desim.wire.frame import Frame
 
 TIMEOUT_FAST_MS = 2
@@ -124,8 +133,13 @@ class Slirp:
         ledger: Ledger,
         config: SlirpConfig,
         version: Version = VERSION_4_7,
+        ra_interval_ms: Callable[[], int] | None = None,
         build: Build = bare,
     ) -> None:
+        """``ra_interval_ms`` draws the pause before each unsolicited router advertisement.
+
+        The real one draws from 200,000 to 600,000 ms, evenly; None: there are none.
+        """
         self.clock = clock
         self.net = net
         self.sockets = sockets
@@ -137,6 +151,7 @@ class Slirp:
         self.vnetwork_mask = int.from_bytes(config.mask, "big")
         self.ethaddr = special_ethaddr(config.host)
         """The source of every IPv4 frame, whatever its IP source."""
+        self.ra_interval_ms = ra_interval_ms
         self.curtime = 0
         self.time_fasttimo = 0
         self.last_slowtimo = 0
@@ -144,14 +159,18 @@ class Slirp:
         self.arp = build(Arp)(slirp=self)
         self.interface = build(Interface)(slirp=self)
         self.ip = build(Ip)(slirp=self)
+        self.ip6 = build(Ip6)(slirp=self)
         self.icmp = build(Icmp)(slirp=self)
+        self.icmp6 = build(Icmp6)(slirp=self)
         self.udp = build(Udp)(slirp=self)
+        self.udp6 = build(Udp6)(slirp=self)
         self.tcp_input = build(TcpInput)(slirp=self)
         self.tcp_output = build(TcpOutput)(slirp=self)
         self.tcp_subr = build(TcpSubr)(slirp=self)
         self.tcp_timer = build(TcpTimer)(slirp=self)
         self.socket_io = build(SocketIo)(slirp=self)
         self.bootp = build(Bootp)(slirp=self)
+        self.dhcpv6 = build(Dhcpv6)(slirp=self)
         self.tftp = build(Tftp)(slirp=self)
         self.guestfwd = build(GuestForwarding)(slirp=self)
         for rule in config.hostfwd:
@@ -170,6 +189,8 @@ class Slirp:
         kind = frame.raw[12:ETH_HLEN]
         if kind == b"\x08\x00":
             self.ip.ip_input(frame)
+        elif kind == b"\x86\xdd":
+            self.ip6.ip6_input(frame)
         elif kind == b"\x08\x06":
             self.arp.arp_input(frame)
         else:
@@ -182,10 +203,14 @@ class Slirp:
         if dst == IP_ANY and self.version.arp_drops_any:
             self.ledger.lost(self._frame(ifm, bytes(6)), "slirp", "sent to 0.0.0.0")
             return True
-        mac = self.arp.arp_table_search(dst)
+        ipv4 = len(dst) == 4
+        mac = self.arp.arp_table_search(dst) if ipv4 else self.icmp6.ndp_table_search(dst)
         if mac is None:
             if not ifm.resolution_requested:
-                self.arp.request(dst)
+                if ipv4:
+                    self.arp.request(dst)
+                else:
+                    self.icmp6.ndp_send_ns(dst)
                 ifm.resolution_requested = True
                 ifm.expiration_date = self.clock.now() + RESOLUTION_NS
                 self.ledger.held(self._frame(ifm, bytes(6)), "slirp", "ARP")
@@ -197,6 +222,9 @@ class Slirp:
         tcp = ifm.tcp
         if tcp is not None:
             return segment_frame(mac, self.ethaddr, ifm.ident, tcp)
+        if len(ifm.dst) == 16:
+            source = special_ethaddr6(ifm.ip[8:24])
+            return Frame(b"".join((mac, source, b"\x86\xdd", ifm.ip)))
         return Frame(b"".join((mac, self.ethaddr, b"\x08\x00", ifm.ip)))
 
     def expired(self, ifm: Mbuf) -> None:
@@ -216,11 +244,21 @@ class Slirp:
         iptos: int,
     ) -> None:
         """A UDP datagram for the guest."""
-        self.udp.udp_output(so, src, dst, data, iptos)
+        if len(dst[0]) == 4:
+            self.udp.udp_output(so, src, dst, data, iptos)
+        else:
+            self.udp6.udp6_output(so, src, dst, data)
 
     def tcp_unreachable(self, ti: Ti, host: bool) -> None:
         """The host side of a guest's SYN cannot be reached at all."""
         datagram = ti.datagram
+        if datagram is not None and len(datagram.src) == 16:
+            # slirp forgets to put the length of the packet it quotes back in wire order.
+            header = datagram.header
+            datagram.header = header[:4] + header[5:3:-1] + header[6:]
+            code = ICMP6_UNREACH_ADDRESS if host else ICMP6_UNREACH_NO_ROUTE
+            self.icmp6.icmp6_send_error(datagram, ICMP6_UNREACH, code)
+            return
         if datagram is None:
             raw = ti.frame.raw
             end = ETH_HLEN + int.from_bytes(raw[16:18], "big")
@@ -233,6 +271,25 @@ class Slirp:
     def in_vnetwork(self, address: bytes) -> bool:
         """Whether an IPv4 address belongs to the virtual network."""
         return int.from_bytes(address, "big") & self.vnetwork_mask == self.vnetwork
+
+    def in_vprefix(self, address: bytes) -> bool:
+        """Whether an IPv6 address belongs to the virtual network."""
+        shift = 128 - self.config.prefix6_len
+        prefix = int.from_bytes(self.config.prefix6, "big")
+        return int.from_bytes(address, "big") >> shift == prefix >> shift
+
+    def assign_guest_address(self, so: Socket) -> bool:
+        """Fill in the guest's address of a forwarded port; False if nobody knows it yet."""
+        if so.so_state & SS_HOSTFWD and so.lhost[0] == IP6_ANY:
+            guest = self.icmp6.guest
+            if guest is None:
+                return False
+            ends = (guest, so.lhost[1])
+            if so in self.udp.udb:
+                self.udp.rename(so, ends)
+            else:
+                self.tcp_subr.name(so, ends, so.fhost)
+        return True
 
     # -- forwarding --------------------------------------------------------------------
 

@@ -18,6 +18,14 @@ from typing import TYPE_CHECKING
 
 from desim.kernel.stages import stage
 from desim.slirp.icmp import ICMP_UNREACH, ICMP_UNREACH_HOST, ICMP_UNREACH_NET, ICMP_UNREACH_PORT
+from desim.slirp.icmp6 import (
+    ALLNODES_MULTICAST,
+    ICMP6_UNREACH,
+    ICMP6_UNREACH_ADDRESS,
+    ICMP6_UNREACH_NO_ROUTE,
+    ICMP6_UNREACH_PORT,
+    LINKLOCAL_ADDR,
+)
 from desim.slirp.socket import (
     SO_EXPIRE,
     SO_EXPIREFAST,
@@ -30,7 +38,7 @@ from desim.slirp.socket import (
     SS_PERSISTENT_MASK,
     Socket,
 )
-from desim.wire.addresses import IP_ANY, IP_BROADCAST, LOOPBACK
+from desim.wire.addresses import IP6_ANY, IP6_LOOPBACK, IP_ANY, IP_BROADCAST, LOOPBACK
 
 if TYPE_CHECKING:
     from desim.slirp.slirp import Slirp
@@ -262,23 +270,38 @@ class SocketIo:
         if slirp.version.udp_errors:
             error = slirp.sockets.recv_error(so.fd)
             if error is not None:
-                slirp.icmp.icmp_send_error(so.so_m, *error)
+                kind, code, source = error
+                self._error(so, kind, code, source)
                 return
         try:
             data, sender = slirp.sockets.recvfrom(so.fd, DATAGRAM_MAX)
         except OSError as error_:
-            code = ICMP_UNREACH_PORT
-            if error_.errno == errno.EHOSTUNREACH:
-                code = ICMP_UNREACH_HOST
-            elif error_.errno == errno.ENETUNREACH:
-                code = ICMP_UNREACH_NET
-            slirp.icmp.icmp_send_error(so.so_m, ICMP_UNREACH, code)
+            self._recv_failed(so, error_.errno)
             return
         if so.so_expire:
             age = SO_EXPIREFAST if so.fhost[1] == 53 else SO_EXPIRE
             so.so_expire = slirp.curtime + age
         src = (self.sotranslate_in(so, sender[0]), sender[1])
+        if not slirp.assign_guest_address(so):
+            return
         slirp.datagram_output(so, src, so.lhost, data, so.so_iptos)
+
+    def _recv_failed(self, so: Socket, number: int | None) -> None:
+        ipv6 = len(so.lhost[0]) == 16
+        kind = ICMP6_UNREACH if ipv6 else ICMP_UNREACH
+        if number == errno.EHOSTUNREACH:
+            code = ICMP6_UNREACH_ADDRESS if ipv6 else ICMP_UNREACH_HOST
+        elif number == errno.ENETUNREACH:
+            code = ICMP6_UNREACH_NO_ROUTE if ipv6 else ICMP_UNREACH_NET
+        else:
+            code = ICMP6_UNREACH_PORT if ipv6 else ICMP_UNREACH_PORT
+        self._error(so, kind, code, None)
+
+    def _error(self, so: Socket, kind: int, code: int, src: bytes | None) -> None:
+        if len(so.lhost[0]) == 16:
+            self.slirp.icmp6.icmp6_send_error(so.so_m, kind, code, src or LINKLOCAL_ADDR)
+        else:
+            self.slirp.icmp.icmp_send_error(so.so_m, kind, code, src)
 
     # -- addresses ---------------------------------------------------------------------
 
@@ -288,6 +311,8 @@ class SocketIo:
         config = slirp.config
         version = slirp.version
         address, port = so.fhost
+        if len(address) == 16:
+            return self._translate_out6(address, port)
         if address == config.dns and not config.disable_dns:
             if version.dns_port_only and port != 53:
                 return None
@@ -303,6 +328,24 @@ class SocketIo:
             return None if config.disable_host_loopback else LOOPBACK
         return address
 
+    def _translate_out6(self, address: bytes, port: int) -> bytes | None:
+        slirp = self.slirp
+        config = slirp.config
+        if address == config.dns6 and not config.disable_dns:
+            if slirp.version.dns_port_only and port != 53:
+                return None
+            resolver = self._resolver(16)
+            if resolver is None and not slirp.version.dns_needs_resolver:
+                return IP6_LOOPBACK
+            return resolver
+        if slirp.in_vprefix(address) or address == ALLNODES_MULTICAST:
+            return None if config.disable_host_loopback else IP6_LOOPBACK
+        return address
+
+    def has_resolver6(self) -> bool:
+        """Whether the host is configured with a name server that has an IPv6 address."""
+        return self._resolver(16) is not None
+
     def _resolver(self, size: int) -> bytes | None:
         slirp = self.slirp
         if slirp.curtime - self._resolvers_read_ms >= RESOLVER_AGE_MS:
@@ -315,6 +358,10 @@ class SocketIo:
         slirp = self.slirp
         config = slirp.config
         asked = so.fhost[0]
+        if len(asked) == 16:
+            if slirp.in_vprefix(asked) and (address == IP6_LOOPBACK or asked != config.host6):
+                return asked
+            return address
         if slirp.in_vnetwork(asked):
             local = ~slirp.vnetwork_mask & 0xFFFFFFFF
             if int.from_bytes(asked, "big") & local == local:
@@ -327,5 +374,8 @@ class SocketIo:
         """The host's own programs appear to the guest under the host's address."""
         config = self.slirp.config
         address, port = so.fhost
-        if address == IP_ANY or address[0] == LOOPBACK[0]:
+        if len(address) == 16:
+            if address in (IP6_ANY, IP6_LOOPBACK):
+                so.fhost = (config.host6, port)
+        elif address == IP_ANY or address[0] == LOOPBACK[0]:
             so.fhost = (config.host, port)

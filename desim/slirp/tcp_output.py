@@ -144,7 +144,8 @@ class TcpOutput:
         self._account(tp, length, flags)
 
         src, dst, sport, dport = tp.t_template
-        self.slirp.ip.ip_output_tcp(
+        ip = self.slirp.ip if len(src) == 4 else self.slirp.ip6
+        ip.ip_output_tcp(
             so,
             TcpFields(
                 src,

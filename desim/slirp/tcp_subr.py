@@ -90,6 +90,8 @@ class TcpSubr:
 
     def name(self, so: Socket, lhost: Endpoint, fhost: Endpoint) -> None:
         """Give ``so`` its two ends."""
+        if self._by_ends.get((so.lhost, so.fhost)) is so:
+            del self._by_ends[so.lhost, so.fhost]
         so.lhost = lhost
         so.fhost = fhost
         self._by_ends[lhost, fhost] = so
@@ -115,7 +117,8 @@ class TcpSubr:
     def tcp_respond(self, tp: TcpCb | None, ti: Ti, ack: int, seq: int, flags: int) -> None:
         """Answer ``ti`` with an empty segment, a reset that is, in nobody's name."""
         window = 0 if tp is None else tp.t_socket.so_rcv.space()
-        self.slirp.ip.ip_output_tcp(
+        ip = self.slirp.ip if len(ti.src) == 4 else self.slirp.ip6
+        ip.ip_output_tcp(
             None,
             TcpFields(
                 ti.dst,
@@ -195,6 +198,9 @@ class TcpSubr:
     def tcp_connect(self, inso: Socket) -> None:
         """Accept one connection of the listening socket ``inso`` and send the guest a SYN."""
         slirp = self.slirp
+        if not slirp.assign_guest_address(inso):
+            self._turn_away(inso)
+            return
         so = Socket()
         tp = self.tcp_attach(so)
         so.so_ffamily = inso.so_ffamily
@@ -215,6 +221,14 @@ class TcpSubr:
         tp.iss = self.next_iss()
         tp.sendseqinit()
         slirp.tcp_output.tcp_output(tp)
+
+    def _turn_away(self, inso: Socket) -> None:
+        """Nobody knows the guest's address yet: accept, and close at once."""
+        try:
+            fd, _ = self.slirp.sockets.accept(inso.fd)
+        except OSError:
+            return
+        self.slirp.sockets.close(fd)
 
     @stage("tcp_listen", file="slirp/socket.c")
     def tcp_listen(self, host: Endpoint, guest: Endpoint) -> Socket:

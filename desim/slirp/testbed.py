@@ -66,6 +66,13 @@ class ManualClock:
     def now(self) -> int:
         return self.time
 
+    def fire(self) -> None:
+        """Let all due timers run out."""
+        for timer in self.timers:
+            if timer.deadline is not None and timer.deadline <= self.time:
+                timer.deadline = None
+                timer.fire()
+
     def timer(self, name: str, fire: Callable[[], None], *, periodic: bool = False) -> Timer:
         timer = ManualTimer(fire)
         self.timers.append(timer)

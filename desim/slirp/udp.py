@@ -76,16 +76,11 @@ class Udp:
         if config.restricted:
             slirp.drop(datagram.frame, "restricted")
             return
-        so = self._by_guest.get((src, sport))
+        # Checking a sum wipes out the TOS: it lasts only in datagrams without one.
+        so = self.session((src, sport), 0 if sum_field else datagram.tos)
         if so is None:
-            so = Socket()
-            if not self.udp_attach(so, 4):
-                slirp.drop(datagram.frame, "no UDP socket")
-                return
-            so.lhost = (src, sport)
-            self._by_guest[so.lhost] = so
-            # Checking a sum wipes out the TOS: it lasts only in datagrams without one.
-            so.so_iptos = 0 if sum_field else datagram.tos
+            slirp.drop(datagram.frame, "no UDP socket")
+            return
         so.so_ffamily = 4
         so.fhost = (dst, dport)
         ttl: int | None = None
@@ -116,16 +111,21 @@ class Udp:
             so, src[0], dst[0], IPPROTO_UDP, IPDEFTTL, iptos, False, header + data
         )
 
-    def udp_attach(self, so: Socket, family: int) -> bool:
-        """Give ``so`` a host socket on any port; False if the host has none."""
-        slirp = self.slirp
-        try:
-            so.fd = slirp.sockets.bind_udp(bytes(4 if family == 4 else 16), 0)
-        except OSError:
-            return False
-        so.so_expire = slirp.curtime + SO_EXPIRE
-        self.udb[so] = None
-        return True
+    def session(self, guest: Endpoint, iptos: int = 0) -> Socket | None:
+        """The session of ``guest``, a new one if need be; None if the host has no socket."""
+        so = self._by_guest.get(guest)
+        if so is None:
+            so = Socket()
+            try:
+                so.fd = self.slirp.sockets.bind_udp(bytes(len(guest[0])), 0)
+            except OSError:
+                return None
+            so.so_expire = self.slirp.curtime + SO_EXPIRE
+            so.lhost = guest
+            so.so_iptos = iptos
+            self.udb[so] = None
+            self._by_guest[guest] = so
+        return so
 
     def udp_detach(self, so: Socket) -> None:
         """The session is over."""
@@ -150,6 +150,12 @@ class Udp:
         self.udb[so] = None
         self._by_guest[guest] = so
         return so
+
+    def rename(self, so: Socket, guest: Endpoint) -> None:
+        """The guest's address for a forwarded port is known at last."""
+        self._by_guest.pop(so.lhost, None)
+        so.lhost = guest
+        self._by_guest[guest] = so
 
     def sent(self, so: Socket) -> None:
         """A datagram of ``so`` went out: it lives on, and is polled."""

@@ -52,6 +52,8 @@ class Version:
     """Bytes; the largest TFTP block (November 2016)."""
     tftp_blocksize_min: int
     """Bytes; a smaller block size is not granted."""
+    ip6_checks: bool
+    """The length of an IPv6 packet is compared with its frame and the MTU."""
     rdnss_always: bool
     """Router advertisements name the DNS address even if the host has no IPv6 resolver."""
 
@@ -77,5 +79,6 @@ VERSION_4_7 = Version(
     dhcp_late_options=True,
     tftp_blocksize_max=1428,
     tftp_blocksize_min=1,
+    ip6_checks=True,
     rdnss_always=False,
 )

@@ -1,0 +1,107 @@
+"""IPv6: what is checked and what is sent (slirp/ip6_input.c, slirp/ip6_output.c, RFC 8200).
+
+A packet longer than the MTU is answered with Packet Too Big, one with hop limit 0
+with Time Exceeded. Extension headers are not known, fragments neither: such a packet
+has no protocol that slirp serves, and ends. What follows a packet in its frame is not
+cut off. Everything that slirp sends has hop limit 255.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from desim.kernel.stages import stage
+from desim.slirp.datagram import Datagram, Mbuf, TcpFields
+from desim.slirp.icmp6 import ICMP6_TIMXCEED, ICMP6_TOOBIG, IPPROTO_ICMPV6
+from desim.slirp.ip import IPPROTO_TCP, IPPROTO_UDP
+from desim.slirp.socket import Socket
+from desim.wire.checksum import checksum, pseudo_sum
+from desim.wire.frame import Frame
+
+if TYPE_CHECKING:
+    from desim.slirp.slirp import Slirp
+
+IP6_HLEN = 40
+IP6_HOP_LIMIT = 255
+
+_HEADER = struct.Struct("!IHBB16s16s")
+_TCP = struct.Struct("!HHIIHHHH")
+
+
+class Ip6:
+    """The IPv6 layer."""
+
+    def __init__(self, *, slirp: Slirp) -> None:
+        self.slirp = slirp
+
+    @stage("ip6_input", file="slirp/ip6_input.c", size="frame")
+    def ip6_input(self, frame: Frame) -> None:
+        """A frame of type 0x86dd from the guest."""
+        slirp = self.slirp
+        packet = frame.raw[14:]
+        if not slirp.config.ipv6 or len(packet) < IP6_HLEN or packet[0] >> 4 != 6:
+            slirp.drop(frame, "bad IPv6 header, or IPv6 off")
+            return
+        _, length, protocol, hop_limit, src, dst = _HEADER.unpack_from(packet)
+        datagram = Datagram(frame, packet[:IP6_HLEN], src, dst, 0, hop_limit, packet[IP6_HLEN:])
+        if slirp.version.ip6_checks:
+            if length + IP6_HLEN > slirp.config.if_mtu:
+                slirp.icmp6.icmp6_send_error(datagram, ICMP6_TOOBIG, 0)
+                slirp.drop(frame, "IPv6 packet too big")
+                return
+            if len(packet) < length + IP6_HLEN:
+                slirp.drop(frame, "IPv6 packet cut short")
+                return
+        if hop_limit == 0:
+            slirp.icmp6.icmp6_send_error(datagram, ICMP6_TIMXCEED, 0)
+            slirp.drop(frame, "hop limit 0")
+            return
+        if protocol == IPPROTO_TCP:
+            datagram.payload = datagram.payload[:length]
+            slirp.tcp_input.tcp_input_datagram(datagram)
+        elif protocol == IPPROTO_UDP:
+            slirp.udp6.udp6_input(datagram, length)
+        elif protocol == IPPROTO_ICMPV6:
+            slirp.icmp6.icmp6_input(datagram, length)
+        else:
+            slirp.drop(frame, f"IPv6 next header {protocol}")
+
+    @stage("ip6_output", file="slirp/ip6_output.c", size="payload")
+    def ip6_output(
+        self,
+        so: Socket | None,
+        src: bytes,
+        dst: bytes,
+        protocol: int,
+        payload: bytes,
+        length_excess: int = 0,
+    ) -> None:
+        """Send ``payload`` to the guest."""
+        self.slirp.interface.if_output(
+            so, self.packet(so, src, dst, protocol, payload, length_excess)
+        )
+
+    @staticmethod
+    def packet(
+        so: Socket | None,
+        src: bytes,
+        dst: bytes,
+        protocol: int,
+        payload: bytes,
+        length_excess: int = 0,
+    ) -> Mbuf:
+        """A packet with its header."""
+        length = len(payload) + length_excess & 0xFFFF
+        header = _HEADER.pack(6 << 28, length, protocol, IP6_HOP_LIMIT, src, dst)
+        return Mbuf(so, dst, header + payload, None)
+
+    def ip_output_tcp(self, so: Socket | None, tcp: TcpFields, length_excess: int = 0) -> None:
+        """Send a segment."""
+        offset_flags = 0x5000 + (len(tcp.options) << 10) | tcp.flags
+        body = tcp.options + tcp.payload
+        ports = (tcp.sport, tcp.dport, tcp.seq, tcp.ack, offset_flags, tcp.window)
+        head = _TCP.pack(*ports, 0, tcp.urgent)
+        pseudo = pseudo_sum(tcp.src, tcp.dst, IPPROTO_TCP, len(head) + len(body))
+        segment = _TCP.pack(*ports, checksum(head + body, pseudo), tcp.urgent) + body
+        self.ip6_output(so, tcp.src, tcp.dst, IPPROTO_TCP, segment, length_excess)
