@@ -349,13 +349,15 @@ class TcpSocket(Socket):
         self.sent_total += len(taken)
         if self.net.observer is not None:
             self.net.observer.sent(self.conn, first, len(taken), self.side)
+        if urgent and len(taken) == len(data):
+            peer.urgent = self.sent_total - 1
         if peer.orphaned_ns is not None or (peer.fin_sent and peer.recv_shutdown):
-            # Nobody will read it: the peer's kernel answers with RST.
+            # Nobody will read it: the peer's kernel answers with RST, and resets itself too.
+            peer.error = errno.ECONNRESET
             peer._reset()
+            peer._changed()
         else:
             peer.receive.push(taken)
-            if urgent and len(taken) == len(data):
-                peer.urgent = self.sent_total - 1
             peer._changed()
         return len(taken)
 

@@ -161,6 +161,13 @@ def test_data_for_a_closed_socket_is_taken_and_then_reset(pair: Pair) -> None:
     assert raised(pair.server.getpeername) == errno.ENOTCONN
 
 
+def test_data_for_a_socket_that_is_shut_both_ways_resets_that_one_too(pair: Pair) -> None:
+    pair.client.shutdown(read=True, write=True)
+    assert pair.server.write(b"late") == 4
+    for socket in (pair.client, pair.server):
+        assert socket.poll_events() == POLLIN | POLLOUT | POLLERR | POLLHUP
+
+
 def test_closing_with_unread_data_resets(pair: Pair) -> None:
     pair.client.write(b"before")
     pair.server.write(b"unread")
