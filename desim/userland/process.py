@@ -16,10 +16,8 @@ SIGNALS = {"SIGINT": 2, "SIGPIPE": 13, "SIGTERM": 15}
 class Blocked(Exception):  # noqa: N818
     """Not an error: the call cannot finish yet.
 
-    Sleep until one of ``queues`` is woken, or ``deadline_ns``,
-    and then make the same call again.
-
-    The scheduler puts the process on the queues before anybody else can run.
+    Sleep until one of ``queues`` is woken, or ``deadline_ns``, and then make the same
+    call again. A wake-up since the call was made counts.
     """
 
     def __init__(self, queues: Sequence[WaitQueue], deadline_ns: int | None) -> None:
