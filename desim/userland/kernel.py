@@ -20,7 +20,8 @@ thread, the guest's virtual CPU) runs them::
 A call that cannot finish raises ``Blocked`` and is made again with the same
 arguments; what it has to remember meanwhile (its deadline, how much it has
 written) is in the process. A wake-up between the check that fails and the sleep must
-not be lost: ``WaitQueue.woken`` tells. A subclass adds its sockets and what administrators' programs ask for.
+not be lost: ``WaitQueue.woken`` tells. A subclass adds its sockets and what
+administrators' programs ask for.
 """
 
 from __future__ import annotations
