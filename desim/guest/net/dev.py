@@ -1,0 +1,406 @@
+"""What all interfaces share: the soft interrupts, the way out, the way in (net/core/dev.c).
+
+Theory of operation
+-------------------
+Receiving: the driver's interrupt puts its NAPI context on ``poll_list`` and raises
+NET_RX_SOFTIRQ. ``net_rx_action`` polls each context with a weight of 64 packets until
+the list is empty, 300 packets are done, or two jiffies have passed; then the rest
+waits for the next round. What the driver receives passes GRO and comes back as
+batches to ``netif_receive_skb_list``, which gives each packet to the packet sockets
+and to its protocol.
+
+Sending: ``dev_queue_xmit`` sends directly if nothing waits in the queueing discipline
+and the card has room, else it queues. ``__qdisc_run`` takes several packets at once as
+far as the byte limit allows, and tells the driver of each but the last that there are
+more. A queue that was stopped is run again from NET_TX_SOFTIRQ.
+
+A change of carrier is acted upon in a kworker (net/core/link_watch.c): link up puts
+the queueing discipline in place and, as IPv6 configures its link-local address, joins
+the solicited-node group 33:33:ff:xx:xx:xx. Each join reaches the driver's
+``set_rx_mode``.
+
+``tasklets`` is the part of TASKLET_SOFTIRQ that the network uses: it runs after the
+network's own vectors.
+
+Not modelled: the frames that IPv6 sends at start-up (MLD reports, duplicate address
+detection, router solicitations); fq_codel's flows and its delay target, which need a
+standing queue of 5 ms to show (the queue is one FIFO with its limit of 10240 packets);
+GRO's and the receive path's list forms, in which several packets walk each layer
+together: here each walks on its own, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from desim.guest.context import HZ, NET_RX_SOFTIRQ, NET_TX_SOFTIRQ, Cpu, Work
+from desim.guest.net.device import (
+    ALL_HOSTS_MAC,
+    ALL_NODES_MAC,
+    IFF_RUNNING,
+    IFF_UP,
+    NAPI_WEIGHT,
+    TX_QUEUE_LIMIT,
+    Device,
+    Napi,
+)
+from desim.guest.net.gro import Gro
+from desim.guest.net.parts import Build, bare
+from desim.guest.net.snmp import Snmp
+from desim.guest.netdevice import NETDEV_TX_OK
+from desim.guest.skb import CHECKSUM_UNNECESSARY, Skb
+from desim.kernel.stages import stage
+from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP
+from desim.wire.frame import Frame
+
+NETDEV_BUDGET = 300
+_TIME_LIMIT_JIFFIES = 2
+_DEV_TX_WEIGHT = 64
+_MAX_BACKLOG = 1000
+
+Tap = Callable[[Skb, Device], None]
+
+
+class NetCore:
+    """The network soft interrupts of one CPU, and the table of protocols above them."""
+
+    def __init__(self, *, cpu: Cpu, snmp: Snmp, build: Build = bare) -> None:
+        self._cpu = cpu
+        self._snmp = snmp
+        self.poll_list: list[Napi] = []
+        self.output_queue: list[Device] = []
+        self.tasklets: list[Callable[[], None]] = []
+        self.taps: list[Tap] = []
+        """Packet sockets, oldest first; they see what is received."""
+        self.ip_rcv: Tap = _nobody
+        self.arp_rcv: Tap = _nobody
+        self.skb_destructor: Callable[[Any, Skb], None] = _nothing
+        self.netdev_change: Callable[[Device], None] = _nothing_device
+        self._input_pkt_queue: deque[tuple[Skb, Device]] = deque()
+        self._backlog = Napi(self.process_backlog, build(Gro)(_no_batch))
+        self._linkwatch: dict[Device, Work] = {}
+        self._linkwatch_nextevent = cpu.jiffies
+        self._serving = False
+
+    def idle(self) -> bool:
+        """Whether no packet is on its way through and no soft interrupt is due."""
+        return not (
+            self.poll_list
+            or self.output_queue
+            or self.tasklets
+            or self._input_pkt_queue
+            or any(work.pending for work in self._linkwatch.values())
+        )
+
+    # Soft interrupts.
+
+    def napi_schedule(self, napi: Napi) -> None:
+        """``____napi_schedule``: to be polled in the next NET_RX_SOFTIRQ."""
+        self._cpu.local_irq_disable()
+        self.poll_list.append(napi)
+        self._cpu.raise_softirq(NET_RX_SOFTIRQ)
+        self._cpu.local_irq_enable()
+
+    @stage("net_rx_action", file="net/core/dev.c")
+    def net_rx_action(self) -> None:
+        """The handler of NET_RX_SOFTIRQ."""
+        cpu = self._cpu
+        self._serving = True
+        time_limit = cpu.jiffies + _TIME_LIMIT_JIFFIES
+        budget = NETDEV_BUDGET
+        cpu.local_irq_disable()
+        todo, self.poll_list = self.poll_list, []
+        cpu.local_irq_enable()
+        repoll: list[Napi] = []
+        while todo:
+            budget -= self.napi_poll(todo.pop(0), repoll)
+            if budget <= 0 or cpu.jiffies >= time_limit:
+                if todo or repoll:
+                    self._snmp.softnet["time_squeeze"] += 1
+                break
+        cpu.local_irq_disable()
+        self.poll_list = todo + self.poll_list + repoll
+        if self.poll_list:
+            cpu.raise_softirq(NET_RX_SOFTIRQ)
+        cpu.local_irq_enable()
+        self._run_tasklets()
+
+    @stage("__napi_poll", file="net/core/dev.c")
+    def napi_poll(self, napi: Napi, repoll: list[Napi]) -> int:
+        """Poll one context; back on the list if it used its whole weight."""
+        if not napi.scheduled:
+            return 0
+        work = napi.poll(NAPI_WEIGHT)
+        if work < NAPI_WEIGHT:
+            return work
+        if napi.disabled:
+            napi.gro.napi_gro_flush()
+            napi.scheduled = False
+            return work
+        napi.gro.napi_gro_flush()
+        repoll.append(napi)
+        return work
+
+    @stage("net_tx_action", file="net/core/dev.c")
+    def net_tx_action(self) -> None:
+        """The handler of NET_TX_SOFTIRQ: run the queues that were woken."""
+        self._serving = True
+        queues, self.output_queue = self.output_queue, []
+        for device in queues:
+            self.qdisc_run(device)
+        self._run_tasklets()
+
+    def _run_tasklets(self) -> None:
+        while self.tasklets:
+            self.tasklets.pop(0)()
+        self._serving = False
+
+    def tasklet_schedule(self, function: Callable[[], None]) -> None:
+        """Run ``function`` in a soft interrupt, once however often it is asked for."""
+        if function not in self.tasklets:
+            self.tasklets.append(function)
+            if not self._serving:
+                # Nothing else would look at the list.
+                self._cpu.raise_softirq(NET_TX_SOFTIRQ)
+
+    # The way in.
+
+    def netif_receive_skb_list(self, device: Device, batch: list[Skb]) -> None:
+        """``__netif_receive_skb_list_core``: each packet in turn."""
+        for skb in batch:
+            self.netif_receive_skb(skb, device)
+
+    @stage("netif_receive_skb", file="net/core/dev.c")
+    def netif_receive_skb(self, skb: Skb, device: Device) -> None:
+        """To the packet sockets and to the protocol of the Ethernet header."""
+        self._snmp.softnet["processed"] += 1
+        for tap in self.taps:
+            tap(skb, device)
+        head = skb.head
+        protocol = head[12] << 8 | head[13]
+        if protocol == ETH_P_IP:
+            self.ip_rcv(skb, device)
+        elif protocol == ETH_P_ARP:
+            self.arp_rcv(skb, device)
+        else:
+            # IPv6 ends here: its frames are not modelled beyond the card.
+            self._snmp.softnet["unhandled"] += 1
+
+    def netif_rx(self, skb: Skb, device: Device) -> None:
+        """``__netif_rx``: receive a packet of a device without NAPI, through the backlog."""
+        if len(self._input_pkt_queue) >= _MAX_BACKLOG:
+            self._snmp.softnet["dropped"] += 1
+            self.free_skb(skb)
+            return
+        received = Skb(skb.head, Frame(b"".join((skb.head, *skb.frags))))
+        received.ip_summed = CHECKSUM_UNNECESSARY
+        self.free_skb(skb)
+        self._input_pkt_queue.append((received, device))
+        if not self._backlog.scheduled:
+            self._backlog.scheduled = True
+            self._backlog.disabled = False
+            self.napi_schedule(self._backlog)
+
+    @stage("process_backlog", file="net/core/dev.c")
+    def process_backlog(self, quota: int) -> int:
+        """The poll of the backlog."""
+        work = 0
+        while self._input_pkt_queue and work < quota:
+            skb, device = self._input_pkt_queue.popleft()
+            assert skb.frame is not None
+            skb.head = skb.frame.raw
+            self.netif_receive_skb(skb, device)
+            work += 1
+        if work < quota:
+            self._backlog.scheduled = False
+        return work
+
+    # The way out.
+
+    @stage("__dev_queue_xmit", file="net/core/dev.c")
+    def dev_queue_xmit(self, skb: Skb, device: Device) -> bool:
+        """Send a packet with its Ethernet header; False if it was dropped here."""
+        cpu = self._cpu
+        cpu.local_bh_disable()
+        sent = True
+        if device.flags & 0x8:
+            self.dev_hard_start_xmit([skb], device)
+        elif not device.active:
+            self._drop(skb, device)
+            sent = False
+        elif device.qdisc or device.requeued or device.qdisc_running:
+            if len(device.qdisc) >= TX_QUEUE_LIMIT:
+                # fq_codel drops from the head of the longest flow; there is only one here.
+                self._drop(device.qdisc.popleft(), device)
+            device.qdisc.append(skb)
+            self.qdisc_run(device)
+        else:
+            device.qdisc_running = True
+            if self.sch_direct_xmit([skb], device):
+                self.run_queue(device)
+            device.qdisc_running = False
+        cpu.local_bh_enable()
+        return sent
+
+    def _drop(self, skb: Skb, device: Device) -> None:
+        device.qdisc_drops += 1
+        self.free_skb(skb)
+
+    def netif_schedule(self, device: Device) -> None:
+        """``__netif_schedule``: run the queue in NET_TX_SOFTIRQ."""
+        if device not in self.output_queue:
+            self.output_queue.append(device)
+            self._cpu.raise_softirq(NET_TX_SOFTIRQ)
+
+    def qdisc_run(self, device: Device) -> None:
+        """Send what waits, unless somebody is at it already."""
+        if not device.qdisc_running:
+            device.qdisc_running = True
+            self.run_queue(device)
+            device.qdisc_running = False
+
+    @stage("__qdisc_run", file="net/sched/sch_generic.c")
+    def run_queue(self, device: Device) -> None:
+        """Send until the queue is empty or the card has no room."""
+        quota = _DEV_TX_WEIGHT
+        while True:
+            batch = self._dequeue_skb(device)
+            if not batch:
+                return
+            quota -= len(batch)
+            if not self.sch_direct_xmit(batch, device):
+                return
+            if quota <= 0:
+                self.netif_schedule(device)
+                return
+
+    def _dequeue_skb(self, device: Device) -> list[Skb]:
+        """What goes to the card together: refused packets first, then as BQL allows."""
+        if device.netif_xmit_stopped():
+            return []
+        if device.requeued:
+            return [device.requeued.popleft()]
+        queue = device.qdisc
+        if not queue:
+            return []
+        batch = [queue.popleft()]
+        room = device.dql.avail() - len(batch[0])
+        while room > 0 and queue:
+            batch.append(queue.popleft())
+            room -= len(batch[-1])
+        return batch
+
+    @stage("sch_direct_xmit", file="net/sched/sch_generic.c")
+    def sch_direct_xmit(self, batch: list[Skb], device: Device) -> bool:
+        """Give packets to the card; True if the queue may be tried further."""
+        if not device.netif_xmit_stopped():
+            batch = self.dev_hard_start_xmit(batch, device)
+        if batch:
+            device.requeued.extendleft(reversed(batch))
+            return False
+        return bool(device.qdisc)
+
+    @stage("dev_hard_start_xmit", file="net/core/dev.c")
+    def dev_hard_start_xmit(self, batch: list[Skb], device: Device) -> list[Skb]:
+        """Call the driver for each packet; the ones that it did not take."""
+        last = len(batch) - 1
+        for at, skb in enumerate(batch):
+            device.sending = skb
+            status = device.driver.start_xmit(skb, at < last)
+            reported, device.sending = device.sending is None, None
+            if status != NETDEV_TX_OK:
+                return batch[at:]
+            if not reported and not device.flags & 0x8:
+                # A driver without byte queue limits: nobody will say when it is done.
+                self.free_skb(skb)
+            if at < last and device.netif_xmit_stopped():
+                return batch[at + 1 :]
+        return []
+
+    def free_skb(self, skb: Skb) -> None:
+        """``consume_skb``: give a sent packet's memory back to its socket."""
+        if skb.sk is not None:
+            sk, skb.sk = skb.sk, None
+            self.skb_destructor(sk, skb)
+
+    # Devices.
+
+    @stage("__dev_open", file="net/core/dev.c")
+    def dev_open(self, device: Device) -> None:
+        """Bring an interface up; in process context."""
+        if device.flags & IFF_UP:
+            return
+        device.driver.open()
+        device.flags |= IFF_UP
+        device.set_rx_mode()
+        if device.netif_carrier_ok():
+            self.dev_activate(device)
+        if not device.flags & 0x8:
+            device.dev_mc_add(ALL_HOSTS_MAC)
+            device.dev_mc_add(ALL_NODES_MAC)
+
+    @stage("__dev_close_many", file="net/core/dev.c")
+    def dev_close(self, device: Device) -> None:
+        """Take an interface down; in process context."""
+        if not device.flags & IFF_UP:
+            return
+        self.dev_deactivate(device)
+        device.driver.stop()
+        device.flags &= ~(IFF_UP | IFF_RUNNING)
+
+    def dev_activate(self, device: Device) -> None:
+        """Put the queueing discipline in place (net/sched/sch_generic.c)."""
+        device.active = True
+        device.flags |= IFF_RUNNING
+
+    def dev_deactivate(self, device: Device) -> None:
+        """Drop what waits; from now on packets end here."""
+        device.active = False
+        device.flags &= ~IFF_RUNNING
+        for queue in (device.requeued, device.qdisc):
+            while queue:
+                self._drop(queue.popleft(), device)
+
+    def linkwatch_fire_event(self, device: Device) -> None:
+        """A change of carrier: at once if the link came up, rate-limited otherwise."""
+        work = self._linkwatch.get(device)
+        if work is None:
+            work = self._cpu.work(f"linkwatch {device.name}", lambda: self.linkwatch_event(device))
+            self._linkwatch[device] = work
+        if device.netif_carrier_ok() and not device.active:
+            work.cancel()
+            work.schedule()
+        else:
+            work.schedule(max(self._linkwatch_nextevent - self._cpu.jiffies, 0))
+
+    @stage("linkwatch_event", file="net/core/link_watch.c")
+    def linkwatch_event(self, device: Device) -> None:
+        """In a kworker: act upon the carrier as it is by now."""
+        self._linkwatch_nextevent = self._cpu.jiffies + HZ
+        if not device.flags & IFF_UP:
+            return
+        carrier = device.netif_carrier_ok()
+        if carrier and not device.active:
+            self.dev_activate(device)
+            device.dev_mc_add(b"\x33\x33\xff" + device.dev_addr[3:])
+        elif not carrier and device.active:
+            self.dev_deactivate(device)
+        self.netdev_change(device)
+
+
+def _nobody(skb: Skb, device: Device) -> None:
+    raise AssertionError(f"no protocol is attached for {skb.head[:14]!r} on {device!r}")
+
+
+def _nothing(sk: Any, skb: Skb) -> None:
+    raise AssertionError("no protocol is attached that sends for sockets")
+
+
+def _nothing_device(device: Device) -> None:
+    """Nobody wants to know of link changes."""
+
+
+def _no_batch(batch: list[Skb]) -> None:
+    raise AssertionError("the backlog does not merge")

@@ -1,0 +1,172 @@
+"""Generic receive offload (net/core/gro.c, net/ipv4/af_inet.c, net/ipv4/tcp_offload.c).
+
+Theory of operation
+-------------------
+Segments of one flow that follow one another are merged into one packet before the
+stack sees them, so that the stack works (and acknowledges) per batch and not per
+segment. A segment joins the packet of its flow when
+
+* both have the same TTL, TOS and DF, the same ACK number, options and flags (but
+  for PSH and FIN),
+* its sequence number follows, it is not longer than the first, and the packet stays
+  below 64 KiB,
+* without DF, its IP identification is the packet's first one plus the number of
+  segments already in it.
+
+A shorter segment, or one with PSH, FIN, SYN, RST or URG, still joins but closes the
+packet. A frame whose IP length disagrees with its size (padding: payloads below 6
+bytes) is never merged. What is held leaves when the driver's poll ends; finished
+packets are handed on in batches of ``gro_normal_batch`` segments.
+
+The payload stays in one piece per segment: fragments of the packet, up to 17, then
+packets in its fragment list, as the driver's ``build_skb`` pages give it.
+
+Not modelled: other protocols' offload (UDP), the timer of ``gro_flush_timeout``
+(off by default).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from desim.guest.net.skbuff import MAX_SKB_FRAGS, SKB_STRUCT
+from desim.guest.net.tcp_skb import RcvSkb
+from desim.guest.skb import Skb
+from desim.kernel.stages import stage
+from desim.wire.tcp import ACK, CWR, FIN, PSH, RST, SYN, URG
+
+MAX_GRO_SKBS = 8
+GRO_NORMAL_BATCH = 8
+GRO_MAX_SIZE = 65536
+
+_CLOSING = URG | PSH | RST | SYN | FIN
+_MAY_DIFFER = ~(CWR | FIN | PSH)
+
+FlowKey = tuple[bytes, bytes, int, int]
+
+
+class Gro:
+    """The packets that one NAPI context holds, and those it is about to hand on."""
+
+    def __init__(self, deliver: Callable[[list[Skb]], None]) -> None:
+        self._deliver = deliver
+        self.held: dict[FlowKey, Skb] = {}
+        self._rx_list: list[Skb] = []
+        self._rx_count = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits here."""
+        return not self.held and not self._rx_list
+
+    @stage("dev_gro_receive", file="net/core/gro.c")
+    def dev_gro_receive(self, skb: Skb) -> None:
+        """Merge ``skb``, hold it, or hand it on as it is."""
+        frame = skb.frame
+        seg = frame.segment if frame is not None else None
+        if seg is None:
+            self.gro_normal_one(skb, 1)
+            return
+        raw_len = len(skb.head)
+        cb = skb.parsed = RcvSkb(seg, raw_len)
+        payload_len = cb.len
+        key = (seg.src, seg.dst, seg.sport, seg.dport)
+        if raw_len != 54 + len(seg.options) + payload_len or not seg.sums_ok:
+            # Padded or broken: nothing of its flow may overtake it.
+            held = self.held.pop(key, None)
+            if held is not None:
+                self.gro_complete(held)
+            self.gro_normal_one(skb, 1)
+            return
+        flags = seg.flags
+        closes = flags & _CLOSING
+        held = self.held.get(key)
+        if held is not None:
+            merged = self.tcp_gro_receive(held.parsed, cb)
+            if merged:
+                if closes or payload_len < held.parsed.gso_size:
+                    del self.held[key]
+                    self.gro_complete(held)
+                return
+            del self.held[key]
+            self.gro_complete(held)
+        if closes or payload_len < 1:
+            self.gro_normal_one(skb, 1)
+            return
+        if len(self.held) >= MAX_GRO_SKBS:
+            oldest = next(iter(self.held))
+            self.gro_complete(self.held.pop(oldest))
+        cb.gso_size = payload_len
+        self.held[key] = skb
+
+    def tcp_gro_receive(self, into: RcvSkb, cb: RcvSkb) -> bool:
+        """Whether ``cb`` could be appended to the held packet ``into``."""
+        first, seg = into.seg, cb.seg
+        size = cb.len
+        if (
+            (into.seq + into.len) & 0xFFFFFFFF != cb.seq
+            or seg.ack != first.ack
+            or not 0 < size <= into.gso_size
+            or (seg.flags ^ into.flags) & _MAY_DIFFER
+            or not seg.flags & ACK
+            or seg.flags & CWR
+            or seg.options != first.options
+            or seg.ttl != first.ttl
+            or seg.tos != first.tos
+            or seg.df != first.df
+            or (not seg.df and (first.ident + into.gso_segs) & 0xFFFF != seg.ident)
+            or 40 + into.len + size >= GRO_MAX_SIZE
+        ):
+            return False
+        self.skb_gro_receive(into, cb)
+        into.flags |= seg.flags & (FIN | PSH)
+        return True
+
+    def skb_gro_receive(self, into: RcvSkb, cb: RcvSkb) -> None:
+        """Take over the data of ``cb``: as a fragment while there is room, else as a packet."""
+        into.pieces.append(seg_payload := cb.seg.payload)
+        into.len += len(seg_payload)
+        into.gso_segs += 1
+        if into.last_frags < MAX_SKB_FRAGS:
+            into.last_frags += 1
+            into.truesize += cb.truesize - SKB_STRUCT
+        else:
+            into.has_frag_list = True
+            into.last_frags = 0
+            into.truesize += cb.truesize
+        if not into.has_frag_list:
+            into.nr_frags += 1
+
+    def gro_complete(self, skb: Skb) -> None:
+        """``napi_gro_complete``: the packet is finished."""
+        cb = skb.parsed
+        segs = cb.gso_segs
+        if segs > 1:
+            skb.frags = cb.pieces[1:]
+            skb.gso_size = cb.gso_size
+            skb.gso_segs = segs
+        else:
+            cb.gso_size = 0
+        self.gro_normal_one(skb, segs)
+
+    def gro_normal_one(self, skb: Skb, segs: int) -> None:
+        """Put a packet on the list that the stack gets; a full batch goes at once."""
+        self._rx_list.append(skb)
+        self._rx_count += segs
+        if self._rx_count >= GRO_NORMAL_BATCH:
+            self.gro_normal_list()
+
+    @stage("gro_normal_list", "netif_receive_skb_list_internal", file="net/core/dev.c")
+    def gro_normal_list(self) -> None:
+        """Hand the batch on."""
+        batch, self._rx_list = self._rx_list, []
+        self._rx_count = 0
+        if batch:
+            self._deliver(batch)
+
+    def napi_gro_flush(self) -> None:
+        """Finish everything that is held, oldest first, and hand it on."""
+        while self.held:
+            self.gro_complete(self.held.pop(next(iter(self.held))))
+        if self._rx_list:
+            self.gro_normal_list()

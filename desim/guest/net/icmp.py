@@ -1,0 +1,154 @@
+"""ICMP: answers to echo requests, errors sent and errors received (net/ipv4/icmp.c; RFC 792).
+
+Not modelled: the rate limit of sent errors (a burst of 50, then 1,000 a second), ping
+sockets, timestamps, redirects.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Protocol
+
+from desim.guest.net.device import Device
+from desim.guest.net.ip import Ip
+from desim.guest.net.snmp import Snmp
+from desim.guest.skb import Skb
+from desim.kernel.stages import stage
+from desim.wire.errors import WireError
+from desim.wire.icmp import (
+    ICMP_DEST_UNREACH,
+    ICMP_ECHO,
+    ICMP_ECHOREPLY,
+    ICMP_FRAG_NEEDED,
+    ICMP_HOST_UNREACH,
+    ICMP_NET_UNREACH,
+    ICMP_PORT_UNREACH,
+    ICMP_PROT_UNREACH,
+    ICMP_TIME_EXCEEDED,
+    Icmp,
+)
+from desim.wire.ipv4 import PROTO_ICMP, Ipv4
+
+_INTERNETCONTROL = 0xC0
+_MAX_ERROR = 576 - 20 - 8
+
+ERRNO_OF_UNREACH = {
+    ICMP_NET_UNREACH: errno.ENETUNREACH,
+    ICMP_HOST_UNREACH: errno.EHOSTUNREACH,
+    ICMP_PROT_UNREACH: errno.ENOPROTOOPT,
+    ICMP_PORT_UNREACH: errno.ECONNREFUSED,
+    ICMP_FRAG_NEEDED: errno.EMSGSIZE,
+    9: errno.ENETUNREACH,
+    10: errno.EHOSTUNREACH,
+    11: errno.ENETUNREACH,
+    12: errno.EHOSTUNREACH,
+    13: errno.EHOSTUNREACH,
+}
+"""``icmp_err_convert``, as far as a network behind slirp can produce it."""
+
+
+class ErrorHandler(Protocol):
+    """What TCP and UDP do about an ICMP error (``tcp_v4_err``, ``udp_err``)."""
+
+    def __call__(self, packet: Ipv4, code: int, error: int) -> None: ...
+
+
+class IcmpCore:
+    """The ICMP of the host."""
+
+    def __init__(self, *, ip: Ip, snmp: Snmp) -> None:
+        self._ip = ip
+        self._mib = snmp.icmp
+        self.errors: dict[int, ErrorHandler] = {}
+
+    @stage("icmp_rcv", file="net/ipv4/icmp.c")
+    def icmp_rcv(self, skb: Skb, packet: Ipv4, device: Device) -> None:
+        """A message for us."""
+        self._mib["InMsgs"] += 1
+        try:
+            message = Icmp.parse(packet.payload)
+        except WireError:
+            self._mib["InErrors"] += 1
+            return
+        if not message.sum_ok:
+            self._mib["InCsumErrors"] += 1
+            self._mib["InErrors"] += 1
+        elif message.type == ICMP_ECHO:
+            self._mib["InEchos"] += 1
+            # Requests to everybody are ignored (icmp_echo_ignore_broadcasts).
+            if self._ip.is_local(packet.dst):
+                self.icmp_reply(packet, message)
+        elif message.type == ICMP_DEST_UNREACH:
+            self._mib["InDestUnreachs"] += 1
+            self.icmp_unreach(message)
+        elif message.type == ICMP_TIME_EXCEEDED:
+            self._mib["InTimeExcds"] += 1
+            self.icmp_unreach(message)
+        elif message.type == ICMP_ECHOREPLY:
+            # Whoever asked reads it from a packet socket.
+            self._mib["InEchoReps"] += 1
+        else:
+            self._mib["InErrors"] += 1
+
+    @stage("icmp_reply", file="net/ipv4/icmp.c")
+    def icmp_reply(self, packet: Ipv4, message: Icmp) -> None:
+        """The same data back to the sender."""
+        answer = Icmp.echo(message.ident, message.sequence, message.payload, reply=True)
+        self._mib["OutEchoReps"] += 1
+        self._push(packet.src, packet.dst, answer, packet.tos)
+
+    def _push(self, dst: bytes, src: bytes, message: Icmp, tos: int) -> None:
+        try:
+            route = self._ip.route_output(dst)
+            ident = self._ip.ip_select_ident()
+            self._ip.ip_local_out(Skb(message.emit()), route, src, dst, PROTO_ICMP, ident, 0, tos)
+        except OSError:
+            self._mib["OutErrors"] += 1
+        else:
+            self._mib["OutMsgs"] += 1
+
+    @stage("__icmp_send", file="net/ipv4/icmp.c")
+    def icmp_send(self, packet: Ipv4, kind: int, code: int) -> None:
+        """An error about ``packet``, to its sender; never about a broadcast."""
+        if not self._ip.is_local(packet.dst) or self._ip.is_broadcast(packet.src):
+            return
+        if packet.src == bytes(4) or packet.src[0] & 0xF0 == 0xE0:
+            return
+        quoted = packet.emit()[:_MAX_ERROR]
+        self._mib["OutDestUnreachs"] += 1
+        self._push(packet.src, packet.dst, Icmp(kind, code, 0, quoted), _INTERNETCONTROL)
+
+    def proto_unreachable(self, packet: Ipv4) -> None:
+        """Nobody here knows the protocol of ``packet``."""
+        self.icmp_send(packet, ICMP_DEST_UNREACH, ICMP_PROT_UNREACH)
+
+    def port_unreachable(self, packet: Ipv4) -> None:
+        """Nobody here has the port that ``packet`` is for."""
+        self.icmp_send(packet, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH)
+
+    @stage("icmp_unreach", file="net/ipv4/icmp.c")
+    def icmp_unreach(self, message: Icmp) -> None:
+        """Somebody could not deliver a packet of ours: tell its protocol."""
+        try:
+            quoted = Ipv4.parse(message.payload, quoted=True)
+        except WireError:
+            self._mib["InErrors"] += 1
+            return
+        error = errno.EHOSTUNREACH
+        if message.type == ICMP_DEST_UNREACH:
+            error = ERRNO_OF_UNREACH.get(message.code, errno.EHOSTUNREACH)
+        self._tell(quoted, message.code, error)
+
+    def link_failure(self, head: bytes) -> None:
+        """Our own neighbour table gave up on a packet of ours (``head``: from its IP header on)."""
+        try:
+            quoted = Ipv4.parse(head, quoted=True)
+        except WireError:
+            return
+        if self._ip.is_local(quoted.src):
+            self._tell(quoted, ICMP_HOST_UNREACH, errno.EHOSTUNREACH)
+
+    def _tell(self, quoted: Ipv4, code: int, error: int) -> None:
+        handler = self.errors.get(quoted.protocol)
+        if handler is not None and len(quoted.payload) >= 8:
+            handler(quoted, code, error)

@@ -1,0 +1,375 @@
+"""IPv4 input, output and routes (net/ipv4/ip_input.c, ip_output.c, route.c; RFC 791).
+
+Theory of operation
+-------------------
+Input: a packet with a right header goes to its protocol if its destination is one of
+our addresses or a broadcast; all others are counted and end here (no forwarding).
+
+Output: the route of a destination is lo for our own addresses, the longest matching
+prefix otherwise. Packets of TCP's established sockets, UDP's and those sent on behalf
+of nobody carry DF; the identification of a connected socket's packets starts at random
+and counts up, DF packets of nobody carry 0, packets without DF draw from a counter that
+jumps by a random amount up to the number of jiffies since its last use.
+
+Packets for the wire are built from the inside out: ``skb.head`` is the IP header and
+what follows it until the neighbour puts the Ethernet header in front.
+
+Not modelled: fragmentation (a datagram larger than the MTU is refused with EMSGSIZE),
+reassembly (fragments count as ReasmFails), IP options, multicast beyond the all-hosts
+group, redirects, path MTU discovery.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from desim.guest.context import Cpu
+from desim.guest.net.device import Device
+from desim.guest.net.randomness import Random
+from desim.guest.net.snmp import Snmp
+from desim.guest.skb import Skb
+from desim.kernel.stages import stage
+from desim.wire.addresses import (
+    IP_ANY,
+    IP_BROADCAST,
+    broadcast_of,
+    is_multicast_ip,
+    mask_from_prefix,
+    network_of,
+)
+from desim.wire.errors import WireError
+from desim.wire.ethernet import ETH_P_IP
+from desim.wire.ipv4 import PROTO_TCP, Ipv4
+
+if TYPE_CHECKING:
+    from desim.guest.net.neigh import Arp4
+
+HEADER_LEN = 20
+DF = 0x4000
+DEFAULT_TTL = 64
+
+_HEADER = struct.Struct("!BBHHHBBH4s4s")
+
+
+class Route:
+    """One line of the routing table."""
+
+    __slots__ = ("device", "gateway", "mask", "network", "prefix", "source")
+
+    def __init__(
+        self, network: bytes, prefix: int, device: Device, gateway: bytes | None, source: bytes
+    ) -> None:
+        self.network = network
+        self.prefix = prefix
+        self.mask = mask_from_prefix(prefix)
+        self.device = device
+        self.gateway = gateway
+        self.source = source
+
+
+class InetAddress:
+    """``struct in_ifaddr``: an address of an interface."""
+
+    __slots__ = ("address", "broadcast", "device", "mask", "prefix")
+
+    def __init__(self, device: Device, address: bytes, prefix: int) -> None:
+        self.device = device
+        self.address = address
+        self.prefix = prefix
+        self.mask = mask_from_prefix(prefix)
+        self.broadcast = broadcast_of(network_of(address, self.mask), self.mask)
+
+
+class IpSender(Protocol):
+    """What IP reads and writes in the socket that a packet belongs to."""
+
+    saddr: bytes
+    daddr: bytes
+    route: Route
+    inet_id: int
+    dst_pending_confirm: bool
+
+
+Handler = Callable[[Skb, Ipv4, Device], None]
+
+
+class Ip:
+    """The addresses, routes and packets of the host."""
+
+    arp: Arp4
+
+    def __init__(self, *, cpu: Cpu, snmp: Snmp, random: Random, loopback: Device) -> None:
+        self._cpu = cpu
+        self._snmp = snmp
+        self._random = random("ip_id")
+        self._lo = loopback
+        self.addresses: list[InetAddress] = []
+        self.routes: list[Route] = []
+        self.dev_queue_xmit: Callable[[Skb, Device], bool] = _not_attached
+        self.tcp_v4_rcv: Callable[[Skb], None] = _no_tcp
+        self.handlers: dict[int, Handler] = {}
+        self.link_failure_handler: Callable[[bytes], None] = _no_errors
+        self.proto_unreachable: Callable[[Ipv4], None] = _no_unreachable
+        self._ident = 0
+        self._ident_jiffies = cpu.jiffies
+
+    # Addresses and routes.
+
+    def add_address(self, device: Device, address: bytes, prefix: int) -> None:
+        """``ip addr add``; the network of the prefix becomes reachable."""
+        self.addresses.append(InetAddress(device, address, prefix))
+        if prefix < 32 and device is not self._lo:
+            network = network_of(address, mask_from_prefix(prefix))
+            self.routes.append(Route(network, prefix, device, None, address))
+
+    def del_address(self, device: Device, address: bytes) -> None:
+        """``ip addr del``; routes that need the address go too."""
+        self.addresses = [
+            a for a in self.addresses if a.device is not device or a.address != address
+        ]
+        self.routes = [r for r in self.routes if r.device is not device or r.source != address]
+
+    def add_route(self, network: bytes, prefix: int, device: Device, gateway: bytes | None) -> None:
+        """``ip route add``; a gateway has to be reachable directly."""
+        source = IP_ANY
+        if gateway is not None:
+            via = self._longest(gateway)
+            if via is None or via.gateway is not None:
+                raise OSError(errno.ENETUNREACH, "Nexthop has invalid gateway")
+            source = via.source
+        else:
+            for held in self.addresses:
+                if held.device is device:
+                    source = held.address
+                    break
+        if any(r.network == network and r.prefix == prefix for r in self.routes):
+            raise FileExistsError(errno.EEXIST, "File exists")
+        self.routes.append(Route(network, prefix, device, gateway, source))
+
+    def del_route(self, network: bytes, prefix: int) -> None:
+        """``ip route del``."""
+        kept = [r for r in self.routes if r.network != network or r.prefix != prefix]
+        if len(kept) == len(self.routes):
+            raise ProcessLookupError(errno.ESRCH, "No such process")
+        self.routes = kept
+
+    def is_local(self, address: bytes) -> bool:
+        """Whether it is ours (``inet_addr_type`` RTN_LOCAL)."""
+        if address[0] == 127:
+            return True
+        return any(held.address == address for held in self.addresses)
+
+    def is_broadcast(self, address: bytes) -> bool:
+        """Whether it means everybody on a link of ours."""
+        if address == IP_BROADCAST:
+            return True
+        return any(held.broadcast == address and held.prefix < 31 for held in self.addresses)
+
+    def select_addr(self, device: Device, target: bytes) -> bytes | None:
+        """``inet_select_addr``: our address towards ``target`` on a link."""
+        first = None
+        for held in self.addresses:
+            if held.device is device:
+                if network_of(target, held.mask) == network_of(held.address, held.mask):
+                    return held.address
+                first = first or held.address
+        return first
+
+    def route_output(self, dst: bytes, device: Device | None = None) -> Route:
+        """``ip_route_output_key``: ENETUNREACH if nothing leads there."""
+        if self.is_local(dst):
+            return Route(dst, 32, self._lo, None, dst)
+        if device is not None:
+            source = self.select_addr(device, dst)
+            return Route(dst, 32, device, None, source or IP_ANY)
+        route = self._longest(dst)
+        if route is None:
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+        return route
+
+    def _longest(self, dst: bytes) -> Route | None:
+        best = None
+        for route in self.routes:
+            if network_of(dst, route.mask) == route.network:
+                if best is None or route.prefix > best.prefix:
+                    best = route
+        return best
+
+    # Output.
+
+    @stage("ip_queue_xmit", "__ip_queue_xmit", file="net/ipv4/ip_output.c")
+    def ip_queue_xmit(self, sk: IpSender, skb: Skb, tos: int = 0) -> bool:
+        """A connected socket's packet: its identification counts up."""
+        segs = skb.gso_segs or 1
+        ident = sk.inet_id & 0xFFFF
+        sk.inet_id = ident + segs
+        return self.ip_local_out(
+            skb, sk.route, sk.saddr, sk.daddr, PROTO_TCP, ident, DF, tos, sk=sk
+        )
+
+    def ip_local_out(
+        self,
+        skb: Skb,
+        route: Route,
+        src: bytes,
+        dst: bytes,
+        protocol: int,
+        ident: int,
+        fragment: int,
+        tos: int = 0,
+        ttl: int = DEFAULT_TTL,
+        sk: IpSender | None = None,
+    ) -> bool:
+        """Put the IP header in front and send; False if it was dropped on the way."""
+        length = HEADER_LEN + len(skb.head)
+        for piece in skb.frags:
+            length += len(piece)
+        if length - HEADER_LEN > route.device.mtu - HEADER_LEN and not skb.gso_size:
+            raise OSError(errno.EMSGSIZE, "Message too long: IP fragmentation is not modelled")
+        word = 0x4500 | tos
+        total = (
+            word
+            + length
+            + ident
+            + fragment
+            + (ttl << 8 | protocol)
+            + int.from_bytes(src, "big")
+            + int.from_bytes(dst, "big")
+        )
+        skb.head = (
+            _HEADER.pack(
+                0x45, tos, length, ident, fragment, ttl, protocol, -total % 0xFFFF, src, dst
+            )
+            + skb.head
+        )
+        skb.protocol = ETH_P_IP
+        self._snmp.ip["OutRequests"] += 1
+        return self.ip_output(skb, route, dst, sk)
+
+    @stage("ip_output", file="net/ipv4/ip_output.c")
+    def ip_output(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
+        """Past the packet filter, towards the link."""
+        return self.ip_finish_output2(skb, route, dst, sk)
+
+    @stage("ip_finish_output2", file="net/ipv4/ip_output.c")
+    def ip_finish_output2(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
+        """To the neighbour that the route names."""
+        device = route.device
+        if device is self._lo:
+            skb.head = _LOOPBACK_HEADER + skb.head
+            return self.dev_queue_xmit(skb, device)
+        if not device.flags & 1:
+            self._snmp.ip["OutDiscards"] += 1
+            return False
+        self._cpu.local_bh_disable()
+        if self.is_broadcast(dst) or is_multicast_ip(dst):
+            skb.head = b"\xff" * 6 + device.dev_addr + b"\x08\x00" + skb.head
+            sent = self.dev_queue_xmit(skb, device)
+        else:
+            neigh = self.arp.lookup_or_create(route.gateway or dst, device)
+            if sk is not None and sk.dst_pending_confirm:
+                sk.dst_pending_confirm = False
+                neigh.confirm(self._cpu.jiffies)
+            sent = self.arp.neigh_output(neigh, skb)
+        self._cpu.local_bh_enable()
+        return sent
+
+    def ip_select_ident(self, segs: int = 1) -> int:
+        """``__ip_select_ident``, for packets without DF: one counter for all."""
+        now = self._cpu.jiffies
+        jump = 0
+        if now != self._ident_jiffies:
+            jump = self._random.below(now - self._ident_jiffies)
+            self._ident_jiffies = now
+        ident = self._ident + jump
+        self._ident = ident + segs
+        return ident & 0xFFFF
+
+    # Input.
+
+    @stage("ip_rcv", "ip_rcv_core", file="net/ipv4/ip_input.c")
+    def ip_rcv(self, skb: Skb, device: Device) -> None:
+        """Check the header and decide whose packet it is."""
+        mib = self._snmp.ip
+        mib["InReceives"] += 1
+        head = skb.head
+        if head[:6] != device.dev_addr and not head[0] & 1 and not device.flags & 8:
+            mib["InDiscards"] += 1
+            return
+        frame = skb.frame
+        segment = frame.segment if frame is not None else None
+        if segment is not None:
+            # The checksums are verified together, when TCP asks.
+            if self.is_local(segment.dst):
+                mib["InDelivers"] += 1
+                self.ip_local_deliver_tcp(skb)
+            else:
+                mib["InAddrErrors"] += 1
+            return
+        try:
+            packet = Ipv4.parse(head[14:])
+        except WireError:
+            mib["InHdrErrors"] += 1
+            return
+        if not packet.sum_ok:
+            mib["InCsumErrors"] += 1
+            return
+        if packet.options:
+            mib["InHdrErrors"] += 1
+        elif packet.fragment:
+            mib["ReasmReqds"] += 1
+            mib["ReasmFails"] += 1
+        elif (
+            self.is_local(packet.dst)
+            or self.is_broadcast(packet.dst)
+            or packet.dst == b"\xe0\x00\x00\x01"
+        ):
+            self.ip_local_deliver(skb, packet, device)
+        else:
+            mib["InAddrErrors"] += 1
+
+    @stage("ip_local_deliver", file="net/ipv4/ip_input.c")
+    def ip_local_deliver_tcp(self, skb: Skb) -> None:
+        """To TCP, whose header has been read with IP's."""
+        self.tcp_v4_rcv(skb)
+
+    @stage("ip_local_deliver", file="net/ipv4/ip_input.c")
+    def ip_local_deliver(self, skb: Skb, packet: Ipv4, device: Device) -> None:
+        """To the protocol, if there is one."""
+        handler = self.handlers.get(packet.protocol)
+        if handler is not None:
+            self._snmp.ip["InDelivers"] += 1
+            handler(skb, packet, device)
+        else:
+            self._snmp.ip["InUnknownProtos"] += 1
+            self.proto_unreachable(packet)
+
+    def link_failure(self, skb: Skb) -> None:
+        """``ipv4_link_failure``: the neighbour of this packet does not answer.
+
+        Linux sends itself an ICMP host-unreachable through lo; the effect on the
+        sender is the same here, one packet through lo shorter.
+        """
+        self.link_failure_handler(skb.head)
+
+
+_LOOPBACK_HEADER = bytes(12) + b"\x08\x00"
+
+
+def _not_attached(skb: Skb, device: Device) -> bool:
+    raise AssertionError("IP has no devices below it")
+
+
+def _no_tcp(skb: Skb) -> None:
+    raise AssertionError("IP has no TCP above it")
+
+
+def _no_errors(head: bytes) -> None:
+    raise AssertionError("IP has nobody to tell of errors")
+
+
+def _no_unreachable(packet: Ipv4) -> None:
+    raise AssertionError("IP has no ICMP above it")

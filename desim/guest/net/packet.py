@@ -1,0 +1,124 @@
+"""Packet sockets, AF_PACKET with SOCK_DGRAM (net/packet/af_packet.c).
+
+This is how a DHCP client talks before the interface has an address: it sees every
+packet that the interface receives, from the network header on, and sends packets that
+it has built itself.
+
+Not modelled: SOCK_RAW, outgoing packets (PACKET_OUTGOING), rings, filters (the reader
+filters, as busybox udhcpc also does), promiscuous membership.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from typing import NamedTuple
+
+from desim.guest.context import Cpu
+from desim.guest.net.dev import NetCore
+from desim.guest.net.device import IFF_UP, Device
+from desim.guest.net.skbuff import rx_room
+from desim.guest.net.sock import RMEM_DEFAULT, Socket, error_of, would_block
+from desim.guest.skb import Skb
+from desim.kernel.stages import stage
+from desim.ports import POLLERR, POLLIN, POLLOUT
+
+ETH_P_ALL = 3
+
+
+class LinkAddress(NamedTuple):
+    """``struct sockaddr_ll``: where a packet came from or goes to."""
+
+    device: str
+    protocol: int
+    address: bytes
+
+
+class PacketSocket(Socket):
+    """A packet socket, bound to one device or none (then it sees all)."""
+
+    family = "packet"
+    type = "packet"
+
+    def __init__(
+        self, core: NetCore, cpu: Cpu, device: Device | None, protocol: int, find: dict[str, Device]
+    ) -> None:
+        super().__init__(cpu, "packet socket")
+        self._core = core
+        self._device = device
+        self._find = find
+        self.protocol = protocol
+        self.receive_queue: deque[tuple[bytes, LinkAddress, int]] = deque()
+        self._rmem_alloc = 0
+        self.drops = 0
+        core.taps.append(self.packet_rcv)
+
+    @stage("packet_rcv", file="net/packet/af_packet.c")
+    def packet_rcv(self, skb: Skb, device: Device) -> None:
+        """Keep a copy of what is received, while there is room."""
+        if self._device is not None and device is not self._device:
+            return
+        head = skb.head
+        protocol = head[12] << 8 | head[13]
+        if self.protocol not in (ETH_P_ALL, protocol):
+            return
+        truesize, _ = rx_room(len(skb))
+        if self._rmem_alloc + truesize > RMEM_DEFAULT:
+            self.drops += 1
+            return
+        self._rmem_alloc += truesize
+        sender = LinkAddress(device.name, protocol, head[6:12])
+        data = head[14:] if not skb.frags else b"".join((head[14:], *skb.frags))
+        self.receive_queue.append((data, sender, truesize))
+        self.sock_def_readable()
+
+    @stage("packet_sendmsg", file="net/packet/af_packet.c", size="data")
+    def sendto(self, data: bytes, to: LinkAddress) -> int:
+        """Send ``data``, a packet from its network header on."""
+        self._take_error()
+        device = self._find.get(to.device)
+        if device is None:
+            raise error_of(errno.ENXIO)
+        if not device.flags & IFF_UP:
+            raise error_of(errno.ENETDOWN)
+        if len(data) > device.mtu:
+            raise error_of(errno.EMSGSIZE)
+        if len(to.address) != 6:
+            raise error_of(errno.EINVAL)
+        skb = Skb(b"".join((to.address, device.dev_addr, to.protocol.to_bytes(2, "big"), data)))
+        skb.protocol = to.protocol
+        self._core.dev_queue_xmit(skb, device)
+        return len(data)
+
+    @stage("packet_recvmsg", file="net/packet/af_packet.c")
+    def recvfrom(self, size: int) -> tuple[bytes, LinkAddress]:
+        """The oldest packet that waits, cut to ``size``, and where it came from."""
+        self._take_error()
+        self._cpu.local_bh_disable()
+        if not self.receive_queue:
+            self._cpu.local_bh_enable()
+            raise would_block()
+        data, sender, truesize = self.receive_queue.popleft()
+        self._rmem_alloc -= truesize
+        self._cpu.local_bh_enable()
+        return data[:size], sender
+
+    def recv(self, size: int) -> bytes:
+        """The oldest packet that waits."""
+        return self.recvfrom(size)[0]
+
+    def poll_events(self) -> int:
+        """See ``Socket``."""
+        events = POLLOUT
+        if self.receive_queue:
+            events |= POLLIN
+        if self.sk_err:
+            events |= POLLERR
+        return events
+
+    def close(self) -> None:
+        """close(2)."""
+        if not self.closed:
+            self.closed = True
+            self._core.taps.remove(self.packet_rcv)
+            self.receive_queue.clear()

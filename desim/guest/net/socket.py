@@ -1,0 +1,187 @@
+"""TCP sockets as guest programs hold them (net/ipv4/af_inet.c over net/ipv4/tcp.c).
+
+See ``sock`` for how operations block and fail.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from desim.guest.context import Cpu
+from desim.guest.net.sock import (
+    RCV_SHUTDOWN,
+    SEND_SHUTDOWN,
+    SHUT_RD,
+    SHUT_WR,
+    Socket,
+    error_of,
+)
+from desim.guest.net.tcp import Tcp
+from desim.guest.net.tcp_sock import NAGLE_OFF, NAGLE_PUSH, RMEM, WMEM, State, TcpSock
+from desim.kernel.stages import stage
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
+from desim.wire.addresses import IP_ANY
+
+
+class TcpSocket(Socket):
+    """A stream socket: a listener or one end of a connection."""
+
+    type = "tcp"
+
+    def __init__(self, tcp: Tcp, cpu: Cpu, sk: TcpSock | None = None) -> None:
+        super().__init__(cpu, "tcp socket")
+        self._tcp = tcp
+        self.sk = tcp.new_sock() if sk is None else sk
+        self.sk.wake = self.sock_def_readable
+        self._connecting = False
+
+    @property
+    def state(self) -> State:
+        """The state of the connection."""
+        return self.sk.state
+
+    def bind(self, address: bytes, port: int) -> None:
+        """bind(2) with SO_REUSEADDR; port 0 takes a free one."""
+        if self.sk.state != State.CLOSE or self.sk.sport:
+            raise error_of(errno.EINVAL)
+        if address != IP_ANY and not self._tcp.ip.is_local(address):
+            raise error_of(errno.EADDRNOTAVAIL)
+        self._tcp.ipv4.bind(self.sk, address, port)
+
+    def listen(self, backlog: int) -> None:
+        """Take connections; at most ``backlog`` + 1 wait to be accepted."""
+        self._tcp.inet_csk_listen_start(self.sk, backlog)
+
+    def accept(self) -> TcpSocket:
+        """The oldest connection that waits."""
+        child = self._tcp.inet_csk_accept(self.sk)
+        return self.__class__(self._tcp, self._cpu, child)
+
+    @stage("inet_stream_connect", file="net/ipv4/af_inet.c")
+    def connect(self, address: bytes, port: int) -> None:
+        """Open a connection: raises ``BlockingIOError`` until it is open, or why it is not.
+
+        The first call sends the SYN; call again when woken.
+        """
+        sk, tcp = self.sk, self._tcp
+        tcp.lock_sock(sk)
+        try:
+            if not self._connecting:
+                if sk.state == State.ESTABLISHED:
+                    raise error_of(errno.EISCONN)
+                if sk.state != State.CLOSE:
+                    raise error_of(errno.EINVAL)
+                sk.shutdown = 0
+                tcp.ipv4.tcp_v4_connect(sk, address, port)
+                self._connecting = True
+            if sk.state == State.SYN_SENT:
+                raise BlockingIOError(errno.EINPROGRESS, "Operation now in progress")
+            self._connecting = False
+            if sk.state == State.CLOSE:
+                number, sk.err = sk.err, 0
+                raise error_of(number or errno.ECONNABORTED)
+        finally:
+            tcp.release_sock(sk)
+
+    def send(self, data: bytes) -> int:
+        """How much of ``data`` the buffer took; ``BlockingIOError`` if nothing."""
+        return self._tcp.tcp_sendmsg(self.sk, data)
+
+    def recv(self, size: int) -> bytes:
+        """Up to ``size`` bytes; b"" at the end of the stream."""
+        return self._tcp.tcp_recvmsg(self.sk, size)
+
+    def sendto(self, data: bytes, to: Endpoint) -> int:
+        """A connected stream takes no address."""
+        raise error_of(errno.EISCONN)
+
+    def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
+        """Bytes, and the peer they are from."""
+        return self.recv(size), (self.sk.daddr, self.sk.dport)
+
+    @stage("inet_shutdown", file="net/ipv4/af_inet.c")
+    def shutdown(self, how: int) -> None:
+        """shutdown(2)."""
+        sk, tcp = self.sk, self._tcp
+        tcp.lock_sock(sk)
+        try:
+            if sk.state == State.CLOSE:
+                raise error_of(errno.ENOTCONN)
+            mask = {SHUT_RD: RCV_SHUTDOWN, SHUT_WR: SEND_SHUTDOWN}.get(
+                how, RCV_SHUTDOWN | SEND_SHUTDOWN
+            )
+            if sk.state == State.LISTEN:
+                if mask & RCV_SHUTDOWN:
+                    tcp.inet_csk_listen_stop(sk)
+            else:
+                sk.shutdown |= mask
+                tcp.tcp_shutdown(sk, mask)
+            tcp.sk_state_change(sk)
+        finally:
+            tcp.release_sock(sk)
+
+    def close(self) -> None:
+        """close(2)."""
+        if not self.closed:
+            self.closed = True
+            self._tcp.tcp_close(self.sk)
+
+    def take_error(self) -> int:
+        """SO_ERROR: the pending error number, cleared; 0 without."""
+        number, self.sk.err = self.sk.err, 0
+        return number
+
+    def set_nodelay(self, on: bool) -> None:
+        """TCP_NODELAY: send short segments without waiting for ACKs."""
+        sk, tcp = self.sk, self._tcp
+        tcp.lock_sock(sk)
+        if on:
+            sk.nonagle |= NAGLE_OFF
+            tcp.output.push(sk, sk.nonagle | NAGLE_PUSH)
+        else:
+            sk.nonagle &= ~NAGLE_OFF
+        tcp.release_sock(sk)
+
+    def set_rcvbuf(self, size: int) -> None:
+        """SO_RCVBUF, before the connection: twice ``size`` is charged against it."""
+        self.sk.rcvbuf = max(2 * min(size, RMEM[2]), 2304)
+
+    def set_sndbuf(self, size: int) -> None:
+        """SO_SNDBUF, before the connection."""
+        self.sk.sndbuf = max(2 * min(size, WMEM[2]), 4608)
+
+    @stage("tcp_poll", file="net/ipv4/tcp.c")
+    def poll_events(self) -> int:
+        """See ``Socket``."""
+        sk = self.sk
+        if sk.state == State.LISTEN:
+            return POLLIN if sk.accept_queue else 0
+        events = 0
+        both = RCV_SHUTDOWN | SEND_SHUTDOWN
+        if sk.shutdown == both or sk.state == State.CLOSE:
+            events |= POLLHUP
+        if sk.shutdown & RCV_SHUTDOWN:
+            events |= POLLIN
+        if sk.state != State.SYN_SENT:
+            if sk.rcv_nxt > sk.copied_seq and sk.receive_queue:
+                events |= POLLIN
+            if sk.shutdown & SEND_SHUTDOWN:
+                events |= POLLOUT
+            elif sk.stream_is_writeable():
+                events |= POLLOUT
+            else:
+                # Who asks will want to be told when there is room.
+                sk.nospace = True
+        if sk.err:
+            events |= POLLERR
+        return events
+
+    def getsockname(self) -> Endpoint:
+        """See ``Socket``."""
+        return self.sk.saddr, self.sk.sport
+
+    def getpeername(self) -> Endpoint:
+        """See ``Socket``."""
+        if not self.sk.dport or self.sk.state in (State.CLOSE, State.SYN_SENT):
+            raise error_of(errno.ENOTCONN)
+        return self.sk.daddr, self.sk.dport

@@ -1,0 +1,169 @@
+"""TCP's view of a packet: ``TCP_SKB_CB`` with what the stack knows of its memory.
+
+Sequence numbers are unwrapped: once a segment has met its socket they are plain
+integers that grow beyond 32 bits, so that before and after are ``<`` and ``>``.
+``unwrap`` does it at the door, ``& 0xFFFFFFFF`` undoes it on the way out.
+"""
+
+from __future__ import annotations
+
+from desim.guest.net.skbuff import SEND_SKB_TRUESIZE, rx_room
+from desim.wire.segment import Segment
+from desim.wire.tcp import FIN, SYN
+
+
+def unwrap(number: int, near: int) -> int:
+    """The sequence number ``number`` (32 bits) as the integer closest to ``near``."""
+    return near + ((number - near + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+
+
+class RcvSkb:
+    """A received segment, or several that GRO or the receive queue has merged.
+
+    ``pieces`` is the payload, one entry per segment. ``seq``, ``end_seq`` and ``ack``
+    are as on the wire until ``place`` has unwrapped them.
+    """
+
+    __slots__ = (
+        "ack",
+        "end_seq",
+        "flags",
+        "gso_segs",
+        "gso_size",
+        "has_frag_list",
+        "last_frags",
+        "len",
+        "nr_frags",
+        "pieces",
+        "seg",
+        "seq",
+        "tailroom",
+        "truesize",
+        "window",
+    )
+
+    def __init__(self, seg: Segment, frame_len: int) -> None:
+        payload = seg.payload
+        self.seg = seg
+        self.seq = seg.seq
+        self.end_seq = 0
+        self.ack = seg.ack
+        self.flags = seg.flags
+        self.window = seg.window
+        self.pieces = [payload]
+        self.len = len(payload)
+        self.truesize, room = rx_room(frame_len)
+        self.tailroom = room - 54 - len(seg.options) - self.len
+        self.nr_frags = 0
+        self.last_frags = 0
+        self.has_frag_list = False
+        self.gso_size = 0
+        self.gso_segs = 1
+
+    def place(self, rcv_nxt: int, snd_una: int) -> None:
+        """Unwrap the sequence numbers near those of a connection."""
+        self.seq = unwrap(self.seg.seq, rcv_nxt)
+        self.ack = unwrap(self.seg.ack, snd_una)
+        flags = self.flags
+        self.end_seq = self.seq + self.len + (flags & FIN) + ((flags & SYN) >> 1)
+
+
+class SndSkb:
+    """A packet in a socket's write queue or retransmit queue.
+
+    The payload is ``pieces``, of which the first ``skip`` bytes have been acknowledged
+    already; ``len`` is what is left.
+    """
+
+    __slots__ = (
+        "clones",
+        "end_seq",
+        "ever_retrans",
+        "flags",
+        "len",
+        "lost",
+        "pcount",
+        "pieces",
+        "retrans",
+        "sent_ns",
+        "seq",
+        "skip",
+    )
+
+    def __init__(self, seq: int, flags: int) -> None:
+        self.seq = seq
+        self.end_seq = seq
+        self.flags = flags
+        self.pieces: list[bytes] = []
+        self.skip = 0
+        self.len = 0
+        self.pcount = 0
+        """Segments it makes (``tcp_skb_pcount``); 0 while not known."""
+        self.sent_ns = 0
+        self.lost = False
+        self.retrans = False
+        self.ever_retrans = False
+        self.clones = 0
+        """Copies that are still in the device's queue (``skb_still_in_host_queue``)."""
+
+    @property
+    def truesize(self) -> int:
+        return SEND_SKB_TRUESIZE + self.len
+
+    def set_pcount(self, mss: int) -> None:
+        """``tcp_set_skb_tso_segs``."""
+        size = self.len
+        self.pcount = 1 if size <= mss else (size + mss - 1) // mss
+
+    def append(self, data: bytes) -> None:
+        """Add payload at the end."""
+        self.pieces.append(data)
+        self.len += len(data)
+        self.end_seq += len(data)
+        self.pcount = 0
+
+    def trim_head(self, size: int) -> None:
+        """``tcp_trim_head``: forget ``size`` bytes of acknowledged payload."""
+        self.seq += size
+        self.len -= size
+        self.skip += size
+        pieces = self.pieces
+        while pieces and self.skip >= len(pieces[0]):
+            self.skip -= len(pieces.pop(0))
+
+    def payload(self) -> list[bytes]:
+        """The payload as slices, without what has been trimmed."""
+        if not self.skip:
+            return list(self.pieces)
+        return [self.pieces[0][self.skip :], *self.pieces[1:]]
+
+    def split(self, size: int) -> SndSkb:
+        """``tcp_fragment``: keep ``size`` bytes, return the rest as a packet of its own."""
+        rest = SndSkb(self.seq + size, self.flags)
+        rest.end_seq = self.end_seq
+        rest.len = self.len - size
+        rest.sent_ns = self.sent_ns
+        rest.lost = self.lost
+        rest.retrans = self.retrans
+        rest.ever_retrans = self.ever_retrans
+        # PSH and FIN belong to the last byte.
+        self.flags &= ~(FIN | 0x08)
+        self.end_seq = self.seq + size
+        self.len = size
+        kept: list[bytes] = []
+        room = size + self.skip
+        pieces = self.pieces
+        for index, piece in enumerate(pieces):
+            if room >= len(piece):
+                kept.append(piece)
+                room -= len(piece)
+                continue
+            if room:
+                kept.append(piece[:room])
+                rest.pieces = [piece[room:], *pieces[index + 1 :]]
+            else:
+                rest.pieces = pieces[index:]
+            break
+        self.pieces = kept
+        self.pcount = 0
+        return rest

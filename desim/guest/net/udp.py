@@ -1,0 +1,323 @@
+"""UDP and its sockets (net/ipv4/udp.c; RFC 768).
+
+Not modelled: corking, multicast groups, UDP segmentation offload, the error queue.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable
+
+from desim.guest.context import Cpu
+from desim.guest.net.device import Device
+from desim.guest.net.ip import DF, Ip, Route
+from desim.guest.net.parts import Build, bare
+from desim.guest.net.randomness import Random
+from desim.guest.net.skbuff import rx_room
+from desim.guest.net.snmp import Snmp
+from desim.guest.net.sock import (
+    RCV_SHUTDOWN,
+    RMEM_DEFAULT,
+    SEND_SHUTDOWN,
+    SHUT_RD,
+    SHUT_WR,
+    Socket,
+    error_of,
+    would_block,
+)
+from desim.guest.skb import CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
+from desim.kernel.stages import stage
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
+from desim.wire.addresses import IP_ANY
+from desim.wire.checksum import pseudo_sum
+from desim.wire.errors import WireError
+from desim.wire.ipv4 import PROTO_UDP, Ipv4
+from desim.wire.udp import HEADER_LEN, Udp
+
+PORT_LOW, PORT_HIGH = 32768, 60999
+
+
+class UdpSocket(Socket):
+    """A datagram socket."""
+
+    type = "udp"
+
+    def __init__(self, core: UdpCore, cpu: Cpu) -> None:
+        super().__init__(cpu, "udp socket")
+        self._core = core
+        self.saddr = IP_ANY
+        self.sport = 0
+        self.daddr = IP_ANY
+        self.dport = 0
+        self.inet_id = 0
+        self.dst_pending_confirm = False
+        self.broadcast = False
+        """SO_BROADCAST."""
+        self.device: Device | None = None
+        """SO_BINDTODEVICE."""
+        self.receive_queue: deque[tuple[bytes, Endpoint, int]] = deque()
+        self.rmem_alloc = 0
+        self.shutdown_mask = 0
+        self.drops = 0
+
+    def bind(self, address: bytes, port: int) -> None:
+        """bind(2); port 0 takes a free one."""
+        if self.sport:
+            raise error_of(errno.EINVAL)
+        if address != IP_ANY and not self._core.ip.is_local(address):
+            if not self._core.ip.is_broadcast(address):
+                raise error_of(errno.EADDRNOTAVAIL)
+        self._core.udp_lib_get_port(self, address, port)
+        self.saddr = address
+
+    def connect(self, address: bytes, port: int) -> None:
+        """Take datagrams from one peer only, and send to it."""
+        route = self._core.ip.route_output(address, self.device)
+        if not self.sport:
+            self._core.udp_lib_get_port(self, IP_ANY, 0)
+        if self.saddr == IP_ANY:
+            self.saddr = route.source
+        self.daddr, self.dport = address, port
+        self.inet_id = self._core.random_id()
+
+    def send(self, data: bytes) -> int:
+        """To the connected peer."""
+        if not self.dport:
+            raise error_of(errno.EDESTADDRREQ)
+        return self._core.udp_sendmsg(self, data, self.daddr, self.dport)
+
+    def sendto(self, data: bytes, to: Endpoint) -> int:
+        """One datagram to ``to``."""
+        return self._core.udp_sendmsg(self, data, *to)
+
+    def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
+        """The next datagram, cut to ``size``, and its sender."""
+        return self._core.udp_recvmsg(self, size)
+
+    def recv(self, size: int) -> bytes:
+        """The next datagram."""
+        return self.recvfrom(size)[0]
+
+    def shutdown(self, how: int) -> None:
+        """shutdown(2)."""
+        if not self.dport:
+            raise error_of(errno.ENOTCONN)
+        if how != SHUT_WR:
+            self.shutdown_mask |= RCV_SHUTDOWN
+        if how != SHUT_RD:
+            self.shutdown_mask |= SEND_SHUTDOWN
+        self.sock_def_readable()
+
+    def poll_events(self) -> int:
+        """See ``Socket``."""
+        events = POLLOUT
+        if self.receive_queue or self.shutdown_mask & RCV_SHUTDOWN:
+            events |= POLLIN
+        if self.sk_err:
+            events |= POLLERR
+        if self.shutdown_mask == RCV_SHUTDOWN | SEND_SHUTDOWN:
+            events |= POLLHUP
+        return events
+
+    def close(self) -> None:
+        """close(2): what has not been read is lost."""
+        if not self.closed:
+            self.closed = True
+            self._core.sockets.pop(self, None)
+            self.receive_queue.clear()
+
+    def getsockname(self) -> Endpoint:
+        """See ``Socket``."""
+        return self.saddr, self.sport
+
+    def getpeername(self) -> Endpoint:
+        """See ``Socket``."""
+        if not self.dport:
+            raise error_of(errno.ENOTCONN)
+        return self.daddr, self.dport
+
+
+class UdpCore:
+    """All UDP sockets of the host, in the order of their binding."""
+
+    def __init__(
+        self,
+        *,
+        cpu: Cpu,
+        ip: Ip,
+        snmp: Snmp,
+        random: Random,
+        port_unreachable: Callable[[Ipv4], None],
+        build: Build = bare,
+    ) -> None:
+        self._cpu = cpu
+        self.ip = ip
+        self._mib = snmp.udp
+        self._random_port = random("udp_port")
+        self._random_id = random("udp_id")
+        self._port_unreachable = port_unreachable
+        self._build = build
+        self.sockets: dict[UdpSocket, None] = {}
+
+    def socket(self) -> UdpSocket:
+        """A new socket."""
+        made: UdpSocket = self._build(UdpSocket)(self, self._cpu)
+        return made
+
+    def random_id(self) -> int:
+        """Where a connected socket's IP identifications start."""
+        return self._random_id.u32() & 0xFFFF
+
+    def udp_lib_get_port(self, sock: UdpSocket, address: bytes, port: int) -> None:
+        """Bind to ``port``, or to a free one."""
+        if port:
+            if self._taken(address, port):
+                raise error_of(errno.EADDRINUSE)
+        else:
+            span = PORT_HIGH - PORT_LOW + 1
+            first = self._random_port.below(span)
+            for offset in range(span):
+                port = PORT_LOW + (first + offset) % span
+                if not self._taken(address, port):
+                    break
+            else:
+                raise error_of(errno.EADDRINUSE)
+        sock.sport = port
+        self.sockets[sock] = None
+
+    def _taken(self, address: bytes, port: int) -> bool:
+        return any(
+            held.sport == port and (IP_ANY in (address, held.saddr) or held.saddr == address)
+            for held in self.sockets
+        )
+
+    @stage("udp_sendmsg", file="net/ipv4/udp.c", size="data")
+    def udp_sendmsg(self, sock: UdpSocket, data: bytes, address: bytes, port: int) -> int:
+        """Send one datagram."""
+        sock._take_error()
+        if sock.shutdown_mask & SEND_SHUTDOWN:
+            raise error_of(errno.EPIPE)
+        if not 0 < port <= 0xFFFF:
+            raise error_of(errno.EINVAL)
+        if self.ip.is_broadcast(address) and not sock.broadcast:
+            raise error_of(errno.EACCES)
+        route = self.ip.route_output(address, sock.device)
+        if not sock.sport:
+            self.udp_lib_get_port(sock, IP_ANY, 0)
+        source = route.source if sock.saddr == IP_ANY else sock.saddr
+        length = HEADER_LEN + len(data)
+        if 20 + length > route.device.mtu and route.device.flags & 8 == 0:
+            raise OSError(errno.EMSGSIZE, "Message too long: IP fragmentation is not modelled")
+        self.udp_send_skb(sock, data, route, source, address, port)
+        return len(data)
+
+    @stage("udp_send_skb", file="net/ipv4/udp.c")
+    def udp_send_skb(
+        self, sock: UdpSocket, data: bytes, route: Route, src: bytes, dst: bytes, port: int
+    ) -> None:
+        """Put the header in front; the card completes the checksum."""
+        length = HEADER_LEN + len(data)
+        pseudo = pseudo_sum(src, dst, PROTO_UDP, length)
+        partial = pseudo % 0xFFFF or 0xFFFF
+        head = b"".join(
+            (
+                sock.sport.to_bytes(2, "big"),
+                port.to_bytes(2, "big"),
+                length.to_bytes(2, "big"),
+                partial.to_bytes(2, "big"),
+                data,
+            )
+        )
+        skb = Skb(head)
+        skb.ip_summed = CHECKSUM_PARTIAL
+        skb.csum_start = 34
+        skb.csum_offset = 6
+        ident = 0
+        if sock.dport:
+            ident = sock.inet_id & 0xFFFF
+            sock.inet_id = ident + 1
+        self._mib["OutDatagrams"] += 1
+        self.ip.ip_local_out(skb, route, src, dst, PROTO_UDP, ident, DF)
+
+    @stage("udp_recvmsg", file="net/ipv4/udp.c")
+    def udp_recvmsg(self, sock: UdpSocket, size: int) -> tuple[bytes, Endpoint]:
+        """The oldest datagram that waits."""
+        sock._take_error()
+        self._cpu.local_bh_disable()
+        if not sock.receive_queue:
+            self._cpu.local_bh_enable()
+            if sock.shutdown_mask & RCV_SHUTDOWN:
+                return b"", (IP_ANY, 0)
+            raise would_block()
+        data, sender, truesize = sock.receive_queue.popleft()
+        sock.rmem_alloc -= truesize
+        self._cpu.local_bh_enable()
+        return data[:size], sender
+
+    @stage("udp_rcv", "__udp4_lib_rcv", file="net/ipv4/udp.c")
+    def udp_rcv(self, skb: Skb, packet: Ipv4, device: Device) -> None:
+        """A datagram for us: to its socket, or back as port unreachable."""
+        mib = self._mib
+        try:
+            if skb.ip_summed == CHECKSUM_UNNECESSARY:
+                udp = Udp.parse(packet.payload)
+            else:
+                udp = Udp.parse(packet.payload, packet.src, packet.dst)
+        except WireError:
+            mib["InErrors"] += 1
+            return
+        if not udp.sum_ok:
+            mib["InCsumErrors"] += 1
+            mib["InErrors"] += 1
+            return
+        sock = self.lookup(packet.src, udp.sport, packet.dst, udp.dport, device)
+        if sock is None:
+            mib["NoPorts"] += 1
+            self._port_unreachable(packet)
+            return
+        truesize, _ = rx_room(len(skb.head))
+        if sock.rmem_alloc + truesize > RMEM_DEFAULT:
+            mib["RcvbufErrors"] += 1
+            mib["InErrors"] += 1
+            sock.drops += 1
+            return
+        mib["InDatagrams"] += 1
+        sock.rmem_alloc += truesize
+        sock.receive_queue.append((udp.payload, (packet.src, udp.sport), truesize))
+        sock.sock_def_readable()
+
+    def lookup(
+        self, src: bytes, sport: int, dst: bytes, dport: int, device: Device
+    ) -> UdpSocket | None:
+        """The socket that fits best (``__udp4_lib_lookup``); of equals the last bound."""
+        best, best_score = None, -1
+        for sock in self.sockets:
+            if sock.sport != dport:
+                continue
+            score = 0
+            if sock.saddr != IP_ANY:
+                if sock.saddr != dst:
+                    continue
+                score += 4
+            if sock.dport:
+                if sock.daddr != src or sock.dport != sport:
+                    continue
+                score += 8
+            if sock.device is not None:
+                if sock.device is not device:
+                    continue
+                score += 4
+            if score >= best_score:
+                best, best_score = sock, score
+        return best
+
+    def udp_err(self, packet: Ipv4, code: int, error: int) -> None:
+        """An ICMP error about a datagram of ours: connected sockets get to know."""
+        sport = int.from_bytes(packet.payload[:2], "big")
+        dport = int.from_bytes(packet.payload[2:4], "big")
+        for sock in self.sockets:
+            if sock.sport == sport and sock.daddr == packet.dst and sock.dport == dport:
+                sock.sk_err = error
+                sock.sock_def_readable()
+                return
