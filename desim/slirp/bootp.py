@@ -64,6 +64,7 @@ class Bootp:
         # Who has never been given to a client has MAC 0, and is found by that MAC, too.
         self._macs = [ZERO_MAC] * NB_BOOTP_CLIENTS
         self._allocated = [False] * NB_BOOTP_CLIENTS
+        self._buffer = bytearray(BOOTP_LEN + DHCP_OPT_LEN)
         config = slirp.config
         self._dnssearch = translate_dnssearch(config.dnssearch) if config.dnssearch else b""
 
@@ -71,6 +72,11 @@ class Bootp:
     def bootp_input(self, datagram: Datagram) -> None:
         """A datagram for port 67."""
         message = datagram.payload[UDP_HLEN:]
+        if not self.slirp.version.bootp_checks_length:
+            # What lies behind a short request in slirp's buffer is mostly the last one's end.
+            size = min(len(message), len(self._buffer))
+            self._buffer[:size] = message[:size]
+            message = bytes(self._buffer)
         if (
             self.slirp.config.disable_dhcp
             or len(message) < BOOTP_LEN

@@ -12,6 +12,7 @@ frame is sent at once, more than one waits only while ARP or NDP has no answer.
   first run after its second has passed.
 * A session that queues 6 frames without a pause, 3 of which went out already, is
   greedy: it is put in front of ``batchq``.
+* ``next_m`` (QEMU 2.8): the walk over ``batchq`` goes on where the last one stopped.
 * The last session of ``fastq`` gets only one frame per run; the walk has left the
   fast queue by then (libslirp).
 * The queues have no limit. ``IF_THRESH`` exists in slirp without effect.
@@ -41,6 +42,12 @@ class Session:
     def __init__(self, so: Socket | None, ifm: Mbuf) -> None:
         self.so = so
         self.packets = deque((ifm,))
+
+
+def _after(queue: list[Session], session: Session) -> Session | None:
+    """The session behind ``session``."""
+    at = queue.index(session) + 1
+    return queue[at] if at < len(queue) else None
 
 
 class Interface:
@@ -85,7 +92,7 @@ class Interface:
             self.fastq.append(new)
         else:
             batchq.append(new)
-            if self.next_m is None:
+            if self.slirp.version.next_m and self.next_m is None:
                 self.next_m = new
         return new
 
@@ -107,7 +114,10 @@ class Interface:
             return
         self.if_start_busy = True
         now = self.slirp.clock.now()
-        self._walk(now)
+        if self.slirp.version.next_m:
+            self._walk_from_next_m(now)
+        else:
+            self._walk(now)
         self.if_start_busy = False
 
     def _walk(self, now: int) -> None:
@@ -120,6 +130,29 @@ class Interface:
                 pass
         for session in list(self.batchq):
             self._send_first(self.batchq, session, now)
+
+    def _walk_from_next_m(self, now: int) -> None:
+        """The older walk: all of fastq, then batchq from ``next_m`` to its end.
+
+        ``next_m`` moves on only when its frame was sent; nothing before it is looked at.
+        """
+        queue = self.fastq if self.fastq else self.batchq
+        session = self.fastq[0] if self.fastq else self.next_m
+        while session is not None:
+            next_queue = queue
+            following = _after(queue, session)
+            if following is None and queue is self.fastq:
+                next_queue, following = self.batchq, self.next_m
+            behind = _after(queue, session)
+            if self._send_first(queue, session, now):
+                if session is self.next_m:
+                    self.next_m = behind
+                if session.packets:
+                    if queue is self.fastq:
+                        next_queue, following = queue, session
+                    elif self.next_m is None:
+                        self.next_m = following = session
+            queue, session = next_queue, following
 
     def _send_first(self, queue: list[Session], session: Session, now: int) -> bool:
         """Send or drop the first packet of ``session``; False if it must wait."""

@@ -207,10 +207,13 @@ class Ip:
                     self.slirp.drop(fragment.frame, "IP reassembly time exceeded")
 
     @stage("ip_output", file="slirp/ip_output.c")
-    def ip_output_tcp(self, so: Socket | None, tcp: TcpFields, length_excess: int = 0) -> None:
-        """Send a segment. If it needs no fragments, its bytes are made with its frame."""
+    def ip_output_tcp(self, so: Socket | None, tcp: TcpFields, claimed: int | None = None) -> None:
+        """Send a segment. If it needs no fragments, its bytes are made with its frame.
+
+        ``claimed`` is what its header says its length is, if that is wrong.
+        """
         length = 40 + len(tcp.options) + len(tcp.payload)
-        if length_excess or length > self.slirp.config.if_mtu:
+        if claimed is not None or length > self.slirp.config.if_mtu:
             packet = segment_frame(bytes(6), bytes(6), 0, tcp).raw[14:]
             self._output(
                 so,
@@ -221,7 +224,7 @@ class Ip:
                 tcp.tos,
                 False,
                 packet[20:],
-                length_excess,
+                claimed,
             )
             return
         ifm = Mbuf(so, tcp.dst, b"", tcp)
@@ -240,10 +243,9 @@ class Ip:
         tos: int,
         df: bool,
         payload: bytes,
-        length_excess: int = 0,
     ) -> None:
         """Send ``payload`` to the guest, in fragments if it exceeds the MTU and ``df`` is unset."""
-        self._output(so, src, dst, protocol, ttl, tos, df, payload, length_excess)
+        self._output(so, src, dst, protocol, ttl, tos, df, payload, None)
 
     def _output(
         self,
@@ -255,12 +257,12 @@ class Ip:
         tos: int,
         df: bool,
         payload: bytes,
-        length_excess: int,
+        claimed: int | None,
     ) -> None:
         ident = self.ip_id
         self.ip_id = (ident + 1) & 0xFFFF
         mtu = self.slirp.config.if_mtu
-        length = (20 + len(payload) + length_excess) & 0xFFFF
+        length = (20 + len(payload)) & 0xFFFF if claimed is None else claimed
         interface = self.slirp.interface
         if length <= mtu:
             header = _ip_header(tos, length, ident, IP_DF if df else 0, ttl, protocol, src, dst)

@@ -45,14 +45,14 @@ class Ip6:
             return
         _, length, protocol, hop_limit, src, dst = _HEADER.unpack_from(packet)
         datagram = Datagram(frame, packet[:IP6_HLEN], src, dst, 0, hop_limit, packet[IP6_HLEN:])
-        if slirp.version.ip6_checks:
-            if length + IP6_HLEN > slirp.config.if_mtu:
-                slirp.icmp6.icmp6_send_error(datagram, ICMP6_TOOBIG, 0)
-                slirp.drop(frame, "IPv6 packet too big")
-                return
-            if len(packet) < length + IP6_HLEN:
-                slirp.drop(frame, "IPv6 packet cut short")
-                return
+        room = slirp.config.if_mtu - (IP6_HLEN if slirp.version.ip6_checks else 0)
+        if length > room:
+            slirp.icmp6.icmp6_send_error(datagram, ICMP6_TOOBIG, 0)
+            slirp.drop(frame, "IPv6 packet too big")
+            return
+        if slirp.version.ip6_checks and len(packet) < length + IP6_HLEN:
+            slirp.drop(frame, "IPv6 packet cut short")
+            return
         if hop_limit == 0:
             slirp.icmp6.icmp6_send_error(datagram, ICMP6_TIMXCEED, 0)
             slirp.drop(frame, "hop limit 0")
@@ -75,12 +75,9 @@ class Ip6:
         dst: bytes,
         protocol: int,
         payload: bytes,
-        length_excess: int = 0,
     ) -> None:
         """Send ``payload`` to the guest."""
-        self.slirp.interface.if_output(
-            so, self.packet(so, src, dst, protocol, payload, length_excess)
-        )
+        self.slirp.interface.if_output(so, self.packet(so, src, dst, protocol, payload))
 
     @staticmethod
     def packet(
@@ -89,19 +86,24 @@ class Ip6:
         dst: bytes,
         protocol: int,
         payload: bytes,
-        length_excess: int = 0,
+        length: int | None = None,
     ) -> Mbuf:
-        """A packet with its header."""
-        length = len(payload) + length_excess & 0xFFFF
+        """A packet with its header, which may say a ``length`` that is wrong."""
+        if length is None:
+            length = len(payload) & 0xFFFF
         header = _HEADER.pack(6 << 28, length, protocol, IP6_HOP_LIMIT, src, dst)
         return Mbuf(so, dst, header + payload, None)
 
-    def ip_output_tcp(self, so: Socket | None, tcp: TcpFields, length_excess: int = 0) -> None:
-        """Send a segment."""
+    @stage("ip6_output", file="slirp/ip6_output.c")
+    def ip_output_tcp(self, so: Socket | None, tcp: TcpFields, claimed: int | None = None) -> None:
+        """Send a segment; ``claimed`` is the wrong length to be put in its header, if any."""
         offset_flags = 0x5000 + (len(tcp.options) << 10) | tcp.flags
         body = tcp.options + tcp.payload
         ports = (tcp.sport, tcp.dport, tcp.seq, tcp.ack, offset_flags, tcp.window)
         head = _TCP.pack(*ports, 0, tcp.urgent)
         pseudo = pseudo_sum(tcp.src, tcp.dst, IPPROTO_TCP, len(head) + len(body))
         segment = _TCP.pack(*ports, checksum(head + body, pseudo), tcp.urgent) + body
-        self.ip6_output(so, tcp.src, tcp.dst, IPPROTO_TCP, segment, length_excess)
+        if claimed is not None:
+            claimed = int.from_bytes(claimed.to_bytes(2, "little"), "big")
+        packet = self.packet(so, tcp.src, tcp.dst, IPPROTO_TCP, segment, claimed)
+        self.slirp.interface.if_output(so, packet)

@@ -181,9 +181,9 @@ class Replay:
     # -- stimuli -----------------------------------------------------------------------
 
     def _advance(self, do: dict[str, Any]) -> None:
-        while self.deadline <= do["to"]:
-            self.clock.time = self.deadline
-            self.wakes.append(self.deadline)
+        while (wake := min([self.deadline, *self.clock.deadlines()])) <= do["to"]:
+            self.clock.time = wake
+            self.wakes.append(wake)
             self._settle()
         self.clock.time = do["to"]
 
@@ -242,8 +242,8 @@ class Replay:
         self, where: str, expected: list[dict[str, Any]], got: list[dict[str, Any]]
     ) -> None:
         _compare_frames(where, _of(expected, "frame"), _of(got, "frame"))
-        for kind, name in (("host_data", "conn"), ("gfwd_data", "port")):
-            _compare_streams(where, kind, name, _of(expected, kind), _of(got, kind))
+        for kind, names in (("host_data", ("conn",)), ("gfwd_data", ("addr", "port"))):
+            _compare_streams(where, kind, names, _of(expected, kind), _of(got, kind))
         _compare_datagrams(where, _of(expected, "udp"), _of(got, "udp"))
         plain = [e for e in expected if e["ev"] not in _COMPARED]
         others = [e for e in got if e["ev"] not in _COMPARED]
@@ -302,23 +302,33 @@ def _compare_frames(where: str, expected: list[dict[str, Any]], got: list[dict[s
 
 
 def _compare_streams(
-    where: str, kind: str, name: str, expected: list[dict[str, Any]], got: list[dict[str, Any]]
+    where: str,
+    kind: str,
+    names: tuple[str, ...],
+    expected: list[dict[str, Any]],
+    got: list[dict[str, Any]],
 ) -> None:
-    for key in sorted({e[name] for e in expected} | {e[name] for e in got}):
-        wanted = [e for e in expected if e[name] == key]
-        stream = b"".join(e["data"] for e in got if e[name] == key)
+    """How a stream is cut into events carries no meaning; its bytes and their times do."""
+
+    def key(event: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(event[name] for name in names)
+
+    for stream in sorted({key(e) for e in expected + got}):
+        wanted = [e for e in expected if key(e) == stream]
+        found = [e for e in got if key(e) == stream]
+        data = b"".join(e["data"] for e in found)
         at = 0
         for event in wanted:
-            if not data_matches(event, stream[at : at + event["len"]]):
-                raise DifferenceError(f"{where}: {kind} of {key}: wrong data from byte {at} on")
+            if not data_matches(event, data[at : at + event["len"]]):
+                raise DifferenceError(f"{where}: {kind} of {stream}: wrong data from byte {at} on")
             at += event["len"]
-        if at != len(stream):
-            raise DifferenceError(f"{where}: {kind} of {key}: {len(stream)} bytes, expected {at}")
+        if at != len(data):
+            raise DifferenceError(f"{where}: {kind} of {stream}: {len(data)} bytes, not {at}")
         want_times = _totals((e["t"], e["len"]) for e in wanted)
-        have_times = _totals((e["t"], len(e["data"])) for e in got if e[name] == key)
+        have_times = _totals((e["t"], len(e["data"])) for e in found)
         if want_times != have_times:
             raise DifferenceError(
-                f"{where}: {kind} of {key}: bytes by time {have_times}, expected {want_times}"
+                f"{where}: {kind} of {stream}: bytes by time {have_times}, expected {want_times}"
             )
 
 

@@ -215,7 +215,11 @@ class Slirp:
                 ifm.expiration_date = self.clock.now() + RESOLUTION_NS
                 self.ledger.held(self._frame(ifm, bytes(6)), "slirp", "ARP")
             return False
-        self.net.send(self._frame(ifm, mac))
+        frame = self._frame(ifm, mac)
+        if len(frame.raw) > self.version.frame_max:
+            self.ledger.lost(frame, "slirp", "too long a frame")
+        else:
+            self.net.send(frame)
         return True
 
     def _frame(self, ifm: Mbuf, mac: bytes) -> Frame:

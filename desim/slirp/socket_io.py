@@ -32,6 +32,7 @@ from desim.slirp.socket import (
     SS_FCANTRCVMORE,
     SS_FCANTSENDMORE,
     SS_FWDRAIN,
+    SS_HOSTFWD,
     SS_ISFCONNECTED,
     SS_ISFCONNECTING,
     SS_NOFDREF,
@@ -256,6 +257,8 @@ class SocketIo:
         address = self.sotranslate_out(so)
         if address is None:
             return False
+        if not self._reports_errors(so):
+            self._forget_errors(so)
         try:
             slirp.sockets.sendto(so.fd, data, (address, so.fhost[1]), ttl=ttl)
         except OSError:
@@ -267,7 +270,10 @@ class SocketIo:
     def sorecvfrom(self, so: Socket) -> None:
         """One datagram, or one error, from the host to the guest."""
         slirp = self.slirp
-        if slirp.version.udp_errors:
+        if not self._reports_errors(so):
+            if self._forget_errors(so):
+                return
+        else:
             error = slirp.sockets.recv_error(so.fd)
             if error is not None:
                 kind, code, source = error
@@ -285,6 +291,17 @@ class SocketIo:
         if not slirp.assign_guest_address(so):
             return
         slirp.datagram_output(so, src, so.lhost, data, so.so_iptos)
+
+    def _reports_errors(self, so: Socket) -> bool:
+        """Whether slirp asked the host's kernel for the ICMP errors of ``so`` (IP_RECVERR)."""
+        return self.slirp.version.udp_errors and not so.so_state & SS_HOSTFWD
+
+    def _forget_errors(self, so: Socket) -> bool:
+        """Drop errors that the kernel would not have reported; whether there were any."""
+        found = False
+        while self.slirp.sockets.recv_error(so.fd) is not None:
+            found = True
+        return found
 
     def _recv_failed(self, so: Socket, number: int | None) -> None:
         ipv6 = len(so.lhost[0]) == 16
@@ -338,7 +355,9 @@ class SocketIo:
             if resolver is None and not slirp.version.dns_needs_resolver:
                 return IP6_LOOPBACK
             return resolver
-        if slirp.in_vprefix(address) or address == ALLNODES_MULTICAST:
+        if slirp.in_vprefix(address) or (
+            address == ALLNODES_MULTICAST and slirp.version.allnodes_aliases_loopback
+        ):
             return None if config.disable_host_loopback else IP6_LOOPBACK
         return address
 

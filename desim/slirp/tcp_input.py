@@ -252,6 +252,9 @@ class TcpInput:
             so.so_state |= SS_CTL
             self._accept_syn(so, tp, ti, iss)
             return
+        if ti.dport in slirp.version.noconnect_ports:
+            self._accept_syn(so, tp, ti, iss)
+            return
         try:
             subr.tcp_fconnect(so)
         except OSError as error:

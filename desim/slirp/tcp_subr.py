@@ -111,6 +111,8 @@ class TcpSubr:
         """The type of service that a connection's ports ask for; 0: none."""
         if so.lhost[1] == FTP_CONTROL or so.fhost[1] == FTP_CONTROL:
             return IPTOS_LOWDELAY
+        if so.fhost[1] in self.slirp.version.noconnect_ports:
+            return IPTOS_LOWDELAY
         return FPORT_TOS.get(so.fhost[1], 0)
 
     @stage("tcp_respond", file="slirp/tcp_subr.c")
@@ -135,7 +137,7 @@ class TcpSubr:
                 MAXTTL,
                 0,
             ),
-            self.slirp.version.respond_length_excess,
+            self.slirp.version.respond_length,
         )
 
     def drop_with_reset(self, tp: TcpCb | None, ti: Ti) -> None:

@@ -66,6 +66,10 @@ class ManualClock:
     def now(self) -> int:
         return self.time
 
+    def deadlines(self) -> list[int]:
+        """When the armed timers run out."""
+        return [timer.deadline for timer in self.timers if timer.deadline is not None]
+
     def fire(self) -> None:
         """Let all due timers run out."""
         for timer in self.timers:
