@@ -79,7 +79,9 @@ def results(recording: dict[str, Any]) -> list[tuple[Any, ...]]:
         for head in [("steps", index, key)]
         for path in facts(step[key])
     ]
-    paths += [("wakes", *path) for path in facts(recording["wakes"])]
+    for index, (_, _, count) in enumerate(recording["wakes"]):
+        # One wake alone has no period.
+        paths += [("wakes", index, item) for item in (0, 1, 2) if item != 1 or count > 1]
     return [path for path in paths if not _is_comment(recording, path)]
 
 

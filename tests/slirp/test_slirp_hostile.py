@@ -1,0 +1,335 @@
+"""Whatever the guest sends: no exception, bounded memory, and the stack goes on working."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from desim.slirp.config import HostFwd, SlirpConfig
+from desim.slirp.recordings import frame_bytes, read_recordings
+from desim.slirp.slirp import Slirp
+from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
+from desim.slirp.version import VERSION_2_8, VERSION_4_7, Version
+from desim.wire.addresses import ip
+from desim.wire.checksum import checksum, pseudo_sum
+from desim.wire.frame import Frame
+from desim.wire.segment import build_segment
+
+VECTORS = Path(__file__).parent.parent / "vectors" / "slirp"
+GUEST = ip("10.0.2.15")
+HOST = ip("10.0.2.2")
+GUEST_MAC = bytes.fromhex("525400123456")
+HOST_MAC = bytes.fromhex("52550a000202")
+SECOND = 1_000_000_000
+
+versions = pytest.mark.parametrize("version", [VERSION_4_7, VERSION_2_8], ids=lambda v: v.name)
+
+
+class Wire:
+    """The guest's end: all frames that came."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+
+    def send(self, frame: Frame) -> int:
+        self.frames.append(frame)
+        return len(frame)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def loopback(self, frame: Frame) -> int:
+        raise AssertionError("slirp does not loop back")
+
+
+class Bed:
+    """A stack with everything switched on, on a host with two listening programs."""
+
+    def __init__(self, version: Version = VERSION_4_7) -> None:
+        self.clock = ManualClock(SECOND)
+        self.wire = Wire()
+        self.host = LoopbackHost(self.clock, [ip("127.0.0.1"), ip("::1")])
+        self.host.host_listen("s", (ip("127.0.0.1"), 80))
+        self.host.udp_bind("u", (ip("127.0.0.1"), 9000))
+        self.ledger = NoteLosses()
+        self.slirp = Slirp(
+            clock=self.clock,
+            net=self.wire,
+            sockets=self.host,
+            loop=NoLoop(),
+            ledger=self.ledger,
+            config=SlirpConfig(
+                tftp={"a.txt": b"x" * 2000},
+                bootfile="a.txt",
+                hostfwd=[HostFwd("tcp", ip("127.0.0.1"), 5555, GUEST, 22)],
+            ),
+            version=version,
+        )
+        self.poll()
+
+    def poll(self, rounds: int = 3) -> None:
+        for _ in range(rounds):
+            self.host.prepare()
+            self.slirp.pollfds_fill()
+            self.host.poll()
+            self.slirp.pollfds_poll()
+
+    def guest(self, raw: bytes) -> list[Frame]:
+        """What comes back for a frame of the guest."""
+        before = len(self.wire.frames)
+        self.slirp.slirp_input(Frame(raw))
+        self.poll()
+        return self.wire.frames[before:]
+
+    def works(self) -> bool:
+        """Whether the stack still answers an echo request."""
+        message = b"\x08\0\0\0\0\1\0\1ping"
+        message = message[:2] + checksum(message).to_bytes(2, "big") + message[4:]
+        # What waits for neighbours that will never answer blocks what is behind it in the
+        # older stack, each frame for its own second.
+        for _ in range(1000):
+            self.clock.time += SECOND + 1_000_000
+            self.guest(arp_reply())
+            if not self.slirp.interface.queued():
+                break
+        assert not self.slirp.interface.queued()
+        before = len(self.wire.frames)
+        self.guest(ipv4(1, message))
+        reply = b"\0\0" + checksum(b"\0\0" + message[4:]).to_bytes(2, "big") + message[4:]
+        return any(frame.raw[34:] == reply for frame in self.wire.frames[before:])
+
+
+def arp_reply() -> bytes:
+    return (
+        HOST_MAC
+        + GUEST_MAC
+        + bytes.fromhex("08060001080006040002")
+        + GUEST_MAC
+        + GUEST
+        + HOST_MAC
+        + HOST
+    )
+
+
+def ipv4(protocol: int, payload: bytes, **fields: int) -> bytes:
+    length = fields.get("length", 20 + len(payload))
+    head = struct.pack(
+        "!BBHHHBBH4s4s",
+        fields.get("first", 0x45),
+        0,
+        length & 0xFFFF,
+        fields.get("ident", 1),
+        fields.get("offset", 0),
+        fields.get("ttl", 64),
+        protocol,
+        0,
+        GUEST,
+        HOST,
+    )
+    head = head[:10] + checksum(head).to_bytes(2, "big") + head[12:]
+    return HOST_MAC + GUEST_MAC + b"\x08\0" + head + payload
+
+
+def tcp(payload: bytes = b"", **fields: int) -> bytes:
+    return build_segment(
+        HOST_MAC,
+        GUEST_MAC,
+        GUEST,
+        HOST,
+        fields.get("sport", 3000),
+        fields.get("dport", 80),
+        fields.get("seq", 1000),
+        fields.get("ack", 0),
+        fields.get("flags", 2),
+        fields.get("window", 65535),
+        payload,
+        ident=1,
+        ttl=64,
+        tos=0,
+        df=False,
+        urgent=fields.get("urgent", 0),
+    ).raw
+
+
+def recorded_frames() -> Iterator[bytes]:
+    """One frame of each size and kind that the recordings' guests send."""
+    seen = set()
+    for family in ("tcp_guest", "udp", "dhcp", "icmp", "ipv6", "tftp", "arp"):
+        for _, recording in read_recordings(VECTORS / f"v470-{family}.tar.xz"):
+            for step in recording["steps"]:
+                if step["do"]["op"] == "guest_frame":
+                    raw = frame_bytes(step["do"])
+                    if (kind := (raw[12:14], raw[23:24], len(raw))) not in seen:
+                        seen.add(kind)
+                        yield raw
+
+
+FRAMES = list(recorded_frames())
+
+
+@versions
+def test_frames_cut_at_every_byte(version: Version) -> None:
+    bed = Bed(version)
+    for raw in FRAMES[::3]:
+        for size in range(min(len(raw), 120)):
+            bed.slirp.slirp_input(Frame(raw[:size]))
+        bed.poll()
+    assert bed.works()
+
+
+@versions
+def test_one_byte_of_a_good_frame_is_anything(version: Version) -> None:
+    bed = Bed(version)
+    for raw in FRAMES[::5]:
+        for at in range(min(len(raw), 90)):
+            for value in (0, 1, 0x7F, 0xFF):
+                bed.slirp.slirp_input(Frame(raw[:at] + bytes((value,)) + raw[at + 1 :]))
+        bed.poll()
+    assert bed.works()
+
+
+@versions
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_bytes_behind_a_good_ethernet_header(version: Version, data: st.DataObject) -> None:
+    bed = Bed(version)
+    for _ in range(10):
+        kind = data.draw(st.sampled_from([b"\x08\0", b"\x08\6", b"\x86\xdd", b"\x12\x34"]))
+        bed.guest(HOST_MAC + GUEST_MAC + kind + data.draw(st.binary(max_size=200)))
+    bed.clock.time += 2 * SECOND
+    bed.poll()
+    assert bed.works()
+
+
+@versions
+@settings(max_examples=150, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.integers(0, 63),
+            st.integers(-3, 3),
+            st.integers(-3, 3),
+            st.binary(max_size=20),
+            st.sampled_from([0, 1, 500, 65535]),
+            st.sampled_from([0, 0, 0, 1, 5, 60000]),
+            st.sampled_from([0, 0, 2, 600, 7000, 80000]),
+        ),
+        max_size=30,
+    )
+)
+def test_segments_around_the_window_of_a_connection(
+    version: Version, steps: list[tuple[int, int, int, bytes, int, int, int]]
+) -> None:
+    bed = Bed(version)
+    bed.guest(arp_reply())
+    bed.guest(tcp(flags=2))
+    answer = bed.wire.frames[-1].segment
+    assert answer is not None
+    seq, ack = 1001, answer.seq + 1
+    bed.guest(tcp(flags=0x10, seq=seq, ack=ack))
+    if "s.1" in bed.host.conns:
+        bed.host.host_send("s.1", b"z" * 3000, False)
+    for flags, dseq, dack, payload, window, urgent, wait_ms in steps:
+        bed.guest(
+            tcp(
+                payload,
+                flags=flags,
+                seq=(seq + dseq) & 0xFFFFFFFF,
+                ack=(ack + dack) & 0xFFFFFFFF,
+                window=window,
+                urgent=urgent,
+            )
+        )
+        seq += len(payload) if dseq == 0 else 0
+        bed.clock.time += wait_ms * 1_000_000
+        bed.poll()
+    assert bed.works()
+
+
+@versions
+def test_ten_thousand_half_open_connections(version: Version) -> None:
+    bed = Bed(version)
+    bed.guest(arp_reply())
+    for number in range(10_000):
+        raw = tcp(sport=1024 + number % 60_000, dport=80)
+        bed.slirp.slirp_input(Frame(raw))
+    bed.poll()
+    assert len(bed.slirp.tcp_subr.tcb) == 10_001
+    for _ in range(400):
+        bed.clock.time += 500_000_000
+        bed.poll(1)
+    assert len(bed.slirp.tcp_subr.tcb) == 1
+    assert bed.works()
+
+
+def test_options_of_length_zero_end_the_options() -> None:
+    bed = Bed()
+    segment = build_segment(
+        HOST_MAC, GUEST_MAC, GUEST, HOST, 3000, 80, 1, 0, 2, 100,
+        ident=1, ttl=64, tos=0, df=False, options=b"\x01\x09\x00\x02\x04\x01\x00\x02",
+    )  # fmt: skip
+    bed.guest(segment.raw)
+    assert bed.works()
+
+
+def test_a_flood_of_first_fragments_is_forgotten_after_their_time() -> None:
+    bed = Bed()
+    for ident in range(2000):
+        bed.slirp.slirp_input(Frame(ipv4(17, bytes(64), ident=ident, offset=0x2000)))
+    assert len(bed.slirp.ip.ipq) == 2000
+    for _ in range(62):
+        bed.clock.time += 500_000_000
+        bed.poll(1)
+    assert not bed.slirp.ip.ipq
+    assert bed.works()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    cuts=st.lists(
+        st.tuples(st.integers(0, 40), st.integers(0, 40), st.booleans()), min_size=1, max_size=25
+    )
+)
+def test_overlapping_fragments_never_make_more_than_was_sent(
+    cuts: list[tuple[int, int, bool]],
+) -> None:
+    bed = Bed()
+    udp = struct.pack("!HHHH", 3000, 9000, 328, 0) + bytes(range(256)) + bytes(64)
+    for start, size, more in cuts:
+        part = udp[start * 8 : (start + size) * 8]
+        bed.guest(ipv4(17, part, offset=start | (0x2000 if more else 0)))
+    for event in bed.host.events:
+        assert event["data"] == udp[8:]
+
+
+def test_acknowledging_what_was_never_sent_changes_nothing() -> None:
+    bed = Bed()
+    bed.guest(arp_reply())
+    bed.guest(tcp(flags=2))
+    answer = bed.wire.frames[-1].segment
+    assert answer is not None
+    bed.guest(tcp(flags=0x10, seq=1001, ack=answer.seq + 1))
+    replies = bed.guest(tcp(flags=0x10, seq=1001, ack=answer.seq + 5000))
+    assert [frame.segment.ack for frame in replies if frame.segment] == [1001]
+    so = next(so for so in bed.slirp.tcp_subr.tcb if so.lhost == (GUEST, 3000))
+    assert so.so_tcpcb.snd_una == answer.seq + 1
+
+
+def test_a_bad_checksum_is_dropped_and_counted() -> None:
+    bed = Bed()
+    raw = tcp(b"hello")
+    assert bed.guest(raw[:-1] + b"!") == []
+    assert [why for _, why in bed.ledger.losses] == ["bad TCP length or checksum"]
+
+
+def test_the_pseudo_header_is_checked_too() -> None:
+    bed = Bed()
+    payload = struct.pack("!HHHH", 3000, 9000, 12, 0) + b"data"
+    total = checksum(payload, pseudo_sum(GUEST, ip("10.0.2.3"), 17, 12))
+    bed.guest(ipv4(17, payload[:6] + total.to_bytes(2, "big") + payload[8:]))
+    assert bed.host.events == []
