@@ -47,11 +47,10 @@ from desim.guest.net.device import (
     Napi,
 )
 from desim.guest.net.gro import Gro
-from desim.guest.net.parts import Build, bare
 from desim.guest.net.snmp import Snmp
 from desim.guest.netdevice import NETDEV_TX_OK
 from desim.guest.skb import CHECKSUM_UNNECESSARY, Skb
-from desim.kernel.stages import stage
+from desim.kernel.stages import Build, bare, stage
 from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP
 from desim.wire.frame import Frame
 

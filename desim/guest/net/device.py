@@ -17,10 +17,9 @@ from typing import Protocol
 from desim.guest.context import Cpu
 from desim.guest.net.dql import Dql
 from desim.guest.net.gro import Gro
-from desim.guest.net.parts import Build, bare
 from desim.guest.netdevice import NetDeviceStats, NetDriver
 from desim.guest.skb import Skb
-from desim.kernel.stages import stage
+from desim.kernel.stages import Build, bare, stage
 
 IFF_UP = 0x1
 IFF_BROADCAST = 0x2

@@ -53,6 +53,17 @@ class PacketSocket(Socket):
         self.drops = 0
         core.taps.append(self.packet_rcv)
 
+    @property
+    def device_name(self) -> str | None:
+        """The interface it is bound to."""
+        return None if self._device is None else self._device.name
+
+    def bind_device(self, name: str) -> None:
+        """bind(2): from now on it sees this interface only. ENODEV for an unknown one."""
+        if name not in self._find:
+            raise error_of(errno.ENODEV)
+        self._device = self._find[name]
+
     @stage("packet_rcv", file="net/packet/af_packet.c")
     def packet_rcv(self, skb: Skb, device: Device) -> None:
         """Keep a copy of what is received, while there is room."""

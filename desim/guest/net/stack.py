@@ -32,7 +32,6 @@ from desim.guest.net.icmp import IcmpCore
 from desim.guest.net.ip import Ip
 from desim.guest.net.neigh import Arp4
 from desim.guest.net.packet import PacketSocket
-from desim.guest.net.parts import Build, bare
 from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.socket import TcpSocket
@@ -41,6 +40,7 @@ from desim.guest.net.tcp_minisocks import RequestSock, TimewaitSock
 from desim.guest.net.tcp_sock import State
 from desim.guest.net.udp import UdpCore, UdpSocket
 from desim.guest.netdevice import NetDriver
+from desim.kernel.stages import Build, bare
 from desim.ports import Endpoint
 from desim.wire.addresses import IP_ANY, LOOPBACK, ZERO_MAC
 from desim.wire.ipv4 import PROTO_ICMP, PROTO_TCP, PROTO_UDP

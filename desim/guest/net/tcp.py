@@ -29,9 +29,8 @@ from collections.abc import Callable
 
 from desim.guest.context import Cpu
 from desim.guest.net.ip import Ip
-from desim.guest.net.parts import Build, bare
 from desim.guest.net.randomness import Random
-from desim.guest.net.skbuff import MAX_TCP_HEADER, SEND_SKB_TRUESIZE
+from desim.guest.net.skbuff import MAX_TCP_HEADER
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import RCV_SHUTDOWN, SEND_SHUTDOWN, error_of, would_block
 from desim.guest.net.tcp_ack import TcpAck
@@ -53,7 +52,7 @@ from desim.guest.net.tcp_sock import (
 )
 from desim.guest.net.tcp_timer import TcpTimer
 from desim.guest.skb import Skb
-from desim.kernel.stages import stage
+from desim.kernel.stages import Build, bare, stage
 from desim.wire.tcp import ACK, FIN, PSH
 
 
@@ -153,14 +152,11 @@ class Tcp:
 
     def tcp_wfree(self, sk: TcpSock, skb: Skb) -> None:
         """The card is done with a packet of this socket."""
-        sent = skb.parsed
-        if sent is None:
+        if skb.parsed is None:
             sk.wmem_alloc -= 2
         else:
-            size = 0
-            for piece in skb.frags:
-                size += len(piece)
-            sk.wmem_alloc -= SEND_SKB_TRUESIZE + size
+            sent, truesize = skb.parsed
+            sk.wmem_alloc -= truesize
             sent.clones -= 1
         if sk.tsq_throttled and not sk.tsq_queued:
             sk.tsq_throttled = False

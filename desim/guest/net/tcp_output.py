@@ -306,9 +306,10 @@ class TcpOutput:
                 out.gso_size = sk.mss_cache
                 out.gso_segs = segs
         if skb is not None:
-            out.parsed = skb
+            truesize = skb.truesize
+            out.parsed = (skb, truesize)
             skb.clones += 1
-            sk.wmem_alloc += skb.truesize
+            sk.wmem_alloc += truesize
         else:
             # What a bare ACK counts for must not hold data back (skb_set_tcp_pure_ack).
             sk.wmem_alloc += 2

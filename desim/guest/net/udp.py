@@ -12,7 +12,6 @@ from collections.abc import Callable
 from desim.guest.context import Cpu
 from desim.guest.net.device import Device
 from desim.guest.net.ip import DF, Ip, Route
-from desim.guest.net.parts import Build, bare
 from desim.guest.net.randomness import Random
 from desim.guest.net.skbuff import rx_room
 from desim.guest.net.snmp import Snmp
@@ -27,7 +26,7 @@ from desim.guest.net.sock import (
     would_block,
 )
 from desim.guest.skb import CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
-from desim.kernel.stages import stage
+from desim.kernel.stages import Build, bare, stage
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
 from desim.wire.addresses import IP_ANY
 from desim.wire.checksum import pseudo_sum
