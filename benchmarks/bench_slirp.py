@@ -86,9 +86,22 @@ class Bed:
     def guest(self, flags: int, payload: bytes = b"") -> None:
         self.slirp.slirp_input(
             build_segment(
-                HOST_MAC, GUEST_MAC, GUEST, HOST, 3000, 80, self.seq & 0xFFFFFFFF,
-                self.ack & 0xFFFFFFFF, flags, 65535, payload, ident=1, ttl=64, tos=0, df=True,
-            )  # fmt: skip
+                HOST_MAC,
+                GUEST_MAC,
+                GUEST,
+                HOST,
+                3000,
+                80,
+                self.seq & 0xFFFFFFFF,
+                self.ack & 0xFFFFFFFF,
+                flags,
+                65535,
+                payload,
+                ident=1,
+                ttl=64,
+                tos=0,
+                df=True,
+            )
         )
         self.seq += len(payload)
 

@@ -131,20 +131,14 @@ class SocketIo:
             if not rcv.cc:
                 return 0
         first, second = rcv.readable()
-        try:
-            count = self.slirp_send(so, rcv.copy(0, first))
-        except BlockingIOError:
+        count = self.slirp_send(so, rcv.copy(0, first))
+        if count == -errno.EAGAIN:
             return 0
-        except OSError:
-            count = 0
         if count <= 0:
             return self._disconnected(so)
         if second and count == first:
-            try:
-                count += self.slirp_send(so, rcv.copy(first, second))
-            except OSError:
-                # What did not go now goes with the next poll.
-                pass
+            # What does not go now goes with the next poll.
+            count += max(0, self.slirp_send(so, rcv.copy(first, second)))
         rcv.drop(count)
         if so.so_state & SS_FWDRAIN and not rcv.cc:
             self.sofcantsendmore(so)
@@ -165,41 +159,37 @@ class SocketIo:
             rcv.append(data)
             self.sosendoob(so)
             return
-        count = 0
-        if not rcv.data:
-            try:
-                count = self.slirp_send(so, data)
-            except OSError:
-                # A host that is gone is noticed by soread.
-                count = 0
+        # A host that is gone is noticed by soread.
+        count = 0 if rcv.data else self.slirp_send(so, data)
         if count < len(data):
             rcv.append(data[count:] if count > 0 else data)
 
     @stage("sosendoob", file="slirp/socket.c")
     def sosendoob(self, so: Socket) -> int:
-        """Send so_rcv up to the urgent mark to the host as urgent data; -1 on an error."""
+        """Send so_rcv up to the urgent mark to the host as urgent data; negative on an error."""
         rcv = so.so_rcv
         so.so_urgc = min(so.so_urgc, OOB_MAX)
         data = rcv.copy(0, so.so_urgc)
-        try:
-            count = self.slirp_send(so, data, oob=True)
-        except OSError:
-            return -1
+        count = self.slirp_send(so, data, oob=True)
+        if count < 0:
+            return count
         so.so_urgc -= count
         rcv.drop(count)
         return count
 
     @stage("slirp_send", file="slirp/slirp.c", size="data")
     def slirp_send(self, so: Socket, data: bytes, oob: bool = False) -> int:
-        """``send()``, or the callback of a guestfwd rule; raises OSError."""
+        """``send()``, or the callback of a guestfwd rule: the bytes taken, or minus an errno."""
         if so.fd == -1:
             if so.guestfwd is None:
-                raise OSError(errno.EBADF, "no descriptor")
+                return -errno.EBADF
             self.slirp.guestfwd.write(so.guestfwd, data)
             return len(data)
-        if oob:
-            return self.slirp.sockets.send_oob(so.fd, data)
-        return self.slirp.sockets.send(so.fd, data)
+        sockets = self.slirp.sockets
+        try:
+            return sockets.send_oob(so.fd, data) if oob else sockets.send(so.fd, data)
+        except OSError as error:
+            return -(error.errno or errno.EIO)
 
     def soisfconnecting(self, so: Socket) -> None:
         """A non-blocking connect is under way."""

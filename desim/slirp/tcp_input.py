@@ -255,13 +255,12 @@ class TcpInput:
         if ti.dport in slirp.version.noconnect_ports:
             self._accept_syn(so, tp, ti, iss)
             return
-        try:
-            subr.tcp_fconnect(so)
-        except OSError as error:
-            if error.errno == errno.ECONNREFUSED:
+        failure = subr.tcp_fconnect(so)
+        if failure:
+            if failure == errno.ECONNREFUSED:
                 subr.tcp_respond(tp, ti, ti.seq + 1, 0, TH_RST | TH_ACK)
             else:
-                slirp.tcp_unreachable(ti, error.errno == errno.EHOSTUNREACH)
+                slirp.tcp_unreachable(ti, failure == errno.EHOSTUNREACH)
             subr.tcp_close(tp)
             return
         so.so_syn = ti

@@ -11,6 +11,7 @@ makes them).
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from desim.kernel.stages import stage
@@ -187,14 +188,18 @@ class TcpSubr:
         self.slirp.tcp_output.tcp_output(tp)
 
     @stage("tcp_fconnect", file="slirp/tcp_subr.c")
-    def tcp_fconnect(self, so: Socket) -> None:
-        """Start connecting to the host's side; raises OSError if that fails at once."""
+    def tcp_fconnect(self, so: Socket) -> int:
+        """Start connecting to the host's side: 0, or the errno if that fails at once."""
         slirp = self.slirp
         address = slirp.socket_io.sotranslate_out(so)
         if address is None:
-            raise PermissionError("not an address that the guest may reach")
-        so.fd = slirp.sockets.connect(address, so.fhost[1])
+            return errno.EPERM
+        try:
+            so.fd = slirp.sockets.connect(address, so.fhost[1])
+        except OSError as error:
+            return error.errno or errno.EIO
         slirp.socket_io.soisfconnecting(so)
+        return 0
 
     @stage("tcp_connect", file="slirp/tcp_subr.c")
     def tcp_connect(self, inso: Socket) -> None:
@@ -232,7 +237,6 @@ class TcpSubr:
             return
         self.slirp.sockets.close(fd)
 
-    @stage("tcp_listen", file="slirp/socket.c")
     def tcp_listen(self, host: Endpoint, guest: Endpoint) -> Socket:
         """Forward a TCP port of the host; raises OSError."""
         slirp = self.slirp

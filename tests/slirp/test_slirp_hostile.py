@@ -259,7 +259,7 @@ def test_ten_thousand_half_open_connections() -> None:
         bed.slirp.slirp_input(Frame(raw))
     bed.poll()
     assert len(bed.slirp.tcp_subr.tcb) == 10_001
-    for _ in range(400):
+    for _ in range(160):
         bed.clock.time += 500_000_000
         bed.poll(1)
     assert len(bed.slirp.tcp_subr.tcb) == 1
@@ -269,9 +269,22 @@ def test_ten_thousand_half_open_connections() -> None:
 def test_options_of_length_zero_end_the_options() -> None:
     bed = Bed()
     segment = build_segment(
-        HOST_MAC, GUEST_MAC, GUEST, HOST, 3000, 80, 1, 0, 2, 100,
-        ident=1, ttl=64, tos=0, df=False, options=b"\x01\x09\x00\x02\x04\x01\x00\x02",
-    )  # fmt: skip
+        HOST_MAC,
+        GUEST_MAC,
+        GUEST,
+        HOST,
+        3000,
+        80,
+        1,
+        0,
+        2,
+        100,
+        ident=1,
+        ttl=64,
+        tos=0,
+        df=False,
+        options=b"\x01\x09\x00\x02\x04\x01\x00\x02",
+    )
     bed.guest(segment.raw)
     assert bed.works()
 
