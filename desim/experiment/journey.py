@@ -48,9 +48,13 @@ class Row(NamedTuple):
 
 
 class Journey(NamedTuple):
-    """The way of one message. ``rows`` add up to ``end_ns - begin_ns`` exactly."""
+    """The way of one message of ``size`` bytes, ``text`` being the start of it.
+
+    ``rows`` add up to ``end_ns - begin_ns`` exactly.
+    """
 
     text: bytes
+    size: int
     connection: str
     begin_ns: int
     end_ns: int
@@ -101,7 +105,7 @@ def follow(trace: Trace, frames: list[Captured]) -> Journey | None:
     }
     read = _events(trace, "read")
     for sent in _events(trace, "sent"):
-        conn, first, count, by, data = sent.data
+        conn, first, count, by = sent.data
         if by != "client" or conn not in connected:
             continue
         client, server = connected[conn]
@@ -111,11 +115,12 @@ def follow(trace: Trace, frames: list[Captured]) -> Journey | None:
         )
         if arrival is None:
             continue
-        legs = _Way(trace, frames).legs(sent, byte, client[1], arrival)
+        way = _Way(trace, frames)
+        legs = way.legs(sent, byte, client[1], arrival)
         if legs is not None:
+            text = way.text(client[1], first, count)
             name = f"localhost:{client[1]} -> localhost:{server[1]}"
-            rows = _rows(trace, legs)
-            return Journey(data, name, legs[0].begin, legs[-1].end, rows)
+            return Journey(text, count, name, legs[0].begin, legs[-1].end, _rows(trace, legs))
     return None
 
 
@@ -208,31 +213,36 @@ class _Way:
         yield _Leg(queued, max(reading, queued), taken.record, "socket queue")
         yield _Leg(max(reading, queued), done, arrival.record)
 
-    def _numbers(self, port: int, byte: int) -> set[int]:
-        """The numbers of the frames that carry the byte."""
+    def _segments(self, port: int) -> Iterator[tuple[int, Captured, bytes]]:
+        """Stream offset, frame and payload of what slirp sent on the connection, in order."""
         start: int | None = None
-        numbers = set()
         for captured in self.frames:
             segment = captured.frame.segment
             if segment is None or not captured.to_guest or segment.sport != port:
                 continue
             if start is None:
                 start = segment.seq + 1  # the SYN takes one number
-            offset = (segment.seq - start) & 0xFFFFFFFF
-            if segment.payload and offset <= byte < offset + len(segment.payload):
-                numbers.add(captured.frame.number)
-        return numbers
+            yield (segment.seq - start) & 0xFFFFFFFF, captured, segment.payload
+
+    def _numbers(self, port: int, byte: int) -> set[int]:
+        """The numbers of the frames that carry the byte."""
+        return {
+            captured.frame.number
+            for offset, captured, payload in self._segments(port)
+            if payload and offset <= byte < offset + len(payload)
+        }
+
+    def text(self, port: int, first: int, count: int) -> bytes:
+        """The message, as far as its first frame shows it."""
+        for offset, _, payload in self._segments(port):
+            if payload and offset <= first < offset + len(payload):
+                return payload[first - offset : first - offset + count]
+        return b""
 
     def _established(self, port: int) -> int:
         """When slirp answered the guest's SYN-ACK."""
-        seen = 0
-        for captured in self.frames:
-            segment = captured.frame.segment
-            if segment is not None and captured.to_guest and segment.sport == port:
-                seen += 1
-                if seen == 2:
-                    return captured.time
-        return 0
+        sent = [captured.time for _, captured, _ in self._segments(port)]
+        return sent[1] if len(sent) > 1 else 0
 
     def _held(self, number: int) -> bool:
         return self._first("held", lambda d: d[0] == number) is not None

@@ -403,16 +403,18 @@ class Vcpu:
         self._sleepers.sort(key=lambda entry: entry[:2])
         self._sleep_alarm.set(max(self._sleepers[0][0], self.env._now))
 
-    def idle(self) -> bool:
-        """Halted, with nothing pending and no timer that is not periodic."""
+    def at_rest(self) -> bool:
+        """Halted, with nothing pending."""
         return (
             self.thread.waiting == "halted"
             and not self.run_queue
             and not self.thread.irq_pending
             and not self._softirqs
-            and not self._sleepers
-            and not self.wheel.waiting()
         )
+
+    def idle(self) -> bool:
+        """At rest, and nobody sleeps towards a deadline or a timer that is not periodic."""
+        return self.at_rest() and not self._sleepers and not self.wheel.waiting()
 
     def arrive(self, task: Task) -> None:
         """A new task comes from outside of all threads (somebody starts a program)."""

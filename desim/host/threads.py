@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from desim.kernel.environment import Environment
@@ -33,11 +32,9 @@ class HostScheduler:
             assert isinstance(waiter, HostTask), f"{waiter!r} is no host process"
             waiter.wake()
 
-    def start(
-        self, kernel: Kernel, process: Process, rank: int, ended: Callable[[Process], None]
-    ) -> HostTask:
+    def start(self, kernel: Kernel, process: Process, rank: int) -> HostTask:
         """Give ``process`` a thread of its own, from the current instant on."""
-        return self.build(HostTask)(self, kernel, process, rank, ended)
+        return self.build(HostTask)(self, kernel, process, rank)
 
 
 class HostTask:
@@ -49,7 +46,6 @@ class HostTask:
         kernel: Kernel,
         process: Process,
         rank: int,
-        ended: Callable[[Process], None],
     ) -> None:
         self.scheduler = scheduler
         self.kernel = kernel
@@ -57,7 +53,6 @@ class HostTask:
         self.asleep = False
         self.until: int | None = None
         self.signal: str | None = None
-        self._ended = ended
         name = f"{process.name}[{process.pid}]"
         self.thread = Thread(scheduler.env, name, rank, self.execve, scheduler.codes)
 
@@ -86,7 +81,6 @@ class HostTask:
             else:
                 call = process.resume(value)
         self.exit()
-        self._ended(process)
 
     @stage("syscall", file="host kernel")
     def syscall(self, call: Call) -> Any:

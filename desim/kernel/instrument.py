@@ -92,7 +92,12 @@ class Instrument:
         costs = [self.profile.cost(mark.file, name) for name in mark.names]
         if self.watch is not None:
             wrapped = self._watched(method, mark, costs, self.watch)
-        elif self.env.strict or len(costs) > 1 or any(c.per_1000_bytes for c in costs):
+        elif (
+            self.env.strict
+            or len(costs) > 1
+            or any(c.per_1000_bytes for c in costs)
+            or _takes_keywords(method)
+        ):
             wrapped = self._general(method, mark, costs)
         else:
             wrapped = self._simple(method, self.codes.stage(mark.names[0], mark.file), costs[0])
@@ -102,7 +107,7 @@ class Instrument:
         return wrapped
 
     def _simple(self, method: Method, code: int, cost: Cost) -> Method:
-        """One name, fixed costs, lazy: the case that a bulk transfer consists of."""
+        """One name, fixed costs, lazy, positional: what a bulk transfer consists of."""
         env = self.env
         leave_code = code + 1
         enter, leave = cost.enter, cost.leave
@@ -133,10 +138,10 @@ class Instrument:
         ]
         back = steps[::-1]
 
-        def stage(self: Any, *args: Any) -> Any:
+        def stage(self: Any, *args: Any, **kwargs: Any) -> Any:
             thread = env.running
             if thread is None:
-                return method(self, *args)
+                return method(self, *args, **kwargs)
             size = size_of(args)
             for code, enter, per_1000_bytes, _ in steps:
                 thread.marks.append(thread.ahead << CODE_BITS | code)
@@ -144,7 +149,7 @@ class Instrument:
                 if cost:
                     thread.charge(cost)
             try:
-                return method(self, *args)
+                return method(self, *args, **kwargs)
             finally:
                 for code, _, _, leave in back:
                     if leave:
@@ -162,10 +167,10 @@ class Instrument:
             for name, cost in zip(mark.names, costs, strict=True)
         ]
 
-        def stage(self: Any, *args: Any) -> Any:
+        def stage(self: Any, *args: Any, **kwargs: Any) -> Any:
             thread = env.running
             if thread is None:
-                return method(self, *args)
+                return method(self, *args, **kwargs)
             stack = stacks.setdefault(thread.name, [])
             size = size_of(args)
             for name, code, cost in steps:
@@ -174,7 +179,7 @@ class Instrument:
                 watch.entered(thread, stack)
                 thread.charge(cost.enter + cost.per_1000_bytes * size // 1000)
             try:
-                return method(self, *args)
+                return method(self, *args, **kwargs)
             finally:
                 for _, code, cost in reversed(steps):
                     thread.charge(cost.leave)
@@ -183,6 +188,11 @@ class Instrument:
                     thread.marks.append(thread.ahead << CODE_BITS | code + 1)
 
         return stage
+
+
+def _takes_keywords(method: Method) -> bool:
+    parameters = inspect.signature(method).parameters.values()
+    return any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters)
 
 
 def _size_of(method: Method, mark: Mark) -> Callable[[tuple[Any, ...]], int]:

@@ -14,6 +14,7 @@ All of this happens outside of the threads, before anything else at its instant.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from desim.config import SECOND_NS, RunCommand
@@ -90,7 +91,7 @@ class Conductor:
         self._timed = 0
         for command in (*guest, *host):
             if command.at_ns is not None:
-                self._at(command.at_ns, lambda c=command: self._start(c))
+                self._at(command.at_ns, partial(self._start, command))
         self._second = Alarm(env, self._whole_second)
         self._second.set(SECOND_NS)
         self._check = Alarm(env, self._ask)
@@ -112,9 +113,8 @@ class Conductor:
         self._open -= 1
         if command.stop_ns is not None:
             relative = self.env._now if command.stop_relative else 0
-            self._at(
-                max(relative + command.stop_ns, self.env._now), lambda: self._interrupt(started)
-            )
+            instant = max(relative + command.stop_ns, self.env._now)
+            self._at(instant, partial(self._interrupt, started))
 
     def _interrupt(self, started: Started) -> None:
         for task in started.tasks:

@@ -65,7 +65,7 @@ class Qemu:
                 net=tap,
                 ledger=self.lost,
                 mac=config.nic.mac,
-                model="e1000" if config.nic.model == "e1000-82540em" else config.nic.model,
+                model=config.nic.model,
                 mitigation=config.nic.mitigation,
                 autonegotiation=config.nic.autonegotiation,
                 extra_mac_registers=config.nic.extra_mac_registers,

@@ -11,6 +11,7 @@ from desim.experiment.journey import Journey, Row
 from desim.experiment.run import RunResult
 from desim.machine import Transcript
 
+MAX_TEXT = 60
 MAX_LINES = 40
 """Lines of a program's output that are shown; the rest is counted."""
 
@@ -77,9 +78,9 @@ def _way(result: RunResult, width: int) -> str:
     journey = result.journey
     if journey is None:
         return "No message of the host reached a guest program in this run."
-    message = escape(journey.text[:60]).replace("\n", "\\n")
-    if len(journey.text) > 60:
-        message += f"... ({len(journey.text)} bytes)"
+    message = escape(journey.text[:MAX_TEXT].removesuffix(b"\n")).replace("\n", "\\n")
+    if journey.size > MAX_TEXT:
+        message += f"... ({journey.size} bytes)"
     lines = [
         f'The way of "{message}" from send() on the host to read() in the guest',
         f"  {journey.connection}, sent at {seconds(journey.begin_ns)}; "

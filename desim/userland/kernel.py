@@ -105,6 +105,13 @@ class Kernel:
                     break
         return job
 
+    def spawn_program(self, name: str, program: Program, terminal: Terminal) -> Process:
+        """Make a process of a program that no command line names (a boot script)."""
+        process = self._process([name], program, terminal)
+        for fd in range(3):
+            process.install(terminal, fd)
+        return process
+
     def _process(self, argv: Sequence[str], generator: Program, terminal: Terminal) -> Process:
         process = Process(
             pid=self._next_pid,

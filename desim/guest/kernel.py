@@ -1,0 +1,299 @@
+"""The guest's kernel as its programs see it: system calls over the network stack.
+
+The generic calls are those of ``desim.userland.kernel``; here are the sockets, and
+what ``ifconfig``, ``udhcpc`` and ``netstat`` ask for. What a socket says of itself
+without its lock (poll) is read after a touch point, as the real code reads it behind
+a barrier.
+
+Not modelled: /proc, files by name, everything that is not a socket.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from desim.guest.context import Cpu
+from desim.guest.net.packet import LinkAddress, PacketSocket
+from desim.guest.net.sock import SHUT_RD, SHUT_RDWR, SHUT_WR
+from desim.guest.net.sock import Socket as KernelSocket
+from desim.guest.net.socket import TcpSocket
+from desim.guest.net.stack import NetStack
+from desim.guest.net.udp import UdpSocket
+from desim.ports import Endpoint
+from desim.userland.calls import (
+    IFF_LOOPBACK,
+    SO_ATTACH_FILTER,
+    SO_BROADCAST,
+    SO_REUSEADDR,
+    SO_REUSEPORT,
+    Interface,
+    SocketRow,
+)
+from desim.userland.errors import TEXTS, failure
+from desim.userland.files import Socket, VirtualTree
+from desim.userland.kernel import Kernel, RandomStream
+from desim.userland.process import Process
+from desim.wire.addresses import IP_ANY
+from desim.wire.ethernet import ETH_P_IP
+from desim.wire.ipv4 import PROTO_UDP
+
+NETSTAT_STATES = {
+    "LISTEN": "LISTEN",
+    "SYN_SENT": "SYN_SENT",
+    "SYN_RECV": "SYN_RECV",
+    "ESTABLISHED": "ESTABLISHED",
+    "FIN_WAIT1": "FIN_WAIT1",
+    "FIN_WAIT2": "FIN_WAIT2",
+    "TIME_WAIT": "TIME_WAIT",
+    "CLOSE_WAIT": "CLOSE_WAIT",
+    "LAST_ACK": "LAST_ACK",
+    "CLOSING": "CLOSING",
+}
+
+
+class ReadObserver(Protocol):
+    """Told when a program has read bytes of a TCP connection."""
+
+    def read(self, local: Endpoint, remote: Endpoint, first_byte: int, count: int) -> None:
+        """Bytes count from 0 on each connection."""
+
+
+class GuestSocket(Socket):
+    """A file of a process that stands for a socket of the network stack."""
+
+    __slots__ = ("_cpu", "_filter", "_kernel", "read_total", "sock")
+
+    def __init__(self, kernel: GuestKernel, sock: KernelSocket) -> None:
+        super().__init__(sock.queue.name)
+        self.queue = sock.queue
+        self.sock: Any = sock
+        self.read_total = 0
+        self._kernel = kernel
+        self._cpu = kernel.cpu
+        self._filter: int | None = None
+
+    def setsockopt(self, option: str, value: int) -> None:
+        if option == SO_ATTACH_FILTER and isinstance(self.sock, PacketSocket):
+            self._filter = value
+        elif option not in (SO_REUSEADDR, SO_REUSEPORT, SO_BROADCAST):
+            raise failure(errno.EINVAL)
+        elif option == SO_BROADCAST and isinstance(self.sock, UdpSocket):
+            self.sock.broadcast = bool(value)
+
+    def bind(self, address: bytes, port: int) -> None:
+        self._ask(self.sock.bind, address, port)
+
+    def bind_device(self, device: str) -> None:
+        if not isinstance(self.sock, PacketSocket):
+            raise failure(errno.EOPNOTSUPP)
+        self._ask(self.sock.bind_device, device)
+
+    def listen(self, backlog: int) -> None:
+        self._ask(self._tcp.listen, backlog)
+
+    def accept(self) -> tuple[Socket, Endpoint]:
+        child = self._ask(self._tcp.accept)
+        return GuestSocket(self._kernel, child), child.getpeername()
+
+    def connect(self, address: bytes, port: int) -> None:
+        self._ask(self.sock.connect, address, port)
+
+    def connected(self) -> None:
+        sock = self.sock
+        if isinstance(sock, TcpSocket):
+            self._ask(sock.connect, IP_ANY, 0)  # goes on with the connection it has begun
+
+    def take_error(self) -> OSError | None:
+        sock = self.sock
+        self._cpu.touch("lock_sock")
+        if isinstance(sock, TcpSocket):
+            number = sock.take_error()
+        else:
+            number, sock.sk_err = sock.sk_err, 0
+        return failure(number) if number else None
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._ask(self.sock.recv, size)
+        sock = self.sock
+        if data and isinstance(sock, TcpSocket) and self._kernel.observer is not None:
+            local, remote = (sock.sk.saddr, sock.sk.sport), (sock.sk.daddr, sock.sk.dport)
+            self._kernel.observer.read(local, remote, self.read_total, len(data))
+            self.read_total += len(data)
+        return data
+
+    def write(self, data: bytes) -> int:
+        return int(self._ask(self.sock.send, data))
+
+    def sendto(self, data: bytes, to: Endpoint) -> int:
+        sock = self.sock
+        if isinstance(sock, PacketSocket):
+            device = sock.device_name
+            if device is None:
+                raise failure(errno.EDESTADDRREQ)
+            return int(self._ask(sock.sendto, data, LinkAddress(device, to[1], to[0])))
+        return int(self._ask(sock.sendto, data, to))
+
+    def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
+        while True:
+            data, sender = self._ask(self.sock.recvfrom, size)
+            if not isinstance(self.sock, PacketSocket):
+                return data, sender
+            if self._passes(data):
+                return data, (sender.address, sender.protocol)
+
+    def _passes(self, packet: bytes) -> bool:
+        """udhcpc's filter: unfragmented UDP to one port."""
+        if self._filter is None:
+            return True
+        start = (packet[0] & 15) * 4 if packet else 0
+        return (
+            len(packet) >= start + 8
+            and packet[9] == PROTO_UDP
+            and not int.from_bytes(packet[6:8], "big") & 0x1FFF
+            and int.from_bytes(packet[start + 2 : start + 4], "big") == self._filter
+        )
+
+    def shutdown(self, *, read: bool = False, write: bool = False) -> None:
+        how = SHUT_RDWR if read and write else SHUT_RD if read else SHUT_WR
+        self._ask(self.sock.shutdown, how)
+
+    def getsockname(self) -> Endpoint:
+        return self.sock.getsockname()  # type: ignore[no-any-return]
+
+    def getpeername(self) -> Endpoint:
+        return self.sock.getpeername()  # type: ignore[no-any-return]
+
+    def poll_events(self) -> int:
+        self._cpu.touch("lock_sock")
+        return int(self.sock.poll_events())
+
+    def close(self) -> None:
+        self.sock.close()
+
+    @property
+    def _tcp(self) -> TcpSocket:
+        if not isinstance(self.sock, TcpSocket):
+            raise failure(errno.EOPNOTSUPP)
+        return self.sock
+
+    def _ask(self, operation: Callable[..., Any], *args: Any) -> Any:
+        """Make a call of the stack; its errors get the texts that are the same everywhere."""
+        try:
+            return operation(*args)
+        except OSError as error:
+            if error.errno in TEXTS:
+                raise failure(error.errno) from None
+            raise
+
+
+class GuestKernel(Kernel):
+    """Processes over ``stack``. ``observer`` is told of what programs read."""
+
+    def __init__(
+        self,
+        *,
+        cpu: Cpu,
+        stack: NetStack,
+        random: Callable[[str], RandomStream],
+        files: Callable[[str], bytes],
+        tree: VirtualTree,
+        hosts: Mapping[str, bytes] | None = None,
+        observer: ReadObserver | None = None,
+    ) -> None:
+        super().__init__(
+            now=cpu.now,
+            wake_up=cpu.wake_up,
+            random=random,
+            files=files,
+            tree=tree,
+            hosts=hosts,
+            first_pid=200,
+        )
+        self.cpu = cpu
+        self.stack = stack
+        self.observer = observer
+
+    def socket(self, process: Process, kind: str) -> Socket:
+        if kind == "tcp":
+            return GuestSocket(self, self.stack.tcp_socket())
+        if kind == "udp":
+            return GuestSocket(self, self.stack.udp_socket())
+        if kind == "packet":
+            return GuestSocket(self, self.stack.packet_socket("", ETH_P_IP))
+        raise failure(errno.EPROTONOSUPPORT)
+
+    def sys_interfaces(self, process: Process) -> list[Interface]:
+        self.cpu.touch("lock_sock")
+        shown = []
+        for found in self.stack.interfaces():
+            device = self.stack.devices[found.name]
+            loopback = bool(found.flags & IFF_LOOPBACK)
+            held = [a for a in self.stack.ip.addresses if a.device is device]
+            shown.append(
+                Interface(
+                    found.name,
+                    b"" if loopback else found.mac,
+                    found.flags,
+                    found.mtu,
+                    addresses=[(a.address, a.prefix) for a in held],
+                    rx_packets=found.rx_packets,
+                    rx_bytes=found.rx_bytes,
+                    tx_packets=found.tx_packets,
+                    tx_bytes=found.tx_bytes,
+                    rx_errors=device.stats.rx_errors,
+                    tx_errors=device.stats.tx_errors,
+                    collisions=device.stats.collisions,
+                )
+            )
+        # The card first and loopback last, as ifconfig sorts by name.
+        return sorted(shown, key=lambda interface: interface.name)
+
+    def sys_sockets_table(self, process: Process) -> list[SocketRow]:
+        self.cpu.touch("lock_sock")
+        owners: dict[Endpoint, tuple[int, str]] = {}
+        for other in self.processes:
+            for file in other.files.values():
+                if isinstance(file, GuestSocket) and not isinstance(file.sock, PacketSocket):
+                    owners[file.getsockname()] = (other.pid, other.name)
+        return [
+            SocketRow(
+                row.proto,
+                row.recv_q,
+                row.send_q,
+                row.local,
+                row.remote if row.remote[1] else None,
+                NETSTAT_STATES.get(row.state, ""),
+                owners.get(row.local),
+            )
+            for row in self.stack.sockets()
+        ]
+
+    def sys_set_address(self, process: Process, device: str, address: bytes, prefix: int) -> None:
+        found = self.stack.devices.get(device)
+        if found is None:
+            raise failure(errno.ENODEV)
+        self.cpu.local_bh_disable()
+        for held in [a for a in self.stack.ip.addresses if a.device is found]:
+            self.stack.del_address(device, held.address)
+        if address != IP_ANY:
+            self.stack.add_address(device, address, prefix)
+        self.cpu.local_bh_enable()
+
+    def sys_set_link_up(self, process: Process, device: str, up: bool) -> None:
+        if device not in self.stack.devices:
+            raise failure(errno.ENODEV)
+        if up:
+            self.stack.dev_open(device)
+        else:
+            self.stack.dev_close(device)
+
+    def sys_add_route(
+        self, process: Process, network: bytes, prefix: int, gateway: bytes | None, device: str
+    ) -> None:
+        if device not in self.stack.devices:
+            raise failure(errno.ENODEV)
+        self.cpu.local_bh_disable()
+        self.stack.add_route(network, prefix, gateway=gateway, device=device)
+        self.cpu.local_bh_enable()

@@ -1,0 +1,115 @@
+"""The guest's side of one machine: driver, network stack, kernel, boot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from desim.guest.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
+from desim.guest.e1000 import E1000Driver, ModuleOptions
+from desim.guest.kernel import GuestKernel
+from desim.guest.memory import Memory
+from desim.guest.net.device import Device
+from desim.guest.net.stack import NetStack
+from desim.guest.tasks import ProcessTask
+from desim.guest.vcpu import Vcpu
+from desim.kernel.instrument import Instrument
+from desim.kernel.streams import Streams
+from desim.machine.ports import Recorder
+from desim.ports import Endpoint, Mmio
+from desim.userland.calls import IFF_RUNNING, Interface, Program, sys
+from desim.userland.files import Terminal, VirtualTree
+from desim.userland.process import Process
+from desim.userland.programs import GUEST
+from desim.userland.shell import parse
+
+ETH0 = "eth0"
+CARRIER_LOOK_NS = 50_000_000
+"""How often the boot script looks whether the interface has carrier."""
+DHCP_CLIENT = "udhcpc -i eth0 -n -q"
+
+
+class Guest:
+    """Linux 6.1 with one e1000, or with its loopback interface only."""
+
+    def __init__(
+        self,
+        *,
+        vcpu: Vcpu,
+        mmio: Mmio | None,
+        mac: bytes,
+        memory: Memory,
+        streams: Streams,
+        build: Instrument,
+        recorder: Recorder,
+        files: Callable[[str], bytes],
+        tree: VirtualTree,
+        console: Terminal,
+        is_up: Callable[[], None],
+    ) -> None:
+        self.vcpu = vcpu
+        self.console = console
+        self.recorder = recorder
+        self.build = build
+        self.driver: E1000Driver | None = None
+        self.log: list[tuple[int, str]] = []
+        self._is_up = is_up
+        self.stack = build(NetStack)(cpu=vcpu, random=streams, build=build)
+        vcpu.open_softirq(NET_RX_SOFTIRQ, self.stack.net_rx_action)
+        vcpu.open_softirq(NET_TX_SOFTIRQ, self.stack.net_tx_action)
+        self.kernel = build(GuestKernel)(
+            cpu=vcpu,
+            stack=self.stack,
+            random=streams,
+            files=files,
+            tree=tree,
+            observer=self,
+        )
+        if mmio is not None:
+            self._attach(mmio, mac, memory)
+        vcpu.boot = self.boot
+
+    def _attach(self, mmio: Mmio, mac: bytes, memory: Memory) -> None:
+        def make(device: Device) -> E1000Driver:
+            self.driver = self.build(E1000Driver)(
+                cpu=self.vcpu,
+                mmio=mmio,
+                memory=memory,
+                device=device,
+                options=ModuleOptions(),
+                log=lambda line: self.log.append((self.vcpu.now(), line)),
+                build=self.build,
+            )
+            return self.driver
+
+        self.stack.attach(ETH0, mac, make)
+        assert self.driver is not None
+        self.vcpu.handler = self.driver.interrupt
+
+    def boot(self) -> None:
+        """Load the driver, then the script that brings the network up; on the vCPU's thread."""
+        if self.driver is None:
+            self._is_up()
+            return
+        self.driver.init_module()
+        self._start("init", self._bring_up(), self._dhcp)
+
+    def _start(self, name: str, program: Program, ended: Callable[[Process], None]) -> None:
+        process = self.kernel.spawn_program(name, program, self.console)
+        self.vcpu.wake_task(self.build(ProcessTask)(self.vcpu, self.kernel, process, ended))
+
+    def _bring_up(self) -> Program:
+        """``ip link set eth0 up``, and wait for carrier."""
+        yield sys.set_link_up(ETH0)
+        while True:
+            interfaces: list[Interface] = yield sys.interfaces()
+            if any(i.name == ETH0 and i.flags & IFF_RUNNING for i in interfaces):
+                return 0
+            yield sys.sleep_ns(CARRIER_LOOK_NS)
+
+    def _dhcp(self, _: Process) -> None:
+        command = parse(DHCP_CLIENT, GUEST)[0]
+        self._start("udhcpc", command.start(), lambda _: self._is_up())
+
+    def read(self, local: Endpoint, remote: Endpoint, first_byte: int, count: int) -> None:
+        """See ``ReadObserver``."""
+        self.recorder.note("read", remote, first_byte, count)

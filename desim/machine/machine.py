@@ -1,0 +1,297 @@
+"""One machine and its run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from desim.config import InputFile, MachineConfig, RunCommand, Side
+from desim.guest.tasks import ProcessTask
+from desim.guest.vcpu import Vcpu
+from desim.host.kernel import HostKernel
+from desim.host.threads import HostScheduler
+from desim.kernel.environment import Environment
+from desim.kernel.instrument import Instrument, Watcher
+from desim.kernel.profile import load
+from desim.kernel.streams import Streams
+from desim.kernel.thread import FIRST_RANK, Thread
+from desim.kernel.trace import Trace
+from desim.machine.conduct import INTERRUPTED, UNTIL, Conductor, Running
+from desim.machine.guest import DHCP_CLIENT, ETH0, Guest
+from desim.machine.ports import Captured, GuestMemory, Recorder
+from desim.machine.qemu import Qemu
+from desim.ports import Endpoint
+from desim.userland.files import Quota, Terminal, VirtualTree
+from desim.userland.process import Process
+from desim.userland.programs import GUEST, HOST
+from desim.userland.shell import parse
+from desim.wire.addresses import ip_text, mac_text, prefix_from_mask
+
+MEMORY_BYTES = 256 << 20
+BOOT = "guest console"
+PROGRESS_NS = 100_000_000
+
+
+class Transcript(NamedTuple):
+    """One terminal: what was typed, when, what it showed, and how it ended."""
+
+    side: Side
+    name: str
+    prompt: str
+    command: str
+    started_ns: int
+    ended_ns: int | None
+    status: int | None
+    output: bytes
+
+
+class Machine:
+    """Everything of one run. ``watch`` makes it a run with a breakpoint.
+
+    After ``run``: ``ended`` (why), ``end_ns`` (when), ``trace``, and what the methods
+    give. Raises ``ProfileError`` for a bad cost profile, ``UserError`` for a
+    configuration that the host refuses.
+    """
+
+    def __init__(self, config: MachineConfig, watch: Watcher | None = None) -> None:
+        self.config = config
+        self.profile = load(config.costs)
+        self.env = env = Environment(strict=config.strict, event_limit=config.limits.events)
+        self.trace = Trace()
+        self.ended = ""
+        self.end_ns = 0
+        self.streams = Streams(config.seed)
+        self.recorder = recorder = Recorder(env)
+        self.build = build = Instrument(env, self.trace.codes, self.profile, watch)
+        quota = Quota(config.limits.output_bytes)
+        self._quota = quota
+        self._trees = {"guest": VirtualTree(quota), "host": VirtualTree(quota)}
+        self._jobs: list[tuple[RunCommand, Terminal, list[Process]]] = []
+        touch = {"host_socket": env.touch_point("host_socket")}
+        self.scheduler = HostScheduler(env, self.trace.codes, build)
+        self.host = build(HostKernel)(
+            now=env.time,
+            wake_up=self.scheduler.wake_up,
+            random=self.streams,
+            touch=lambda point: touch[point](),
+            files=_reader(config.host_files),
+            tree=self._trees["host"],
+            observer=self,
+        )
+        self.vcpu = build(Vcpu)(env=env, rank=FIRST_RANK, codes=self.trace.codes)
+        self.memory = GuestMemory(MEMORY_BYTES)
+        self.memory.recorder = recorder
+        self.qemu = Qemu(
+            config,
+            env=env,
+            build=build,
+            recorder=recorder,
+            host=self.host,
+            vcpu=self.vcpu,
+            memory=self.memory,
+        )
+        self.console = Terminal(BOOT, now=env.time, quota=quota)
+        self.guest = Guest(
+            vcpu=self.vcpu,
+            mmio=self.qemu.mmio,
+            mac=config.nic.mac if config.nic is not None else bytes(6),
+            memory=self.memory,
+            streams=self.streams,
+            build=build,
+            recorder=recorder,
+            files=_reader(config.guest_files),
+            tree=self._trees["guest"],
+            console=self.console,
+            is_up=lambda: self.conductor.guest_is_up(),
+        )
+        self.trace.follow(self.vcpu.thread)
+        main = Thread(env, "main", FIRST_RANK + 1, self.qemu.loop.main, self.trace.codes)
+        self.trace.follow(main)
+        self._next_rank = FIRST_RANK + 2
+        self._ranks = self._rank_commands()
+        self.conductor = Conductor(env, self, config.guest, config.host)
+
+    def _rank_commands(self) -> dict[int, int]:
+        """The rank of each host command's first process: in the order of the scenario."""
+        ranks = {}
+        for command in self.config.host:
+            ranks[id(command)] = self._next_rank
+            self._next_rank += len(parse(command.command, HOST))
+        return ranks
+
+    def run(self, progress: Callable[[int], None] | None = None) -> None:
+        """Run to the end. Ctrl-C ends the run early; ``ended`` says so."""
+        env = self.env
+        stop = env.any_of([env.timeout(self.config.until_ns), self.conductor.over])
+        try:
+            if progress is not None:
+                env.process(self._report(progress))
+            env.run(stop)
+            over = self.conductor.over
+            self.ended = str(over.value) if over.triggered else UNTIL
+        except KeyboardInterrupt:
+            self.ended = INTERRUPTED
+        self.end_ns = env._now
+        self.trace.finish(env.threads, before=self.end_ns)
+        self.close()
+
+    def close(self) -> None:
+        """End all threads; nothing of them runs afterwards."""
+        self.env.close()
+
+    def _report(self, progress: Callable[[int], None]) -> Any:
+        while True:
+            progress(self.env._now)
+            yield self.env.timeout(PROGRESS_NS)
+
+    # --- for the conductor
+
+    def start(self, command: RunCommand) -> list[Running]:
+        """Start the processes of a command at the current instant."""
+        terminal = Terminal(command.terminal, now=self.env.time, quota=self._quota)
+        table = GUEST if command.side == "guest" else HOST
+        kernel = self.guest.kernel if command.side == "guest" else self.host
+        processes = kernel.spawn(parse(command.command, table), terminal)
+        self._jobs.append((command, terminal, processes))
+        if command.side == "guest":
+            tasks = [self.build(ProcessTask)(self.vcpu, kernel, p) for p in processes]
+            for task in tasks:
+                self.vcpu.arrive(task)
+            return list(tasks)
+        rank = self._ranks[id(command)]
+        running: list[Running] = []
+        for number, process in enumerate(processes):
+            started = self.scheduler.start(kernel, process, rank + number)
+            self.trace.follow(started.thread)
+            running.append(started)
+        return running
+
+    def at_rest(self) -> bool:
+        """Nothing is in motion: vCPU halted, main loop asleep in poll, no host program runs."""
+        return (
+            self.env.peek() > self.env.now
+            and self.vcpu.at_rest()
+            and self.qemu.loop.polling
+            and not self.qemu.sockets.ready()
+            and all(
+                not thread.is_alive or thread.waiting is not None for thread in self.env.threads
+            )
+        )
+
+    def nothing_left(self) -> bool:
+        """At rest, and only periodic timers are armed."""
+        slirp = self.qemu.slirp
+        return (
+            self.vcpu.idle()
+            and self.guest.stack.idle()
+            and not self.qemu.loop.timers.waiting()
+            and (slirp is None or slirp.idle())
+        )
+
+    # --- for the host's sockets (SocketObserver)
+
+    def connected(self, conn: int, client: Endpoint, server: Endpoint) -> None:
+        """See ``SocketObserver``."""
+        self.recorder.note("connected", conn, client, server)
+
+    def sent(self, conn: int, first_byte: int, count: int, by: str) -> None:
+        """See ``SocketObserver``."""
+        self.recorder.note("sent", conn, first_byte, count, by)
+
+    def received(self, conn: int, first_byte: int, count: int, by: str) -> None:
+        """See ``SocketObserver``."""
+        self.recorder.note("received", conn, first_byte, count, by)
+
+    def closed(self, conn: int, by: str, how: str) -> None:
+        """See ``SocketObserver``."""
+        self.recorder.note("closed", conn, by, how)
+
+    # --- what is left after the run
+
+    def files(self) -> dict[str, bytes]:
+        """What programs wrote, by name below ``guest/`` and ``host/``."""
+        return {
+            f"{side}/{name}": file.content()
+            for side, tree in self._trees.items()
+            for name, file in sorted(tree.files.items())
+        }
+
+    def captures(self) -> dict[str, list[Captured]]:
+        """The packets of each capture point."""
+        return self.recorder.captures
+
+    def transcripts(self) -> list[Transcript]:
+        """The terminals: the guest's boot, then the commands in order of their start."""
+        shown = []
+        if self.guest.driver is not None:
+            log = "".join(
+                f"[{t // 10**9:5d}.{t % 10**9 // 1000:06d}] {line}\n" for t, line in self.guest.log
+            )
+            shown.append(
+                Transcript(
+                    "guest",
+                    BOOT,
+                    "guest",
+                    f"insmod e1000; ip link set {ETH0} up; {DHCP_CLIENT}",
+                    0,
+                    0,
+                    0,
+                    log.encode() + self.console.output(),
+                )
+            )
+        for command, terminal, processes in self._jobs:
+            last = processes[-1]
+            ended = [p.ended_ns for p in processes]
+            shown.append(
+                Transcript(
+                    command.side,
+                    terminal.queue.name,
+                    command.side,
+                    command.command,
+                    processes[0].started_ns,
+                    None if None in ended else max(e for e in ended if e is not None),
+                    last.shell_status,
+                    terminal.output(),
+                )
+            )
+        return shown
+
+    def frame_counts(self) -> dict[str, Any]:
+        """Frames at each capture point, those lost by place and reason, those still queued."""
+        points = {}
+        for point, packets in sorted(self.recorder.captures.items()):
+            to_guest = sum(packet.to_guest for packet in packets)
+            points[point] = {"to_guest": to_guest, "from_guest": len(packets) - to_guest}
+        return {
+            "points": points,
+            "lost": [
+                {"where": where, "why": why, "frames": count}
+                for (where, why), count in sorted(self.qemu.lost.counts.items())
+            ],
+            "queued": self.qemu.net.queued(),
+            "interrupts": self.vcpu.pin.delivered,
+        }
+
+    def guest_summary(self) -> dict[str, Any] | None:
+        """The guest's interface, or None without one."""
+        for found in self.guest.stack.interfaces():
+            if found.name == ETH0:
+                return {
+                    "interface": ETH0,
+                    "mac": mac_text(found.mac),
+                    "address": ip_text(found.inet) if found.inet else None,
+                    "prefix": prefix_from_mask(found.mask) if found.mask else None,
+                    "carrier": found.carrier,
+                    "rx_packets": found.rx_packets,
+                    "tx_packets": found.tx_packets,
+                }
+        return None
+
+
+def _dmesg(time: int, line: str) -> str:
+    return f"[{time // 10**9:5d}.{time % 10**9 // 1000:06d}] {line}\n"
+
+
+def _reader(files: dict[str, InputFile]) -> Callable[[str], bytes]:
+    """What ``< FILE`` reads: the file as it was when the configuration was made."""
+    return lambda name: files[name].data
