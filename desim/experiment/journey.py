@@ -34,6 +34,16 @@ from desim.machine.ports import Captured
 
 INTERRUPTS = ("common_interrupt", "run_ksoftirqd")
 READING = ("do_syscall_64", "schedule")
+LOOPS = (
+    "main",
+    "main_loop",
+    "main_loop_wait",
+    "qemu_tcg_cpu_thread_fn",
+    "tcg_cpu_exec",
+    "do_idle",
+    "default_idle_call",
+    "execve",
+)
 QUEUEING = ("tcp_data_queue", "tcp_rcv_established")
 
 
@@ -199,10 +209,18 @@ class _Way:
         until = taken.time if entry < at else entry
         raised = self._next_irq(dma.time)
         if raised is not None and at < raised.time <= until:
-            yield _Leg(at, raised.time, taken.record, "receive ring", "interrupt mitigation")
+            yield _Leg(at, raised.time, taken.record, "receive ring", self._why_late(raised))
             at = raised.time
         yield _Leg(at, until, taken.record, "receive ring")
         yield _Leg(until, taken.time, taken.record)
+
+    def _why_late(self, raised: _Event) -> str:
+        """Why the line rose only then: by what made it rise."""
+        if self._around(raised, ("e1000_mit_timer",)) != (raised.time, raised.time):
+            return "interrupt mitigation"
+        if self._around(raised, ("set_ims",)) != (raised.time, raised.time):
+            return "interrupts masked by the driver (NAPI)"
+        return "interrupt"
 
     def _through_guest(self, at: int, taken: _Event, arrival: _Event) -> Iterator[_Leg]:
         """From the driver to the return of read()."""
@@ -288,21 +306,30 @@ def _rows(trace: Trace, legs: list[_Leg]) -> list[Row]:
     """The legs as stations; what is next to each other and the same is one row."""
     rows: list[Row] = []
     for leg in legs:
-        for name, file, wait, ns in _pieces(trace, leg):
+        for stack, ns in _pieces(trace, leg):
             if leg.lies:
-                _add(rows, Row(leg.lies, "", 0, ns, leg.why or _doing(name, wait, leg.record)))
-            elif wait:
-                _add(rows, Row(leg.record.name, "", 0, ns, name))
+                _add(rows, Row(leg.lies, "", 0, ns, leg.why or _doing(trace, stack, leg.record)))
+                continue
+            code = stack[-1] if stack else None
+            if code is None or trace.codes.is_wait(code):
+                _add(rows, Row(leg.record.name, "", 0, ns, _doing(trace, stack, leg.record)))
             else:
-                _add(rows, Row(name, file, ns, 0, ""))
+                _add(rows, Row(trace.codes.name(code), trace.codes.file(code), ns, 0, ""))
     return rows
 
 
-def _doing(name: str, wait: bool, record: ThreadRecord) -> str:
-    """What a thread that is to take the message up is doing instead."""
-    if wait:
-        return {"halted": "interrupt", "poll": "poll"}.get(name, name)
-    return f"{record.name} in {name}"
+def _doing(trace: Trace, stack: list[int], record: ThreadRecord) -> str:
+    """What the thread that is to take the message up is doing instead: a wait by its name,
+    work by the outermost stage above the thread's endless loop."""
+    if not stack:
+        return f"{record.name} to start"
+    codes = trace.codes
+    if codes.is_wait(stack[-1]):
+        wait = codes.name(stack[-1]).strip("()")
+        return {"halted": "interrupt"}.get(wait, wait)
+    names = [codes.name(code) for code in stack]
+    above = [name for name in names if name not in LOOPS]
+    return f"{record.name} in {(above or names[-1:])[0]}"
 
 
 def _add(rows: list[Row], row: Row) -> None:
@@ -316,15 +343,15 @@ def _add(rows: list[Row], row: Row) -> None:
     rows.append(row)
 
 
-def _pieces(trace: Trace, leg: _Leg) -> Iterator[tuple[str, str, bool, int]]:
-    """Name, file, whether it is a wait, and ns of what the leg's thread did, in order."""
-    record, codes = leg.record, trace.codes
+def _pieces(trace: Trace, leg: _Leg) -> Iterator[tuple[list[int], int]]:
+    """The stack of open stages and for how many ns it stood, in order; not to be kept."""
+    record = leg.record
     stack: list[int] = []
     at = leg.begin
     for time, code in zip(record.times, record.codes, strict=True):
         if time > at and at < leg.end:
             until = min(time, leg.end)
-            yield _piece(codes, stack, until - at)
+            yield stack, until - at
             at = until
         if code & 1:
             stack.pop()
@@ -333,11 +360,4 @@ def _pieces(trace: Trace, leg: _Leg) -> Iterator[tuple[str, str, bool, int]]:
         if time >= leg.end:
             break
     if at < leg.end:
-        yield _piece(codes, stack, leg.end - at)
-
-
-def _piece(codes: Any, stack: list[int], ns: int) -> tuple[str, str, bool, int]:
-    if not stack:
-        return "(not running)", "", True, ns
-    code = stack[-1]
-    return codes.name(code).strip("()"), codes.file(code), codes.is_wait(code), ns
+        yield stack, leg.end - at

@@ -183,12 +183,18 @@ class MainLoop:
         if not (self._notified or self.poller.ready()) and (
             deadline is None or deadline > self.env.time()
         ):
-            self.polling = True
             thread.meet()
-            thread.park("poll", deadline)
-            self.polling = False
+            self.ppoll(thread, deadline)
         self._notified = False
         self.poller.collect()
+
+    @stage("ppoll", file="host kernel")
+    def ppoll(self, thread: Thread, deadline: int | None) -> None:
+        """Really sleep; what it costs at its exit is the wake-up."""
+        thread.meet()
+        self.polling = True
+        thread.park("poll", deadline)
+        self.polling = False
 
     def notify(self) -> None:
         """End the sleep in poll (``qemu_notify_event``); one that comes early is kept."""

@@ -585,7 +585,11 @@ class TcpOutput:
         if not sk.packets_out:
             return
         rearm = False
-        for skb in list(sk.rtx_queue):
+        at = 0
+        # By index: sending one may cut it in two, or swallow those behind it.
+        while at < len(sk.rtx_queue):
+            skb = sk.rtx_queue[at]
+            at += 1
             segs = sk.snd_cwnd - sk.packets_in_flight()
             if segs <= 0:
                 break
