@@ -220,7 +220,7 @@ def test_syn_sent_offers_what_linux_offers(guest: Guest) -> None:
 
 
 def test_syn_sent_answer_without_options_opens(guest: Guest) -> None:
-    sock, peer = connected(guest)
+    sock, _peer = connected(guest)
     assert sock.state == State.ESTABLISHED
     assert sock.sk.snd_wnd == 65535
     assert sock.sk.window_clamp == 64076
@@ -353,7 +353,7 @@ def test_established_challenges_are_limited_to_two_a_second(guest: Guest) -> Non
 def test_established_bad_checksum_is_dropped(guest: Guest) -> None:
     from desim.wire.frame import Frame
 
-    sock, peer = accepted(guest)
+    _sock, peer = accepted(guest)
     raw = bytearray(peer.frame(ACK | PSH, b"abcdef").raw)
     raw[-1] ^= 1
     raw[55] ^= 1
