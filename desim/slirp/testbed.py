@@ -252,9 +252,8 @@ class LoopbackHost:
     # -- TCP as slirp uses it ----------------------------------------------------------
 
     def listen(self, address: bytes, port: int, *, backlog: int = 1) -> Fd:
-        for other in self._listeners:
-            if other.address == (address, port):
-                raise error(errno.EADDRINUSE)
+        if any(_overlap(other.address, (address, port)) for other in self._listeners):
+            raise error(errno.EADDRINUSE)
         listener = TcpListener(None, (address, port))
         self._listeners.append(listener)
         return self._add(listener)
@@ -429,7 +428,7 @@ class LoopbackHost:
     # -- UDP and ping as slirp uses them -----------------------------------------------
 
     def bind_udp(self, address: bytes, port: int) -> Fd:
-        if port and any(end.address == (address, port) for end in self._udp):
+        if port and any(_overlap(end.address, (address, port)) for end in self._udp):
             raise error(errno.EADDRINUSE)
         end = UdpEnd(None, (address, port or self._port()), port != 0, False)
         self._udp.append(end)
@@ -580,6 +579,12 @@ class LoopbackHost:
             to = target
         self._datagram(end, data, to, DEFAULT_TTL)
         return True
+
+
+def _overlap(a: Endpoint, b: Endpoint) -> bool:
+    """Whether two sockets cannot both be bound so."""
+    any_host = bytes(len(a[0]))
+    return a[1] == b[1] and len(a[0]) == len(b[0]) and (a[0] == b[0] or any_host in (a[0], b[0]))
 
 
 def _reachable(address: bytes) -> None:
