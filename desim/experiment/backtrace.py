@@ -48,7 +48,6 @@ class Backtrace(NamedTuple):
 
     def text(self) -> str:
         """In gdb's form."""
-        width = len(str(len(self.frames) - 1)) + 1
         top = self.frames[0]
         lines = [f'Thread "{self.thread}" hit Breakpoint 1, {top.function} at {top.file}']
         lines.append(f"{self.at_ns // 10**9}.{self.at_ns % 10**9:09d} s, hit {self.hit}")
@@ -57,7 +56,7 @@ class Backtrace(NamedTuple):
         lines.append("(gdb) bt")
         for number, frame in enumerate(self.frames):
             where = "in " if number else ""
-            lines.append(f"#{number:<{width}} {where}{frame.function} at {frame.file}")
+            lines.append(f"#{number:<3}{where}{frame.function} at {frame.file}")
         if self.calls is not None:
             lines.append(f"until {top.function} returned:")
             for call in self.calls:

@@ -4,8 +4,8 @@ One loopback interface with TCP and UDP (see ``loopback``, ``tcp``, ``udp``), th
 calls of ``desim.userland.kernel``, and the names in /etc/hosts. QEMU's process is a
 client of the same sockets through ``desim.host.sockets``.
 
-Every call meets the other threads first, at the touch point ``host_socket``: what
-follows happens at the calling thread's own time. The calls that strace would show
+Every call meets the other threads first, at the touch point ``host_socket`` (again when
+its entry has been charged): what follows happens at the calling thread's own time. The calls that strace would show
 are stages in the file "host kernel", so that a cost profile can charge them; a call that
 has to sleep enters its stage again when it goes on.
 """
@@ -109,30 +109,37 @@ class HostKernel(Kernel):
 
     @stage("read", file="host kernel")
     def sys_read(self, process: Process, fd: int, size: int) -> bytes:
+        self.touch(TOUCH_POINT)
         return super().sys_read(process, fd, size)
 
     @stage("write", file="host kernel", size="data")
     def sys_write(self, process: Process, fd: int, data: bytes) -> int:
+        self.touch(TOUCH_POINT)
         return super().sys_write(process, fd, data)
 
     @stage("poll", file="host kernel")
     def sys_poll(
         self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int | None
     ) -> list[tuple[int, int]]:
+        self.touch(TOUCH_POINT)
         return super().sys_poll(process, fds, timeout_ns)
 
     @stage("accept", file="host kernel")
     def sys_accept(self, process: Process, fd: int) -> tuple[int, Endpoint]:
+        self.touch(TOUCH_POINT)
         return super().sys_accept(process, fd)
 
     @stage("connect", file="host kernel")
     def sys_connect(self, process: Process, fd: int, address: bytes, port: int) -> None:
+        self.touch(TOUCH_POINT)
         super().sys_connect(process, fd, address, port)
 
     @stage("sendto", file="host kernel", size="data")
     def sys_sendto(self, process: Process, fd: int, data: bytes, to: Endpoint) -> int:
+        self.touch(TOUCH_POINT)
         return super().sys_sendto(process, fd, data, to)
 
     @stage("recvfrom", file="host kernel")
     def sys_recvfrom(self, process: Process, fd: int, size: int) -> tuple[bytes, Endpoint]:
+        self.touch(TOUCH_POINT)
         return super().sys_recvfrom(process, fd, size)

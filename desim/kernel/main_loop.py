@@ -185,6 +185,8 @@ class MainLoop:
         ):
             thread.meet()
             self.ppoll(thread, deadline)
+            self._meet_poll()
+        # What was notified during the wake-up is dealt with in this pass, too.
         self._notified = False
         self.poller.collect()
 

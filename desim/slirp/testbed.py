@@ -445,6 +445,8 @@ class LoopbackHost:
             raise error(number)
         if end.ping and data[:2] != b"\x08\0":
             raise error(errno.EINVAL)
+        if not (end.ping or to[1]):
+            raise error(errno.EINVAL)
         _reachable(to[0])
         if end.ping:
             reply = b"\0\0\0\0\0\1" + data[6:]
