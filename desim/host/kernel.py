@@ -5,9 +5,9 @@ calls of ``desim.userland.kernel``, and the names in /etc/hosts. QEMU's process 
 client of the same sockets through ``desim.host.sockets``.
 
 Every call meets the other threads first, at the touch point ``host_socket`` (again when
-its entry has been charged): what follows happens at the calling thread's own time. The calls that strace would show
-are stages in the file "host kernel", so that a cost profile can charge them; a call that
-has to sleep enters its stage again when it goes on.
+its entry has been charged): what follows happens at the calling thread's own time.
+The calls that strace would show are stages in the file "host kernel", so that a cost
+profile can charge them; a call that has to sleep enters its stage again when it goes on.
 """
 
 from __future__ import annotations
