@@ -24,7 +24,8 @@ OPTION_ORO = 6
 OPTION_DNS_SERVERS = 23
 OPTION_BOOTFILE_URL = 59
 CLIENT_ID_MAX = 256
-SERVER_PORT = 547
+SOURCE_PORT = 0x2302
+"""547 in the wrong byte order: the port that slirp's answers come from."""
 NO_BOOTFILE = "(null)"
 """What C prints for a name that is not set."""
 
@@ -60,7 +61,7 @@ class Dhcpv6:
             room = config.if_mtu - len(reply) - 4
             url = f"tftp://[{host}]/{name}".encode()
             reply += _option(OPTION_BOOTFILE_URL, url[: max(0, room)])
-        slirp.udp6.udp6_output(None, (config.host6, SERVER_PORT), client, reply)
+        slirp.udp6.udp6_output(None, (config.host6, SOURCE_PORT), client, reply)
 
 
 def _option(code: int, data: bytes) -> bytes:

@@ -4,6 +4,9 @@ A packet longer than the MTU is answered with Packet Too Big, one with hop limit
 with Time Exceeded. Extension headers are not known, fragments neither: such a packet
 has no protocol that slirp serves, and ends. What follows a packet in its frame is not
 cut off. Everything that slirp sends has hop limit 255.
+
+Not modelled: bytes behind a TCP segment in its frame, which the real slirp hands to the
+host as if they were data.
 """
 
 from __future__ import annotations

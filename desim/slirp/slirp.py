@@ -260,6 +260,7 @@ class Slirp:
             # slirp forgets to put the length of the packet it quotes back in wire order.
             header = datagram.header
             datagram.header = header[:4] + header[5:3:-1] + header[6:]
+            datagram.payload = ti.frame.raw[ETH_HLEN + len(header) :]
             code = ICMP6_UNREACH_ADDRESS if host else ICMP6_UNREACH_NO_ROUTE
             self.icmp6.icmp6_send_error(datagram, ICMP6_UNREACH, code)
             return

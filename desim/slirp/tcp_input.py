@@ -93,9 +93,6 @@ if TYPE_CHECKING:
 ESC = 27
 """A short segment that begins with this is a key press, and acknowledged at once."""
 
-_DATA_OR_FIN_SEEN = (TCPS_CLOSE_WAIT, TCPS_CLOSING, TCPS_LAST_ACK, TCPS_TIME_WAIT)
-"""States in which the guest's FIN has been received (``TCPS_HAVERCVDFIN``)."""
-
 
 class TcpInput:
     """``tcp_input``, its helpers, and what a connection learns from segments."""
@@ -190,7 +187,6 @@ class TcpInput:
             segment.urgent,
             segment.options,
             segment.payload,
-            segment.tos,
         )
         if so is None:
             self._nobodys(ti, 0)
@@ -244,7 +240,8 @@ class TcpInput:
         so.so_rcv.reserve(slirp.version.tcp_rcvspace)
         subr.name(so, (ti.src, ti.sport), (ti.dst, ti.dport))
         so.so_ffamily = 4 if len(ti.dst) == 4 else 6
-        so.so_iptos = subr.tcp_tos(so) or ti.tos
+        # The TOS of the guest's SYN, which slirp means to take over, is wiped out by then.
+        so.so_iptos = subr.tcp_tos(so)
         tp.t_state = TCPS_LISTEN
         tp.t_timer[TCPT_KEEP] = TCPTV_KEEP_IDLE
         tp.rcv_wnd = so.so_rcv.space()
@@ -502,7 +499,9 @@ class TcpInput:
             tp.snd_wl2 = ti.ack
             tp.max_sndwnd = max(tp.max_sndwnd, tp.snd_wnd)
             needoutput = True
-        open_for_data = tp.t_state not in _DATA_OR_FIN_SEEN
+        # After the guest's FIN, too: in CLOSE_WAIT and the states behind it slirp goes on
+        # taking (and discarding) data, and counts another FIN.
+        open_for_data = tp.t_state < TCPS_TIME_WAIT
         if ti.tiflags & TH_URG and ti.urp and open_for_data:
             self._urgent(so, tp, ti)
         elif seq_gt(tp.rcv_nxt, tp.rcv_up):
@@ -537,7 +536,7 @@ class TcpInput:
 
     def _fin(self, so: Socket, tp: TcpCb) -> None:
         """The guest's FIN is in order: it sends no more."""
-        if tp.t_state not in _DATA_OR_FIN_SEEN:
+        if tp.t_state < TCPS_TIME_WAIT:
             self.slirp.socket_io.sofwdrain(so)
             tp.t_flags |= TF_ACKNOW
             tp.rcv_nxt = (tp.rcv_nxt + 1) & SEQ

@@ -123,7 +123,6 @@ class Ti:
         "sport",
         "src",
         "tiflags",
-        "tos",
         "urp",
         "win",
     )
@@ -143,7 +142,6 @@ class Ti:
         urp: int,
         options: bytes,
         data: bytes,
-        tos: int,
     ) -> None:
         self.frame = frame
         self.datagram = datagram
@@ -162,7 +160,6 @@ class Ti:
         self.urp = urp
         self.options = options
         self.data = data
-        self.tos = tos
         # slirp looks at the byte behind a header of 20 bytes, be it data or an option.
         self.first_char = options[0] if options else data[0] if data else -1
 
