@@ -111,11 +111,11 @@ class Machine:
         self._ranks = self._rank_commands()
         self.conductor = Conductor(env, self, config.guest, config.host)
 
-    def _rank_commands(self) -> dict[int, int]:
-        """The rank of each host command's first process: in the order of the scenario."""
+    def _rank_commands(self) -> dict[str, int]:
+        """The rank of the first process in each host terminal: in the order of the scenario."""
         ranks = {}
         for command in self.config.host:
-            ranks[id(command)] = self._next_rank
+            ranks[command.terminal] = self._next_rank
             self._next_rank += len(parse(command.command, HOST))
         return ranks
 
@@ -158,7 +158,7 @@ class Machine:
             for task in tasks:
                 self.vcpu.arrive(task)
             return list(tasks)
-        rank = self._ranks[id(command)]
+        rank = self._ranks[command.terminal]
         running: list[Running] = []
         for number, process in enumerate(processes):
             started = self.scheduler.start(kernel, process, rank + number)
