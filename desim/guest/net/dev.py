@@ -3,9 +3,9 @@
 Theory of operation
 -------------------
 Receiving: the driver's interrupt puts its NAPI context on ``poll_list`` and raises
-NET_RX_SOFTIRQ. ``net_rx_action`` polls each context with a weight of 64 packets until
-the list is empty, 300 packets are done, or two jiffies have passed; then the rest
-waits for the next round. What the driver receives passes GRO and comes back as
+NET_RX_SOFTIRQ. ``net_rx_action`` polls each context once, with a weight of 64 packets,
+unless 300 packets are done or two jiffies have passed before; whoever used its whole
+weight waits for the next round. What the driver receives passes GRO and comes back as
 batches to ``netif_receive_skb_list``, which gives each packet to the packet sockets
 and to its protocol.
 

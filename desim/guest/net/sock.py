@@ -23,7 +23,7 @@ RCV_SHUTDOWN = 1
 SEND_SHUTDOWN = 2
 
 RMEM_DEFAULT = 212992
-SK_TRUESIZE_OVERHEAD = 576
+"""``net.core.rmem_default``: the receive buffer of datagram sockets."""
 
 
 def error_of(number: int) -> OSError:

@@ -17,7 +17,7 @@ from desim.guest.net.sock import (
     error_of,
 )
 from desim.guest.net.tcp import Tcp
-from desim.guest.net.tcp_sock import NAGLE_OFF, NAGLE_PUSH, RMEM, WMEM, State, TcpSock
+from desim.guest.net.tcp_sock import NAGLE_OFF, NAGLE_PUSH, State, TcpSock
 from desim.kernel.stages import stage
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
 from desim.wire.addresses import IP_ANY
@@ -141,14 +141,6 @@ class TcpSocket(Socket):
         else:
             sk.nonagle &= ~NAGLE_OFF
         tcp.release_sock(sk)
-
-    def set_rcvbuf(self, size: int) -> None:
-        """SO_RCVBUF, before the connection: twice ``size`` is charged against it."""
-        self.sk.rcvbuf = max(2 * min(size, RMEM[2]), 2304)
-
-    def set_sndbuf(self, size: int) -> None:
-        """SO_SNDBUF, before the connection."""
-        self.sk.sndbuf = max(2 * min(size, WMEM[2]), 4608)
 
     @stage("tcp_poll", file="net/ipv4/tcp.c")
     def poll_events(self) -> int:
