@@ -1,0 +1,25 @@
+"""What the room offers by name, and that a core does not load SimPy by marking a stage."""
+
+import subprocess
+import sys
+
+import pytest
+
+import desim.kernel
+
+
+def test_every_name_it_lists_can_be_had():
+    for name in dir(desim.kernel):
+        assert getattr(desim.kernel, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="Enviroment"):
+        desim.kernel.Enviroment  # noqa: B018 - looking it up is the test
+
+
+@pytest.mark.parametrize("room", ["e1000.card", "slirp.slirp", "net", "guest.net.stack"])
+def test_a_core_runs_without_simpy(room):
+    code = f"import desim.{room}, sys; print('simpy' in sys.modules, 'greenlet' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["False", "False"]
