@@ -23,7 +23,8 @@ FORMAT = "desim-summary/1"
 class RunResult:
     """What a run left: see the attributes. Made by ``run``.
 
-    ``ended`` says why it ended, ``end_ns`` when. ``files`` are those that programs
+    ``ended`` says why it ended, ``end_ns`` when; ``failed`` is true if a limit of the
+    run was reached (too many events, threads in circles). ``files`` are those that programs
     wrote, by name below ``guest/`` and ``host/``.
     """
 
@@ -31,6 +32,7 @@ class RunResult:
         self.config = config
         self.ended = machine.ended
         self.end_ns = machine.end_ns
+        self.failed = machine.failed
         self.trace: Trace = machine.trace
         self.profile = machine.profile
         self.files: dict[str, bytes] = machine.files()

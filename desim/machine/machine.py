@@ -10,7 +10,7 @@ from desim.guest.tasks import ProcessTask
 from desim.guest.vcpu import Vcpu
 from desim.host.kernel import HostKernel
 from desim.host.threads import HostScheduler
-from desim.kernel.environment import Environment
+from desim.kernel.environment import Environment, KernelError
 from desim.kernel.instrument import Instrument, Watcher
 from desim.kernel.profile import load
 from desim.kernel.streams import Streams
@@ -60,6 +60,7 @@ class Machine:
         self.trace = Trace()
         self.ended = ""
         self.end_ns = 0
+        self.failed = False
         self.streams = Streams(config.seed)
         self.recorder = recorder = Recorder(env)
         self.build = build = Instrument(env, self.trace.codes, self.profile, watch)
@@ -120,7 +121,8 @@ class Machine:
         return ranks
 
     def run(self, progress: Callable[[int], None] | None = None) -> None:
-        """Run to the end. Ctrl-C ends the run early; ``ended`` says so."""
+        """Run to the end. Ctrl-C ends the run early, and so does a limit (``failed``);
+        ``ended`` says so, and what there is can be looked at."""
         env = self.env
         stop = env.any_of([env.timeout(self.config.until_ns), self.conductor.over])
         try:
@@ -131,6 +133,8 @@ class Machine:
             self.ended = str(over.value) if over.triggered else UNTIL
         except KeyboardInterrupt:
             self.ended = INTERRUPTED
+        except KernelError as error:
+            self.ended, self.failed = f"stopped: {error}", True
         self.end_ns = env._now
         self.trace.finish(env.threads, before=self.end_ns)
         self.close()
