@@ -102,22 +102,23 @@ class TcpAck:
             self.tcp_ack_probe(sk)
             return 1
         lost_before = sk.lost_out
-        acked, flag, moved = self.tcp_clean_rtx_queue(sk, prior_una, flag)
+        delivered, flag, moved = self.tcp_clean_rtx_queue(sk, flag)
         rexmit = False
         if not flag & FLAG_NOT_DUP or sk.ca_state != CaState.OPEN:
             duplicates = 0
             if not flag & (FLAG_SND_UNA_ADVANCED | FLAG_NOT_DUP):
                 duplicates = 1 if flag & FLAG_DATA else max(1, skb.gso_segs)
-            rexmit = self.tcp_fastretrans_alert(sk, duplicates, flag)
+            rexmit, sacked = self.tcp_fastretrans_alert(sk, duplicates, flag)
+            delivered += sacked
         if moved:
             tcp.timer.tcp_rearm_rto(sk)
         if flag & FLAG_ACKED or not flag & FLAG_NOT_DUP:
             sk.dst_pending_confirm = True
         if sk.in_cwnd_reduction():
             newly_lost = max(sk.lost_out - lost_before, 0)
-            cwnd_reduction(sk, acked, newly_lost, bool(flag & FLAG_SND_UNA_ADVANCED))
+            cwnd_reduction(sk, delivered, newly_lost, bool(flag & FLAG_SND_UNA_ADVANCED))
         elif flag & FLAG_DATA_ACKED and sk.ca_state != CaState.CWR:
-            cong_avoid(sk, acked, now)
+            cong_avoid(sk, delivered, now)
         update_pacing_rate(sk)
         if rexmit and sk.state != State.SYN_SENT:
             tcp.output.tcp_xmit_retransmit_queue(sk)
@@ -157,7 +158,7 @@ class TcpAck:
         else:
             timer.reset_xmit_timer(sk, TIME_PROBE0, probe0_when(sk))
 
-    def tcp_clean_rtx_queue(self, sk: TcpSock, prior_una: int, flag: int) -> tuple[int, int, bool]:
+    def tcp_clean_rtx_queue(self, sk: TcpSock, flag: int) -> tuple[int, int, bool]:
         """Drop what is acknowledged: segments delivered, flags, whether the timer restarts."""
         una = sk.snd_una
         queue = sk.rtx_queue
@@ -204,9 +205,11 @@ class TcpAck:
         moved = False
         if flag & FLAG_ACKED:
             moved = True
-            if sk.sacked_out:
-                # tcp_remove_reno_sacks: each segment beyond the first explains one duplicate.
-                sk.sacked_out = max(sk.sacked_out - max(acked - 1, 0), 0)
+            sacked = sk.sacked_out
+            if sacked:
+                # tcp_remove_reno_sacks: all but the hole had been delivered before.
+                sk.sacked_out = max(sacked - (acked - 1), 0)
+                acked = max(acked - sacked, 1)
             if rtt_known and last_ns >= 0:
                 self.pkts_acked(sk, last_ns)
         return acked, flag, moved
@@ -281,10 +284,12 @@ class TcpAck:
     # Loss.
 
     @stage("tcp_fastretrans_alert", file="net/ipv4/tcp_input.c")
-    def tcp_fastretrans_alert(self, sk: TcpSock, duplicates: int, flag: int) -> bool:
-        """The state machine of loss; True if lost packets are to be sent again."""
+    def tcp_fastretrans_alert(self, sk: TcpSock, duplicates: int, flag: int) -> tuple[bool, int]:
+        """The state machine of loss: whether lost packets are to be sent again, and how many
+        segments the duplicates have shown to be delivered."""
         advanced = bool(flag & FLAG_SND_UNA_ADVANCED)
         now = self._cpu.jiffies
+        sacked = 0
         if not sk.packets_out:
             sk.sacked_out = 0
         if sk.ca_state == CaState.OPEN:
@@ -297,34 +302,34 @@ class TcpAck:
             elif sk.ca_state == CaState.RECOVERY:
                 sk.sacked_out = 0
                 if self.hold_state(sk):
-                    return False
+                    return False, sacked
                 end_cwnd_reduction(sk, now)
                 self.set_ca_state(sk, CaState.OPEN)
         if sk.ca_state == CaState.RECOVERY:
             if not advanced:
-                self.add_reno_sack(sk, duplicates)
+                sacked = self.add_reno_sack(sk, duplicates)
             self.tcp_newreno_mark_lost(sk, advanced)
-            return True
+            return True, sacked
         if sk.ca_state == CaState.LOSS:
             if sk.snd_una >= sk.high_seq:
                 if self.hold_state(sk):
-                    return False
+                    return False, sacked
                 self.set_ca_state(sk, CaState.OPEN)
-                return False
+                return False, sacked
             if sk.snd_nxt > sk.high_seq and duplicates:
-                self.add_reno_sack(sk, duplicates)
+                sacked = self.add_reno_sack(sk, duplicates)
             elif advanced:
                 sk.sacked_out = 0
-            return True
+            return True, sacked
         if advanced:
             sk.sacked_out = 0
-        self.add_reno_sack(sk, duplicates)
+        sacked = self.add_reno_sack(sk, duplicates)
         self.tcp_newreno_mark_lost(sk, advanced)
         if not sk.lost_out:
             self.tcp_try_to_open(sk)
-            return False
+            return False, sacked
         self.tcp_enter_recovery(sk)
-        return True
+        return True, sacked
 
     def hold_state(self, sk: TcpSock) -> bool:
         """Stay until something above ``high_seq`` is acknowledged (RFC 6582 section 4.1)."""
@@ -334,12 +339,15 @@ class TcpAck:
             return True
         return False
 
-    def add_reno_sack(self, sk: TcpSock, duplicates: int) -> None:
-        """Each duplicate ACK stands for a segment that has left the network."""
-        if duplicates:
-            # Never more than what is beyond the hole (tcp_limit_reno_sacked).
-            most = max(sk.packets_out - max(sk.lost_out, 1), 0)
-            sk.sacked_out = min(sk.sacked_out + duplicates, most)
+    def add_reno_sack(self, sk: TcpSock, duplicates: int) -> int:
+        """Each duplicate ACK stands for a segment that has left the network: how many more."""
+        if not duplicates:
+            return 0
+        # Never more than what is beyond the hole (tcp_limit_reno_sacked).
+        most = max(sk.packets_out - max(sk.lost_out, 1), 0)
+        before = sk.sacked_out
+        sk.sacked_out = min(before + duplicates, most)
+        return max(sk.sacked_out - before, 0)
 
     def tcp_newreno_mark_lost(self, sk: TcpSock, advanced: bool) -> None:
         """The first unacknowledged segment is lost: three duplicates, or a partial ACK."""
