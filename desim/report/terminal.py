@@ -1,33 +1,68 @@
 """What a person sees after a run: the terminals, the way of the string, the fingerprint.
 
-Whatever programs wrote is escaped before it is shown: a guest must not be able to
-send control sequences to the user's terminal.
+The report is text of at most 100 columns wherever lengths allow, and the same on every
+machine; on a terminal it has colours as well. Whatever programs wrote, and whatever a
+scenario calls things, is escaped before it is shown: neither may send control sequences
+to the user's terminal.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
 from desim.config import MachineConfig
-from desim.experiment.journey import Journey, Row
+from desim.experiment.journey import Journey
 from desim.experiment.run import RunResult
 from desim.machine import Transcript
+from desim.report.stations import Group, group_rows
 
-MAX_TEXT = 60
+MAX_TEXT = 32
+"""Bytes of a message or a small file that are shown."""
 MAX_LINES = 40
 """Lines of a program's output that are shown; the rest is counted."""
+MAX_FILE = 28
+"""Columns of a source file's path; a longer one loses its front."""
+WIDTH = 100
 
 
-def show(result: RunResult, config: MachineConfig, width: int = 100) -> None:
-    """Print the report of a run to standard output."""
-    print(text(result, config, width))
+class Line(NamedTuple):
+    """A line of the report, and how it looks where there are colours (rich's words)."""
+
+    text: str
+    style: str = ""
 
 
-def text(result: RunResult, config: MachineConfig, width: int = 100) -> str:
-    """The report of a run."""
-    parts = [_head(result, config)]
-    parts += [_transcript(t, width) for t in result.transcripts]
-    parts.append(_way(result, width))
-    parts.append(_foot(result))
-    return "\n\n".join(part for part in parts if part)
+def show(result: RunResult, config: MachineConfig, width: int = WIDTH) -> None:
+    """Print the report of a run to standard output, with colours if that is a terminal."""
+    if not sys.stdout.isatty():
+        print(text(result, config, width))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    for line in lines(result, config, width):
+        console.print(Text(line.text, style=line.style))
+
+
+def text(result: RunResult, config: MachineConfig, width: int = WIDTH) -> str:
+    """The report of a run, plain."""
+    return "\n".join(line.text for line in lines(result, config, width))
+
+
+def lines(result: RunResult, config: MachineConfig, width: int = WIDTH) -> Iterator[Line]:
+    """The report of a run, line by line."""
+    width = min(width, WIDTH)
+    yield from _head(config)
+    for transcript in result.transcripts:
+        yield Line("")
+        yield from _transcript(transcript, width)
+    yield Line("")
+    yield from _way(result)
+    yield Line("")
+    yield from _foot(result, config)
 
 
 def seconds(ns: int) -> str:
@@ -41,95 +76,158 @@ def grouped(ns: int) -> str:
     return f"{ns:,}".replace(",", " ")
 
 
-def escape(data: bytes) -> str:
-    """Text from a program, with everything but line ends and tabs made visible."""
-    out = data.decode("utf-8", "backslashreplace")
+def share(part: int, whole: int) -> str:
+    """``12.5%``, rounded down; made of whole numbers."""
+    tenths = 1000 * part // whole if whole else 0
+    return f"{tenths // 10}.{tenths % 10}%"
+
+
+def escape(data: bytes | str) -> str:
+    """Text from elsewhere, with everything but line ends and tabs made visible."""
+    out = data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
+    if out.isprintable():
+        return out
     return "".join(
-        char if char.isprintable() or char == "\n" else char.expandtabs(8) if char == "\t"
+        char
+        if char.isprintable() or char in "\n\t"
         else f"\\x{ord(char):02x}"
+        if ord(char) < 256
+        else ascii(char)[1:-1]
         for char in out
-    )  # fmt: skip
+    )
 
 
-def _head(result: RunResult, config: MachineConfig) -> str:
-    lines = [f"{config.name}: {config.description}" if config.description else config.name]
+def quoted(data: bytes, size: int) -> str:
+    """A message of ``size`` bytes on one line, as far as it is short: ``"Hello\\n"``."""
+    start = escape(data[:MAX_TEXT]).replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{start}{"..." if size > MAX_TEXT else ""}"'
+
+
+def short_file(path: str) -> str:
+    """``.../intel/e1000/e1000_main.c``: the end of a path, which is what tells files apart."""
+    if len(path) <= MAX_FILE:
+        return path
+    parts = path.split("/")
+    while len(parts) > 1 and len("/".join(parts)) + 4 > MAX_FILE:
+        del parts[0]
+    return ".../" + "/".join(parts)
+
+
+def _head(config: MachineConfig) -> Iterator[Line]:
+    name, description = escape(config.name), escape(config.description)
+    yield Line(f"{name}: {description}" if description else name, "bold")
     if config.qemu:
-        lines.append(f"  qemu-system-x86_64 {config.qemu}")
-    return "\n".join(lines)
+        yield Line(f"  qemu-system-x86_64 {escape(config.qemu)}")
 
 
-def _transcript(transcript: Transcript, width: int) -> str:
-    head = f"-- {transcript.name}, {seconds(transcript.started_ns)} "
-    lines = [head + "-" * max(width - len(head), 3)]
-    lines.append(f"{transcript.prompt}$ {transcript.command}")
-    output = escape(transcript.output).removesuffix("\n")
-    shown = output.split("\n") if output else []
-    lines += shown[:MAX_LINES]
+def _transcript(transcript: Transcript, width: int) -> Iterator[Line]:
+    began, ended = seconds(transcript.started_ns), transcript.ended_ns
+    if ended is None:
+        began += ", still running at the end"
+    elif ended > transcript.started_ns:  # the console's own session has no length
+        began += f" to {seconds(ended)}"
+    head = f"-- {transcript.name}, {began} "
+    yield Line(head + "-" * max(width - len(head), 3), "dim")
+    yield Line(f"{transcript.prompt}$ {escape(transcript.command)}", "bold green")
+    output = [
+        line.expandtabs(8).rstrip() for line in escape(transcript.output).rstrip("\n").split("\n")
+    ]
+    shown = output if output != [""] else []
+    for line in shown[:MAX_LINES]:
+        yield Line(line)
     if len(shown) > MAX_LINES:
-        lines.append(f"... and {len(shown) - MAX_LINES} lines more")
-    if transcript.ended_ns is None:
-        lines.append("(still running when the run ended)")
-    elif transcript.status not in (0, None):
-        lines.append(f"(exit status {transcript.status}, {seconds(transcript.ended_ns)})")
-    return "\n".join(lines)
+        yield Line(f"({len(shown) - MAX_LINES} more lines)", "dim")
+    if transcript.status not in (0, None):
+        yield Line(f"(exit status {transcript.status})", "red")
 
 
-def _way(result: RunResult, width: int) -> str:
+def _way(result: RunResult) -> Iterator[Line]:
     journey = result.journey
     if journey is None:
-        return "No message of the host reached a guest program in this run."
-    message = escape(journey.text[:MAX_TEXT].removesuffix(b"\n")).replace("\n", "\\n")
-    if journey.size > MAX_TEXT:
-        message += f"... ({journey.size} bytes)"
-    lines = [
-        f'The way of "{message}" from send() on the host to read() in the guest',
-        f"  {journey.connection}, sent at {seconds(journey.begin_ns)}; "
-        f"costs: {result.profile.name} ({result.profile.status})",
-        "",
-    ]
-    return "\n".join(lines + _table(journey, width))
+        yield Line("No message of the host reached a guest program in this run.", "bold")
+        return
+    shown = quoted(journey.text, journey.size)
+    yield Line(
+        f"The way of {shown}, {grouped(journey.size)} bytes, "
+        "from the host's send() to the guest's read()",
+        "bold",
+    )
+    yield Line(
+        f"  {journey.connection}, {seconds(journey.begin_ns)} to {seconds(journey.end_ns)}; "
+        f"costs: {escape(result.profile.name)} ({escape(result.profile.status)})"
+    )
+    yield Line("")
+    yield from _table(journey)
 
 
-def _table(journey: Journey, width: int) -> list[str]:
-    """One line per station; own and waiting add up to the last line."""
-    names = [_station(row) for row in journey.rows]
-    column = max(len("station"), *map(len, names))
-    digits = max(len("waiting ns"), len(grouped(journey.total_ns)))
-    head = f"  {'station':<{column}}  {'own ns':>{digits}}  {'waiting ns':>{digits}}  for"
-    lines = [head, "  " + "-" * max(min(width - 2, column + 2 * digits + 30), 10)]
-    for name, row in zip(names, journey.rows, strict=True):
-        own = grouped(row.own_ns) if row.own_ns else ""
-        waiting = grouped(row.waiting_ns) if row.waiting_ns else ""
-        lines.append(
-            f"  {name:<{column}}  {own:>{digits}}  {waiting:>{digits}}  {row.waits_for}".rstrip()
-        )
-    lines.append(lines[1])
-    sums = f"{grouped(journey.own_ns):>{digits}}  {grouped(journey.waiting_ns):>{digits}}"
-    total = f"= {grouped(journey.total_ns)} ns in all"
-    lines.append(f"  {'sum':<{column}}  {sums}  {total}")
-    return lines
+def _table(journey: Journey) -> Iterator[Line]:
+    """Who had the message, and below each, doing what; own and waiting add up exactly."""
+    groups = group_rows(journey.rows)
+    name_width = max((len(r.station) for g in groups for r in g.rows if r.file), default=0)
+
+    def place(group: Group, index: int) -> str:
+        row = group.rows[index]
+        if row.file:
+            return f"    {row.station:<{name_width}}  {short_file(row.file)}"
+        if group.lies:
+            return f"    {row.waits_for}"
+        return f"    {row.station}, waiting for {row.waits_for}"
+
+    body = [(g, [place(g, index) for index in range(len(g.rows))]) for g in groups]
+    first = max((len(text) for _, texts in body for text in texts), default=40)
+    first = max(first, *(len(g.title) + 2 for g in groups), 40)
+    own_width = max(len("own ns"), len(grouped(journey.own_ns)))
+    wait_width = max(len("waiting ns"), len(grouped(journey.waiting_ns)))
+
+    def line(text: str, own: int, waiting: int, part: str, style: str = "") -> Line:
+        owned = grouped(own) if own else ""
+        waited = grouped(waiting) if waiting else ""
+        columns = f"{text:<{first}}  {owned:>{own_width}}  {waited:>{wait_width}}  {part:>6}"
+        return Line(columns.rstrip(), style)
+
+    head = f"  {'who has it':<{first - 2}}  {'own ns':>{own_width}}  {'waiting ns':>{wait_width}}"
+    yield Line(f"{head}  {'share':>6}", "dim")
+    rule = Line("  " + "-" * (len(head) + 6), "dim")
+    yield rule
+    for group, texts in body:
+        part = share(group.own_ns + group.waiting_ns, journey.total_ns)
+        yield line(f"  {group.title}", group.own_ns, group.waiting_ns, part, "bold")
+        for row, text in zip(group.rows, texts, strict=True):
+            yield line(text, row.own_ns, row.waiting_ns, "")
+    yield rule
+    yield line("  sum", journey.own_ns, journey.waiting_ns, "100.0%", "bold")
+    yield Line(
+        f"  {grouped(journey.own_ns)} own + {grouped(journey.waiting_ns)} waiting "
+        f"= {grouped(journey.total_ns)} ns. A function it passed twice is one line."
+    )
 
 
-def _station(row: Row) -> str:
-    return f"{row.station} ({row.file})" if row.file else row.station
-
-
-def _foot(result: RunResult) -> str:
+def _foot(result: RunResult, config: MachineConfig) -> Iterator[Line]:
     fingerprint = result.fingerprint
     counts = result.summary["frames"]
-    lines = [f"ended     {seconds(result.end_ns)}: {result.ended}"]
+    yield Line(f"ended        {seconds(result.end_ns)}: {result.ended}")
     for point, count in counts["points"].items():
-        lines.append(
-            f"frames    {point}: {count['to_guest']} to the guest, {count['from_guest']} from it"
+        yield Line(
+            f"frames       {point}: {count['to_guest']} to the guest, {count['from_guest']} from it"
         )
     for entry in counts["lost"]:
-        lines.append(f"lost      {entry['frames']} at {entry['where']}: {entry['why']}")
+        yield Line(f"lost         {entry['frames']} at {entry['where']}: {entry['why']}", "red")
+    expected = {f"guest/{name}": data for name, data in config.expect.guest_files.items()}
+    expected |= {f"host/{name}": data for name, data in config.expect.host_files.items()}
     for name, data in sorted(result.files.items()):
-        lines.append(f"file      {name}: {grouped(len(data))} bytes")
-    lines.append(f"names     {result.summary['names']}")
-    lines.append(f"fingerprint {fingerprint.whole}")
-    lines.append(
+        line = f"file         {escape(name)}: {grouped(len(data))} bytes"
+        if 0 < len(data) <= MAX_TEXT:
+            line += f", {quoted(data, len(data))}"
+        if name not in expected:
+            yield Line(line)
+        elif data == expected[name]:
+            yield Line(f"{line}, as expected", "green")
+        else:
+            yield Line(f"{line}, not as expected", "red")
+    yield Line(f"names        {result.summary['names']}")
+    yield Line(f"fingerprint  {fingerprint.whole}")
+    yield Line(
         f"  times {fingerprint.times[:16]}  names {fingerprint.names[:16]}  "
-        f"bytes {fingerprint.bytes[:16]}"
+        f"bytes {fingerprint.bytes[:16]}",
+        "dim",
     )
-    return "\n".join(lines)
