@@ -82,13 +82,12 @@ def test_the_first_flight_is_ten_segments(guest: Guest) -> None:
 
 
 def test_the_windows_edge_may_cut_a_segment(guest: Guest) -> None:
-    """``vt_`` recordings: 1295 bytes fill slirp's window, 165 follow."""
-    sock, peer = connected(guest)
+    """As in the ``vt_`` recordings, where 1295 bytes fill slirp's window again and again."""
+    sock, _ = connected(guest)
     sock.sk.snd_cwnd = 100
     sock.send(bytes(MSS))
     sock.send(bytes(65536))
     assert sizes(guest) == [MSS] * 44 + [1295]
-    assert acknowledge(peer, MSS) == [165]
 
 
 def test_a_small_peer_window_limits_the_segment(guest: Guest) -> None:
