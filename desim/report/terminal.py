@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import NamedTuple
 
 from desim.config import MachineConfig
@@ -18,7 +19,7 @@ from desim.experiment.run import RunResult
 from desim.machine import Transcript
 from desim.report.stations import Group, group_rows
 
-MAX_TEXT = 32
+MAX_TEXT = 24
 """Bytes of a message or a small file that are shown."""
 MAX_LINES = 40
 """Lines of a program's output that are shown; the rest is counted."""
@@ -55,7 +56,7 @@ def text(result: RunResult, config: MachineConfig, width: int = WIDTH) -> str:
 def lines(result: RunResult, config: MachineConfig, width: int = WIDTH) -> Iterator[Line]:
     """The report of a run, line by line."""
     width = min(width, WIDTH)
-    yield from _head(config)
+    yield from _head(config, width)
     for transcript in result.transcripts:
         yield Line("")
         yield from _transcript(transcript, width)
@@ -113,11 +114,15 @@ def short_file(path: str) -> str:
     return ".../" + "/".join(parts)
 
 
-def _head(config: MachineConfig) -> Iterator[Line]:
+def _head(config: MachineConfig, width: int) -> Iterator[Line]:
     name, description = escape(config.name), escape(config.description)
     yield Line(f"{name}: {description}" if description else name, "bold")
-    if config.qemu:
-        yield Line(f"  qemu-system-x86_64 {escape(config.qemu)}")
+    command = f"qemu-system-x86_64 {escape(config.qemu)}".rstrip()
+    # Wrapped as a shell would have it, so that it can be pasted.
+    cut = wrap(command, max(width, 40) - 8, break_long_words=False, break_on_hyphens=False)
+    for number, part in enumerate(cut, 1):
+        indent = "  " if number == 1 else "      "
+        yield Line(indent + part + (" \\" if number < len(cut) else ""))
 
 
 def _transcript(transcript: Transcript, width: int) -> Iterator[Line]:

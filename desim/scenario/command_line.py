@@ -6,6 +6,7 @@ the current folder.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def machine_from_options(
     return MachineConfig(
         name="qemu",
         description="A machine from QEMU's options",
-        qemu=" ".join(options),
+        qemu=shlex.join(options),
         user=network.user,
         nic=network.nic,
         hub=network.hub,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -80,7 +81,7 @@ def _configuration(scenario: Scenario, reading: Reading, name: str) -> MachineCo
     return MachineConfig(
         name=name,
         description=scenario.description,
-        qemu=" ".join(scenario.qemu),
+        qemu=shlex.join(scenario.qemu),
         user=network.user,
         nic=network.nic,
         hub=network.hub,
