@@ -8,9 +8,9 @@ to the user's terminal.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
-from textwrap import wrap
 from typing import NamedTuple
 
 from desim.config import MachineConfig
@@ -117,12 +117,25 @@ def short_file(path: str) -> str:
 def _head(config: MachineConfig, width: int) -> Iterator[Line]:
     name, description = escape(config.name), escape(config.description)
     yield Line(f"{name}: {description}" if description else name, "bold")
-    command = f"qemu-system-x86_64 {escape(config.qemu)}".rstrip()
-    # Wrapped as a shell would have it, so that it can be pasted.
-    cut = wrap(command, max(width, 40) - 8, break_long_words=False, break_on_hyphens=False)
-    for number, part in enumerate(cut, 1):
-        indent = "  " if number == 1 else "      "
-        yield Line(indent + part + (" \\" if number < len(cut) else ""))
+    for line in _command_line(config.qemu, width - 2):
+        yield Line(f"  {escape(line)}")
+
+
+def _command_line(options: str, width: int) -> Iterator[str]:
+    """QEMU's command line, broken before options as a shell would have it."""
+    parts = ["qemu-system-x86_64"]
+    for word in shlex.split(options):
+        if word.startswith("-"):
+            parts.append(shlex.quote(word))
+        else:
+            parts[-1] += f" {shlex.quote(word)}"
+    line = parts[0]
+    for part in parts[1:]:
+        if len(line) + len(part) + 3 > width:
+            yield line + " \\"
+            line = "   "
+        line += f" {part}"
+    yield line
 
 
 def _transcript(transcript: Transcript, width: int) -> Iterator[Line]:
