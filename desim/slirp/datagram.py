@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame
+from desim.wire.ipv4 import PROTO_TCP
+from desim.wire.segment import Segment
 
 if TYPE_CHECKING:
     from desim.slirp.socket import Socket
 
 NEVER = (1 << 64) - 1
+
+_TCP = struct.Struct("!HHIIBBHHH")
 
 
 class Datagram:
@@ -50,6 +56,40 @@ class Datagram:
         header = self.header
         length = (len(header) + len(self.payload)) & 0xFFFF
         return header[:2] + length.to_bytes(2, "big") + header[4:] + self.payload
+
+
+def tcp_segment(datagram: Datagram) -> Segment | None:
+    """The TCP segment in ``datagram``; None if its lengths or its checksum are wrong."""
+    payload = datagram.payload
+    length = len(payload)
+    pseudo = pseudo_sum(datagram.src, datagram.dst, PROTO_TCP, length)
+    if length < _TCP.size or checksum(payload, pseudo):
+        return None
+    sport, dport, seq, ack, offset, flags, window, _, urgent = _TCP.unpack_from(payload)
+    start = offset >> 4 << 2
+    if not _TCP.size <= start <= length:
+        return None
+    return Segment(
+        dst_mac=b"",
+        src_mac=b"",
+        src=datagram.src,
+        dst=datagram.dst,
+        sport=sport,
+        dport=dport,
+        seq=seq,
+        ack=ack,
+        flags=flags,
+        window=window,
+        urgent=urgent,
+        options=payload[_TCP.size : start],
+        payload=payload[start:],
+        ident=0,
+        ttl=datagram.ttl,
+        tos=datagram.tos,
+        df=False,
+        raw=b"",
+        sums_ok=True,
+    )
 
 
 class TcpFields(NamedTuple):

@@ -29,8 +29,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from desim.kernel.stages import stage
-from desim.slirp.datagram import Datagram
-from desim.slirp.ip import IPPROTO_TCP
+from desim.slirp.datagram import Datagram, tcp_segment
 from desim.slirp.socket import (
     SS_CTL,
     SS_FCANTRCVMORE,
@@ -83,7 +82,6 @@ from desim.slirp.tcp_var import (
     seq_lt,
     short,
 )
-from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame
 from desim.wire.segment import Segment
 
@@ -102,41 +100,12 @@ class TcpInput:
 
     def tcp_input_datagram(self, datagram: Datagram) -> None:
         """TCP in a datagram that is not plain: check it, and take it as a segment."""
-        slirp = self.slirp
         datagram.strip_options()
-        payload = datagram.payload
-        length = len(payload)
-        pseudo = pseudo_sum(datagram.src, datagram.dst, IPPROTO_TCP, length)
-        if length < 20 or checksum(payload, pseudo):
-            slirp.drop(datagram.frame, "bad TCP length or checksum")
-            return
-        offset = payload[12] >> 4 << 2
-        if not 20 <= offset <= length:
-            slirp.drop(datagram.frame, "bad TCP header length")
-            return
-        number = int.from_bytes
-        segment = Segment(
-            dst_mac=b"",
-            src_mac=b"",
-            src=datagram.src,
-            dst=datagram.dst,
-            sport=number(payload[0:2], "big"),
-            dport=number(payload[2:4], "big"),
-            seq=number(payload[4:8], "big"),
-            ack=number(payload[8:12], "big"),
-            flags=payload[13],
-            window=number(payload[14:16], "big"),
-            urgent=number(payload[18:20], "big"),
-            options=payload[20:offset],
-            payload=payload[offset:],
-            ident=0,
-            ttl=datagram.ttl,
-            tos=datagram.tos,
-            df=False,
-            raw=b"",
-            sums_ok=True,
-        )
-        self.tcp_input(datagram.frame, segment, datagram)
+        segment = tcp_segment(datagram)
+        if segment is None:
+            self.slirp.drop(datagram.frame, "bad TCP length or checksum")
+        else:
+            self.tcp_input(datagram.frame, segment, datagram)
 
     @stage("tcp_input", file="slirp/tcp_input.c")
     def tcp_input(
