@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from desim.config import InputFile, MachineConfig, RunCommand, Side
@@ -46,17 +46,26 @@ class Transcript(NamedTuple):
 
 
 class Machine:
-    """Everything of one run. ``watch`` makes it a run with a breakpoint.
+    """Everything of one run. ``watch`` makes it a run with a breakpoint, ``without``
+    takes touch points away (see ``Environment``).
 
     After ``run``: ``ended`` (why), ``end_ns`` (when), ``trace``, and what the methods
     give. Raises ``ProfileError`` for a bad cost profile, ``UserError`` for a
     configuration that the host refuses.
     """
 
-    def __init__(self, config: MachineConfig, watch: Watcher | None = None) -> None:
+    def __init__(
+        self,
+        config: MachineConfig,
+        watch: Watcher | None = None,
+        *,
+        without: Iterable[str] = (),
+    ) -> None:
         self.config = config
         self.profile = load(config.costs)
-        self.env = env = Environment(strict=config.strict, event_limit=config.limits.events)
+        self.env = env = Environment(
+            strict=config.strict, without=without, event_limit=config.limits.events
+        )
         self.trace = Trace()
         self.ended = ""
         self.end_ns = 0
