@@ -27,6 +27,7 @@ COMMANDS = {
     "topology": "show how the machine of a scenario is wired",
     "scenarios": "list the scenarios that come with desim",
     "costs": "list the cost profiles",
+    "conform": "replay recordings of the real card or slirp and compare",
 }
 
 USAGE = """usage: desim COMMAND ...

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from desim.cli._arguments import Parser, duration, profile_mistakes
+from desim.cli._progress import progress_line
 from desim.cli._screen import complain
 from desim.config import MachineConfig
 
@@ -38,8 +39,8 @@ def execute(config: MachineConfig, arguments: argparse.Namespace) -> int:
 
     for note in config.notes:
         complain(note)
-    with profile_mistakes():
-        result = run(config)
+    with profile_mistakes(), progress_line() as progress:
+        result = run(config, progress=progress)
     if arguments.out is not None:
         output.write(result, arguments.out, force=arguments.force)
     if arguments.json:

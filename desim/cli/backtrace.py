@@ -1,8 +1,7 @@
-"""``desim backtrace SCENARIO --break FUNCTION``"""
+"""``desim backtrace SCENARIO --break [FILE:]FUNCTION``"""
 
 from __future__ import annotations
 
-import argparse
 from difflib import get_close_matches
 
 from desim.cli._arguments import (
@@ -15,11 +14,19 @@ from desim.cli._arguments import (
     profile_mistakes,
     whole,
 )
+from desim.cli._screen import complain
 from desim.errors import UserError
 
 EPILOG = """The study's breakpoint, and what it showed:
 
   desim backtrace hello-redir --break e1000_receive_iov --after 5s
+
+Some names exist twice, as ip_output in slirp and in Linux. The file tells them apart,
+in full or by its end, as in gdb:
+
+  desim backtrace hello --break slirp/ip_output.c:ip_output
+
+Exit code 1 says that the run ended without this hit.
 """
 
 
@@ -32,7 +39,7 @@ def command(words: list[str]) -> int:
     parser.add_argument(
         "--break",
         dest="function",
-        metavar="FUNCTION",
+        metavar="[FILE:]FUNCTION",
         required=True,
         help="a function of QEMU, slirp or the guest's kernel",
     )
@@ -50,26 +57,53 @@ def command(words: list[str]) -> int:
     config = load(arguments)
     from desim.experiment.run import backtrace
 
-    _check_function(arguments)
+    function = find_function(arguments.function)
+    for note in config.notes:
+        complain(note)
     with profile_mistakes():
         found = backtrace(
             config,
-            arguments.function,
+            function,
             hit=arguments.hit or 1,
             packet=arguments.packet,
             after_ns=arguments.after,
             calls=arguments.calls,
         )
     if found is None:
-        raise UserError(f"{arguments.function}: the run ended before this breakpoint was hit")
+        conditions = [
+            f"hit {arguments.hit}" if arguments.hit else "",
+            f"packet {arguments.packet}" if arguments.packet is not None else "",
+            f"from {arguments.after / 10**9:g} s on" if arguments.after else "",
+        ]
+        wanted = ", ".join(condition for condition in conditions if condition)
+        complain(f"--break {function}: the run ended without this hit" + (wanted and f": {wanted}"))
+        return 1
     print(found.json() if arguments.json else found.text())
     return 0
 
 
-def _check_function(arguments: argparse.Namespace) -> None:
+def find_function(wanted: str) -> str:
+    """``wanted`` as a breakpoint understands it: a name, or a whole ``FILE:NAME``.
+
+    A bare name that several files have stops in any of them, and says so.
+    """
     from desim.kernel.stages import MARKS
 
-    if arguments.function not in MARKS:
-        near = get_close_matches(arguments.function, sorted(MARKS), n=3, cutoff=0.5)
+    file, _, name = wanted.rpartition(":")
+    if name not in MARKS:
+        near = get_close_matches(name, sorted(MARKS), n=3, cutoff=0.5)
         hint = f"; the nearest are {', '.join(near)}" if near else ""
-        raise UserError(f"--break {arguments.function}: no modelled function has this name{hint}")
+        raise UserError(f"--break {wanted}: no modelled function has this name{hint}")
+    files = sorted(MARKS[name])
+    if not file:
+        if len(files) > 1:
+            complain(
+                f"{name} is in {' and '.join(files)}; the first that is called counts "
+                f"(--break {files[-1]}:{name} names one)"
+            )
+        return name
+    meant = [known for known in files if known == file or known.endswith(f"/{file}")]
+    if len(meant) != 1:
+        which = "is in more than one such file" if meant else "is not in this file"
+        raise UserError(f"--break {wanted}: {name} {which}; it is in {', '.join(files)}")
+    return f"{meant[0]}:{name}"
