@@ -116,7 +116,7 @@ class Vcpu:
         self._ksoftirqd_awake = False
         self._touches = {
             name: env.touch_point(name)
-            for name in ("desc_status", "lock_sock", "release_sock", "timer", "host_socket")
+            for name in ("desc_status", "lock_sock", "release_sock", "user")
         }
         self._meet_bh_disable = env.touch_point("bh_disable")
         self._meet_bh_enable = env.touch_point("bh_enable")
@@ -170,7 +170,7 @@ class Vcpu:
         self._raised()
 
     def _take(self) -> None:
-        """Take what is pending; called with ``ahead`` 0, nested on the thread's stack."""
+        """Take what is pending; nested on the thread's stack."""
         thread = self.thread
         thread.irqs_on = False
         self._in_irq, outer = True, self._in_irq

@@ -48,6 +48,7 @@ TOUCH_POINTS = (
     "irq_disable",  # interrupts off
     "irq_enable",  # and on
     "wake_task",  # a task is put on the run queue
+    "user",  # a program leaves something for the user: writes a file or terminal, ends
 )
 """Where a thread meets the others, by name."""
 
@@ -136,7 +137,7 @@ class Environment(simpy.Environment):
     def time(self) -> int:
         """The running thread's time in ns, or the environment's outside of threads."""
         thread = self.running
-        return self._now if thread is None else self._now + thread.ahead
+        return self._now if thread is None else thread.now
 
     def touch_point(self, name: str) -> Callable[[], None]:
         """The function that makes the running thread meet the others at ``name``.

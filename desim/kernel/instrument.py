@@ -116,16 +116,14 @@ class Instrument:
             thread = env.running
             if thread is None:
                 return method(self, *args)
-            marks = thread.marks
-            ahead = thread.ahead
-            marks.append(ahead << CODE_BITS | code)
-            thread.ahead = ahead + enter
+            now = thread.now
+            thread.marks.append(now << CODE_BITS | code)
+            thread.now = now + enter
             try:
                 return method(self, *args)
             finally:
-                ahead = thread.ahead + leave
-                thread.ahead = ahead
-                marks.append(ahead << CODE_BITS | leave_code)
+                thread.now = now = thread.now + leave
+                thread.marks.append(now << CODE_BITS | leave_code)
 
         return stage
 
@@ -144,7 +142,7 @@ class Instrument:
                 return method(self, *args, **kwargs)
             size = size_of(args)
             for code, enter, per_1000_bytes, _ in steps:
-                thread.marks.append(thread.ahead << CODE_BITS | code)
+                thread.marks.append(thread.now << CODE_BITS | code)
                 cost = enter + per_1000_bytes * size // 1000
                 if cost:
                     thread.charge(cost)
@@ -154,7 +152,7 @@ class Instrument:
                 for code, _, _, leave in back:
                     if leave:
                         thread.charge(leave)
-                    thread.marks.append(thread.ahead << CODE_BITS | code + 1)
+                    thread.marks.append(thread.now << CODE_BITS | code + 1)
 
         return stage
 
@@ -174,7 +172,7 @@ class Instrument:
             stack = stacks.setdefault(thread.name, [])
             size = size_of(args)
             for name, code, cost in steps:
-                thread.marks.append(thread.ahead << CODE_BITS | code)
+                thread.marks.append(thread.now << CODE_BITS | code)
                 stack.append(OpenStage(name, mark.file, mark, code, self, args))
                 watch.entered(thread, stack)
                 thread.charge(cost.enter + cost.per_1000_bytes * size // 1000)
@@ -185,7 +183,7 @@ class Instrument:
                     thread.charge(cost.leave)
                     open_stage = stack.pop()
                     watch.left(thread, open_stage, len(stack))
-                    thread.marks.append(thread.ahead << CODE_BITS | code + 1)
+                    thread.marks.append(thread.now << CODE_BITS | code + 1)
 
         return stage
 

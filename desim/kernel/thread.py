@@ -3,25 +3,18 @@
 Theory of operation
 -------------------
 A thread's body runs on a stackful coroutine, so it can wait in the middle of a
-core without the core knowing. ``charge`` moves the thread's own time ahead of the
-environment's and makes no event. Before the thread touches what others can see,
-it *meets* them: it waits until the environment has reached its time. If nothing
+core without the core knowing. ``charge`` moves the thread's own time, ``now``, ahead
+of the environment's and makes no event. Before the thread touches what others can
+see, it *meets* them: it waits until the environment has reached its time. If nothing
 is due earlier it moves the clock itself, and no event is made.
 
-``ahead`` is how far the thread's time is in front. An interrupt that arrives
-during a stretch that has been charged already is taken at its own time: the
-thread is woken there, the handler runs nested on the same stack, and the rest of
-the stretch follows. What the stretch noted (``marks``) is split at that instant.
+An interrupt that arrives during a stretch that has been charged already is taken at
+its own time: the thread is woken there, the handler runs nested on the same stack,
+and the rest of the stretch follows, with what was recorded of it moved behind.
 
-Marks
------
-What happens on a thread is noted in one list, as cheaply as can be:
-
-* an ``int`` >= 0: ``offset << 16 | code``, the entry or exit of a stage or wait;
-* a tuple ``(offset, kind, ...)``: anything else worth recording;
-* an ``int`` < 0: ``~time``: offsets from here on count from ``time``.
-
-Offsets count from the last meeting. ``desim.kernel.trace`` makes them absolute.
+What happens on a thread is recorded as cheaply as can be: the entry or exit of a
+stage or wait is one ``int`` in ``marks``, ``now << 16 | code``; anything else is a tuple
+in ``events``. ``desim.kernel.trace`` takes them over at a meeting now and then.
 
 A thread has few entries in the heap however often its sleep is cut short: a
 deadline that moved later reuses the entry that is there and re-arms when it fires.
@@ -72,6 +65,10 @@ class Thread(Event):
     env: Environment
     name: str
     rank: int
+    now: int
+    """This thread's own time, in ns: never behind the environment's while it runs."""
+    taken: int
+    """How many marks the trace has taken over already."""
     is_alive: bool
     irq_pending = False
     """Whether an interrupt waits to be taken; only a virtual CPU ever sets it."""
@@ -89,8 +86,10 @@ class Thread(Event):
         self.name = name
         self.rank = rank
         self.codes = codes
-        self.ahead = 0
-        self.marks: list[Any] = [~env._now]
+        self.now = env._now
+        self.marks: list[int] = []
+        self.events: list[tuple[Any, ...]] = []
+        self.taken = 0
         self.waiting: str | None = "start"
         self.is_alive = True
         self.collect: Callable[[Thread], None] | None = None
@@ -104,22 +103,17 @@ class Thread(Event):
     def __repr__(self) -> str:
         return f"<Thread {self.name}>"
 
-    @property
-    def now(self) -> int:
-        """This thread's time, in ns."""
-        return self.env._now + self.ahead
-
     # --- what the thread itself does
 
     def charge(self, ns: int) -> None:
         """Spend ``ns`` of this thread's time."""
-        self.ahead += ns
+        self.now += ns
         if self.env.strict and self.is_alive:  # not while a killed body unwinds
             self.meet()
 
     def note(self, kind: str, *data: Any) -> None:
         """Record something that happens now on this thread."""
-        self.marks.append((self.ahead, kind, *data))
+        self.events.append((self.now, self.taken + len(self.marks), kind, *data))
 
     def meet(self) -> None:
         """Wait until the environment has reached this thread's time.
@@ -132,8 +126,7 @@ class Thread(Event):
             if self.irq_pending and self.irqs_on:
                 self._interrupted()
                 continue
-            ahead = self.ahead
-            target = env._now + ahead
+            target = self.now
             queue = env._queue
             if queue:
                 head = queue[0]
@@ -141,12 +134,9 @@ class Thread(Event):
             else:
                 alone = True
             if alone:
-                if ahead:
+                if target > env._now:
                     env._now = target
-                    self.ahead = 0
-                    marks = self.marks
-                    marks.append(~target)
-                    if len(marks) > _CHUNK and self.collect is not None:
+                    if len(self.marks) > _CHUNK and self.collect is not None:
                         self.collect(self)
                 elif env.still_at != target:
                     env.still_at = target
@@ -156,12 +146,8 @@ class Thread(Event):
                     if env.still > CIRCLING_LIMIT:
                         raise env.circling()
                 return
-            start = env._now
             self._sleep(target)
-            elapsed = env._now - start
-            self.ahead = ahead - elapsed
-            self._rebase(elapsed)
-            if not self.ahead and not (self.irq_pending and self.irqs_on):
+            if env._now == target and not (self.irq_pending and self.irqs_on):
                 return
 
     def park(self, reason: str, deadline: int | None = None) -> None:
@@ -170,14 +156,14 @@ class Thread(Event):
         The thread must have met the others. ``reason`` is what a report calls the
         time spent here.
         """
-        assert self.ahead == 0, f"{self.name} sleeps with {self.ahead} ns not yet spent"
+        assert self.now == self.env._now, f"{self.name} sleeps before it has met the others"
         code = self.codes.wait(reason)
-        self.marks.append(code)
+        self.marks.append(self.now << CODE_BITS | code)
         self.waiting = reason
         self._sleep(deadline)
         self.waiting = None
-        self.marks.append(~self.env._now)
-        self.marks.append(code + 1)
+        self.now = self.env._now
+        self.marks.append(self.now << CODE_BITS | code + 1)
 
     def wait(self, event: Event) -> Any:
         """Wait for any SimPy event and return its value, or raise its exception."""
@@ -215,41 +201,23 @@ class Thread(Event):
         raise AssertionError(f"{self.name} takes no interrupts")
 
     def _interrupted(self) -> None:
-        """Run the handler now; what was charged and noted beyond now follows it."""
-        rest, self.ahead = self.ahead, 0
-        tail = self._split(0)
-        self.interrupt()
-        self.ahead = rest
-        self.marks.append(~self.env._now)
-        self.marks += tail
-
-    def _rebase(self, elapsed: int) -> None:
-        """``elapsed`` ns have passed: offsets count from now."""
-        tail = self._split(elapsed)
-        self.marks.append(~self.env._now)
-        self.marks += tail
-
-    def _split(self, upto: int) -> list[Any]:
-        """Take away the marks later than offset ``upto``, as offsets from there."""
-        marks = self.marks
-        first = len(marks)
-        while first and not (type(marks[first - 1]) is int and marks[first - 1] < 0):
+        """Run the handler now; what was charged and recorded beyond now follows it."""
+        env, marks, events = self.env, self.marks, self.events
+        instant = env._now
+        rest, self.now = self.now - instant, instant
+        first, later = len(marks), len(events)
+        while first and marks[first - 1] >> CODE_BITS > instant:
             first -= 1
-        kept: list[Any] = []
-        tail: list[Any] = []
-        shift = upto << CODE_BITS
-        for mark in marks[first:]:
-            if type(mark) is tuple:
-                if mark[0] <= upto:
-                    kept.append(mark)
-                else:
-                    tail.append((mark[0] - upto, *mark[1:]))
-            elif mark >> CODE_BITS <= upto:
-                kept.append(mark)
-            else:
-                tail.append(mark - shift)
-        marks[first:] = kept
-        return tail
+        while later and events[later - 1][0] > instant:
+            later -= 1
+        tail, tail_events, place = marks[first:], events[later:], self.taken + first
+        del marks[first:], events[later:]
+        self.interrupt()
+        self.now = env._now + rest
+        passed = env._now - instant
+        moved = self.taken + len(marks) - place
+        marks += [mark + (passed << CODE_BITS) for mark in tail]
+        events += [(e[0] + passed, e[1] + moved, *e[2:]) for e in tail_events]
 
     def _happened(self, event: Event) -> None:
         if not event.ok:

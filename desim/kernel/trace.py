@@ -1,10 +1,9 @@
-"""What happened, thread by thread, in absolute time; and its fingerprint.
+"""What happened, thread by thread; and its fingerprint.
 
-A thread notes marks relative to its last meeting (``desim.kernel.thread``). Here
-they become records in two columns per thread, ``times`` (ns) and ``codes``, and
-a list of events ``(time, position, kind, data...)`` between them. The order
-within a thread is the order of its own time; threads are kept apart, because the
-order in which the simulator happened to run them means nothing.
+What a thread records (``desim.kernel.thread``) becomes two columns here, ``times`` (ns)
+and ``codes``, and a list of events ``(time, position, kind, data...)`` between them. The
+order within a thread is the order of its own time; threads are kept apart, because
+the order in which the simulator happened to run them means nothing.
 
 A code is even for an entry and odd for the matching exit; ``Codes`` knows the
 names. Stages and waits share the numbers: a wait is a stage named ``(poll)``.
@@ -148,20 +147,15 @@ class Trace:
         digest.update(data)
 
     def _collect(self, thread: Thread) -> None:
-        """Make the marks of ``thread`` absolute and move them here."""
+        """Take over what ``thread`` has recorded."""
         record = self.threads[thread.name]
-        times, codes, events = record.times, record.codes, record.events
-        base = 0
-        for mark in thread.marks:
-            if type(mark) is int:
-                if mark < 0:
-                    base = ~mark
-                else:
-                    times.append(base + (mark >> CODE_BITS))
-                    codes.append(mark & _MASK)
-            else:
-                events.append((base + mark[0], len(times), *mark[1:]))
-        thread.marks[:] = [~base]
+        marks = thread.marks
+        record.times.extend([mark >> CODE_BITS for mark in marks])
+        record.codes.extend([mark & _MASK for mark in marks])
+        record.events += thread.events
+        thread.taken += len(marks)
+        marks.clear()
+        thread.events.clear()
 
     def spans(self, record: ThreadRecord) -> list[Span]:
         """The passages through stages, in order of entry; open ones end with the record."""

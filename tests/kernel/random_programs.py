@@ -42,7 +42,7 @@ class Program:
         self.lock = BigLock(env)
         self.loop = build(MainLoop)(env, self.lock, self)
         self.loop.sources.append(self)
-        self.cells = dict.fromkeys(("dma", "host", "task", "soft"), 0)
+        self.cells = dict.fromkeys(("dma", "host", "task", "soft", "user"), 0)
         self.timers = [
             self.loop.timers.timer(f"t{i}", partial(self.note, f"timer {i}")) for i in range(2)
         ]
@@ -172,6 +172,7 @@ class Program:
             lambda draw: self.locked(draw, lambda: self.use("dma", "dma")),
             lambda draw: self.locked(draw, lambda: self.arm(draw)),
             lambda draw: self.loop.notify(),
+            lambda draw: self.use("user", "user"),
         ]
 
     def socket(self) -> None:
@@ -189,6 +190,7 @@ class Program:
             self.no_softirqs,
             self.no_interrupts,
             lambda draw: self.vcpu.wake_task(draw.choice(self.fresh)),
+            lambda draw: self.use("user", "user"),
         ]
 
     def boot(self) -> None:

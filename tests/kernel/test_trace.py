@@ -5,15 +5,21 @@ from desim.kernel.thread import CODE_BITS, Thread
 from desim.kernel.trace import Trace
 
 
-def story(*marks, end=None):
-    """The trace of one thread that leaves these marks."""
+def story(*steps, end=None):
+    """The trace of one thread that records these steps: ``(time, code or kind)``."""
     env = Environment()
     trace = Trace()
     for name in ("a", "b"):
         trace.codes.stage(name, "f.c")
 
     def body():
-        env.running.marks.extend(marks)
+        thread = env.running
+        for time, what in steps:
+            thread.charge(time - thread.now)
+            if isinstance(what, str):
+                thread.note(what, "x")
+            else:
+                thread.marks.append(thread.now << CODE_BITS | what)
 
     thread = Thread(env, "t", 10, body, trace.codes)
     trace.follow(thread)
@@ -22,28 +28,25 @@ def story(*marks, end=None):
     return trace
 
 
-def at(offset, code):
-    return offset << CODE_BITS | code
-
-
-def test_offsets_count_from_the_last_meeting():
-    trace = story(at(3, 0), ~100, at(5, 2), (6, "note", "x"), at(7, 3), ~200, at(0, 1))
+def test_events_stand_between_the_records_they_happened_between():
+    trace = story((3, 0), (105, 2), (106, "note"), (107, 3), (200, 1))
     record = trace.threads["t"]
     assert list(record.times) == [3, 105, 107, 200]
     assert list(record.codes) == [0, 2, 3, 1]
+    assert record.events == [(106, 2, "note", "x")]
     assert list(trace.events("note")) == [(106, record, ("x",))]
 
 
 def test_what_would_have_come_after_the_end_is_cut():
-    trace = story(at(3, 0), at(4, 2), (4, "note"), at(9, 3), (9, "note"), at(9, 1), end=9)
+    trace = story((3, 0), (4, 2), (4, "note"), (9, 3), (9, "note"), (9, 1), end=9)
     assert list(trace.threads["t"].times) == [3, 4]
     assert len(list(trace.events("note"))) == 1
 
 
 def test_each_ingredient_changes_alone():
-    base = story(at(3, 0), at(9, 1))
-    later = story(at(3, 0), at(10, 1)).fingerprint()
-    other = story(at(3, 2), at(9, 3)).fingerprint()
+    base = story((3, 0), (9, 1))
+    later = story((3, 0), (10, 1)).fingerprint()
+    other = story((3, 2), (9, 3)).fingerprint()
     same = base.fingerprint()
     base.add_bytes("capture", b"frame")
     more = base.fingerprint()
