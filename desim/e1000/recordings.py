@@ -18,6 +18,12 @@ FORMAT = "e1000-vector/1"
 MAX_SIZE = 64 << 20
 """Bytes of one recording, unpacked."""
 MAX_MEMBERS = 100_000
+MAX_BYTES = 16 << 20
+"""Of memory in one operation: all that the recordings' addresses span."""
+MAX_FRAMES = 1_000_000
+"""Handed over in one operation, repetitions included."""
+MAX_REGISTERS = 0x8000
+CONFIG_SIZE = 256
 
 INT = (int,)
 TEXT = (str,)
@@ -148,11 +154,7 @@ def check_recording(vector: object) -> None:
     _check_fields("device", device, {"model": TEXT, "options": TEXT, "mac": TEXT})
     _check_fields("device", device, {"pci_bus_master": (bool,), "link_down_at_start": (bool,)})
     net = vector["net"]
-    _check_fields("net", net, {"hub": (bool,), "ports": LIST, "peers": DICT})
-    for name in net["ports"]:
-        if name not in ("A", "user"):
-            _check_fields("net.peers", net["peers"], {name: DICT})
-            _check_fields(f"net.peers.{name}", net["peers"][name], {"mac": TEXT, "rx": (bool,)})
+    _check_net(net)
     before = 0
     for n, op in enumerate(vector["ops"]):
         before = _check_operation(f"ops[{n}]", op, net["ports"], before)
@@ -161,6 +163,24 @@ def check_recording(vector: object) -> None:
     for key in ("tx", "user_tx"):
         for n, frame in enumerate(vector.get(key, [])):
             _check_fields(f"{key}[{n}]", frame, {"t_us": INT, "data": TEXT})
+
+
+def _check_net(net: Mapping[str, Any]) -> None:
+    _check_fields("net", net, {"hub": (bool,), "ports": LIST, "peers": DICT})
+    ports = net["ports"]
+    if not all(isinstance(name, str) for name in ports) or len(set(ports)) != len(ports):
+        raise RecordingError(f"net.ports: {ports!r:.80} are not names that differ")
+    if "A" not in ports or not (net["hub"] or len(ports) == 2):
+        raise RecordingError("net.ports: expected A, and without a hub one more")
+    for name in ports:
+        if name not in ("A", "user"):
+            _check_fields("net.peers", net["peers"], {name: DICT})
+            _check_fields(f"net.peers.{name}", net["peers"][name], {"mac": TEXT, "rx": (bool,)})
+    for name in net["peers"]:
+        if name not in ports or name in ("A", "user"):
+            raise RecordingError(f"net.peers: {name!r} is not the name of a peer's port")
+    if net.get("user") is not None:
+        _check_fields("net", net, {"user": TEXT})
 
 
 def _check_operation(place: str, op: object, ports: list[str], before: int) -> int:
@@ -174,9 +194,74 @@ def _check_operation(place: str, op: object, ports: list[str], before: int) -> i
         raise RecordingError(f"{place}: t={op['t']} lies before the operation in front of it")
     if op.get("dev", "A") not in ports or op.get("dev") == "user":
         raise RecordingError(f"{place}: no device {op['dev']!r}")
-    if kind == "dump" and "data" not in op:
-        _check_fields(place, op, {"len": INT, "sha256": TEXT})
+    check = _MORE.get(kind)
+    if check is not None:
+        check(place, op, ports)
     return int(op["t"])
+
+
+def _check_dump(place: str, op: Mapping[str, Any], ports: list[str]) -> None:
+    more = {"data": TEXT} if "data" in op else {"len": INT, "sha256": TEXT}
+    _check_fields(place, op, more)
+    _check_limit(place, "len", op.get("len", 0), MAX_BYTES)
+
+
+def _check_memfill(place: str, op: Mapping[str, Any], ports: list[str]) -> None:
+    _check_limit(place, "byte", op["byte"], 0xFF)
+    _check_limit(place, "len", op["len"], MAX_BYTES)
+
+
+def _check_range(place: str, op: Mapping[str, Any], ports: list[str]) -> None:
+    _check_limit(place, "count", op["count"], MAX_REGISTERS)
+    for offset in op["nonzero"]:
+        _check_fields(f"{place}.nonzero", op["nonzero"], {offset: INT})
+
+
+def _check_frames(place: str, op: Mapping[str, Any], ports: list[str]) -> None:
+    for n, frame in enumerate(op["frames"]):
+        if not isinstance(frame, str) or not _is_hex(frame):
+            raise RecordingError(f"{place}.frames[{n}]: not hexadecimal")
+    if "repeat" in op:
+        _check_fields(place, op, {"repeat": INT})
+        _check_limit(place, "repeat", op["repeat"] * len(op["frames"]), MAX_FRAMES)
+
+
+def _check_offset(place: str, op: Mapping[str, Any], ports: list[str]) -> None:
+    _check_limit(place, "off", op["off"], CONFIG_SIZE - 4)
+
+
+def _check_mode(place: str, op: Mapping[str, Any], ports: list[str]) -> None:
+    if op["mode"] not in ("edge", "level"):
+        raise RecordingError(f"{place}.mode: expected edge or level, not {op['mode']!r:.40}")
+
+
+def _check_monitor(place: str, op: Mapping[str, Any], ports: list[str]) -> None:
+    for n, command in enumerate(op["monitor"]):
+        at = f"{place}.monitor[{n}]"
+        _check_fields(at, command, {"arguments": DICT})
+        _check_fields(f"{at}.arguments", command["arguments"], {"name": TEXT, "up": (bool,)})
+        name = command["arguments"]["name"]
+        if name.removeprefix("nic") not in ports:
+            raise RecordingError(f"{at}.arguments.name: no device {name!r:.40}")
+
+
+_MORE = {
+    "dump": _check_dump,
+    "memfill": _check_memfill,
+    "range": _check_range,
+    "inject": _check_frames,
+    "peerdump": _check_frames,
+    "cfgr": _check_offset,
+    "cfgw": _check_offset,
+    "irqmode": _check_mode,
+    "pause": _check_monitor,
+}
+"""What an operation's fields must be besides of their types."""
+
+
+def _check_limit(place: str, key: str, value: int, most: int) -> None:
+    if value > most:
+        raise RecordingError(f"{place}.{key}: {value} is more than {most}")
 
 
 def _check_fields(place: str, what: object, fields: Mapping[str, tuple[type, ...]]) -> None:

@@ -378,7 +378,9 @@ class Replay:
         memory = self.buses[name].memory
         card = self.cards[name]
         frame = b""
-        while self._dumped[name] != card.mmio_read(RDH * 4):
+        for _ in range(PEER_DESCRIPTORS):
+            if self._dumped[name] == card.mmio_read(RDH * 4):
+                return
             at = PEER_RING + 16 * self._dumped[name]
             self._dumped[name] = (self._dumped[name] + 1) % PEER_DESCRIPTORS
             address, length, _, status, _, _ = DESCRIPTOR.unpack(memory.read(at, 16))

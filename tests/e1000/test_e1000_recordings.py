@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from net_core_network import NetCoreNetwork
 
+from desim.conform.network import NetCoreNetwork
 from desim.e1000.recordings import RecordingError, read_recordings
 from desim.e1000.replay import Difference, Replay
 from desim.ports import Clock, NetPort

@@ -1,4 +1,7 @@
-"""The net layer of a recording, made of the project's own net core and hub."""
+"""The net layer of a recording, made of the project's own net core and hub.
+
+``NetCoreNetwork`` is the ``NetworkFactory`` that ``desim.e1000.replay`` asks for.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from desim.ports import Ledger, NetClient
 
 
 class NoLoop:
-    """A main loop that nobody sleeps in."""
+    """A main loop that nobody sleeps in: all happens inside the replayed accesses."""
 
     def notify(self) -> None:
         """Nothing to wake."""
@@ -35,16 +38,21 @@ class NetCoreNetwork:
             one.connect(other)
 
     def port(self, name: str) -> NetClientState:
+        """The sending side of ``name``."""
         return self.clients[name]
 
     def attach(self, name: str, client: NetClient) -> None:
+        """The receiving side of ``name``."""
         self.clients[name].handler = client
 
     def set_link(self, name: str, up: bool) -> None:
+        """The monitor's ``set_link``."""
         self.net.set_link(name, up)
 
     def stop(self) -> None:
+        """The machine stops: what waits is pushed, and what is not taken is lost."""
         self.net.stop()
 
     def resume(self) -> None:
+        """The machine goes on."""
         self.net.resume()

@@ -1,0 +1,1 @@
+"""Recordings of the real things replayed against the pure cores: ``desim conform``."""

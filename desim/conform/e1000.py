@@ -1,0 +1,43 @@
+"""The card's recordings (``e1000-vector/1``): hubs through the net core, ``user`` through slirp.
+
+The replay itself is ``desim.e1000.replay``, with no SimPy in between; this brings what
+that room does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from desim.conform.network import NetCoreNetwork
+from desim.conform.suite import Outcome
+from desim.conform.user import user_network
+from desim.e1000.recordings import read_recordings
+from desim.e1000.replay import Replay
+
+
+class CardSuite:
+    """A ``Suite`` for QEMU 7.2's e1000."""
+
+    def read(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The recordings of one file or archive."""
+        return read_recordings(path)
+
+    def check(self, place: str, recording: dict[str, Any]) -> Outcome:
+        """Replay one recording on a fresh card."""
+        found = Replay(recording, network=NetCoreNetwork, user=user_network).run()
+        if found is None:
+            return Outcome(place=place)
+        return Outcome(
+            place=place,
+            difference=str(found),
+            fields={
+                "op": found.op,
+                "t_ns": found.time,
+                "what": found.what,
+                "expected": found.expected,
+                "got": found.got,
+                "detail": found.detail,
+            },
+        )

@@ -1,0 +1,82 @@
+"""The user-mode network of a card's recording: the project's slirp at a host without a world.
+
+The recordings' options (``net.user``) are QEMU's own, added to ``-netdev user`` with
+IPv6 off. What slirp answers by itself (ARP, ping of the gateway, DHCP, TFTP's refusal)
+comes inside the card's access, and nothing else does: the host has its loopback and no
+programs, and nobody polls.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from desim.conform.network import NoLoop
+from desim.e1000.recordings import RecordingError
+from desim.e1000.testbed import Losses
+from desim.errors import UserError
+from desim.ports import Clock, NetPort
+from desim.scenario.qemu_options import parse_qemu_options
+from desim.slirp.client import SlirpState
+from desim.slirp.config import HostFwd, SlirpConfig
+from desim.slirp.slirp import Slirp
+from desim.slirp.testbed import LoopbackHost, ManualClock
+
+
+def user_network(options: str, *, clock: Clock, port: NetPort) -> SlirpState:
+    """QEMU 7.2's ``-netdev user``, as its client in the net layer.
+
+    Raises ``RecordingError`` for options that QEMU would not take, or that name files.
+    """
+    config = user_config(options)
+    state = SlirpState(pads=True)
+    state.nc = port
+    state.slirp = Slirp(
+        clock=clock,
+        net=state,
+        # The host's programs would note times; there are none.
+        sockets=LoopbackHost(ManualClock(), []),
+        loop=NoLoop(),
+        ledger=Losses(),
+        config=config,
+    )
+    return state
+
+
+def user_config(options: str) -> SlirpConfig:
+    """``net.user`` of a recording, as slirp's configuration."""
+    value = ",".join(filter(None, ["user,id=user,ipv6=off", options]))
+    try:
+        network = parse_qemu_options(
+            ["-netdev", value, "-device", "e1000,netdev=user"], open_folder=_no_files
+        )
+    except UserError as error:
+        raise RecordingError(f"net.user: {error}") from error
+    user = network.user
+    assert user is not None, "-netdev user with a card at it was asked for"
+    return SlirpConfig(
+        network=user.net,
+        mask=user.mask,
+        host=user.host,
+        dns=user.dns,
+        dhcp_start=user.dhcpstart,
+        ipv4=user.ipv4,
+        ipv6=user.ipv6,
+        prefix6=user.ipv6_prefix,
+        prefix6_len=user.ipv6_prefixlen,
+        host6=user.ipv6_host,
+        dns6=user.ipv6_dns,
+        restricted=user.restrict,
+        hostname=user.hostname,
+        domainname=user.domainname,
+        dnssearch=list(user.dnssearch),
+        bootfile=user.bootfile,
+        tftp_server_name=user.tftp_server_name,
+        hostfwd=[
+            HostFwd(rule.proto, rule.host_addr, rule.host_port, rule.guest_addr, rule.guest_port)
+            for rule in user.hostfwd
+        ],
+    )
+
+
+def _no_files(folder: str) -> NoReturn:
+    raise ValueError("a recording names no files")
