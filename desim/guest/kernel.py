@@ -3,7 +3,8 @@
 The generic calls are those of ``desim.userland.kernel``; here are the sockets, and
 what ``ifconfig``, ``udhcpc`` and ``netstat`` ask for. What a socket says of itself
 without its lock (poll) is read after a touch point, as the real code reads it behind
-a barrier.
+a barrier. What a program leaves for the user (files, terminals, its own end) is left
+at its own time: the run may be over by then.
 
 Not modelled: /proc, files by name, everything that is not a socket.
 """
@@ -223,6 +224,19 @@ class GuestKernel(Kernel):
         if kind == "packet":
             return GuestSocket(self, self.stack.packet_socket("", ETH_P_IP))
         raise failure(errno.EPROTONOSUPPORT)
+
+    def sys_write(self, process: Process, fd: int, data: bytes) -> int:
+        if not isinstance(process.file(fd), Socket):
+            self.cpu.touch("user")
+        return super().sys_write(process, fd, data)
+
+    def kill(self, process: Process, signal: str) -> None:
+        self.cpu.touch("user")
+        super().kill(process, signal)
+
+    def exit(self, process: Process) -> None:
+        self.cpu.touch("user")
+        super().exit(process)
 
     def sys_interfaces(self, process: Process) -> list[Interface]:
         self.cpu.touch("lock_sock")

@@ -116,7 +116,7 @@ class Vcpu:
         self._ksoftirqd_awake = False
         self._touches = {
             name: env.touch_point(name)
-            for name in ("desc_status", "lock_sock", "release_sock", "user")
+            for name in ("desc_status", "lock_sock", "release_sock", "timer", "user")
         }
         self._meet_bh_disable = env.touch_point("bh_disable")
         self._meet_bh_enable = env.touch_point("bh_enable")
