@@ -99,6 +99,7 @@ class Machine:
             host=self.host,
             vcpu=self.vcpu,
             memory=self.memory,
+            streams=self.streams,
         )
         self.console = Terminal(BOOT, now=env.time, quota=quota)
         self.guest = Guest(

@@ -13,6 +13,7 @@ from desim.kernel.environment import Environment
 from desim.kernel.instrument import Instrument
 from desim.kernel.lock import BigLock
 from desim.kernel.main_loop import MainLoop
+from desim.kernel.streams import Streams
 from desim.machine.ports import Bus, CardAccess, Lost, Recorder, Tap
 from desim.net import Net, NetClientState, NetHub
 from desim.slirp.client import SlirpState
@@ -21,6 +22,9 @@ from desim.slirp.slirp import Slirp
 from desim.slirp.version import VERSION_2_8, VERSION_4_7
 from desim.wire.addresses import ip_text
 
+RA_MIN_MS = 200_000
+RA_SPAN_MS = 400_000
+"""Unsolicited router advertisements come every 200 to 600 s (ndp_table.c: NDP_Interval)."""
 VERSIONS = {"4.7": VERSION_4_7, "2.8": VERSION_2_8}
 BAR0 = 0xFEBC0000
 BAR1 = 0xC000
@@ -41,8 +45,10 @@ class Qemu:
         host: HostKernel,
         vcpu: Vcpu,
         memory: Memory,
+        streams: Streams,
     ) -> None:
         self.lost = Lost(recorder)
+        self.advertisements = streams("slirp.router_advertisement")
         self.lock = BigLock(env)
         self.sockets = build(QemuSockets)(kernel=host, on_ready=lambda: self.loop.on_ready())
         self.loop = build(MainLoop)(env, self.lock, self.sockets)
@@ -95,7 +101,7 @@ class Qemu:
     def _plug_slirp(
         self, user: UserNet, client: NetClientState, recorder: Recorder, build: Instrument
     ) -> None:
-        state = build(SlirpState)()
+        state = build(SlirpState)(pads=user.version != "2.8")
         tap = Tap("slirp", recorder, client, sends_to_guest=True)
         state.nc = tap
         tap.client = state
@@ -106,12 +112,19 @@ class Qemu:
             host=user.host,
             dns=user.dns,
             dhcp_start=user.dhcpstart,
+            ipv4=user.ipv4,
+            ipv6=user.ipv6,
+            prefix6=user.ipv6_prefix,
+            prefix6_len=user.ipv6_prefixlen,
+            host6=user.ipv6_host,
+            dns6=user.ipv6_dns,
             restricted=user.restrict,
             hostname=user.hostname,
             domainname=user.domainname,
             dnssearch=list(user.dnssearch),
             tftp_server_name=user.tftp_server_name,
             bootfile=user.bootfile,
+            tftp=None if user.tftp is None else {n: f.data for n, f in user.tftp.items()},
         )
         state.slirp = self.slirp = build(Slirp)(
             clock=self.loop.timers,
@@ -121,6 +134,7 @@ class Qemu:
             ledger=self.lost,
             config=config,
             version=VERSIONS[user.version],
+            ra_interval_ms=lambda: RA_MIN_MS + self.advertisements.below(RA_SPAN_MS),
             build=build,
         )
         self.loop.sources.append(self.slirp)
