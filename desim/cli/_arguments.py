@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,22 +25,32 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             **more,  # type: ignore[arg-type]
         )
+        self.name = name
 
     def read(self, words: list[str]) -> argparse.Namespace:
         """The arguments in ``words``."""
+        # A misspelt option is told before what is missing because of it.
+        options = {option for action in self._actions for option in action.option_strings}
+        self._refuse(
+            [w for w in words if w.startswith("--") and w.partition("=")[0] not in {*options, "--"}]
+        )
         known, unknown = self.parse_known_args(words)
-        if unknown:
-            options = [option for action in self._actions for option in action.option_strings]
-            raise UserError(
-                *(
-                    f"{self.prog}: {word}: no such argument{nearest(word, options)}"
-                    for word in unknown
-                )
-            )
+        self._refuse(unknown)
         return known
 
+    def _refuse(self, words: list[str]) -> None:
+        options = [option for action in self._actions for option in action.option_strings]
+        if words:
+            raise UserError(
+                *(
+                    f"{self.name}: {word}: no such argument"
+                    f"{nearest(word.partition('=')[0], options)}"
+                    for word in words
+                )
+            )
+
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.prog}: {message}; {self.prog} --help says more")
+        raise UserError(f"{self.name}: {message}; {self.prog} --help says more")
 
 
 def duration(text: str) -> int:
@@ -51,9 +62,11 @@ def duration(text: str) -> int:
 
 
 def whole(text: str) -> int:
-    """A whole number from 0 on."""
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    """A whole number from 0 on, of at most 63 bits, as in a scenario file."""
+    if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, 0 or more")
+    if len(text) > 19 or int(text) >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}: must be less than {1 << 63}")
     return int(text)
 
 
@@ -125,8 +138,10 @@ def _costs(name: str) -> str:
     from desim.kernel.profile import shipped
 
     if "/" in name or name.endswith(".toml"):
-        if not Path(name).is_file():
-            raise UserError(f"--costs {name}: no such file")
+        # A name of nothing, a folder or a FIFO is told here; what is in a file, by its reader.
+        if not os.path.isfile(name):
+            what = "not a regular file" if os.path.exists(name) else "no such file"
+            raise UserError(f"--costs {name}: {what}")
     elif name not in shipped():
         known = ", ".join(shipped())
         raise UserError(

@@ -123,7 +123,8 @@ def _toml_error(label: str, text: str, message: str) -> str:
         what, line = message.removesuffix(" (at end of document)"), str(text.count("\n") + 1)
         return f"{label}:{line}: {what} (at the end of the file)"
     line, _, column = place.rstrip(")").partition(", column ")
-    return f"{label}:{line}: {what} (column {column})"
+    there = _shown(text.split("\n")[int(line) - 1].strip())
+    return f"{label}:{line}: {there}: {what} (column {column})"
 
 
 def _messages(

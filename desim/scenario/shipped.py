@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from desim.errors import UserError, nearest
@@ -33,10 +34,14 @@ def find_scenario(name: str) -> tuple[Path, str]:
     known = shipped_scenarios()
     if name in known:
         return known[name], f"{name}.toml"
+    if name and "\0" not in name and os.path.exists(path):
+        raise UserError(f"{name}: {'a folder' if path.is_dir() else 'not a regular file'}")
     if path.name == name and not name.endswith(".toml"):
         raise UserError(
-            f"{name}: neither a file nor a shipped scenario{nearest(name, known)}; "
+            f"{name or repr(name)}: neither a file nor a shipped scenario{nearest(name, known)}; "
             "desim scenarios lists them"
         )
+    if path.stem in known:
+        raise UserError(f"{name}: no such file; the shipped scenario is called '{path.stem}'")
     near = nearest(path.name, neighbours(path)) if "\0" not in name else ""
     raise UserError(f"{name}: no such file{near}")
