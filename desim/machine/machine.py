@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from desim.kernel.streams import Streams
 from desim.kernel.thread import FIRST_RANK, Thread
 from desim.kernel.trace import Trace
 from desim.machine.conduct import INTERRUPTED, UNTIL, Conductor, Running
+from desim.machine.ctrl_c import ctrl_c
 from desim.machine.guest import DHCP_CLIENT, ETH0, Guest
 from desim.machine.ports import Captured, GuestMemory, Recorder
 from desim.machine.qemu import Qemu
@@ -138,7 +140,8 @@ class Machine:
         try:
             if progress is not None:
                 env.process(self._report(progress))
-            env.run(stop)
+            with ctrl_c(env):
+                env.run(stop)
             over = self.conductor.over
             self.ended = str(over.value) if over.triggered else UNTIL
         except KeyboardInterrupt:
@@ -147,7 +150,11 @@ class Machine:
             self.ended, self.failed = f"stopped: {error}", True
         self.end_ns = env._now
         self.trace.finish(env.threads, before=self.end_ns)
+        self.recorder.cut(self.trace)
         self.close()
+        self.recorder.under_way.check(
+            self.qemu.net.queued(), in_hand=self.qemu.lock.owner is not None
+        )
 
     def close(self) -> None:
         """End all threads; nothing of them runs afterwards."""
@@ -264,7 +271,7 @@ class Machine:
                     command.command,
                     processes[0].started_ns,
                     None if None in ended else max(e for e in ended if e is not None),
-                    last.shell_status,
+                    None if None in ended else last.shell_status,
                     terminal.output(),
                 )
             )
@@ -273,17 +280,22 @@ class Machine:
     def frame_counts(self) -> dict[str, Any]:
         """Frames at each capture point, those lost by place and reason, those still queued."""
         points = {}
+        under_way: set[int] = set()
         for point, packets in sorted(self.recorder.captures.items()):
             to_guest = sum(packet.to_guest for packet in packets)
             points[point] = {"to_guest": to_guest, "from_guest": len(packets) - to_guest}
+            under_way ^= {packet.frame.number for packet in packets}
+        lost = Counter((where, why) for _, _, (_, where, why) in self.trace.events("lost"))
+        under_way -= {number for _, _, (number, _, _) in self.trace.events("lost")}
+        taken = self.trace.codes.stage("common_interrupt", "arch/x86/kernel/irq.c")
         return {
             "points": points,
             "lost": [
                 {"where": where, "why": why, "frames": count}
-                for (where, why), count in sorted(self.qemu.lost.counts.items())
+                for (where, why), count in sorted(lost.items())
             ],
-            "queued": self.qemu.net.queued(),
-            "interrupts": self.vcpu.pin.delivered,
+            "queued": len(under_way),
+            "interrupts": self.trace.threads["vcpu"].codes.count(taken),
         }
 
     def guest_summary(self) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ Notes, by kind (``Thread.note``), with what follows the kind:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,16 +25,19 @@ from desim.guest.memory import Memory
 from desim.guest.vcpu import Vcpu
 from desim.kernel.environment import Environment
 from desim.kernel.lock import BigLock
+from desim.kernel.trace import Trace
+from desim.machine.conservation import UnderWay
 from desim.ports import NetClient, NetPort
 from desim.wire.frame import Frame
 
 
 class Recorder:
-    """Notes on the running thread, numbers frames, and keeps the captures."""
+    """Notes on the running thread, numbers frames, keeps the captures and the balance."""
 
     def __init__(self, env: Environment) -> None:
         self.env = env
         self.frames = 0
+        self.under_way = UnderWay()
         self.captures: dict[str, list[Captured]] = {}
 
     def note(self, kind: str, *data: Any) -> None:
@@ -53,6 +57,12 @@ class Recorder:
         """The packets of a capture point, made at its first mention."""
         return self.captures.setdefault(name, [])
 
+    def cut(self, trace: Trace) -> None:
+        """Forget the captured packets that are not in ``trace``: the run had ended by then."""
+        kept = Counter(point for _, _, (point, _, _) in trace.events("frame"))
+        for name, packets in self.captures.items():
+            del packets[kept[name] :]
+
 
 class Captured(NamedTuple):
     """One packet of a capture: when (ns), towards the guest or from it, which."""
@@ -70,7 +80,16 @@ class Tap:
     come again, and counts then.
     """
 
-    __slots__ = ("_captured", "client", "name", "port", "recorder", "sends_to_guest")
+    __slots__ = (
+        "_captured",
+        "_looping",
+        "_under_way",
+        "client",
+        "name",
+        "port",
+        "recorder",
+        "sends_to_guest",
+    )
 
     def __init__(
         self, name: str, recorder: Recorder, port: NetPort, *, sends_to_guest: bool
@@ -81,6 +100,8 @@ class Tap:
         self.client: NetClient
         self.sends_to_guest = sends_to_guest
         self._captured = recorder.point(name)
+        self._under_way = recorder.under_way
+        self._looping = False
 
     def _record(self, frame: Frame, time: int, to_guest: bool) -> None:
         number = self.recorder.number(frame)
@@ -90,6 +111,7 @@ class Tap:
     def send(self, frame: Frame) -> int:
         """The client sends."""
         self._record(frame, self.recorder.env.time(), self.sends_to_guest)
+        self._under_way.sent(frame)
         return self.port.send(frame)
 
     def flush(self) -> None:
@@ -98,7 +120,10 @@ class Tap:
 
     def loopback(self, frame: Frame) -> int:
         """See ``NetPort``; such a frame never leaves the card and is not captured."""
-        return self.port.loopback(frame)
+        self._looping = True
+        taken = self.port.loopback(frame)
+        self._looping = False
+        return taken
 
     def can_receive(self) -> bool:
         """See ``NetClient``."""
@@ -106,11 +131,16 @@ class Tap:
 
     def receive(self, frame: Frame) -> int:
         """The net layer delivers."""
+        if self._looping:
+            return self.client.receive(frame)
         now = self.recorder.env.time()
+        self._under_way.arrived(frame)
         if not self.sends_to_guest:  # the card: it may refuse, and never answers from within
             taken = self.client.receive(frame)
             if taken:
                 self._record(frame, now, True)
+            else:
+                self._under_way.refused(frame)
             return taken
         self._record(frame, now, False)
         return self.client.receive(frame)
@@ -121,15 +151,14 @@ class Tap:
 
 
 class Lost:
-    """The ledger of one machine: every frame that ended early, by place and reason."""
+    """The ledger of one machine: every frame that ended early is noted, with place and reason."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.counts: dict[tuple[str, str], int] = {}
 
     def lost(self, frame: Frame, where: str, why: str) -> None:
         """See ``Ledger``."""
-        self.counts[where, why] = self.counts.get((where, why), 0) + 1
+        self.recorder.under_way.lost(frame)
         self.recorder.note("lost", frame.number, where, why)
 
     def held(self, frame: Frame, where: str, why: str) -> None:

@@ -13,7 +13,7 @@ Not modelled: vhost, multiqueue, announce, raw packets (virtio headers).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from desim.kernel.stages import Build, bare, stage
 from desim.net.queue import NetQueue
@@ -78,9 +78,11 @@ class Net:
             if client.peer is not None and client.can_send():
                 client.peer.flush()
 
-    def queued(self) -> int:
-        """Packets that wait in any queue."""
-        return sum(len(client.incoming_queue) for client in self.clients)
+    def queued(self) -> Iterator[Frame]:
+        """The packets that wait in any queue."""
+        for client in self.clients:
+            for _, frame in client.incoming_queue.packets:
+                yield frame
 
 
 class NetClientState:

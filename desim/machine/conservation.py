@@ -1,0 +1,69 @@
+"""No frame is lost silently: what one end of the wire sent the other got, or somebody said why not.
+
+Theory of operation
+-------------------
+The two capture points, slirp's and the card's, are the ends of the wire; between
+them stand the net layer's queues and perhaps a hub. A frame that passes one end is
+*under way* until it passes the other or a ledger entry says where it ended and why.
+One that arrives without having been sent, or twice, is found at once. When the run is
+over, what is under way must be what waits in the queues, frame by frame; if somebody
+still has the big lock then, one more frame may be in his hands.
+
+A frame goes one way only: the hub has two ports here, so it makes no copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from desim.wire.describe import describe
+from desim.wire.frame import Frame
+
+
+class ConservationError(RuntimeError):
+    """A frame that came from nowhere, or is nowhere: a fault of the model."""
+
+
+class UnderWay:
+    """The frames between the two ends of the wire, by number."""
+
+    __slots__ = ("frames",)
+
+    def __init__(self) -> None:
+        self.frames: dict[int, Frame] = {}
+
+    def sent(self, frame: Frame) -> None:
+        """``frame`` has passed the end it comes from."""
+        if frame.number in self.frames:
+            raise ConservationError(f"sent twice: {_name(frame)}")
+        self.frames[frame.number] = frame
+
+    def arrived(self, frame: Frame) -> None:
+        """``frame`` is about to pass the end it goes to."""
+        if self.frames.pop(frame.number, None) is None:
+            raise ConservationError(f"delivered, but not under way: {_name(frame)}")
+
+    def refused(self, frame: Frame) -> None:
+        """It was not taken, and goes back into the queue in front of that end."""
+        self.frames[frame.number] = frame
+
+    def lost(self, frame: Frame) -> None:
+        """It ended, before the other end (and is forgotten) or behind it."""
+        self.frames.pop(frame.number, None)
+
+    def check(self, queued: Iterable[Frame], *, in_hand: bool) -> None:
+        """Raise ``ConservationError`` unless all that is under way is in ``queued``.
+
+        ``in_hand`` is whether somebody may be carrying a frame at this moment.
+        """
+        waiting = {frame.number for frame in queued}
+        missing = [frame for number, frame in self.frames.items() if number not in waiting]
+        if len(missing) > in_hand:
+            names = "; ".join(map(_name, missing))
+            raise ConservationError(f"neither delivered nor lost nor queued: {names}")
+        if unknown := sorted(waiting.difference(self.frames)):
+            raise ConservationError(f"queued, but delivered or lost already: packets {unknown}")
+
+
+def _name(frame: Frame) -> str:
+    return f"packet {frame.number} ({describe(frame.raw)})"

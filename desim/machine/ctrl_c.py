@@ -1,0 +1,40 @@
+"""Ctrl-C ends a run between two events, so that what it leaves is whole."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from desim.kernel.alarm import Alarm
+from desim.kernel.environment import Environment
+
+
+@contextmanager
+def ctrl_c(env: Environment) -> Iterator[None]:
+    """Within this block Ctrl-C raises ``KeyboardInterrupt`` out of ``env.run``, at its next event.
+
+    A second Ctrl-C does not wait for that. Where Python has no say about signals (another
+    thread), or somebody else handles this one, it is left alone.
+    """
+    usual = signal.default_int_handler
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not usual
+    ):
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, usual)
+        Alarm(env, ring).set(env._now)
+
+    def ring() -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
