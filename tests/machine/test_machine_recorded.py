@@ -1,0 +1,87 @@
+"""The study's experiment against the recordings of it: packet for packet, and its waits."""
+
+from __future__ import annotations
+
+import pytest
+from recorded import read, recorded, reduced
+from runs import shipped_run
+
+from desim.machine.ports import Captured
+from desim.wire import pcapng
+from desim.wire.dhcp import Dhcp
+from desim.wire.ethernet import Ethernet
+from desim.wire.ipv4 import Ipv4
+from desim.wire.udp import Udp
+
+SECOND = 10**9
+OFFER = 2
+
+
+def captured(scenario: str, point: str) -> bytes:
+    return shipped_run(scenario).captures[f"capture-{point}.pcapng"]
+
+
+def offer(scenario: str, point: str) -> Captured:
+    """The DHCP server's OFFER as it passed ``point``."""
+    for packet in shipped_run(scenario).packets[point]:
+        ip = Ipv4.parse(Ethernet.parse(packet.frame.raw).payload)
+        if packet.to_guest and ip.protocol == 17:
+            dhcp = Dhcp.parse(Udp.parse(ip.payload, ip.src, ip.dst).payload)
+            if dhcp.option(53) == bytes((OFFER,)):
+                return packet
+    raise AssertionError(f"no OFFER at {point}")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "point", "recording"),
+    [
+        ("hello", "slirp", "seed_direct_tcg_openbsd_plain"),
+        ("hello", "slirp", "seed_direct_icount3_openbsd_plain"),
+        ("hello-close", "slirp", "seed_direct_tcg_busybox_N"),
+        ("hello-hub", "slirp", "seed_hub_tcg_openbsd_plain"),
+        ("hello-redir", "slirp", "seed_hub_tcg_openbsd_plain"),
+        ("hello-hub", "nic", "seed_hub_tcg_openbsd_plain_card"),
+        ("hello-redir", "nic", "seed_hub_tcg_openbsd_plain_card"),
+    ],
+)
+def test_a_capture_equals_the_recording_packet_for_packet(
+    scenario: str, point: str, recording: str
+) -> None:
+    assert reduced(read(captured(scenario, point))) == recorded(recording)
+
+
+def test_the_recordings_of_two_programs_differ() -> None:
+    # Or the comparison above would prove nothing.
+    assert recorded("seed_direct_tcg_openbsd_plain") != recorded("seed_direct_tcg_busybox_N")
+
+
+def test_the_guest_has_carrier_two_virtual_seconds_after_its_interface_was_opened() -> None:
+    output = shipped_run("hello").transcripts[0].output.decode()
+    times = {
+        line.partition("] ")[2]: float(line[1:].partition("]")[0])
+        for line in output.splitlines()
+        if line.startswith("[")
+    }
+    (opened,) = (t for text, t in times.items() if text.endswith("PRO/1000 Network Connection"))
+    (carrier,) = (t for text, t in times.items() if "NIC Link is Up" in text)
+    assert 2.0 <= carrier - opened < 2.1
+
+
+@pytest.mark.parametrize("scenario", ["hello", "hello-hub", "hello-redir"])
+def test_the_offer_waits_most_of_a_second_for_the_card(scenario: str) -> None:
+    sent, taken = offer(scenario, "slirp"), offer(scenario, "nic")
+    assert taken.frame.number == sent.frame.number
+    assert 0.9 * SECOND < taken.time - sent.time < SECOND
+
+
+def test_no_other_frame_waits_for_the_card() -> None:
+    packets = shipped_run("hello").packets
+    sent = {p.frame.number: p.time for p in packets["slirp"] if p.to_guest}
+    waits = [p.time - sent[p.frame.number] for p in packets["nic"] if p.to_guest]
+    assert sum(wait > SECOND // 1000 for wait in waits) == 1
+
+
+@pytest.mark.parametrize("point", ["slirp", "nic"])
+def test_the_stamps_of_a_capture_never_go_back(point: str) -> None:
+    times = [packet.time_ns for packet in pcapng.read(captured("hello", point))]
+    assert times == sorted(times)
