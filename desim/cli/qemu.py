@@ -9,8 +9,9 @@ from pathlib import Path
 
 from desim.cli._arguments import Parser, add_machine, configure
 from desim.cli._running import add_results, execute
+from desim.errors import UserError
 from desim.scenario.command_line import machine_from_options
-from desim.scenario.qemu_words import takes_value
+from desim.scenario.qemu_words import is_option, takes_value
 
 EPILOG = """QEMU's options are given with one dash, in any spelling from 2.8 on:
 
@@ -43,6 +44,7 @@ def command(words: list[str]) -> int:
     add_machine(parser)
     add_results(parser)
     own, options = split_words(words, parser)
+    refuse_two_dashes(own, parser)
     arguments = parser.read(own)
     config = machine_from_options(
         options,
@@ -52,6 +54,16 @@ def command(words: list[str]) -> int:
         version=arguments.slirp,
     )
     return execute(configure(config, arguments), arguments)
+
+
+def refuse_two_dashes(words: list[str], parser: Parser) -> None:
+    """QEMU takes its options with two dashes as well; here two dashes mean desim."""
+    ours = {name for action in parser._actions for name in action.option_strings}
+    meant = [(word, word[1:]) for word in words if is_option(word[1:]) and word not in ours]
+    if meant:
+        raise UserError(
+            *(f"qemu: {word}: QEMU's options have one dash here: {one}" for word, one in meant)
+        )
 
 
 def split_words(words: list[str], parser: Parser) -> tuple[list[str], list[str]]:

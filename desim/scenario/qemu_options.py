@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 from desim.config import CardModel, Nic, UserNet
 from desim.errors import UserError, nearest
-from desim.scenario.addresses import parse_macaddr
+from desim.scenario.addresses import parse_macaddr, show_mac
 from desim.scenario.qemu_forward import forward_host, parse_redir
 from desim.scenario.qemu_user import (
     KEYS as USER_KEYS,
@@ -31,6 +31,7 @@ from desim.scenario.qemu_user import (
 from desim.scenario.qemu_user import (
     Complain,
     OpenFolder,
+    allowed,
     read_switch,
     read_user,
     refuse_unknown_keys,
@@ -73,6 +74,9 @@ BUS_KEYS = word_set(
 """Properties of every PCI card that have no effect on its traffic."""
 
 
+_MAC = re.compile("[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
+
+
 @dataclass(slots=True)
 class Network:
     """What the options come to. ``user`` and ``nic`` are both there or both None."""
@@ -105,6 +109,8 @@ class _Wiring:
     nics: list[Nic] = field(default_factory=list)
     direct: UserNet | None = None
     ignored: list[str] = field(default_factory=list)
+    default_net: bool = False
+    """QEMU adds its own card and user network, because no option speaks of any."""
 
     def complainer(self, option: Option) -> Complain:
         return lambda text: self.mistakes.append(f"{option}: {text}")
@@ -126,8 +132,10 @@ def parse_qemu_options(
     mistakes: list[str] = []
     options, ignored = read_words(words, mistakes)
     wiring = _Wiring(open_folder, mistakes, ignored=ignored)
-    default_net = not any(o.flag in ("-netdev", "-net", "-nic", "-nodefaults") for o in options)
-    if default_net:
+    wiring.default_net = not any(
+        o.flag in ("-netdev", "-net", "-nic", "-nodefaults") for o in options
+    )
+    if wiring.default_net:
         options += [Option("-net", "nic", [("type", "nic")])]
         options += [Option("-net", "user", [("type", "user")])]
     for option in options:
@@ -268,8 +276,7 @@ def _device(wiring: _Wiring, option: Option) -> None:
         return
     for key, _ in option.parts:
         if key not in CARD_KEYS | BUS_KEYS:
-            hint = nearest(key, CARD_KEYS)
-            complain(f"Property '{driver}.{key}' not found{hint}")
+            complain(f"Property '{driver}.{key}' not found{allowed(key, CARD_KEYS)}")
     nic = Nic(model=CARDS[driver], id=option.last("id"))
     _mac(nic, option.last("mac"), complain, refusal=f"Property '{driver}.mac'")
     wiring.nics.append(nic)
@@ -296,10 +303,12 @@ def _card(nic: Nic, model: str | None, complain: Complain) -> None:
 def _mac(nic: Nic, text: str | None, complain: Complain, *, refusal: str = "") -> None:
     if text is None:
         return
-    mac = parse_macaddr(text)
+    # A card's property is stricter than the address of -net and -nic (set_mac, net_parse_macaddr).
+    mac = parse_macaddr(text) if not refusal or _MAC.fullmatch(text) else None
     if mac is None:
         wrong = "invalid syntax for ethernet address"
-        complain(f"{refusal} doesn't take value '{text}'" if refusal else f"{wrong} ('{text}')")
+        given = f"{refusal} doesn't take value '{text}'" if refusal else f"{wrong} ('{text}')"
+        complain(f"{given}; allowed are six bytes, such as {show_mac(nic.mac)}")
     elif mac[0] & 1:
         complain(f"NIC cannot have multicast MAC address ('{text}')")
     else:
@@ -375,7 +384,7 @@ def _globals(wiring: _Wiring, options: Sequence[Option]) -> None:
                 if nic.model == CARDS[driver] and key not in explicit:
                     setattr(nic, SWITCHES[key], switch)
         else:
-            complain(f"Property '{driver}.{key}' not found{nearest(key, SWITCHES)}")
+            complain(f"Property '{driver}.{key}' not found{allowed(key, SWITCHES)}")
 
 
 def _redirections(wiring: _Wiring, options: Sequence[Option]) -> None:
@@ -394,7 +403,10 @@ def _connect(wiring: _Wiring, backends: Sequence[Option]) -> Network:
     """Check that one card and one user network reach each other, and say how."""
     mistakes = wiring.mistakes
     if len(wiring.nics) > 1:
-        mistakes.append(f"{len(wiring.nics)} network cards: more than one is not modelled")
+        why = ""
+        if wiring.default_net:
+            why = " (one is QEMU's own, as there is no -netdev, -net or -nic)"
+        mistakes.append(f"{len(wiring.nics)} network cards{why}: more than one is not modelled")
     if len(wiring.users) > 1:
         names = ", ".join(wiring.users)
         mistakes.append(f"{len(wiring.users)} user networks ({names}): more than one not modelled")

@@ -9,7 +9,7 @@ Not modelled: the SMB server, and ``guestfwd=``. They are refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from desim.config import InputFile, UserNet
 from desim.errors import nearest
@@ -42,11 +42,16 @@ def read_switch(option: Option, key: str, complain: Complain) -> bool | None:
     return False
 
 
+def allowed(key: str, known: Collection[str]) -> str:
+    """The known spelling nearest to ``key``, or all of them if none is near."""
+    return nearest(key, known) or f"; allowed are {', '.join(sorted(known))}"
+
+
 def refuse_unknown_keys(option: Option, known: frozenset[str], complain: Complain) -> None:
     """QEMU's answer to a key it does not know, with the nearest that it does."""
     for key, _ in option.parts:
         if key not in known:
-            complain(f"Invalid parameter '{key}'{nearest(key, known)}")
+            complain(f"Invalid parameter '{key}'{allowed(key, known)}")
 
 
 def read_user(option: Option, open_folder: OpenFolder, complain: Complain) -> UserNet:

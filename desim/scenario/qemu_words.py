@@ -11,6 +11,7 @@ line can be pasted; what they would do to a real machine has no effect here.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -135,6 +136,11 @@ def takes_value(word: str) -> bool:
     return word in NETWORK or word in WITH_VALUE or word in _REFUSED_WITH_VALUE
 
 
+def is_option(word: str) -> bool:
+    """Whether QEMU has an option of this name."""
+    return word in NETWORK or word in WITH_VALUE or word in WITHOUT_VALUE
+
+
 def read_words(words: Sequence[str], mistakes: list[str]) -> tuple[list[Option], list[str]]:
     """The network's options among ``words``, and the words that have no effect here.
 
@@ -174,6 +180,14 @@ def read_words(words: Sequence[str], mistakes: list[str]) -> tuple[list[Option],
             mistakes.append(f"{word}: {REFUSED[flag]}")
             del rest[: takes_value(flag)]
         else:
-            known = [*NETWORK, *WITH_VALUE, *WITHOUT_VALUE]
-            mistakes.append(f"{word}: invalid option{nearest(flag, known)}")
+            mistakes.append(f"{word}: invalid option{_meant(flag)}")
     return options, ignored
+
+
+def _meant(word: str) -> str:
+    """What somebody probably meant by a word that is no option."""
+    known = [*NETWORK, *WITH_VALUE, *WITHOUT_VALUE]
+    name, mark, value = re.split("([ =]|$)", word, maxsplit=1)
+    if name in known and mark:
+        return f"; an option and its value are two words: {name} {value}"
+    return nearest(name, known)
