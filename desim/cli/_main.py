@@ -11,13 +11,13 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from desim import __version__
-from desim.cli._screen import complain
+from desim.cli._screen import complain, forget_stdout, prepare_streams
 from desim.errors import UserError, nearest
 
 COMMANDS = {
@@ -29,6 +29,9 @@ COMMANDS = {
     "costs": "list the cost profiles",
     "conform": "replay recordings of the real card or slirp and compare",
 }
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""What becomes of writing to a stdout that takes no more."""
 
 USAGE = """usage: desim COMMAND ...
 
@@ -45,6 +48,7 @@ desim COMMAND --help says more. To begin: desim run hello
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code is returned."""
     words = list(sys.argv[1:] if argv is None else argv)
+    prepare_streams()
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -56,9 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("interrupted")
         return 130
     except BrokenPipeError:
-        # The interpreter flushes stdout once more at exit; let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_stdout()
         return 141
+    except OSError as error:
+        if error.filename is not None or error.errno not in UNWRITABLE:
+            raise
+        forget_stdout()
+        complain(f"standard output: {error.strerror}")
+        return 2
 
 
 def _dispatch(words: list[str]) -> int:

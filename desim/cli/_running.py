@@ -63,5 +63,5 @@ def seconds(ns: int) -> str:
 
 
 def console_width() -> int:
-    """The columns of the terminal, or 100 where there is none."""
-    return shutil.get_terminal_size((100, 24)).columns
+    """The columns of the terminal; 100 elsewhere, so that a file says the same everywhere."""
+    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
