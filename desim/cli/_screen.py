@@ -38,5 +38,5 @@ def complain(*messages: str) -> None:
 
 
 def say(text: str) -> None:
-    """A line of the command's own on stdout."""
+    """Text of the command's own on stdout."""
     print(printable(text))

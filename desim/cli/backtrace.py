@@ -14,7 +14,7 @@ from desim.cli._arguments import (
     profile_mistakes,
     whole,
 )
-from desim.cli._screen import complain
+from desim.cli._screen import complain, say
 from desim.errors import UserError
 
 EPILOG = """The study's breakpoint, and what it showed:
@@ -78,7 +78,7 @@ def command(words: list[str]) -> int:
         wanted = ", ".join(condition for condition in conditions if condition)
         complain(f"--break {function}: the run ended without this hit" + (wanted and f": {wanted}"))
         return 1
-    print(found.json() if arguments.json else found.text())
+    say(found.json() if arguments.json else found.text())
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from desim.cli._arguments import Parser, add_machine, add_scenario, load
+from desim.cli._screen import say
 
 
 def command(words: list[str]) -> int:
@@ -15,5 +16,5 @@ def command(words: list[str]) -> int:
     config = load(arguments)
     from desim.report import topology
 
-    print(topology.dot(config) if arguments.dot else topology.text(config))
+    say(topology.dot(config) if arguments.dot else topology.text(config))
     return 0

@@ -34,6 +34,8 @@ class Inputs:
         """Where ``name`` really is, if it may be read."""
         if "\0" in name or not name:
             raise ValueError("not a file name")
+        if not _is_unicode(name):
+            raise ValueError("its name is not UTF-8, so no report could name it; give it another")
         real = Path(os.path.realpath(self.folder / name))
         if not self._any_file and not any(real.is_relative_to(base) for base in self._inside):
             raise ValueError(
@@ -51,7 +53,8 @@ class Inputs:
     def tree(self, name: str) -> dict[str, InputFile]:
         """All regular files below a folder, by their names relative to it.
 
-        A link that leads out of the folder is left out, as if it were not there.
+        A link that leads out of the folder is left out, as if it were not there, and
+        so is a name that is not UTF-8.
         """
         root = self.path(name)
         if not root.is_dir():
@@ -62,7 +65,12 @@ class Inputs:
             folders.sort()
             for path in (Path(folder, name) for name in sorted(names)):
                 real = Path(os.path.realpath(path))
-                if not (real.is_relative_to(root) and real.is_file()):
+                # No request could name a file whose name is not Unicode.
+                if not (
+                    real.is_relative_to(root)
+                    and real.is_file()
+                    and _is_unicode(os.fspath(path.relative_to(root)))
+                ):
                     continue
                 file = _read(real, path.relative_to(root).as_posix())
                 found[file.name] = file
@@ -70,6 +78,14 @@ class Inputs:
                 if total > MAX_FILE_BYTES or len(found) > MAX_FILES:
                     raise ValueError(f"more than {MAX_FILES} files, or altogether {TOO_LARGE}")
         return found
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read(path: Path, name: str) -> InputFile:
