@@ -123,8 +123,8 @@ class TimerWheel:
 
     def delete(self, timer: WheelTimer) -> None:
         """``del_timer``."""
+        self._touch()
         if timer.bucket is not None:
-            self._touch()
             timer.bucket = None
             del self._armed[timer]
             self._reprogram()

@@ -51,7 +51,9 @@ class PacketSocket(Socket):
         self.receive_queue: deque[tuple[bytes, LinkAddress, int]] = deque()
         self._rmem_alloc = 0
         self.drops = 0
+        cpu.local_bh_disable()
         core.taps.append(self.packet_rcv)
+        cpu.local_bh_enable()
 
     @property
     def device_name(self) -> str | None:
@@ -62,7 +64,9 @@ class PacketSocket(Socket):
         """bind(2): from now on it sees this interface only. ENODEV for an unknown one."""
         if name not in self._find:
             raise error_of(errno.ENODEV)
+        self._cpu.local_bh_disable()
         self._device = self._find[name]
+        self._cpu.local_bh_enable()
 
     @stage("packet_rcv", file="net/packet/af_packet.c")
     def packet_rcv(self, skb: Skb, device: Device) -> None:
@@ -131,5 +135,7 @@ class PacketSocket(Socket):
         """close(2)."""
         if not self.closed:
             self.closed = True
+            self._cpu.local_bh_disable()
             self._core.taps.remove(self.packet_rcv)
             self.receive_queue.clear()
+            self._cpu.local_bh_enable()

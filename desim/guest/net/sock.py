@@ -50,6 +50,7 @@ class Socket:
 
     def _take_error(self) -> None:
         """``sock_error``: raise a pending error, once."""
+        self._cpu.touch("lock_sock")
         number, self.sk_err = self.sk_err, 0
         if number:
             raise error_of(number)

@@ -145,6 +145,7 @@ class TcpSocket(Socket):
     @stage("tcp_poll", file="net/ipv4/tcp.c")
     def poll_events(self) -> int:
         """See ``Socket``."""
+        self._cpu.touch("lock_sock")
         sk = self.sk
         if sk.state == State.LISTEN:
             return POLLIN if sk.accept_queue else 0

@@ -68,16 +68,17 @@ class UdpSocket(Socket):
             if not self._core.ip.is_broadcast(address):
                 raise error_of(errno.EADDRNOTAVAIL)
         self._core.udp_lib_get_port(self, address, port)
-        self.saddr = address
 
     def connect(self, address: bytes, port: int) -> None:
         """Take datagrams from one peer only, and send to it."""
         route = self._core.ip.route_output(address, self.device)
         if not self.sport:
             self._core.udp_lib_get_port(self, IP_ANY, 0)
+        self._cpu.local_bh_disable()
         if self.saddr == IP_ANY:
             self.saddr = route.source
         self.daddr, self.dport = address, port
+        self._cpu.local_bh_enable()
         self.inet_id = self._core.random_id()
 
     def send(self, data: bytes) -> int:
@@ -123,8 +124,10 @@ class UdpSocket(Socket):
         """close(2): what has not been read is lost."""
         if not self.closed:
             self.closed = True
+            self._cpu.local_bh_disable()
             self._core.sockets.pop(self, None)
             self.receive_queue.clear()
+            self._cpu.local_bh_enable()
 
     def getsockname(self) -> Endpoint:
         """See ``Socket``."""
@@ -169,7 +172,7 @@ class UdpCore:
         return self._random_id.u32() & 0xFFFF
 
     def udp_lib_get_port(self, sock: UdpSocket, address: bytes, port: int) -> None:
-        """Bind to ``port``, or to a free one."""
+        """Bind to ``address`` and ``port``, or a free one; from now on datagrams find it."""
         if port:
             if self._taken(address, port):
                 raise error_of(errno.EADDRINUSE)
@@ -182,8 +185,10 @@ class UdpCore:
                     break
             else:
                 raise error_of(errno.EADDRINUSE)
-        sock.sport = port
+        self._cpu.local_bh_disable()
+        sock.saddr, sock.sport = address, port
         self.sockets[sock] = None
+        self._cpu.local_bh_enable()
 
     def _taken(self, address: bytes, port: int) -> bool:
         return any(
