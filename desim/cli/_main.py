@@ -28,6 +28,7 @@ COMMANDS = {
     "scenarios": "list the scenarios that come with desim",
     "costs": "list the cost profiles",
     "conform": "replay recordings of the real card or slirp and compare",
+    "lint-driver": "check the log of an e1000 driver against the manual and QEMU",
 }
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
@@ -82,5 +83,6 @@ def _dispatch(words: list[str]) -> int:
     if name not in COMMANDS:
         allowed = ", ".join(COMMANDS)
         raise UserError(f"{name}: no such command; there are {allowed}{nearest(name, COMMANDS)}")
-    command: Callable[[list[str]], int] = import_module(f"desim.cli.{name}").command
+    module = import_module("desim.cli." + name.replace("-", "_"))
+    command: Callable[[list[str]], int] = module.command
     return command(rest)

@@ -106,7 +106,7 @@ def _recordings(
                     yield item
             except UNREADABLE as error:
                 count += 1
-                yield Outcome(place=str(file), mistake=_told(error, file))
+                yield Outcome(place=str(file), mistake=told(error, file))
         if not count:
             yield Outcome(place=str(path), mistake=f"{path}: no recordings in it")
 
@@ -121,7 +121,7 @@ def _files(path: Path) -> Iterator[Path]:
             yield file
 
 
-def _told(error: Exception, file: Path) -> str:
+def told(error: Exception, file: Path) -> str:
     """The error as one line that names the file."""
     if isinstance(error, OSError) and error.strerror:
         return f"{file}: {error.strerror}"

@@ -228,19 +228,27 @@ class Replay:
 
     def run(self) -> Difference | None:
         """Carry out all operations: the first difference, or None if there is none."""
-        time = None
+        for number in range(len(self.vector["ops"])):
+            found = self.step(number)
+            if found is not None:
+                return found
         try:
-            for number, op in enumerate(self.vector["ops"]):
-                self.op = number
-                time = op["t"]
-                self.clock.advance_to(time)
-                self._do[op["op"]](op)
-            time = None
             self._compare_irqs()
             self._compare_sent("tx", self.sent)
             self._compare_sent("user_tx", self.user_sent)
         except _UnequalError as unequal:
-            return Difference(None if time is None else self.op, time, *unequal.args)
+            return Difference(None, None, *unequal.args)
+        return None
+
+    def step(self, number: int) -> Difference | None:
+        """Carry out one operation, after the timers that are due before it."""
+        op = self.vector["ops"][number]
+        self.op = number
+        self.clock.advance_to(op["t"])
+        try:
+            self._do[op["op"]](op)
+        except _UnequalError as unequal:
+            return Difference(number, op["t"], *unequal.args)
         return None
 
     # Set-up

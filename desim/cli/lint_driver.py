@@ -1,0 +1,65 @@
+"""``desim lint-driver LOG...``: for people who write a driver for the e1000."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from desim.cli._arguments import Parser
+from desim.cli._screen import complain, say
+
+if TYPE_CHECKING:
+    from desim.conform.driver_log import Report
+
+EPILOG = """LOG is what QEMU prints with -trace 'memory_region_ops_*', or a recording of the
+format in tests/vectors/e1000/README.md (.json, an archive, a folder). Each finding is
+one line: the operation, the rule, and in brackets its source. Notes are no findings:
+QEMU's surprises that Linux's driver lives with, and what could not be checked. Exit
+code: 0 no findings, 1 some, 2 a log that cannot be read.
+"""
+
+
+def command(words: list[str]) -> int:
+    """Say what in a driver's accesses breaks the manual's rules, or surprises on QEMU."""
+    parser = Parser("lint-driver", "Check the log of an e1000 driver.", epilog=EPILOG)
+    parser.add_argument("logs", metavar="LOG", type=Path, nargs="+", help="trace or recording")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    arguments = parser.read(words)
+    from desim.conform.driver_log import lint_log
+    from desim.conform.suite import UNREADABLE, told
+
+    reports: list[Report] = []
+    bad = False
+    for log in arguments.logs:
+        try:
+            reports += lint_log(log)
+        except UNREADABLE as error:
+            bad = True
+            complain(told(error, log))
+    count = sum(len(report.findings) for report in reports)
+    if arguments.json:
+        found = [
+            {
+                "place": report.place,
+                "notes": report.notes,
+                "findings": [
+                    {
+                        "where": finding.where,
+                        "rule": finding.rule.name,
+                        "text": finding.text,
+                        "count": finding.count,
+                        "source": finding.rule.source,
+                    }
+                    for finding in report.findings
+                ],
+            }
+            for report in reports
+        ]
+        print(json.dumps({"findings": count, "logs": found}, indent=1))
+    else:
+        for report in reports:
+            for line in (*report.findings, *(f"note: {note}" for note in report.notes)):
+                say(f"{report.place}: {line}")
+        say(f"{count} findings")
+    return 2 if bad else 1 if count else 0
