@@ -155,7 +155,10 @@ def test_a_reader_that_left_is_no_error(
         (["run"], "desim: run: the following arguments are required: scenario"),
         (["run", "nosuch"], "desim: nosuch: neither a file nor a shipped scenario"),
         (["run", "helo"], "did you mean 'hello'?"),
-        (["run", "{s}", "--sed", "1"], "desim: run: --sed: no such argument; did you mean '--seed'"),
+        (
+            ["run", "{s}", "--sed", "1"],
+            "desim: run: --sed: no such argument; did you mean '--seed'",
+        ),
         (["run", "{s}", "--seed", "x"], "argument --seed: 'x': must be a whole number"),
         (["run", "{s}", "--until", "5"], "did you mean '5s'?"),
         (["run", "{s}", "--costs", "zeroo"], "no such cost profile; there are"),

@@ -1,0 +1,69 @@
+"""What becomes of output when nobody takes it, or only ASCII; and of Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def shell(line: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the shell, with ``desim`` in it."""
+    environment = {**os.environ, **more}
+    script = f'desim() {{ "{sys.executable}" -m desim "$@"; }}; {line}'
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_closed_streams_are_no_mistake(closed: str) -> None:
+    done = shell(f"desim scenarios {closed}")
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+def test_a_mistake_with_a_closed_stderr_still_exits_2() -> None:
+    done = shell("desim run nosuch 2>&-")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_device_is_one_line() -> None:
+    done = shell("desim scenarios > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr == "desim: standard output: No space left on device\n"
+
+
+def test_a_reader_that_wants_one_line_gets_it() -> None:
+    done = shell("desim run hello | head -1")
+    assert done.stdout.startswith("hello: One line of text")
+    assert done.stderr == ""
+
+
+def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('description = "caf\\u00e9"\ncosts = "zero"\n')
+    done = shell(f"desim run {tmp_path}/s.toml --until 1ms", PYTHONIOENCODING="ascii")
+    assert done.stdout.startswith("s: caf\\xe9\n")
+
+
+def test_the_report_does_not_depend_on_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('costs = "zero"\n')
+    line = f"desim run {tmp_path}/s.toml --until 1ms"
+    plain = shell(line).stdout
+    assert shell(line, COLUMNS="40", LC_ALL="C", TERM="dumb", FORCE_COLOR="1").stdout == plain
+    assert shell(line, HOME="/nonexistent").stdout == plain
+
+
+def test_words_from_a_scenario_are_never_obeyed(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(
+        'description = "\\u001b]0;owned\\u0007"\ncosts = "zero"\n'
+        "[[host.run]]\ncommand = \"echo '\\u001b c\\u202e'\"\n"
+    )
+    for line in (f"run {path}", f"topology {path}", f"topology {path} --dot"):
+        done = shell(f"desim {line}")
+        assert done.returncode == 0, done.stderr
+        assert "\x1b" not in done.stdout
+        assert "\u202e" not in done.stdout
