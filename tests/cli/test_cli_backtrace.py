@@ -1,0 +1,93 @@
+"""``desim backtrace``: which function is meant, and what is said if it is never reached."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from desim.cli import main
+from desim.cli.backtrace import find_function
+from desim.errors import UserError
+from desim.kernel.stages import MARKS
+
+IP_OUTPUT = ["net/ipv4/ip_output.c", "slirp/ip_output.c"]
+
+
+@pytest.fixture
+def marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MARKS, "ip_output", IP_OUTPUT[::-1])
+    monkeypatch.setitem(MARKS, "if_encap", ["slirp/slirp.c"])
+
+
+@pytest.mark.usefixtures("marks")
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("if_encap", "if_encap"),
+        ("slirp/slirp.c:if_encap", "slirp/slirp.c:if_encap"),
+        ("slirp.c:if_encap", "slirp/slirp.c:if_encap"),
+        ("slirp/ip_output.c:ip_output", "slirp/ip_output.c:ip_output"),
+        ("ipv4/ip_output.c:ip_output", "net/ipv4/ip_output.c:ip_output"),
+    ],
+)
+def test_a_file_may_be_given_in_full_or_by_its_end(
+    wanted: str, found: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert find_function(wanted) == found
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("marks")
+def test_a_name_of_two_functions_stops_in_both_and_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert find_function("ip_output") == "ip_output"
+    err = capsys.readouterr().err
+    assert "ip_output is in net/ipv4/ip_output.c and slirp/ip_output.c" in err
+
+
+@pytest.mark.usefixtures("marks")
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("ip_output.c:ip_output", "ip_output is in more than one such file; it is in net/ipv4/"),
+        ("output.c:ip_output", "ip_output is not in this file; it is in net/ipv4/"),
+        ("slirp/if.c:if_encap", "if_encap is not in this file; it is in slirp/slirp.c"),
+        ("slirp/slirp.c:if_encapp", "no modelled function has this name; the nearest are if_encap"),
+        ("", "no modelled function has this name"),
+        (":", "no modelled function has this name"),
+    ],
+)
+def test_what_is_meant_must_be_clear(wanted: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        find_function(wanted)
+    assert message in str(caught.value)
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> str:
+    path = tmp_path / "s.toml"
+    path.write_text('costs = "zero"\n[[host.run]]\ncommand = "echo"\n')
+    return str(path)
+
+
+def test_a_breakpoint_that_is_never_hit_exits_1(
+    scenario: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--break", "e1000_receive_iov", "--hit", "500", "--after", "1500ms", "--packet", "3"]
+    assert main(["backtrace", scenario, *words]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "the run ended without this hit: hit 500, packet 3, from 1.5 s on" in err
+
+
+def test_the_frames_as_json_name_the_file(
+    scenario: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--break", "slirp/ip_output.c:ip_output", "--json"]
+    assert main(["backtrace", scenario, *words]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["frames"][0] == {"function": "ip_output", "file": "slirp/ip_output.c"}
+    assert document["hit"] == 1

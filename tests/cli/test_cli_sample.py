@@ -1,0 +1,43 @@
+"""What the documents show is what the commands print."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from desim.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_readmes_sample_is_what_the_run_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("<!-- sample: desim run hello -->\n")[2].partition("<!-- end")[0]
+    sample = [line.removeprefix("    ") for line in block.splitlines() if line.strip(" .")]
+    assert len(sample) > 30
+    assert main(["run", "hello"]) == 0
+    printed = iter(capsys.readouterr().out.splitlines())
+    for line in sample:
+        assert line in printed, f"not printed, or not in this order: {line}"
+
+
+def test_every_key_of_the_summary_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "summary.md").read_text(encoding="utf-8")
+    assert main(["run", "hello", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    summary = json.loads(out)
+    table = page.partition("|---|---|\n")[2].partition("\n\n")[0]
+    described = [
+        name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split(" | ")[0])
+    ]
+    assert described == list(summary)
+    inner = [*summary["journey"], *summary["journey"]["stations"][0], *summary["guest"]]
+    inner += [*summary["programs"][0], *summary["fingerprint"], *summary["frames"]]
+    for name in inner:
+        assert f"`{name}`" in page, name
+    assert summary["format"] in page
+    assert summary["ended"] in page.replace("\n", " ")
