@@ -147,6 +147,7 @@ def test_all_mistakes_of_a_file_are_reported_at_once_in_its_order(tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("a = 1\na = 2\n", 'x.toml:2: "a = 2": Cannot overwrite a value (column'),
         ("\na = ", "x.toml:2: Invalid value (at the end of the file)"),
         ("x = 1\nx = 2", "x.toml:2: Cannot overwrite a value ("),
         ("seed = 1.5", "x.toml:1: seed: 1.5: must be a whole number"),

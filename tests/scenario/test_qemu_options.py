@@ -305,7 +305,14 @@ def test_a_bad_user_option_is_answered_as_qemu_does(extra: str, text: str) -> No
         ("-net nic", "nic has no peer"),
         ("-netdev user,id=u -net nic", "the card has no way to u"),
         ("-net nic -net nic -net user", "more than one is not modelled"),
-        ("-device e1000", "2 network cards"),
+        ("-device e1000", "2 network cards (one is QEMU's own, as there is no -netdev"),
+        ("-netdev user,id=u -device e1000,netdev=u,mac=1", "'e1000.mac' doesn't take value '1'"),
+        ("-netdev user,id=u -device e1000,netdev=u,mac=2:0:0:0:0:1", "allowed are six bytes"),
+        ("-netdev user,id=u,zzz=1 -device e1000,netdev=u", "'zzz'; allowed are bootfile, dhcp"),
+        ("-netdev user,id=u -device e1000,netdev=u,zzz=1", "not found; allowed are autoneg"),
+        ("-global e1000.zzz=on", "not found; allowed are autonegotiation, extra_mac_registers"),
+        ("'-netdev user,id=u'", "an option and its value are two words: -netdev user,id=u"),
+        ("-netdev=user,id=u", "an option and its value are two words: -netdev user,id=u"),
         ("-net nic,model=virtio -net user", "network card 'virtio' is not modelled"),
         ("-net nic,model=e1001 -net user", "Unsupported NIC model: e1001"),
         ("-nic tap", "the backend 'tap' is not modelled"),
@@ -356,3 +363,9 @@ def test_any_rule_is_taken_or_refused_with_its_text(rule: str) -> None:
         shown = rule
         assert 1 <= user.hostfwd[0].guest_port <= 65535
     assert rule in shown
+
+
+def test_a_cards_property_takes_dashes_between_its_bytes() -> None:
+    nic = parse("-netdev user,id=u -device e1000,netdev=u,mac=52-54-00-AB-cd-01").nic
+    assert nic is not None
+    assert nic.mac == bytes.fromhex("525400abcd01")
