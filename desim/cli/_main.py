@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
+    if words[:1] == ["help"] and len(words) > 1:
+        words = [*words[1:], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
         commands = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
         print(USAGE.format(commands=commands), end="")
@@ -82,7 +84,19 @@ def _dispatch(words: list[str]) -> int:
     name, *rest = words
     if name not in COMMANDS:
         allowed = ", ".join(COMMANDS)
-        raise UserError(f"{name}: no such command; there are {allowed}{nearest(name, COMMANDS)}")
+        hint = nearest(name, COMMANDS) or _scenario_hint(name)
+        raise UserError(f"{name}: no such command; there are {allowed}{hint}")
     module = import_module("desim.cli." + name.replace("-", "_"))
     command: Callable[[list[str]], int] = module.command
     return command(rest)
+
+
+def _scenario_hint(name: str) -> str:
+    """For somebody who names a scenario, or QEMU's options, and no command."""
+    from desim.scenario.shipped import shipped_scenarios
+
+    if name in shipped_scenarios() or name.endswith(".toml"):
+        return f"; did you mean 'desim run {name}'?"
+    if name.startswith("-") and not name.startswith("--"):
+        return "; QEMU's options come after 'desim qemu'"
+    return ""

@@ -152,6 +152,10 @@ def test_a_reader_that_left_is_no_error(
     [
         (["rum"], "desim: rum: no such command; there are run, qemu, backtrace"),
         (["rum"], "did you mean 'run'?"),
+        (["hello"], "did you mean 'desim run hello'?"),
+        (["./my.toml"], "did you mean 'desim run ./my.toml'?"),
+        (["-netdev", "user,id=a"], "QEMU's options come after 'desim qemu'"),
+        (["help", "rum"], "rum: no such command"),
         (["run"], "desim: run: the following arguments are required: scenario"),
         (["run", "nosuch"], "desim: nosuch: neither a file nor a shipped scenario"),
         (["run", "helo"], "did you mean 'hello'?"),
@@ -318,6 +322,12 @@ def test_every_command_has_its_own_help(name: str, capsys: Any) -> None:
         main([name, "--help"])
     assert caught.value.code == 0
     assert f"desim {name}" in capsys.readouterr().out
+
+
+def test_help_and_a_command_is_the_commands_help(capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        main(["help", "backtrace"])
+    assert "usage: desim backtrace" in capsys.readouterr().out
 
 
 def test_scenarios_lists_all_that_are_shipped(capsys: Any) -> None:
