@@ -123,7 +123,7 @@ class Vcpu:
         self._meet_irq_disable = env.touch_point("irq_disable")
         self._meet_irq_enable = env.touch_point("irq_enable")
         self.meet_run_queue = env.touch_point("wake_task")
-        self.now = env.time
+        self._meet_clock = env.touch_point("clock")
         self.wheel = TimerWheel(
             now=env.time, touch=env.touch_point("timer"), program=self._program_tick
         )
@@ -292,10 +292,15 @@ class Vcpu:
 
     # --- what kernel code asks for (desim.guest.context.Cpu)
 
+    def now(self) -> int:
+        """See ``Cpu``; an interrupt that comes before this moment makes it later."""
+        self._meet_clock()
+        return self.env.time()
+
     @property
     def jiffies(self) -> int:
         """The tick counter."""
-        return self.env.time() // JIFFY_NS
+        return self.now() // JIFFY_NS
 
     def udelay(self, us: int) -> None:
         """See ``Cpu``."""

@@ -48,6 +48,7 @@ TOUCH_POINTS = (
     "irq_disable",  # interrupts off
     "irq_enable",  # and on
     "wake_task",  # a task is put on the run queue
+    "clock",  # the guest reads the time: an interrupt before that makes it later
     "user",  # a program leaves something for the user: writes a file or terminal, ends
 )
 """Where a thread meets the others, by name."""

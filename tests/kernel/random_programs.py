@@ -191,6 +191,7 @@ class Program:
             self.no_interrupts,
             lambda draw: self.vcpu.wake_task(draw.choice(self.fresh)),
             lambda draw: self.use("user", "user"),
+            lambda draw: self.note("now", self.vcpu.now()),
         ]
 
     def boot(self) -> None:

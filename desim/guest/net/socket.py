@@ -32,6 +32,7 @@ class TcpSocket(Socket):
         super().__init__(cpu, "tcp socket")
         self._tcp = tcp
         self.sk = tcp.new_sock() if sk is None else sk
+        cpu.touch("lock_sock")
         self.sk.wake = self.sock_def_readable
         self._connecting = False
 

@@ -365,7 +365,10 @@ class Tcp:
         wanted = size
         while wanted:
             wanted = self._copy_from_queue(sk, pieces, wanted)
-            if not wanted or not sk.backlog:
+            if not wanted:
+                break
+            self.cpu.touch("lock_sock")
+            if not sk.backlog:
                 break
             # More came while we were at it.
             self.release_sock(sk)
@@ -478,10 +481,10 @@ class Tcp:
 
     def _orphan(self, sk: TcpSock) -> None:
         """``sock_orphan``, then what has arrived while closing."""
-        sk.dead = True
-        sk.wake = None
         cpu = self.cpu
         cpu.local_bh_disable()
+        sk.dead = True
+        sk.wake = None
         while sk.backlog:
             self._process_backlog(sk)
         if sk.state == State.FIN_WAIT2:
@@ -493,6 +496,8 @@ class Tcp:
     @stage("inet_csk_listen_stop", file="net/ipv4/inet_connection_sock.c")
     def inet_csk_listen_stop(self, sk: TcpSock) -> None:
         """A listener closes: connections that nobody has accepted are reset."""
+        cpu = self.cpu
+        cpu.local_bh_disable()
         self.inet_unlisten(sk)
         sk.state = State.CLOSE
         for entry in list(self.ipv4.ehash.values()):
@@ -508,6 +513,7 @@ class Tcp:
                 self.tcp_done(child)
             else:
                 self.inet_csk_destroy_sock(child)
+        cpu.local_bh_enable()
 
     def inet_unlisten(self, sk: TcpSock) -> None:
         """Take a listener out of the table."""

@@ -98,6 +98,8 @@ class TcpData:
 
     def tcp_grow_window(self, sk: TcpSock, skb: RcvSkb) -> None:
         """A good segment, little overhead: the window may open further."""
+        if sk.owned:
+            self._cpu.touch("lock_sock")  # the length of the backlog counts
         room = min(sk.window_clamp, sk.space()) - sk.rcv_ssthresh
         if room <= 0:
             return

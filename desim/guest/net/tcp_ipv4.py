@@ -57,10 +57,12 @@ class TcpIpv4:
 
     def insert(self, entry: Entry) -> None:
         """Find it by its addresses from now on."""
+        self._cpu.touch("lock_sock")
         self.ehash[(entry.saddr, entry.sport, entry.daddr, entry.dport)] = entry
 
     def remove(self, entry: Entry) -> None:
         """Forget it, unless somebody has taken its place."""
+        self._cpu.touch("lock_sock")
         key = (entry.saddr, entry.sport, entry.daddr, entry.dport)
         if self.ehash.get(key) is entry:
             del self.ehash[key]

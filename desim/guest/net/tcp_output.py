@@ -366,6 +366,8 @@ class TcpOutput:
 
     def select_window(self, sk: TcpSock) -> int:
         """``__tcp_select_window``: what could be promised now, without window scaling."""
+        if sk.owned:
+            self._cpu.touch("lock_sock")  # the length of the backlog counts
         mss = sk.ack_rcv_mss
         free = sk.space()
         allowed = win_from_space(sk.rcvbuf)

@@ -1,0 +1,80 @@
+"""What tshark, with every checksum validated, finds in the captures: nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from recorded import VECTORS
+from runs import SHIPPED, shipped_run
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("tshark") is None, reason="needs tshark (Debian's package is called that)"
+)
+
+FIELDS = (
+    "frame.number",
+    "ip.checksum.status",
+    "tcp.checksum.status",
+    "udp.checksum.status",
+    "_ws.malformed",
+    "_ws.expert.message",
+)
+VALIDATE = ("ip.check_checksum", "tcp.check_checksum", "udp.check_checksum")
+RECORDED = {
+    "hello": "seed_direct_tcg_openbsd_plain",
+    "hello-close": "seed_direct_tcg_busybox_N",
+    "hello-hub": "seed_hub_tcg_openbsd_plain",
+    "hello-redir": "seed_hub_tcg_openbsd_plain",
+    # These have no recording of their own: what tshark says of any stream may be said.
+    "refused": "seed_direct_tcg_openbsd_plain",
+    "upload": "seed_direct_tcg_openbsd_plain",
+}
+
+
+def tshark(capture: Path) -> list[dict[str, str]]:
+    """What it says of each packet."""
+    words = ["tshark", "-n", "-r", str(capture), "-T", "fields"]
+    for option in VALIDATE:
+        words += ["-o", f"{option}:TRUE"]
+    for field in FIELDS:
+        words += ["-e", field]
+    # A log line on stderr (tshark run as root) is none of ours.
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return [dict(zip(FIELDS, line.split("\t"), strict=True)) for line in done.stdout.splitlines()]
+
+
+def remarks(packets: list[dict[str, str]]) -> set[str]:
+    """All that it found worth a remark (SYN, FIN, retransmission ...)."""
+    return {text for packet in packets for text in packet["_ws.expert.message"].split(",") if text}
+
+
+@pytest.fixture(params=[(name, point) for name in SHIPPED for point in ("slirp", "nic")], ids=str)
+def capture(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, int]:
+    name, point = request.param
+    path = tmp_path / "capture.pcapng"
+    result = shipped_run(name)
+    path.write_bytes(result.captures[f"capture-{point}.pcapng"])
+    return name, path, len(result.packets[point])
+
+
+def test_nothing_is_malformed_no_checksum_is_bad_and_no_remark_is_new(
+    capture: tuple[str, Path, int],
+) -> None:
+    name, path, count = capture
+    packets = tshark(path)
+    assert len(packets) == count
+    for packet in packets:
+        assert packet["_ws.malformed"] == "", packet
+        for layer in ("ip", "tcp", "udp"):
+            assert packet[f"{layer}.checksum.status"] in ("", "1"), packet
+    assert remarks(packets) <= remarks(tshark(VECTORS / f"{RECORDED[name]}.pcap"))
+
+
+def test_a_bad_checksum_would_be_seen(tmp_path: Path) -> None:
+    path = tmp_path / "capture.pcapng"
+    data = shipped_run("hello").captures["capture-slirp.pcapng"]
+    path.write_bytes(data.replace(b"Hello qemu Geust\n", b"Jello qemu Geust\n", 1))
+    assert "0" in {packet["tcp.checksum.status"] for packet in tshark(path)}
