@@ -414,6 +414,8 @@ class LoopbackHost:
         end.error = errno.EPIPE if end.eof else errno.ECONNRESET
         # A program that has read the end of the stream reads no more.
         if end.name is not None and not end.closed and not end.eof:
+            # It learns of the error by reading, once.
+            end.error = 0
             self.note("host_reset", conn=end.name)
 
     def _close(self, end: TcpEnd) -> None:

@@ -1,0 +1,177 @@
+"""The differential test: our slirp against the real libslirp 4.7.0, conversation by conversation.
+
+``nox -s differential`` runs it; ``nox -s differential -- --examples 2000 --seed 7`` more of it.
+
+Each conversation that hypothesis makes up is held with the real library (player.py, in a
+process of its own: worker.py). That gives a recording, which is replayed on our stack as
+all recordings are. A difference is shrunk to the smallest conversation that still shows
+it, and left in ``--save`` DIR, for ``desim conform slirp`` and for a test. What the kernel
+did to one recording by chance is no difference: the library has to do it twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import HypothesisException
+
+from desim.slirp.recordings import Recording
+from desim.slirp.replay import DifferenceError, replay
+from differential.conversations import scripts
+
+ATTEMPTS = 3
+"""How often a conversation is held before its difference counts as the kernel's doing."""
+
+
+class Unavailable(Exception):
+    """This machine cannot hold conversations with the library; says why."""
+
+
+class Library:
+    """The worker process."""
+
+    def __init__(self) -> None:
+        root = Path(__file__).resolve().parent.parent
+        path = os.pathsep.join([str(root), *sys.path])
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "differential.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        reason = self._read().get("unavailable", "the worker does not start")
+        if reason is not None:
+            self.close()
+            raise Unavailable(reason)
+
+    def hold(self, script: dict[str, Any]) -> dict[str, Any]:
+        """``recording`` and ``excluded``, or ``crash`` or ``error``."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(script) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        answer: dict[str, Any] = json.loads(line) if line.strip() else {}
+        return answer
+
+
+class Differences:
+    """The test's body, and what it has counted."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.counts: Counter[str] = Counter()
+        self.excluded: Counter[str] = Counter()
+        self.found: tuple[Recording, DifferenceError] | None = None
+
+    def check(self, script: dict[str, Any]) -> None:
+        """Raises ``DifferenceError`` if the library and our stack differ, and do so again."""
+        self.counts["conversations"] += 1
+        for attempt in range(ATTEMPTS):
+            answer = self.library.hold(script)
+            recording = answer.get("recording")
+            if recording is None:
+                self._no_recording(answer, script)
+                return
+            try:
+                replay(recording)
+            except DifferenceError as difference:
+                if attempt + 1 == ATTEMPTS:
+                    self.found = (recording, difference)
+                    raise
+            else:
+                break
+            self.counts["held again"] += 1
+        self.excluded.update(answer["excluded"])
+        for step in recording["steps"]:
+            self.counts["stimuli"] += 1
+            self.counts.update(event["ev"] for event in step["out"])
+
+    def _no_recording(self, answer: dict[str, Any], script: dict[str, Any]) -> None:
+        if "crash" not in answer:
+            raise RuntimeError(f"the worker failed: {answer.get('error')} on {json.dumps(script)}")
+        self.counts[f"crashes of the library ({answer['crash']})"] += 1
+
+
+def run(examples: int, number: int, save: Path | None) -> int:
+    """The exit status; says what was done."""
+    try:
+        library = Library()
+    except Unavailable as reason:
+        print(f"differential: skipped: {reason}")
+        return 0
+    differences = Differences(library)
+
+    @seed(number)
+    @settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+        print_blob=False,
+    )
+    @given(scripts)
+    def conversation(script: dict[str, Any]) -> None:
+        differences.check(script)
+
+    start = time.monotonic()
+    status = 0
+    try:
+        conversation()
+    except (DifferenceError, HypothesisException):
+        if differences.found is None:
+            raise
+        status = 1
+    library.close()
+    counts = ", ".join(f"{count} {what}" for what, count in sorted(differences.counts.items()))
+    print(f"differential: seed {number}: {counts}; {time.monotonic() - start:.0f} s")
+    for name, count in sorted(differences.excluded.items()):
+        print(f"differential: {count} frames left out: {name}")
+    if differences.found is not None:
+        _show(*differences.found, save, number)
+    else:
+        print("differential: no difference")
+    return status
+
+
+def _show(
+    recording: Recording, difference: DifferenceError, save: Path | None, number: int
+) -> None:
+    print(f"differential: the library and desim differ: {difference}")
+    if save is not None:
+        save.mkdir(parents=True, exist_ok=True)
+        path = save / f"difference-{number}.json"
+        path.write_text(json.dumps(recording, indent=1) + "\n")
+        print(f"differential: the conversation is {path}; show it: desim conform slirp {path}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="nox -s differential --", description=__doc__)
+    parser.add_argument("--examples", type=int, default=200, help="conversations (200)")
+    parser.add_argument("--seed", type=int, default=1, help="what they are made up from (1)")
+    parser.add_argument("--save", type=Path, help="the folder for a conversation that differs")
+    options = parser.parse_args()
+    return run(options.examples, options.seed, options.save)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""What the differential test talks about: hypothesis strategies for scripts (player.py).
+
+A script is a few *scenes*, each some moves that belong together (open a connection, move
+data, close it in some order; a DHCP handshake), with stray moves in between. Scenes are
+flattened, so shrinking may take any move out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from differential.guest import ACK, FIN, GUEST, GUEST6, GUEST_MAC, PSH, RST, SYN, URG
+from differential.player import CONFIG
+
+Move = list[Any]
+Scene = list[Move]
+
+numbers = st.integers(0, 3)
+"""Which of the connections there are; taken modulo their number."""
+sizes = st.sampled_from([0, 1, 2, 5, 20, 100, 536, 1440, 1460])
+windows = st.sampled_from([65535, 65535, 65535, 32120, 4096, 1460, 500, 1, 0])
+segment_sizes = st.sampled_from([None, None, 1460, 1440, 536, 100, 20, 0, 9000, 65535])
+tos = st.sampled_from([0, 0, 0, 8, 16, 255])
+waits = st.sampled_from(
+    [500, 1_000, 2_000, 3_000, 100_000, 498_000, 499_000, 500_000, 1_000_000, 1_001_000]
+    + [1_500_000, 3_000_000, 6_000_000, 12_000_000, 30_000_000, 76_000_000, 300_000_000]
+)
+"""Microseconds: around the fast and slow timers, the time to resolve, retransmissions."""
+quiet = st.sampled_from([2_000, 3_000, 100_000, 500_000])
+
+hosts = st.sampled_from(
+    ["10.0.2.2"] * 6 + ["10.0.2.3", "127.0.0.1", "10.0.2.9", "10.0.2.15", "10.0.2.255"]
+    + ["255.255.255.255", "0.0.0.0", "192.0.2.1", "224.0.0.1"]
+)
+hosts6 = st.sampled_from(["fec0::2"] * 4 + ["fec0::3", "fec0::9", "2001:db8::1", "ff02::1"])
+neighbours = st.sampled_from(
+    ["10.0.2.2", "10.0.2.3", "10.0.2.15", "10.0.2.9", "10.0.3.1", "0.0.0.0", "10.0.2.255"]
+)
+payloads = st.one_of(
+    st.binary(max_size=40), st.sampled_from([100, 548, 1472]).map(lambda size: bytes(size))
+).map(bytes.hex)
+
+
+def move(name: str, *arguments: object) -> SearchStrategy[Move]:
+    """``name`` with arguments drawn from those that are strategies."""
+    return st.tuples(
+        st.just(name),
+        *(a if isinstance(a, SearchStrategy) else st.just(a) for a in arguments),
+    ).map(list)
+
+
+def scene(*moves: SearchStrategy[Move]) -> SearchStrategy[Scene]:
+    return st.tuples(*moves).map(list)
+
+
+# -- datagrams and what goes with them ---------------------------------------------------
+
+arps = move("arp", st.integers(1, 2) | st.sampled_from([0, 3, 9]), neighbours)
+ttls = st.sampled_from([64, 64, 64, 2, 1, 0, 255])
+pings = st.one_of(
+    move("ping", hosts, sizes, ttls, tos),
+    move("ping", hosts6, sizes, ttls, 0),
+)
+udps = st.one_of(
+    move("udp", st.integers(3000, 3002), hosts, st.sampled_from([9000, 9000, 9001, 53, 0, 69]),
+         payloads, ttls, tos),
+    move("udp", 3003, hosts6, st.sampled_from([9000, 9001, 53]), payloads, ttls, 0),
+)  # fmt: skip
+answers = st.one_of(
+    move("udp_answer", st.sampled_from(["u", "u6", "dns", "c"]), sizes),
+    move("udp_in", sizes),
+)
+fragments = move(
+    "fragments",
+    st.booleans(),
+    st.sampled_from([8, 100, 1480, 3000, 8000]),
+    st.integers(1, 185),
+    st.integers(0, 3),
+    st.integers(1, 60),
+)
+NEIGHBOUR = {
+    "solicitation": b"\x87\0\0\0\0\0\0\0",
+    "advertisement": b"\x88\0\0\0\x60\0\0\0",
+    "router solicitation": b"\x85\0\0\0\0\0\0\0",
+}
+neighbour_discovery = st.builds(
+    lambda dst, kind, target, option: [
+        "icmp6",
+        dst,
+        (NEIGHBOUR[kind] + (b"" if kind.startswith("router") else target) + option).hex(),
+    ],
+    st.sampled_from(["ff02::1:ff00:2", "fec0::2", "fe80::2", "ff02::2", "ff02::1"]),
+    st.sampled_from(sorted(NEIGHBOUR)),
+    st.sampled_from([GUEST6, bytes.fromhex("fec0" + "00" * 13 + "02"), b"\xfe\x80" + bytes(14)]),
+    st.sampled_from([b"", b"\1\1" + GUEST_MAC, b"\2\1" + GUEST_MAC, b"\1\0"]),
+)
+
+
+def _dhcp(
+    operation: int, kind: int | None, address: bytes, options: list[tuple[int, bytes]], cut: int
+) -> Move:
+    fixed = bytes((operation, 1, 6, 0)) + b"\x12\x34\x56\x78" + bytes(4) + bytes(16)
+    body = fixed + GUEST_MAC + bytes(10 + 64 + 128) + b"\x63\x82\x53\x63"
+    if kind is not None:
+        body += bytes((53, 1, kind))
+    if address:
+        body += b"\x32\x04" + address
+    for code, data in options:
+        body += bytes((code, len(data))) + data
+    body += b"\xff"
+    body += bytes(max(0, 300 - len(body)))
+    return ["udp", 68, "255.255.255.255", 67, body[: len(body) - cut].hex(), 64, 0]
+
+
+dhcps = st.builds(
+    _dhcp,
+    st.sampled_from([1, 1, 1, 1, 2, 0]),
+    st.sampled_from([1, 3, 1, 3, 4, 7, 8, 0, None]),
+    st.sampled_from([b"", GUEST, b"\x0a\0\2\x10", b"\x0a\0\2\2", b"\xc0\0\2\1"]),
+    st.lists(
+        st.tuples(st.sampled_from([0, 12, 50, 53, 54, 55, 57, 60]), st.binary(max_size=6)),
+        max_size=3,
+    ),
+    st.sampled_from([0, 0, 0, 1, 60, 250]),
+)
+
+
+def _tftp(
+    operation: int, name: str, mode: str, options: list[tuple[str, str]], dport: int
+) -> Move:
+    words = [name, mode, *(word for option in options for word in option)]
+    body = operation.to_bytes(2, "big") + b"".join(word.encode() + b"\0" for word in words)
+    return ["udp", 3010, "10.0.2.2", dport, body.hex(), 64, 0]
+
+
+tftp_requests = st.builds(
+    _tftp,
+    st.sampled_from([1, 1, 1, 1, 2, 3, 4, 5, 9]),
+    st.sampled_from(["boot", "/boot", "pxe/menu", "nothing", "../boot", "", "pxe"]),
+    st.sampled_from(["octet", "octet", "OCTET", "netascii", ""]),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["tsize", "blksize", "timeout", "BLKSIZE"]),
+            st.sampled_from(["0", "512", "1428", "8", "9000", "x", ""]),
+        ),
+        max_size=3,
+    ),
+    st.just(69),
+)
+tftp_acks = st.integers(0, 4).map(
+    lambda block: ["udp", 3010, "10.0.2.2", 69, (b"\0\4" + block.to_bytes(2, "big")).hex(), 64, 0]
+)
+
+# -- TCP -----------------------------------------------------------------------------------
+
+syns = st.one_of(
+    move("syn", hosts, st.sampled_from([8080, 8080, 8080, 8081, 80, 23]),
+         st.integers(4000, 4003) | st.just(21), segment_sizes, windows, tos),
+    move("syn", hosts6, st.sampled_from([8080, 8080, 8081]), st.integers(4004, 4005),
+         segment_sizes, windows, 0),
+)  # fmt: skip
+guest_openings = move("syn", "10.0.2.2", 8080, st.integers(4000, 4003), segment_sizes, windows, tos)
+host_openings = move("host_connect", numbers, st.sampled_from([None, None, None, 80, 23]))
+data = move("data", numbers, sizes, st.sampled_from([0, PSH, PSH, PSH, FIN]), windows)
+acks = move("data", numbers, 0, 0, windows)
+sends = move("host_send", numbers, st.sampled_from([1, 2, 100, 1460, 3000, 10000, 20000]),
+             st.sampled_from([False] * 9 + [True]))  # fmt: skip
+offsets = st.sampled_from([0, 0, 0, 1, -1, 5, -5, 100, -100, 1460, -1460, 70000, -70000])
+flags = st.sampled_from(
+    [ACK, ACK, ACK, ACK | PSH, ACK | FIN, RST, RST | ACK, SYN, SYN | ACK, FIN, 0, 63, ACK | URG]
+    + [PSH, SYN | FIN, SYN | RST]
+)
+segments = move(
+    "segment", numbers, flags, sizes, offsets, offsets, windows, st.sampled_from([0, 0, 1, 5, 100])
+)
+ends = st.one_of(
+    move("host_close", numbers, st.booleans()),
+    move("host_shutdown", numbers),
+    move("data", numbers, st.sampled_from([0, 5]), FIN, windows),
+    move("rst", numbers),
+)
+traffic = st.one_of(data, sends, acks, segments, move("wait", quiet))
+
+
+def _flat(scenes: list[Scene]) -> Scene:
+    return [one for each in scenes for one in each]
+
+
+def _closing(orders: list[Move]) -> Scene:
+    return orders
+
+
+connections: SearchStrategy[Scene] = st.tuples(
+    st.one_of(
+        scene(guest_openings),
+        scene(syns),
+        scene(host_openings),
+        scene(host_openings, move("synack", numbers, segment_sizes, windows)),
+    ),
+    st.lists(traffic, max_size=8),
+    st.lists(ends, max_size=3),
+    st.lists(move("wait", waits), max_size=1),
+).map(lambda parts: _flat(list(parts)))
+
+silences: SearchStrategy[Scene] = st.tuples(
+    scene(move("habits", st.booleans(), True, False)),
+    scene(st.one_of(guest_openings, host_openings)),
+    st.lists(sends, min_size=1, max_size=3),
+    st.lists(st.one_of(move("wait", waits), acks), min_size=1, max_size=6),
+).map(lambda parts: _flat(list(parts)))
+"""Data that nobody acknowledges for a while: retransmission, persist, giving up."""
+
+edits = st.lists(
+    st.tuples(st.integers(0, 60), st.sampled_from([0, 1, 255]) | st.integers(0, 255)).map(list),
+    max_size=3,
+)
+mangles = move("mangle", edits, st.none() | st.integers(0, 100), st.booleans())
+frames = st.one_of(arps, pings, udps, neighbour_discovery, dhcps, tftp_requests, segments, syns)
+malformed = st.one_of(
+    scene(mangles, frames),
+    scene(mangles, move("data", numbers, sizes, PSH, windows)),
+    scene(st.binary(min_size=14, max_size=80).map(lambda raw: ["raw", raw.hex()])),
+)
+
+scenes: SearchStrategy[Scene] = st.one_of(
+    connections,
+    connections,
+    silences,
+    st.lists(st.one_of(arps, pings, udps, answers, fragments, neighbour_discovery), max_size=5),
+    st.lists(dhcps, min_size=1, max_size=3),
+    st.tuples(tftp_requests, st.lists(tftp_acks, max_size=3)).map(lambda t: [t[0], *t[1]]),
+    scene(udps, answers),
+    malformed,
+    scene(move("forward", st.booleans(), numbers), host_openings),
+    scene(move("habits", st.booleans(), st.booleans(), st.booleans())),
+    scene(move("wait", waits)),
+)
+
+names = st.sampled_from([None, None, "vm"])
+configs = st.fixed_dictionaries(
+    {},
+    optional={
+        "kick": st.just(False),
+        "in6_enabled": st.just(False),
+        "restricted": st.just(True),
+        "hostname": st.just("vm"),
+        "domainname": st.just("example.org"),
+        "bootfile": st.just("boot"),
+        "tftp_server_name": st.just("10.0.2.2"),
+        "dnssearch": st.just(["example.org", "a.example.org"]),
+        "if_mtu": st.sampled_from([1500, 1400, 600]),
+        "disable_host_loopback": st.just(True),
+        "disable_dns": st.just(True),
+        "disable_dhcp": st.just(True),
+        "clock_start_ns": st.sampled_from([0, 100_000_000, 5_000_000_000]),
+        "hostfwd": st.just(CONFIG["hostfwd"][:1]),
+    },
+)
+habits = st.fixed_dictionaries(
+    {
+        "resolves": st.sampled_from([True, True, True, False]),
+        "opens": st.sampled_from([True, True, True, False]),
+        "acks": st.sampled_from([True, True, False]),
+    }
+)
+scripts: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {
+        "name": st.just("difference"),
+        "config": st.just({}) | configs,
+        "guest": habits,
+        "moves": st.lists(scenes, min_size=1, max_size=8).map(_flat),
+    }
+)

@@ -1,0 +1,341 @@
+"""Plays a script of moves against the real library, which makes it a recording.
+
+A script is plain data, so that it can be generated, shrunk, and sent to another process:
+``{"config": {...}, "guest": {...}, "moves": [[name, argument...], ...]}``. A move that
+makes no sense at its moment (data on a connection that is not there) is left out, so any
+part of a script is a script.
+
+Not played: what the library is known to do wrong (``KNOWN_DEFECTS``). Such frames are left
+out and counted by name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from desim.slirp.recordings import Recording
+from desim.wire.addresses import ip
+from differential.guest import (
+    ACK,
+    FIN,
+    HOST,
+    HOST6,
+    ICMP,
+    ICMP6,
+    ISN,
+    RST,
+    SYN,
+    TCP,
+    URG,
+    Connection,
+    Guest,
+    arp,
+    datagram,
+    ipv4,
+    mangled,
+    packet,
+)
+from differential.recorder import START_NS, Recorder
+
+ANSWERS_MAX = 200
+"""Frames that the guest sends by itself in answer to one move."""
+
+LAST_FRAGMENT_FIRST = "a fragment out of order (the library crashes)"
+URGENT_BEYOND_DATA = "an urgent pointer beyond the data (the library reads beyond its buffer)"
+KNOWN_DEFECTS = (LAST_FRAGMENT_FIRST, URGENT_BEYOND_DATA)
+
+FRAGMENT_LIFE_NS = 20_000_000_000
+"""Less than the library keeps an incomplete datagram: later its next fragment is a first one."""
+
+TFTP_FILES: dict[str, dict[str, Any]] = {
+    "boot": {"pattern": [5, 0, 1300]},
+    "pxe/menu": {"pattern": [6, 0, 512]},
+}
+RESOLVERS = ["127.0.0.1", "::1"]
+
+CONFIG: dict[str, Any] = {
+    "net": "10.0.2.0",
+    "mask": "255.255.255.0",
+    "host": "10.0.2.2",
+    "dns": "10.0.2.3",
+    "dhcp_start": "10.0.2.15",
+    "in_enabled": True,
+    "in6_enabled": True,
+    "prefix6": "fec0::",
+    "prefix6_len": 64,
+    "host6": "fec0::2",
+    "dns6": "fec0::3",
+    "restricted": False,
+    "hostname": None,
+    "domainname": None,
+    "dnssearch": [],
+    "tftp_server_name": None,
+    "bootfile": None,
+    "tftp": True,
+    "tftp_files": TFTP_FILES,
+    "if_mtu": 0,
+    "if_mru": 0,
+    "disable_host_loopback": False,
+    "disable_dns": False,
+    "disable_dhcp": False,
+    "clock_start_ns": START_NS,
+    "host_resolvers": RESOLVERS,
+    "ra_interval_ms": None,
+    "kick": True,
+    "guestfwd": [],
+    "hostfwd": [
+        {"proto": "tcp", "host": ["127.0.0.1", 2222], "guest": ["10.0.2.15", 22]},
+        {"proto": "tcp", "host": ["127.0.0.1", 2121], "guest": ["10.0.2.15", 21]},
+        {"proto": "udp", "host": ["127.0.0.1", 5000], "guest": ["10.0.2.15", 7]},
+    ],
+}
+"""QEMU's defaults, with everything switched on that can be."""
+
+FORWARDED = (2222, 2121, 4444)
+"""Host ports that a program connects to; nothing listens on the last until a move adds it."""
+
+
+class Player:
+    """One script on its way to being a recording."""
+
+    def __init__(self, script: dict[str, Any], tftp_path: str) -> None:
+        self.script = script
+        self.guest = Guest(**script["guest"])
+        self.recorder = Recorder({**CONFIG, **script["config"]}, tftp_path)
+        self.excluded: Counter[str] = Counter()
+        self._mangle: list[Any] | None = None
+        self._fragments: dict[bytes, tuple[int, int]] = {}
+        self._clients = 0
+        self._sources: set[int] = set()
+        self._sent: dict[str, int] = {}
+
+    def play(self, name: str) -> Recording:
+        """Play all of it."""
+        recorder = self.recorder
+        for listener, address in (("s", "127.0.0.1"), ("s6", "::1")):
+            self._look(recorder.host_listen(listener, (address, 8080)))
+        for sock, address, port in (
+            ("u", "127.0.0.1", 9000),
+            ("u6", "::1", 9000),
+            ("dns", "127.0.0.1", 53),
+            ("c", "127.0.0.1", 61000),
+        ):
+            self._look(recorder.udp_bind(sock, (address, port)))
+        for move, *arguments in self.script["moves"]:
+            getattr(self, f"_do_{move}")(*arguments)
+        return recorder.recording(name, "Found by nox -s differential.")
+
+    # -- the guest's frames ------------------------------------------------------------
+
+    def _send(self, raw: bytes) -> None:
+        if self._mangle is not None:
+            raw = mangled(raw, *self._mangle)
+            self._mangle = None
+        self._send_as_is(raw)
+
+    def _send_as_is(self, raw: bytes) -> None:
+        defect = self._defect(raw)
+        if defect is None:
+            self._look(self.recorder.guest_frame(raw))
+        else:
+            self.excluded[defect] += 1
+
+    def _look(self, frames: list[bytes]) -> None:
+        """The guest sees ``frames``, answers, sees what comes of that, and so on."""
+        for raw in frames:
+            self.guest.saw(raw)
+        for _ in range(ANSWERS_MAX):
+            if not self.guest.answers:
+                return
+            raw = self.guest.answers.popleft()
+            if self._defect(raw) is None:
+                for answer in self.recorder.guest_frame(raw):
+                    self.guest.saw(answer)
+        self.guest.answers.clear()
+
+    def _defect(self, raw: bytes) -> str | None:
+        """What the library is known to do wrong with ``raw``."""
+        if raw[12:14] == b"\x08\0" and len(raw) >= 34:
+            field = int.from_bytes(raw[20:22], "big")
+            if field & 0x3FFF and not self._in_order(raw, field):
+                return LAST_FRAGMENT_FIRST
+            protocol, tcp = raw[23], raw[14 + (raw[14] & 15) * 4 :]
+            tcp = tcp[: max(0, int.from_bytes(raw[16:18], "big") - (raw[14] & 15) * 4)]
+        elif raw[12:14] == b"\x86\xdd" and len(raw) >= 54:
+            protocol, tcp = raw[20], raw[54 : 54 + int.from_bytes(raw[18:20], "big")]
+        else:
+            return None
+        if protocol == TCP and len(tcp) >= 20 and tcp[13] & URG:
+            if int.from_bytes(tcp[18:20], "big") > len(tcp) - (tcp[12] >> 4 << 2):
+                return URGENT_BEYOND_DATA
+        return None
+
+    def _in_order(self, raw: bytes, field: int) -> bool:
+        """Whether a fragment is the next one of its datagram."""
+        key = raw[18:20] + raw[23:24] + raw[26:34]
+        start = (field & 0x1FFF) * 8
+        size = int.from_bytes(raw[16:18], "big") - (raw[14] & 15) * 4
+        now = self.recorder.time_ns
+        expected, since = self._fragments.get(key, (0, now))
+        if start != expected or now - since > FRAGMENT_LIFE_NS or size % 8 and field & 0x2000:
+            return False
+        if field & 0x2000:
+            self._fragments[key] = (start + size, since)
+        else:
+            self._fragments.pop(key, None)
+        return True
+
+    def _do_mangle(self, edits: list[list[int]], cut: int | None, mend: bool) -> None:
+        """The guest's next frame of a move has these bytes changed."""
+        self._mangle = [[(at, value) for at, value in edits], cut, mend]
+
+    def _do_raw(self, data: str) -> None:
+        self._send(bytes.fromhex(data))
+
+    def _do_arp(self, operation: int, target: str) -> None:
+        self._send(arp(operation, ip(target)))
+
+    def _do_ping(self, dst: str, size: int, ttl: int, tos: int) -> None:
+        echo = (b"\x80" if ":" in dst else b"\x08") + bytes.fromhex("00000000070001") + bytes(size)
+        protocol = ICMP6 if ":" in dst else ICMP
+        self._send(packet(ip(dst), protocol, echo, ttl=ttl, tos=tos))
+
+    def _do_icmp6(self, dst: str, message: str) -> None:
+        self._send(packet(ip(dst), ICMP6, bytes.fromhex(message), ttl=255))
+
+    def _do_udp(self, sport: int, dst: str, dport: int, data: str, ttl: int, tos: int) -> None:
+        self._send(datagram(sport, ip(dst), dport, bytes.fromhex(data), ttl=ttl, tos=tos))
+
+    def _do_fragments(self, udp: bool, size: int, cut: int, ident: int, count: int) -> None:
+        """The first ``count`` of the fragments of a datagram, ``8 * cut`` bytes in each."""
+        data = bytes(n & 255 for n in range(size))
+        if udp:
+            whole = datagram(3000, HOST, 9000, data, ttl=64, tos=0)[34:]
+        else:
+            whole = packet(HOST, ICMP, bytes.fromhex("0800000000070001") + data)[34:]
+        protocol = 17 if udp else ICMP
+        for start in range(0, len(whole), 8 * cut)[:count]:
+            more = 0x2000 if start + 8 * cut < len(whole) else 0
+            part = whole[start : start + 8 * cut]
+            self._send(ipv4(HOST, protocol, part, ident=ident, offset=more | start // 8))
+
+    # -- the guest's TCP ---------------------------------------------------------------
+
+    def _connection(self, number: int) -> Connection | None:
+        known = self.guest.connections
+        return known[number % len(known)] if known else None
+
+    def _do_syn(
+        self, dst: str, dport: int, sport: int, mss: int | None, window: int, tos: int
+    ) -> None:
+        conn = Connection(sport, (ip(dst), dport), mss=mss, snd_nxt=ISN + 1)
+        self.guest.connections.append(conn)
+        self._send(conn.segment(SYN, seq=ISN, window=window, tos=tos))
+
+    def _do_synack(self, number: int, mss: int | None, window: int) -> None:
+        asked = [conn for conn in self.guest.connections if conn.asked]
+        if asked:
+            conn = asked[number % len(asked)]
+            conn.mss = mss
+            self._send(self.guest.opened(conn, window))
+
+    def _do_data(self, number: int, size: int, flags: int, window: int) -> None:
+        """The next ``size`` bytes of a connection, and perhaps its end (FIN)."""
+        conn = self._connection(number)
+        if conn is not None:
+            data = bytes((conn.snd_nxt + i) & 255 for i in range(size))
+            raw = conn.segment(flags | ACK, data=data, window=window)
+            conn.snd_nxt += size + (flags & FIN)
+            self._send(raw)
+
+    def _do_segment(
+        self,
+        number: int,
+        flags: int,
+        size: int,
+        seq: int,
+        ack: int,
+        window: int,
+        urgent: int,
+    ) -> None:
+        """Any segment, ``seq`` and ``ack`` bytes beside the right place."""
+        conn = self._connection(number)
+        if conn is not None:
+            self._send(
+                conn.segment(
+                    flags,
+                    data=bytes((conn.snd_nxt + seq + i) & 255 for i in range(size)),
+                    seq=conn.snd_nxt + seq,
+                    ack=conn.rcv_nxt + ack,
+                    window=window,
+                    urgent=urgent,
+                )
+            )
+
+    def _do_rst(self, number: int) -> None:
+        conn = self._connection(number)
+        if conn is not None:
+            self._send(conn.segment(RST))
+
+    def _do_habits(self, resolves: bool, opens: bool, acks: bool) -> None:
+        """From now on the guest answers this by itself."""
+        self.guest.resolves, self.guest.opens, self.guest.acks = resolves, opens, acks
+
+    # -- time, and the host's programs -------------------------------------------------
+
+    def _do_wait(self, duration_us: int) -> None:
+        self._look(self.recorder.advance(duration_us * 1000))
+
+    def _do_host_connect(self, which: int, source: int | None) -> None:
+        self._clients += 1
+        # A port of its own choice is free only once: the kernel remembers old connections.
+        port = 61000 + self._clients
+        if source is not None and source not in self._sources:
+            self._sources.add(source)
+            port = source
+        conn = f"c{self._clients}"
+        to = ("127.0.0.1", FORWARDED[which % len(FORWARDED)])
+        self._look(self.recorder.host_connect(conn, ("127.0.0.1", port), to))
+
+    def _program(self, number: int) -> str | None:
+        names = self.recorder.open_connections()
+        return names[number % len(names)] if names else None
+
+    def _do_host_send(self, number: int, size: int, oob: bool) -> None:
+        conn = self._program(number)
+        if conn is not None:
+            sent = self._sent.get(conn, 0)
+            # Beyond that, the kernel's own flow control would show.
+            if sent + size <= 60_000:
+                self._sent[conn] = sent + size
+                self._look(
+                    self.recorder.host_send(conn, {"pattern": [1, sent, size]}, oob=oob)
+                )
+
+    def _do_host_shutdown(self, number: int) -> None:
+        conn = self._program(number)
+        if conn is not None:
+            self._look(self.recorder.host_shutdown(conn))
+
+    def _do_host_close(self, number: int, reset: bool) -> None:
+        conn = self._program(number)
+        if conn is not None:
+            self._look(self.recorder.host_close(conn, reset=reset))
+
+    def _do_udp_answer(self, sock: str, size: int) -> None:
+        self._look(self.recorder.udp_send(sock, None, {"pattern": [2, 0, size]}))
+
+    def _do_udp_in(self, size: int) -> None:
+        """A datagram to the forwarded port."""
+        self._look(self.recorder.udp_send("c", ("127.0.0.1", 5000), {"pattern": [3, 0, size]}))
+
+    def _do_forward(self, add: bool, which: int) -> None:
+        rules: list[dict[str, Any]] = [
+            *CONFIG["hostfwd"][:2],
+            {"proto": "tcp", "host": ["127.0.0.1", 4444], "guest": ["10.0.2.15", 22]},
+        ]
+        rule = rules[which % len(rules)]
+        self._look(
+            self.recorder.hostfwd_add(rule) if add else self.recorder.hostfwd_remove(rule)
+        )

@@ -1,0 +1,356 @@
+"""Holds a conversation with the real library and writes it down as a recording.
+
+The loop around the library, the host's programs and the form are those that
+tests/vectors/slirp/README.md describes; the programs use real sockets on the loopback
+interface of a network namespace that has nothing else. Whoever replays the recording
+(desim.slirp.replay) finds out whether our stack does the same.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import fcntl
+import hashlib
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+from desim.ports import POLLERR, POLLHUP
+from desim.slirp.recordings import FORMAT, Recording, payload
+from desim.slirp.replay import MAX_ROUNDS, config_of
+from desim.wire.addresses import ip
+from differential.library import VERSION, RealSlirp
+
+START_NS = 1_000_000_000
+LONG = 1024
+"""Bytes; of more, a recording keeps the hash."""
+SIOCOUTQNSD = 0x894B
+IP_RECVTTL = 12
+"""Linux; the socket module does not name it."""
+ADDRESS_FAMILY = {4: socket.AF_INET, 16: socket.AF_INET6}
+
+
+class Recorder:
+    """One conversation: each method is one step of the recording."""
+
+    def __init__(self, config: dict[str, Any], tftp_path: str) -> None:
+        self.time_ns: int = config["clock_start_ns"]
+        self.config = config
+        self.steps: list[dict[str, Any]] = []
+        self.wakes: list[int] = []
+        self.unsettled = 0
+        self._events: list[dict[str, Any]] = []
+        self._listeners: dict[str, socket.socket] = {}
+        self._accepted: dict[str, int] = {}
+        self._conns: dict[str, socket.socket] = {}
+        self._ended: set[str] = set()
+        self._socks: dict[str, socket.socket] = {}
+        self._peers: dict[str, Any] = {}
+        self._labels: dict[int, str] = {}
+        settings = config_of(config)
+        self._forwarded = {r.host_port: r for r in settings.hostfwd if r.protocol == "udp"}
+        self._slirp = RealSlirp(
+            settings,
+            now=lambda: self.time_ns,
+            send=lambda raw: self._note("frame", hex=raw.hex()),
+            tftp_path=tftp_path if config["tftp"] else None,
+        )
+        self.initial = self._take()
+        self._prepare()
+
+    def recording(self, name: str, description: str) -> Recording:
+        """Everything so far."""
+        return {
+            "format": FORMAT,
+            "family": "differential",
+            "name": name,
+            "description": description,
+            "library": f"libslirp {VERSION}",
+            "config": self.config,
+            "initial_out": self.initial,
+            "steps": self.steps,
+            "wakes": _runs(self.wakes),
+            "unsettled": self.unsettled,
+            "mask": [],
+        }
+
+    def open_connections(self) -> list[str]:
+        """The host programs' connections that they have not closed, by name."""
+        return list(self._conns)
+
+    # -- steps -------------------------------------------------------------------------
+
+    def guest_frame(self, raw: bytes) -> list[bytes]:
+        """The guest sends ``raw``; what it gets during this step."""
+        kick = self.config["kick"]
+        return self._step(
+            {"op": "guest_frame", "hex": raw.hex()}, lambda: self._slirp.input(raw), kick
+        )
+
+    def advance(self, duration_ns: int) -> list[bytes]:
+        """Time passes."""
+        start, end = self.time_ns, self.time_ns + duration_ns
+        while self._deadline_ns <= end:
+            self.time_ns = self._deadline_ns
+            self.wakes.append(self.time_ns)
+            self._settle()
+        self.time_ns = end
+        return self._write(start, {"op": "advance", "to": end}, None)
+
+    def host_listen(self, listener: str, address: tuple[str, int]) -> list[bytes]:
+        def listen() -> None:
+            sock = self._listeners[listener] = _socket(address, socket.SOCK_STREAM)
+            sock.bind(address)
+            sock.listen(64)
+
+        do = {"op": "host_listen", "listener": listener, "addr": list(address)}
+        return self._step(do, listen)
+
+    def host_connect(
+        self, conn: str, source: tuple[str, int], to: tuple[str, int]
+    ) -> list[bytes]:
+        def connect() -> None:
+            sock = _socket(source, socket.SOCK_STREAM)
+            sock.bind(source)
+            sock.setblocking(True)
+            try:
+                sock.connect(to)
+            except ConnectionRefusedError:
+                self._note("host_refused", conn=conn)
+                return
+            sock.setblocking(False)
+            self._conns[conn] = sock
+            self._note("host_connected", conn=conn)
+
+        do = {"op": "host_connect", "conn": conn, "from": list(source), "to": list(to)}
+        return self._step(do, connect)
+
+    def host_send(self, conn: str, data: dict[str, Any], *, oob: bool = False) -> list[bytes]:
+        def send() -> str | None:
+            sock = self._conns[conn]
+            try:
+                sock.send(payload(data), socket.MSG_OOB if oob else 0)
+            except OSError as error:
+                return errno.errorcode[error.errno or errno.EIO]
+            _wait_until_sent(sock)
+            return None
+
+        do = {"op": "host_send", "conn": conn, "data": data, **({"oob": True} if oob else {})}
+        return self._step(do, send)
+
+    def host_shutdown(self, conn: str) -> list[bytes]:
+        def shutdown() -> None:
+            try:
+                self._conns[conn].shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+
+        return self._step({"op": "host_shutdown", "conn": conn}, shutdown)
+
+    def host_close(self, conn: str, *, reset: bool = False) -> list[bytes]:
+        def close() -> None:
+            sock = self._conns.pop(conn)
+            if reset:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+
+        do = {"op": "host_close", "conn": conn, **({"reset": True} if reset else {})}
+        return self._step(do, close)
+
+    def udp_bind(self, sock: str, address: tuple[str, int]) -> list[bytes]:
+        def bind() -> None:
+            made = self._socks[sock] = _socket(address, socket.SOCK_DGRAM)
+            if made.family == socket.AF_INET:
+                made.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
+            else:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+            made.bind(address)
+
+        return self._step({"op": "udp_bind", "sock": sock, "addr": list(address)}, bind)
+
+    def udp_send(
+        self, sock: str, to: tuple[str, int] | None, data: dict[str, Any]
+    ) -> list[bytes]:
+        """``to`` None: to whoever sent the last datagram."""
+
+        def send() -> str | None:
+            address = self._peers.get(sock) if to is None else to
+            if address is None:
+                return "no peer"
+            try:
+                self._socks[sock].sendto(payload(data), address)
+            except ConnectionRefusedError:
+                self._socks[sock].sendto(payload(data), address)
+            return None
+
+        target = "peer" if to is None else list(to)
+        return self._step({"op": "udp_send", "sock": sock, "to": target, "data": data}, send)
+
+    def hostfwd_add(self, rule: dict[str, Any]) -> list[bytes]:
+        def add() -> int:
+            done = self._slirp.add_hostfwd(
+                rule["proto"],
+                (ip(rule["host"][0]), rule["host"][1]),
+                (ip(rule["guest"][0]), rule["guest"][1]),
+            )
+            return 0 if done else -1
+
+        return self._step({"op": "hostfwd_add", "rule": rule}, add)
+
+    def hostfwd_remove(self, rule: dict[str, Any]) -> list[bytes]:
+        def remove() -> int:
+            host = (ip(rule["host"][0]), rule["host"][1])
+            return 0 if self._slirp.remove_hostfwd(rule["proto"], host) else -1
+
+        return self._step({"op": "hostfwd_remove", "rule": rule}, remove)
+
+    def _step(
+        self, do: dict[str, Any], action: Callable[[], object], kick: bool | None = None
+    ) -> list[bytes]:
+        result = action()
+        self._drain()
+        if kick is None:
+            kick = self.config["kick"] or self._ready()
+        if kick:
+            self._settle()
+        return self._write(self.time_ns, do, result)
+
+    def _write(self, start_ns: int, do: dict[str, Any], result: object) -> list[bytes]:
+        step = {"t": start_ns, "do": do, "out": self._take()}
+        if result is not None:
+            step["result"] = result
+        self.steps.append(step)
+        return [bytes.fromhex(e["hex"]) for e in step["out"] if e["ev"] == "frame"]
+
+    # -- the poll loop -----------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        timeout_ms, self._watched = self._slirp.fill()
+        self._deadline_ns = self.time_ns + timeout_ms * 1_000_000
+
+    def _ready(self) -> bool:
+        poll = select.poll()
+        for fd, events in self._watched:
+            poll.register(fd, events)
+        found = dict(poll.poll(0))
+        wanted = [(fd, events | POLLERR | POLLHUP) for fd, events in self._watched]
+        self._found = [found.get(fd, 0) & events for fd, events in wanted]
+        return any(self._found)
+
+    def _settle(self) -> None:
+        for _ in range(MAX_ROUNDS):
+            self._ready()
+            before = len(self._events)
+            self._slirp.poll(self._found)
+            self._drain()
+            self._prepare()
+            self._drain()
+            if not self._ready() and len(self._events) == before:
+                return
+        self.unsettled += 1
+
+    # -- what the host's programs see --------------------------------------------------
+
+    def _note(self, kind: str, **fields: Any) -> None:
+        self._events.append({"t": self.time_ns, "ev": kind, **fields})
+
+    def _take(self) -> list[dict[str, Any]]:
+        events, self._events = self._events, []
+        return events
+
+    def _drain(self) -> None:
+        for name, listener in self._listeners.items():
+            self._accept(name, listener)
+        for name, sock in self._conns.items():
+            if name not in self._ended:
+                self._read(name, sock)
+        for name, sock in self._socks.items():
+            self._receive(name, sock)
+
+    def _accept(self, name: str, listener: socket.socket) -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                return
+            self._accepted[name] = number = self._accepted.get(name, 0) + 1
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._conns[f"{name}.{number}"] = sock
+            self._note("accept", listener=name, conn=f"{name}.{number}")
+
+    def _read(self, name: str, sock: socket.socket) -> None:
+        while True:
+            try:
+                data = sock.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._ended.add(name)
+                self._note("host_reset", conn=name)
+                return
+            if not data:
+                self._ended.add(name)
+                self._note("host_eof", conn=name)
+                return
+            self._note("host_data", conn=name, **_data(data))
+
+    def _receive(self, name: str, sock: socket.socket) -> None:
+        while True:
+            try:
+                data, extra, _, sender = sock.recvmsg(1 << 16, 256)
+            except BlockingIOError:
+                return
+            except ConnectionRefusedError:
+                continue
+            self._peers[name] = sender
+            ttl = struct.unpack("i", extra[0][2])[0]
+            self._note("udp", sock=name, source=self._source(sender), ttl=ttl, **_data(data))
+
+    def _source(self, sender: Any) -> str | list[Any]:
+        port = sender[1]
+        if port in self._forwarded:
+            return [sender[0], port]
+        return self._labels.setdefault(port, f"port-{len(self._labels) + 1}")
+
+
+def _socket(address: tuple[str, int], kind: socket.SocketKind) -> socket.socket:
+    sock = socket.socket(ADDRESS_FAMILY[len(ip(address[0]))], kind)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if kind == socket.SOCK_STREAM:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setblocking(False)
+    return sock
+
+
+def _wait_until_sent(sock: socket.socket) -> None:
+    """The recordings' hosts deliver at once; the kernel may wait for an acknowledgement."""
+    left = array.array("i", [1])
+    for _ in range(1000):
+        fcntl.ioctl(sock.fileno(), SIOCOUTQNSD, left)
+        if not left[0]:
+            return
+        time.sleep(0.001)
+
+
+def _data(data: bytes) -> dict[str, Any]:
+    if len(data) > LONG:
+        return {"len": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {"len": len(data), "hex": data.hex()}
+
+
+def _runs(times: list[int]) -> list[list[int]]:
+    """Times as runs of ``[first, period, count]``."""
+    runs: list[list[int]] = []
+    for time_ns in times:
+        if runs:
+            first, period, count = runs[-1]
+            if count == 1 or time_ns == first + period * count:
+                runs[-1] = [first, time_ns - first if count == 1 else period, count + 1]
+                continue
+        runs.append([time_ns, 0, 1])
+    return runs
