@@ -75,7 +75,7 @@ def _dispatch(words: list[str]) -> int:
     if words[:1] == ["help"] and len(words) > 1:
         words = [*words[1:], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
-        commands = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
+        commands = "\n".join(f"  {name:<13}{text}" for name, text in COMMANDS.items())
         print(USAGE.format(commands=commands), end="")
         return 0
     if words[0] in ("-V", "--version"):
