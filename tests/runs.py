@@ -69,7 +69,7 @@ def random_profile(seed: int, folder: Path) -> str:
             leave = draw.choice((0, 0, 300, 5_000))
             if draw.random() < 0.7 and not name.startswith("e1000_mmio"):
                 lines.append(
-                    f'{name} = {{ enter = {enter}, per_1000_bytes = {per_1000_bytes}, '
+                    f"{name} = {{ enter = {enter}, per_1000_bytes = {per_1000_bytes}, "
                     f'leave = {leave}, source = "drawn" }}'
                 )
     path = folder / f"random-{seed}.toml"
