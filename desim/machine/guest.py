@@ -52,6 +52,8 @@ class Guest:
         self.build = build
         self.driver: E1000Driver | None = None
         self.log: list[tuple[int, str]] = []
+        self.up_ns: int | None = None
+        """When the boot script was through."""
         self._is_up = is_up
         self.stack = build(NetStack)(cpu=vcpu, random=streams, build=build)
         vcpu.open_softirq(NET_RX_SOFTIRQ, self.stack.net_rx_action)
@@ -88,7 +90,7 @@ class Guest:
     def boot(self) -> None:
         """Load the driver, then the script that brings the network up; on the vCPU's thread."""
         if self.driver is None:
-            self._is_up()
+            self._up()
             return
         self.driver.init_module()
         self._start("init", self._bring_up(), self._dhcp)
@@ -96,6 +98,10 @@ class Guest:
     def _start(self, name: str, program: Program, ended: Callable[[Process], None]) -> None:
         process = self.kernel.spawn_program(name, program, self.console)
         self.vcpu.wake_task(self.build(ProcessTask)(self.vcpu, self.kernel, process, ended))
+
+    def _up(self) -> None:
+        self.up_ns = self.vcpu.now()
+        self._is_up()
 
     def _bring_up(self) -> Program:
         """``ip link set eth0 up``, and wait for carrier."""
@@ -108,7 +114,7 @@ class Guest:
 
     def _dhcp(self, _: Process) -> None:
         command = parse(DHCP_CLIENT, GUEST)[0]
-        self._start("udhcpc", command.start(), lambda _: self._is_up())
+        self._start("udhcpc", command.start(), lambda _: self._up())
 
     def read(self, local: Endpoint, remote: Endpoint, first_byte: int, count: int) -> None:
         """See ``ReadObserver``."""

@@ -255,8 +255,8 @@ class Machine:
                     "guest",
                     f"insmod e1000; ip link set {ETH0} up; {DHCP_CLIENT}",
                     0,
-                    0,
-                    0,
+                    self.guest.up_ns,
+                    None if self.guest.up_ns is None else 0,
                     log.encode() + self.console.output(),
                 )
             )
