@@ -86,6 +86,7 @@ class Conductor:
         self.started: list[Started] = []
         self.booted = False
         self._open = len(guest) + len(host)
+        self._guests = len(guest)
         self._guest_waiting = [command for command in guest if command.at_ns is None]
         self._host_waiting = [command for command in host if command.at_ns is None]
         self._timed = 0
@@ -133,7 +134,7 @@ class Conductor:
 
     def _whole_second(self) -> None:
         guests = [s for s in self.started if s.command.side == "guest"]
-        if self.booted and not self._guest_waiting and all(s.waits for s in guests):
+        if self.booted and len(guests) == self._guests and all(s.waits for s in guests):
             for command in self._host_waiting:
                 self._start(command)
             self._host_waiting = []
