@@ -1,0 +1,138 @@
+"""No frame is lost silently, and a model that loses one is found out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from runs import SHIPPED, config, shipped_run
+
+from desim.experiment.run import RunResult, run
+from desim.machine import Machine
+from desim.machine.conservation import ConservationError, UnderWay
+from desim.net.client import NetClientState
+from desim.net.queue import NetQueue
+from desim.wire.frame import Frame
+
+SECOND = 10**9
+
+
+def frame(number: int) -> Frame:
+    return Frame(bytes(60), number)
+
+
+def numbers(result: RunResult, point: str, *, to_guest: bool) -> list[int]:
+    return [p.frame.number for p in result.packets[point] if p.to_guest == to_guest]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_one_end_sent_the_other_got_in_the_same_order(name: str) -> None:
+    result = shipped_run(name)
+    assert result.summary["frames"]["lost"] == []
+    assert result.summary["frames"]["queued"] == 0
+    towards = numbers(result, "slirp", to_guest=True)
+    assert towards == numbers(result, "nic", to_guest=True)
+    back = numbers(result, "nic", to_guest=False)
+    assert back == numbers(result, "slirp", to_guest=False)
+    assert len({*towards, *back}) == len(towards) + len(back) > 0
+
+
+def test_a_run_that_ends_while_the_card_is_deaf_counts_the_offer_as_queued() -> None:
+    frames = run(config("hello", until_ns=3 * SECOND)).summary["frames"]
+    assert frames["points"] == {
+        "nic": {"to_guest": 0, "from_guest": 1},
+        "slirp": {"to_guest": 1, "from_guest": 1},
+    }
+    assert (frames["queued"], frames["lost"]) == (1, [])
+
+
+def test_frames_lost_on_the_way_are_counted_by_place_and_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A cable pulled as the second frame from slirp passes takes that frame with it.
+    deliver = NetClientState.deliver
+    count = 0
+
+    def pulled(self: NetClientState, passing: Frame) -> int:
+        nonlocal count
+        count += self.is_nic
+        self.link_down = self.is_nic and count == 2
+        return deliver(self, passing)
+
+    monkeypatch.setattr(NetClientState, "deliver", pulled)
+    result = run(config("hello-redir", until_ns=20 * SECOND))
+    frames = result.summary["frames"]
+    assert frames["lost"] == [{"where": "e1000.0", "why": "link down", "frames": 1}]
+    points = frames["points"]
+    assert points["slirp"]["to_guest"] == points["nic"]["to_guest"] + 1
+    assert frames["queued"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda queue, sender, frame: None, "neither delivered nor lost nor queued: packet 2"),
+        (
+            lambda queue, sender, frame: queue.packets.extend([(sender, frame)] * 2),
+            "delivered, but not under way: packet 2",
+        ),
+    ],
+)
+def test_a_model_that_drops_or_doubles_a_frame_is_found_out(
+    fault: Callable[[Any, Any, Any], None], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NetQueue, "append", fault)
+    machine = Machine(config("hello", until_ns=4 * SECOND))
+    with pytest.raises(ConservationError, match=message):
+        machine.run()
+    machine.close()
+
+
+# The balance itself
+
+
+def test_a_frame_that_arrives_or_is_lost_is_not_under_way_any_more() -> None:
+    way = UnderWay()
+    for number in (1, 2):
+        way.sent(frame(number))
+    way.arrived(frame(1))
+    way.lost(frame(2))
+    way.lost(frame(1))  # behind the other end: that is the end's own affair
+    way.check([], in_hand=False)
+
+
+def test_what_is_refused_must_be_queued() -> None:
+    way = UnderWay()
+    way.sent(frame(1))
+    way.arrived(frame(1))
+    way.refused(frame(1))
+    way.check([frame(1)], in_hand=False)
+    with pytest.raises(ConservationError, match="neither delivered nor lost nor queued: packet 1"):
+        way.check([], in_hand=False)
+
+
+def test_one_frame_may_be_in_hand_but_not_two() -> None:
+    way = UnderWay()
+    way.sent(frame(1))
+    way.check([], in_hand=True)
+    way.sent(frame(2))
+    with pytest.raises(ConservationError, match="packet 1.*; packet 2"):
+        way.check([], in_hand=True)
+
+
+def test_nothing_arrives_from_nowhere_or_twice() -> None:
+    way = UnderWay()
+    with pytest.raises(ConservationError, match="not under way: packet 1"):
+        way.arrived(frame(1))
+    way.sent(frame(1))
+    with pytest.raises(ConservationError, match="sent twice: packet 1"):
+        way.sent(frame(1))
+
+
+def test_what_is_over_is_in_no_queue() -> None:
+    way = UnderWay()
+    way.sent(frame(7))
+    way.arrived(frame(7))
+    with pytest.raises(ConservationError, match=r"delivered or lost already: packets \[7\]"):
+        way.check([frame(7)], in_hand=False)
