@@ -26,6 +26,8 @@ ANY = bytes(4)
 Proto = Literal["tcp", "udp"]
 Side = Literal["guest", "host"]
 SlirpVersion = Literal["4.7", "2.8"]
+CardSemantics = Literal["qemu", "datasheet"]
+"""Whose timing the card has: QEMU's, or that of Intel's manual, with a wire that takes time."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,6 +99,7 @@ class Nic:
     mitigation: bool = True
     extra_mac_registers: bool = True
     init_vet: bool = True
+    semantics: CardSemantics = "qemu"
 
 
 @dataclass(slots=True, kw_only=True)

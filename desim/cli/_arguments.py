@@ -98,6 +98,11 @@ def add_machine(parser: Parser) -> None:
         "--costs", metavar="NAME|FILE", help="cost profile; desim costs lists the shipped ones"
     )
     parser.add_argument(
+        "--semantics",
+        choices=["qemu", "datasheet"],
+        help="the card's timing: QEMU's (default), or that of Intel's manual, with the wire's time",
+    )
+    parser.add_argument(
         "--strict", action="store_true", help="make every charge a meeting (slow; same trace)"
     )
 
@@ -108,6 +113,8 @@ def configure(config: MachineConfig, arguments: argparse.Namespace) -> MachineCo
         config.seed = arguments.seed
     if arguments.costs is not None:
         config.costs = _costs(arguments.costs)
+    if arguments.semantics is not None and config.nic is not None:
+        config.nic.semantics = arguments.semantics
     if arguments.strict:
         config.strict = True
     if getattr(arguments, "until", None) is not None:

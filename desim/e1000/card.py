@@ -25,14 +25,20 @@ split into aligned ones, as QEMU's memory core does.
 Labelled as modelled, because no recording shows it: accesses that are not aligned,
 accesses while memory space is off (reads give 0), a bus reset in the middle of things.
 
-Not modelled: migration, the write coalescing of KVM; Intel's own timing (datasheet
-semantics). A write of CTRL.RST resets nothing, in QEMU as here.
+With ``semantics="datasheet"`` interrupts, receiver and transmitter are those of
+``datasheet.py``: the delay timers and ITR as Intel's manual has them, and a wire that
+takes time. All else stays as in QEMU.
+
+Not modelled: migration, the write coalescing of KVM. A write of CTRL.RST resets
+nothing, in QEMU as here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
+from desim.e1000.datasheet import DatasheetInterrupts, DatasheetReceiver, DatasheetTransmitter
 from desim.e1000.eeprom import Eeprom
 from desim.e1000.interrupts import Interrupts
 from desim.e1000.pci import COMMAND, MODELS, PciFunction
@@ -41,6 +47,7 @@ from desim.e1000.receive import Receiver
 from desim.e1000.registers import (
     ALL,
     CLEAR_ON_READ,
+    DATASHEET_TABLE,
     EECD,
     EERD,
     GORCH,
@@ -56,6 +63,7 @@ from desim.e1000.registers import (
     RAH_AV,
     RCTL,
     RDT,
+    RDTR,
     REGISTERS_COUNT,
     RESET,
     TABLE,
@@ -74,6 +82,9 @@ from desim.wire.frame import Frame
 FILE = "hw/net/e1000.c"
 ETH_P_VLAN = 0x8100
 
+Semantics = Literal["qemu", "datasheet"]
+"""Whose timing: QEMU's, or that of Intel's manual."""
+
 ReadOp = Callable[[int], int]
 WriteOp = Callable[[int, int], None]
 
@@ -83,7 +94,8 @@ class E1000:
 
     ``mac`` is the address in the EEPROM and, after a reset, in the first receive
     address register. The keyword arguments from ``mitigation`` on are QEMU's device
-    properties. Raises ``ValueError`` for an unknown model or a MAC that is not 6 bytes.
+    properties. Raises ``ValueError`` for an unknown model, unknown semantics or a MAC
+    that is not 6 bytes.
     """
 
     def __init__(
@@ -99,20 +111,25 @@ class E1000:
         autonegotiation: bool = True,
         extra_mac_registers: bool = True,
         init_vet: bool = True,
+        semantics: Semantics = "qemu",
         build: Build = bare,
     ) -> None:
         if model not in MODELS:
             raise ValueError(f"no such model: {model!r}; there are {', '.join(MODELS)}")
         if len(mac) != 6:
             raise ValueError(f"a MAC address has 6 bytes, not {len(mac)}: {mac.hex(':')}")
+        if semantics not in ("qemu", "datasheet"):
+            raise ValueError(f"no such semantics: {semantics!r}; there are qemu, datasheet")
         kind = MODELS[model]
+        self.semantics = semantics
         self.model = model
         self.mac = mac
         self.init_vet = init_vet
         self.net = net
         self.mac_reg = mac_reg = [0] * REGISTERS_COUNT
         self.pci = build(PciFunction)(bus=pci, device_id=kind.device_id)
-        self.interrupts = build(Interrupts)(
+        datasheet = semantics == "datasheet"
+        self.interrupts = build(DatasheetInterrupts if datasheet else Interrupts)(
             mac_reg=mac_reg, clock=clock, pci_set_irq=self.pci.set_irq, mitigation=mitigation
         )
         set_ics = self.interrupts.set_ics
@@ -125,10 +142,15 @@ class E1000:
             phy_id2=kind.phy_id2,
             autonegotiation=autonegotiation,
         )
-        self.rx = build(Receiver)(
-            mac_reg=mac_reg, clock=clock, pci=self.pci, net=net, ledger=ledger, set_ics=set_ics
+        self.rx = build(DatasheetReceiver if datasheet else Receiver)(
+            mac_reg=mac_reg,
+            clock=clock,
+            pci=self.pci,
+            net=net,
+            ledger=ledger,
+            set_ics=self.interrupts.receive_causes,
         )
-        self.tx = build(Transmitter)(
+        self.tx = build(DatasheetTransmitter if datasheet else Transmitter)(
             mac_reg=mac_reg,
             pci=self.pci,
             net=net,
@@ -136,6 +158,7 @@ class E1000:
             phy=self.phy,
             interrupts=self.interrupts,
         )
+        self._receive = self.rx.entrance
         self._readops: list[ReadOp | None] = [None] * REGISTERS_COUNT
         self._read_mask = [0] * REGISTERS_COUNT
         self._writeops: list[WriteOp | None] = [self._ignored] * REGISTERS_COUNT
@@ -162,7 +185,11 @@ class E1000:
             MDIC: self.phy.set_mdic,
             EECD: self.eeprom.set_eecd,
         }
-        for row in TABLE:
+        table = TABLE
+        if isinstance(self.interrupts, DatasheetInterrupts):
+            table = DATASHEET_TABLE
+            writeops[RDTR] = self.interrupts.set_rdtr
+        for row in table:
             first = row.first
             if row.name in CLEAR_ON_READ:
                 pair = first in (GORCH, GOTCH, TORH, TOTH)
@@ -259,7 +286,7 @@ class E1000:
         """Write PCI configuration space; a write with bus master set lets in what waits."""
         self.pci.write(offset, value, size)
         if offset <= COMMAND < offset + size and self.pci.bus_master:
-            self.net.flush()
+            self.rx.try_again()
 
     # Reset
 
@@ -296,7 +323,7 @@ class E1000:
 
     def receive(self, frame: Frame) -> int:
         """Take ``frame``: > 0 taken or filtered out, 0 not now, < 0 lost."""
-        return self.rx.e1000_receive_iov(frame)
+        return self._receive(frame)
 
     def set_link(self, up: bool) -> None:
         """The link went up or down from outside."""

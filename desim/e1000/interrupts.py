@@ -62,6 +62,7 @@ class Interrupts:
         "mit_timer_on",
         "mitigation",
         "pci_set_irq",
+        "receive_causes",
     )
 
     def __init__(
@@ -76,6 +77,8 @@ class Interrupts:
         self.clock = clock
         self.pci_set_irq = pci_set_irq
         self.mitigation = mitigation
+        self.receive_causes: Callable[[int, int], None] = self.set_ics
+        """What the receiver raises its causes with."""
         self.mit_timer = clock.timer("e1000.mit_timer", self.e1000_mit_timer)
         self.mit_timer_on = False
         self.mit_irq_level = False

@@ -111,6 +111,7 @@ class Receiver:
 
     __slots__ = (
         "clock",
+        "entrance",
         "flush_queue_timer",
         "held_off",
         "ledger",
@@ -138,6 +139,8 @@ class Receiver:
         self.net = net
         self.ledger = ledger
         self.set_ics = set_ics
+        self.entrance: Callable[[Frame], int] = self.e1000_receive_iov
+        """What takes a frame from the net layer."""
         self.rxbuf_size = 0
         self.rxbuf_min_shift = 1
         self.held_off = False
@@ -173,6 +176,10 @@ class Receiver:
         self.mac_reg[RDT] = val & 0xFFFF
         if self.has_rxbufs(1):
             self.net.flush()
+
+    def try_again(self) -> None:
+        """Something that kept frames back may have changed: bus master has been set."""
+        self.net.flush()
 
     def can_receive(self) -> bool:
         """Whether a frame sent now would be taken (``e1000_can_receive``)."""
@@ -234,6 +241,13 @@ class Receiver:
         if not self.receive_filter(raw):
             self.ledger.lost(frame, "e1000", self._why_filtered(raw))
             return size
+        return self._store(frame)
+
+    def _store(self, frame: Frame) -> int:
+        """Put an accepted frame into the ring: its size, or -1 if it is lost."""
+        mac_reg = self.mac_reg
+        raw = frame.raw
+        size = len(raw)
         stored = frame
         special = vlan_status = 0
         if mac_reg[CTRL] & CTRL_VME and self._is_vlan(raw):

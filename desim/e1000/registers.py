@@ -57,6 +57,8 @@ TDBAH = 0x3804 >> 2
 TDLEN = 0x3808 >> 2
 TDH = 0x3810 >> 2
 TDT = 0x3818 >> 2
+TIDV = 0x3820 >> 2
+"""Datasheet semantics only; QEMU does not have it."""
 TXDCTL = 0x3828 >> 2
 TADV = 0x382C >> 2
 
@@ -240,6 +242,13 @@ TABLE: tuple[Row, ...] = (
     Row("FFVT", 0x9800 >> 2, writes=ALL, length=255, gate=MAC),
     Row("PBM", PBM, writes=ALL, length=16384, gate=MAC),
 )
+
+DATASHEET_TABLE: tuple[Row, ...] = (
+    *(row for row in TABLE if row.first != RDTR),
+    Row("RDTR", RDTR, gate=MIT),
+    Row("TIDV", TIDV, writes=0xFFFF, gate=MIT),
+)
+"""With the two delay timers that QEMU lacks: RDTR also has the FPD bit."""
 
 RESET: dict[int, int] = {
     CTRL: 0x0014_0240,  # SWDPIN2, SWDPIN0, speed 1000, SLU

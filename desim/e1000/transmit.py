@@ -147,6 +147,7 @@ class Transmitter:
         "buffer",
         "busy",
         "cptse",
+        "emit",
         "header",
         "interrupts",
         "ledger",
@@ -181,6 +182,8 @@ class Transmitter:
         self.phy = phy
         self.interrupts = interrupts
         self.set_ics: Callable[[int, int], None] = interrupts.set_ics
+        self.emit: Callable[[Frame], None] = self.e1000_send_packet
+        """Where a finished frame goes."""
         self.reset()
 
     def reset(self) -> None:
@@ -321,9 +324,9 @@ class Transmitter:
             # them. QEMU does not move them back.
             buffer[:12] = buffer[TAG_LEN : TAG_LEN + 12]
             buffer[12:16] = self.vlan_header
-            self.e1000_send_packet(Frame(bytes(buffer[: size + TAG_LEN])))
+            self.emit(Frame(bytes(buffer[: size + TAG_LEN])))
         else:
-            self.e1000_send_packet(Frame(bytes(buffer[TAG_LEN : TAG_LEN + size])))
+            self.emit(Frame(bytes(buffer[TAG_LEN : TAG_LEN + size])))
         update_tx_total_stats(self.mac_reg, size)
 
     def _adjust_headers(self, props: Context) -> None:

@@ -76,6 +76,7 @@ class Qemu:
                 autonegotiation=config.nic.autonegotiation,
                 extra_mac_registers=config.nic.extra_mac_registers,
                 init_vet=config.nic.init_vet,
+                semantics=config.nic.semantics,
                 build=build,
             )
             tap.client = card

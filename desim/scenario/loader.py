@@ -78,6 +78,8 @@ def _configuration(scenario: Scenario, reading: Reading, name: str) -> MachineCo
     network = reading.network
     if network.user is not None:
         network.user.version = scenario.slirp
+    if network.nic is not None:
+        network.nic.semantics = scenario.semantics
     return MachineConfig(
         name=name,
         description=scenario.description,

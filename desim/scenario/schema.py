@@ -227,6 +227,7 @@ class Scenario(Strict):
         Field(default=[], validate_default=True),
     ]
     slirp: Literal["4.7", "2.8"] = "4.7"
+    semantics: Literal["qemu", "datasheet"] = "qemu"
     costs: Annotated[str, BeforeValidator(_text), AfterValidator(_costs)] = "study-2016"
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
     until: Duration = 3_600_000_000_000

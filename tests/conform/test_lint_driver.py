@@ -13,6 +13,7 @@ from driver_logs import MS, r, record_linux, recording, trace, trace_line, w
 from desim.cli import main
 from desim.conform.driver_log import NO_COMMAND, NO_MEMORY, lint_recording, lint_trace
 from desim.e1000.lint import ABSENT, RULES, TUNING, Finding, Lint
+from desim.e1000.recordings import read_recordings
 from desim.e1000.registers import TABLE
 
 CTRL, ICR, IMS, IMC, RCTL, TCTL = 0x0, 0xC0, 0xD0, 0xD8, 0x100, 0x400
@@ -22,6 +23,8 @@ MTA = 0x5200
 EN = 0x8002
 RING, TX_RING = 0x100_0000, 0x110_0000
 EOP, RS = 1 << 24, 1 << 27
+
+VECTORS = Path(__file__).parent.parent / "vectors" / "e1000"
 
 Ops = list[dict[str, Any]]
 
@@ -299,6 +302,18 @@ def test_rctl_rewritten_later_in_a_trace(tmp_path: Path) -> None:
 def linux() -> Ops:
     with pytest.MonkeyPatch.context() as patch:
         return record_linux(patch, "hello-hub")
+
+
+DRIVER_LIKE = [
+    vector
+    for _, vector in read_recordings(VECTORS / "mit.tar.xz")
+    if vector["name"].startswith("mit_linux")
+]
+
+
+@pytest.mark.parametrize("vector", DRIVER_LIKE, ids=lambda vector: vector["name"])
+def test_recorded_driver_like_programs_give_no_finding(vector: dict[str, Any]) -> None:
+    assert lint_recording(vector["name"], vector).findings == []
 
 
 def test_linuxs_driver_gives_no_finding(linux: Ops) -> None:
