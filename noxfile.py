@@ -9,7 +9,7 @@ import nox
 
 nox.options.default_venv_backend = "virtualenv"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["tests", "lint", "types", "layers"]
+nox.options.sessions = ["tests", "lint", "types", "layers", "differential"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 
@@ -24,6 +24,13 @@ def tests(session: nox.Session) -> None:
     """The whole test suite, on two cores."""
     install(session, ".[test]", "import-linter")
     session.run("pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
+
+
+@nox.session
+def results(session: nox.Session) -> None:
+    """Write results/ anew: reports and fingerprints of the shipped scenarios."""
+    install(session, ".")
+    session.run("python", "tests/golden.py")
 
 
 @nox.session
@@ -46,3 +53,13 @@ def layers(session: nox.Session) -> None:
     """Who may know whom."""
     install(session, ".", "import-linter")
     session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def differential(session: nox.Session) -> None:
+    """Our slirp against the real libslirp 4.7.0, where that is installed.
+
+    ``nox -s differential -- --examples 2000 --seed 7`` holds more conversations than the gate.
+    """
+    install(session, ".", "hypothesis")
+    session.run("python", "-m", "differential", *session.posargs, env={"PYTHONPATH": "tests"})

@@ -189,7 +189,7 @@ def test_ctrl_c_keeps_what_there_is_and_says_how_far_it_got(tmp_path: Path) -> N
     size = 10_000_000
     (tmp_path / "FILE").write_bytes(bytes(size))
     out = tmp_path / "out"
-    words = "-netdev user,id=u,hostfwd=tcp::5555-:5556 -device e1000,netdev=u".split()
+    words = ["-nic", "user,model=e1000,hostfwd=tcp::5555-:5556"]
     words += ["--guest", "busybox nc -l -p 5556 < /dev/null > copy", "--out", str(out)]
     words += ["--host", f"nc -N localhost 5555 < {tmp_path}/FILE"]
     done = subprocess.run(

@@ -48,7 +48,7 @@ def test_ten_megabytes_arrive_byte_for_byte(tmp_path: Path) -> None:
     (tmp_path / "FILE").write_bytes(data)
     done = desim(
         "qemu",
-        *"-netdev user,id=user.0,hostfwd=tcp::5555-:5556 -device e1000,netdev=user.0".split(),
+        *("-netdev", "user,id=user.0,hostfwd=tcp::5555-:5556", "-device", "e1000,netdev=user.0"),
         *("--guest", BUSYBOX, "--host", f"nc -N localhost 5555 < {tmp_path}/FILE", "--json"),
     )
     assert done.returncode == 0, done.stderr
