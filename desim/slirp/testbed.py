@@ -268,6 +268,8 @@ class LoopbackHost:
 
     def connect(self, address: bytes, port: int) -> Fd:
         _reachable(address)
+        if address == bytes(len(address)):
+            address = LOOPBACK if len(address) == 4 else IP6_LOOPBACK
         end = TcpEnd(None, (address, self._port()))
         listener = self._listener((address, port))
         if listener is None:

@@ -21,18 +21,19 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from differential.conversations import scripts
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisException
 
 from desim.slirp.recordings import Recording
 from desim.slirp.replay import DifferenceError, replay
-from differential.conversations import scripts
 
+SAVE = Path("build/differential")
 ATTEMPTS = 3
 """How often a conversation is held before its difference counts as the kernel's doing."""
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """This machine cannot hold conversations with the library; says why."""
 
 
@@ -52,7 +53,7 @@ class Library:
         reason = self._read().get("unavailable", "the worker does not start")
         if reason is not None:
             self.close()
-            raise Unavailable(reason)
+            raise UnavailableError(reason)
 
     def hold(self, script: dict[str, Any]) -> dict[str, Any]:
         """``recording`` and ``excluded``, or ``crash`` or ``error``."""
@@ -79,42 +80,48 @@ class Differences:
         self.library = library
         self.counts: Counter[str] = Counter()
         self.excluded: Counter[str] = Counter()
+        self.crashes: list[dict[str, Any]] = []
+        """What made the library crash and how; there is nothing then to compare with."""
         self.found: tuple[Recording, DifferenceError] | None = None
 
     def check(self, script: dict[str, Any]) -> None:
         """Raises ``DifferenceError`` if the library and our stack differ, and do so again."""
         self.counts["conversations"] += 1
-        for attempt in range(ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             answer = self.library.hold(script)
-            recording = answer.get("recording")
-            if recording is None:
+            if "recording" not in answer:
                 self._no_recording(answer, script)
                 return
             try:
-                replay(recording)
+                replay(answer["recording"])
             except DifferenceError as difference:
-                if attempt + 1 == ATTEMPTS:
-                    self.found = (recording, difference)
+                self.found = (answer["recording"], difference)
+                if attempt == ATTEMPTS:
                     raise
             else:
-                break
+                self.found = None
+                self._count(answer)
+                return
             self.counts["held again"] += 1
+
+    def _count(self, answer: dict[str, Any]) -> None:
         self.excluded.update(answer["excluded"])
-        for step in recording["steps"]:
+        for step in answer["recording"]["steps"]:
             self.counts["stimuli"] += 1
             self.counts.update(event["ev"] for event in step["out"])
 
     def _no_recording(self, answer: dict[str, Any], script: dict[str, Any]) -> None:
         if "crash" not in answer:
             raise RuntimeError(f"the worker failed: {answer.get('error')} on {json.dumps(script)}")
-        self.counts[f"crashes of the library ({answer['crash']})"] += 1
+        self.counts["crashes of the library"] += 1
+        self.crashes.append({"crash": answer["crash"], "said": answer["said"], "script": script})
 
 
-def run(examples: int, number: int, save: Path | None) -> int:
+def run(examples: int, number: int, save: Path) -> int:
     """The exit status; says what was done."""
     try:
         library = Library()
-    except Unavailable as reason:
+    except UnavailableError as reason:
         print(f"differential: skipped: {reason}")
         return 0
     differences = Differences(library)
@@ -146,6 +153,11 @@ def run(examples: int, number: int, save: Path | None) -> int:
     print(f"differential: seed {number}: {counts}; {time.monotonic() - start:.0f} s")
     for name, count in sorted(differences.excluded.items()):
         print(f"differential: {count} frames left out: {name}")
+    if differences.crashes:
+        save.mkdir(parents=True, exist_ok=True)
+        path = save / f"crashes-{number}.json"
+        path.write_text(json.dumps(differences.crashes, indent=1) + "\n")
+        print(f"differential: what made the library crash is in {path}")
     if differences.found is not None:
         _show(*differences.found, save, number)
     else:
@@ -153,22 +165,29 @@ def run(examples: int, number: int, save: Path | None) -> int:
     return status
 
 
-def _show(
-    recording: Recording, difference: DifferenceError, save: Path | None, number: int
-) -> None:
+def _show(recording: Recording, difference: DifferenceError, save: Path, number: int) -> None:
     print(f"differential: the library and desim differ: {difference}")
-    if save is not None:
-        save.mkdir(parents=True, exist_ok=True)
-        path = save / f"difference-{number}.json"
-        path.write_text(json.dumps(recording, indent=1) + "\n")
-        print(f"differential: the conversation is {path}; show it: desim conform slirp {path}")
+    save.mkdir(parents=True, exist_ok=True)
+    path = save / f"difference-{number}.json"
+    path.write_text(json.dumps(recording, indent=1) + "\n")
+    print(f"differential: the conversation is {path}; show it: desim conform slirp {path}")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="nox -s differential --", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="nox -s differential --",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--examples", type=int, default=200, help="conversations (200)")
     parser.add_argument("--seed", type=int, default=1, help="what they are made up from (1)")
-    parser.add_argument("--save", type=Path, help="the folder for a conversation that differs")
+    parser.add_argument(
+        "--save",
+        type=Path,
+        default=SAVE,
+        metavar="DIR",
+        help=f"where a conversation that differs is left ({SAVE})",
+    )
     options = parser.parse_args()
     return run(options.examples, options.seed, options.save)
 

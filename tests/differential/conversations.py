@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
-
 from differential.guest import ACK, FIN, GUEST, GUEST6, GUEST_MAC, PSH, RST, SYN, URG
 from differential.player import CONFIG
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 Move = list[Any]
 Scene = list[Move]
@@ -24,15 +23,18 @@ sizes = st.sampled_from([0, 1, 2, 5, 20, 100, 536, 1440, 1460])
 windows = st.sampled_from([65535, 65535, 65535, 32120, 4096, 1460, 500, 1, 0])
 segment_sizes = st.sampled_from([None, None, 1460, 1440, 536, 100, 20, 0, 9000, 65535])
 tos = st.sampled_from([0, 0, 0, 8, 16, 255])
+# fmt: off
 waits = st.sampled_from(
-    [500, 1_000, 2_000, 3_000, 100_000, 498_000, 499_000, 500_000, 1_000_000, 1_001_000]
-    + [1_500_000, 3_000_000, 6_000_000, 12_000_000, 30_000_000, 76_000_000, 300_000_000]
+    [500, 1_000, 2_000, 3_000, 100_000, 498_000, 499_000, 500_000, 1_000_000, 1_001_000,
+     1_500_000, 3_000_000, 6_000_000, 12_000_000, 30_000_000, 76_000_000, 300_000_000]
 )
+# fmt: on
 """Microseconds: around the fast and slow timers, the time to resolve, retransmissions."""
 quiet = st.sampled_from([2_000, 3_000, 100_000, 500_000])
 
 hosts = st.sampled_from(
-    ["10.0.2.2"] * 6 + ["10.0.2.3", "127.0.0.1", "10.0.2.9", "10.0.2.15", "10.0.2.255"]
+    ["10.0.2.2"] * 6
+    + ["10.0.2.3", "127.0.0.1", "10.0.2.9", "10.0.2.15", "10.0.2.255"]
     + ["255.255.255.255", "0.0.0.0", "192.0.2.1", "224.0.0.1"]
 )
 hosts6 = st.sampled_from(["fec0::2"] * 4 + ["fec0::3", "fec0::9", "2001:db8::1", "ff02::1"])
@@ -128,9 +130,7 @@ dhcps = st.builds(
 )
 
 
-def _tftp(
-    operation: int, name: str, mode: str, options: list[tuple[str, str]], dport: int
-) -> Move:
+def _tftp(operation: int, name: str, mode: str, options: list[tuple[str, str]], dport: int) -> Move:
     words = [name, mode, *(word for option in options for word in option)]
     body = operation.to_bytes(2, "big") + b"".join(word.encode() + b"\0" for word in words)
     return ["udp", 3010, "10.0.2.2", dport, body.hex(), 64, 0]
@@ -139,7 +139,8 @@ def _tftp(
 tftp_requests = st.builds(
     _tftp,
     st.sampled_from([1, 1, 1, 1, 2, 3, 4, 5, 9]),
-    st.sampled_from(["boot", "/boot", "pxe/menu", "nothing", "../boot", "", "pxe"]),
+    # No folders: their size is a matter of the host's file system.
+    st.sampled_from(["boot", "/boot", "pxe/menu", "nothing", "../boot"]),
     st.sampled_from(["octet", "octet", "OCTET", "netascii", ""]),
     st.lists(
         st.tuples(
@@ -169,10 +170,12 @@ acks = move("data", numbers, 0, 0, windows)
 sends = move("host_send", numbers, st.sampled_from([1, 2, 100, 1460, 3000, 10000, 20000]),
              st.sampled_from([False] * 9 + [True]))  # fmt: skip
 offsets = st.sampled_from([0, 0, 0, 1, -1, 5, -5, 100, -100, 1460, -1460, 70000, -70000])
+# fmt: off
 flags = st.sampled_from(
-    [ACK, ACK, ACK, ACK | PSH, ACK | FIN, RST, RST | ACK, SYN, SYN | ACK, FIN, 0, 63, ACK | URG]
-    + [PSH, SYN | FIN, SYN | RST]
+    [ACK, ACK, ACK, ACK | PSH, ACK | FIN, RST, RST | ACK, SYN, SYN | ACK, FIN, 0, 63, ACK | URG,
+     PSH, SYN | FIN, SYN | RST]
 )
+# fmt: on
 segments = move(
     "segment", numbers, flags, sizes, offsets, offsets, windows, st.sampled_from([0, 0, 1, 5, 100])
 )
@@ -182,26 +185,23 @@ ends = st.one_of(
     move("data", numbers, st.sampled_from([0, 5]), FIN, windows),
     move("rst", numbers),
 )
-traffic = st.one_of(data, sends, acks, segments, move("wait", quiet))
+traffic = st.one_of(data, data, data, sends, sends, acks, segments, move("wait", quiet))
 
 
 def _flat(scenes: list[Scene]) -> Scene:
     return [one for each in scenes for one in each]
 
 
-def _closing(orders: list[Move]) -> Scene:
-    return orders
-
-
 connections: SearchStrategy[Scene] = st.tuples(
     st.one_of(
+        scene(guest_openings),
         scene(guest_openings),
         scene(syns),
         scene(host_openings),
         scene(host_openings, move("synack", numbers, segment_sizes, windows)),
     ),
-    st.lists(traffic, max_size=8),
-    st.lists(ends, max_size=3),
+    st.lists(traffic, min_size=2, max_size=14),
+    st.lists(st.one_of(ends, ends, traffic), max_size=5),
     st.lists(move("wait", waits), max_size=1),
 ).map(lambda parts: _flat(list(parts)))
 
@@ -233,6 +233,7 @@ scenes: SearchStrategy[Scene] = st.one_of(
     st.lists(dhcps, min_size=1, max_size=3),
     st.tuples(tftp_requests, st.lists(tftp_acks, max_size=3)).map(lambda t: [t[0], *t[1]]),
     scene(udps, answers),
+    scene(udps, udps, answers),
     malformed,
     scene(move("forward", st.booleans(), numbers), host_openings),
     scene(move("habits", st.booleans(), st.booleans(), st.booleans())),
@@ -271,6 +272,6 @@ scripts: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "name": st.just("difference"),
         "config": st.just({}) | configs,
         "guest": habits,
-        "moves": st.lists(scenes, min_size=1, max_size=8).map(_flat),
+        "moves": st.lists(scenes, min_size=2, max_size=10).map(_flat),
     }
 )

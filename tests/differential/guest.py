@@ -100,6 +100,8 @@ class Connection:
     snd_nxt: int = ISN
     rcv_nxt: int = 0
     mss: int | None = None
+    acked: int = ISN + 1
+    """Up to where the stack has acknowledged what the guest sent."""
     asked: bool = False
     """The stack's SYN waits for an answer."""
 
@@ -173,6 +175,8 @@ class Guest:
         if not known or flags & RST:
             return
         conn = known[-1]
+        if flags & ACK:
+            conn.acked = ack
         if flags & SYN and flags & ACK:
             conn.rcv_nxt = seq + 1
             if self.opens:

@@ -129,6 +129,7 @@ class RealSlirp:
         *,
         now: Callable[[], int],
         send: Callable[[bytes], None],
+        closed: Callable[[int], None],
         tftp_path: str | None,
     ) -> None:
         self._library = load()
@@ -148,15 +149,13 @@ class RealSlirp:
             TIMER_FREE(lambda timer, _: None),
             TIMER_MOD(lambda timer, expires, _: None),
             DESCRIPTOR(lambda fd, _: None),
-            DESCRIPTOR(lambda fd, _: None),
+            DESCRIPTOR(lambda fd, _: closed(fd)),
             NOTIFY(lambda _: None),
         )
         self._add_poll = ADD_POLL(self._watch)
         self._get_revents = GET_REVENTS(lambda index, _: self._revents.get(index, 0))
         self._config = _config(config, tftp_path)
-        self._slirp = self._library.slirp_new(
-            c.byref(self._config), c.byref(self._callbacks), None
-        )
+        self._slirp = self._library.slirp_new(c.byref(self._config), c.byref(self._callbacks), None)
         if not self._slirp:
             raise LibraryError("slirp_new refuses the configuration")
         for rule in config.hostfwd:
@@ -183,9 +182,7 @@ class RealSlirp:
         }
         self._library.slirp_pollfds_poll(self._slirp, 0, self._get_revents, None)
 
-    def add_hostfwd(
-        self, protocol: str, host: tuple[bytes, int], guest: tuple[bytes, int]
-    ) -> bool:
+    def add_hostfwd(self, protocol: str, host: tuple[bytes, int], guest: tuple[bytes, int]) -> bool:
         """False if the port cannot be bound."""
         is_udp = protocol == "udp"
         done = self._library.slirp_add_hostfwd(

@@ -11,16 +11,14 @@ out and counted by name.
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from typing import Any
 
-from desim.slirp.recordings import Recording
-from desim.wire.addresses import ip
 from differential.guest import (
     ACK,
     FIN,
     HOST,
-    HOST6,
     ICMP,
     ICMP6,
     ISN,
@@ -37,6 +35,10 @@ from differential.guest import (
     packet,
 )
 from differential.recorder import START_NS, Recorder
+
+from desim.slirp.recordings import Recording
+from desim.slirp.tcp_var import seq_gt
+from desim.wire.addresses import ip
 
 ANSWERS_MAX = 200
 """Frames that the guest sends by itself in answer to one move."""
@@ -166,10 +168,20 @@ class Player:
             protocol, tcp = raw[20], raw[54 : 54 + int.from_bytes(raw[18:20], "big")]
         else:
             return None
-        if protocol == TCP and len(tcp) >= 20 and tcp[13] & URG:
-            if int.from_bytes(tcp[18:20], "big") > len(tcp) - (tcp[12] >> 4 << 2):
-                return URGENT_BEYOND_DATA
+        if protocol == TCP and len(tcp) >= 20 and tcp[13] & URG and self._beyond(tcp):
+            return URGENT_BEYOND_DATA
         return None
+
+    def _beyond(self, tcp: bytes) -> bool:
+        """Whether urgent data is announced before all data up to it has arrived."""
+        sport, dport, seq = struct.unpack("!HHI", tcp[:8])
+        if int.from_bytes(tcp[18:20], "big") > len(tcp) - (tcp[12] >> 4 << 2):
+            return True
+        return any(
+            seq_gt(seq, conn.acked)
+            for conn in self.guest.connections
+            if conn.port == sport and conn.remote[1] == dport
+        )
 
     def _in_order(self, raw: bytes, field: int) -> bool:
         """Whether a fragment is the next one of its datagram."""
@@ -178,7 +190,7 @@ class Player:
         size = int.from_bytes(raw[16:18], "big") - (raw[14] & 15) * 4
         now = self.recorder.time_ns
         expected, since = self._fragments.get(key, (0, now))
-        if start != expected or now - since > FRAGMENT_LIFE_NS or size % 8 and field & 0x2000:
+        if start != expected or now - since > FRAGMENT_LIFE_NS or (size % 8 and field & 0x2000):
             return False
         if field & 0x2000:
             self._fragments[key] = (start + size, since)
@@ -309,9 +321,7 @@ class Player:
             # Beyond that, the kernel's own flow control would show.
             if sent + size <= 60_000:
                 self._sent[conn] = sent + size
-                self._look(
-                    self.recorder.host_send(conn, {"pattern": [1, sent, size]}, oob=oob)
-                )
+                self._look(self.recorder.host_send(conn, {"pattern": [1, sent, size]}, oob=oob))
 
     def _do_host_shutdown(self, number: int) -> None:
         conn = self._program(number)
@@ -336,6 +346,4 @@ class Player:
             {"proto": "tcp", "host": ["127.0.0.1", 4444], "guest": ["10.0.2.15", 22]},
         ]
         rule = rules[which % len(rules)]
-        self._look(
-            self.recorder.hostfwd_add(rule) if add else self.recorder.hostfwd_remove(rule)
-        )
+        self._look(self.recorder.hostfwd_add(rule) if add else self.recorder.hostfwd_remove(rule))

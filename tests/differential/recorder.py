@@ -19,16 +19,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from differential.library import VERSION, RealSlirp
+
 from desim.ports import POLLERR, POLLHUP
 from desim.slirp.recordings import FORMAT, Recording, payload
 from desim.slirp.replay import MAX_ROUNDS, config_of
 from desim.wire.addresses import ip
-from differential.library import VERSION, RealSlirp
 
 START_NS = 1_000_000_000
 LONG = 1024
 """Bytes; of more, a recording keeps the hash."""
+GONE = -1
 SIOCOUTQNSD = 0x894B
+QUEUE_FULL_S = 0.1
+"""On the loopback interface a connection is there at once, or it waits for a full queue."""
 IP_RECVTTL = 12
 """Linux; the socket module does not name it."""
 ADDRESS_FAMILY = {4: socket.AF_INET, 16: socket.AF_INET6}
@@ -53,10 +57,12 @@ class Recorder:
         self._labels: dict[int, str] = {}
         settings = config_of(config)
         self._forwarded = {r.host_port: r for r in settings.hostfwd if r.protocol == "udp"}
+        self._watched: list[tuple[int, int]] = []
         self._slirp = RealSlirp(
             settings,
             now=lambda: self.time_ns,
             send=lambda raw: self._note("frame", hex=raw.hex()),
+            closed=self._closed,
             tftp_path=tftp_path if config["tftp"] else None,
         )
         self.initial = self._take()
@@ -110,24 +116,30 @@ class Recorder:
         do = {"op": "host_listen", "listener": listener, "addr": list(address)}
         return self._step(do, listen)
 
-    def host_connect(
-        self, conn: str, source: tuple[str, int], to: tuple[str, int]
-    ) -> list[bytes]:
-        def connect() -> None:
-            sock = _socket(source, socket.SOCK_STREAM)
-            sock.bind(source)
-            sock.setblocking(True)
-            try:
-                sock.connect(to)
-            except ConnectionRefusedError:
+    def host_connect(self, conn: str, source: tuple[str, int], to: tuple[str, int]) -> list[bytes]:
+        """No step at all if the kernel's queue of the listening port is full."""
+        sock = _socket(source, socket.SOCK_STREAM)
+        sock.bind(source)
+        outcome = sock.connect_ex(to)
+        if outcome == errno.EINPROGRESS:
+            _, done, _ = select.select([], [sock], [], QUEUE_FULL_S)
+            if not done:
+                sock.close()
+                return []
+            outcome = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if outcome not in (0, errno.ECONNREFUSED):
+            raise OSError(outcome, f"{source} cannot be connected to {to}")
+
+        def connected() -> None:
+            if outcome == 0:
+                self._conns[conn] = sock
+                self._note("host_connected", conn=conn)
+            else:
+                sock.close()
                 self._note("host_refused", conn=conn)
-                return
-            sock.setblocking(False)
-            self._conns[conn] = sock
-            self._note("host_connected", conn=conn)
 
         do = {"op": "host_connect", "conn": conn, "from": list(source), "to": list(to)}
-        return self._step(do, connect)
+        return self._step(do, connected)
 
     def host_send(self, conn: str, data: dict[str, Any], *, oob: bool = False) -> list[bytes]:
         def send() -> str | None:
@@ -172,9 +184,7 @@ class Recorder:
 
         return self._step({"op": "udp_bind", "sock": sock, "addr": list(address)}, bind)
 
-    def udp_send(
-        self, sock: str, to: tuple[str, int] | None, data: dict[str, Any]
-    ) -> list[bytes]:
+    def udp_send(self, sock: str, to: tuple[str, int] | None, data: dict[str, Any]) -> list[bytes]:
         """``to`` None: to whoever sent the last datagram."""
 
         def send() -> str | None:
@@ -220,7 +230,7 @@ class Recorder:
         return self._write(self.time_ns, do, result)
 
     def _write(self, start_ns: int, do: dict[str, Any], result: object) -> list[bytes]:
-        step = {"t": start_ns, "do": do, "out": self._take()}
+        step: dict[str, Any] = {"t": start_ns, "do": do, "out": self._take()}
         if result is not None:
             step["result"] = result
         self.steps.append(step)
@@ -235,11 +245,16 @@ class Recorder:
     def _ready(self) -> bool:
         poll = select.poll()
         for fd, events in self._watched:
-            poll.register(fd, events)
+            if fd != GONE:
+                poll.register(fd, events)
         found = dict(poll.poll(0))
         wanted = [(fd, events | POLLERR | POLLHUP) for fd, events in self._watched]
         self._found = [found.get(fd, 0) & events for fd, events in wanted]
         return any(self._found)
+
+    def _closed(self, gone: int) -> None:
+        """The library closes a descriptor; its number may soon be another's."""
+        self._watched = [(GONE if fd == gone else fd, events) for fd, events in self._watched]
 
     def _settle(self) -> None:
         for _ in range(MAX_ROUNDS):
@@ -279,7 +294,7 @@ class Recorder:
                 return
             self._accepted[name] = number = self._accepted.get(name, 0) + 1
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _set_up(sock)
             self._conns[f"{name}.{number}"] = sock
             self._note("accept", listener=name, conn=f"{name}.{number}")
 
@@ -322,9 +337,15 @@ def _socket(address: tuple[str, int], kind: socket.SocketKind) -> socket.socket:
     sock = socket.socket(ADDRESS_FAMILY[len(ip(address[0]))], kind)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if kind == socket.SOCK_STREAM:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _set_up(sock)
     sock.setblocking(False)
     return sock
+
+
+def _set_up(sock: socket.socket) -> None:
+    """Deliver at once, and read urgent bytes with all others, as the recordings' programs."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
 
 def _wait_until_sent(sock: socket.socket) -> None:

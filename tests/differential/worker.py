@@ -20,9 +20,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from desim.slirp.recordings import payload
 from differential.library import LibraryError, load
 from differential.player import RESOLVERS, TFTP_FILES, Player
+
+from desim.slirp.recordings import payload
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 1 << 14, 1 << 18
@@ -66,12 +67,23 @@ def _prepare(folder: Path) -> str | None:
 
 
 def _in_a_child(script: dict[str, Any], tftp_path: str) -> str:
+    with tempfile.TemporaryFile() as said:
+        text, status = _fork(script, tftp_path, said.fileno())
+        if not os.WIFSIGNALED(status):
+            return text
+        said.seek(0)
+        name = signal.Signals(os.WTERMSIG(status)).name
+        return json.dumps({"crash": name, "said": said.read().decode(errors="replace")[-500:]})
+
+
+def _fork(script: dict[str, Any], tftp_path: str, stderr: int) -> tuple[str, int]:
+    """What the child writes, and how it ended."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         signal.alarm(SCRIPT_MAX_S)
         os.close(read)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        os.dup2(stderr, 2)
         try:
             answer = _play(script, tftp_path)
         except Exception as error:
@@ -83,9 +95,7 @@ def _in_a_child(script: dict[str, Any], tftp_path: str) -> str:
     with os.fdopen(read) as pipe:
         text = pipe.read()
     _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return json.dumps({"crash": signal.Signals(os.WTERMSIG(status)).name})
-    return text
+    return text, status
 
 
 def _play(script: dict[str, Any], tftp_path: str) -> dict[str, Any]:

@@ -1,0 +1,173 @@
+"""The differential test's own parts; a few conversations where the real library is here."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from differential import library
+from differential.__main__ import Differences, Library, UnavailableError, run
+from differential.guest import (
+    ACK,
+    GUEST_MAC,
+    HOST,
+    ICMP,
+    ISN,
+    ROUTER_MAC,
+    SYN,
+    Connection,
+    Guest,
+    arp,
+    mangled,
+    packet,
+)
+from differential.player import CONFIG
+
+from desim.slirp.replay import DifferenceError, replay
+from desim.slirp.version import VERSION_2_8
+from desim.wire.checksum import ones_sum
+from desim.wire.segment import build_segment
+
+HABITS = {"resolves": True, "opens": True, "acks": True}
+ECHO = packet(HOST, ICMP, b"\x08\0\0\0\0\1\0\1ping")
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[Library]:
+    try:
+        worker = Library()
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+    yield worker
+    worker.close()
+
+
+def script(*moves: list[Any], **config: Any) -> dict[str, Any]:
+    return {"name": "test", "config": config, "guest": HABITS, "moves": list(moves)}
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "SONAME", "libslirp-that-is-not-here.so.0")
+    with pytest.raises(library.LibraryError, match=r"libslirp0"):
+        library.load()
+
+
+def test_another_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Named:
+        restype: object = None
+
+        def __call__(self) -> bytes:
+            return b"4.8.0"
+
+    class Newer:
+        def __init__(self, name: str) -> None:
+            self.slirp_version_string = Named()
+
+    monkeypatch.setattr(ctypes, "CDLL", Newer)
+    with pytest.raises(library.LibraryError, match=r"is libslirp 4\.8\.0; libslirp 4\.7\.0 is"):
+        library.load()
+
+
+def test_without_the_library_the_run_is_skipped_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def unavailable() -> None:
+        raise UnavailableError("there is none")
+
+    monkeypatch.setattr("differential.__main__.Library", unavailable)
+    assert run(10, 1, tmp_path) == 0
+    assert capsys.readouterr().out == "differential: skipped: there is none\n"
+
+
+def test_a_mended_header_sums_up_again() -> None:
+    raw = mangled(ECHO, [(10, 77)], None, True)
+    assert raw[22] == 77
+    assert ones_sum(raw[14:34]) == 0xFFFF
+
+
+def test_a_cut_leaves_the_beginning() -> None:
+    assert mangled(ECHO, [], 3, False) == ECHO[:15]
+
+
+def test_the_guest_answers_arp_only_if_it_is_told_to() -> None:
+    question = bytes(6) + arp(1, HOST)[6:38] + bytes((10, 0, 2, 15))
+    silent = Guest(resolves=False, opens=True, acks=True)
+    silent.saw(question)
+    assert not silent.answers
+    willing = Guest(resolves=True, opens=True, acks=True)
+    willing.saw(question)
+    assert [raw[20:22] for raw in willing.answers] == [b"\0\2"]
+
+
+def test_the_guest_follows_what_the_stack_sends() -> None:
+    guest = Guest(resolves=True, opens=True, acks=True)
+    conn = Connection(4000, (HOST, 8080), snd_nxt=ISN + 1)
+    guest.connections.append(conn)
+    for flags, seq, data in ((SYN | ACK, 500, b""), (ACK, 501, b"abc"), (ACK, 600, b"lost")):
+        guest.saw(
+            build_segment(
+                GUEST_MAC, ROUTER_MAC, HOST, bytes((10, 0, 2, 15)), 8080, 4000, seq, ISN + 1,
+                flags, 100, data, ident=0, ttl=64, tos=0, df=False,
+            ).raw
+        )  # fmt: skip
+    assert [int.from_bytes(raw[42:46], "big") for raw in guest.answers] == [501, 504, 504]
+
+
+def test_a_conversation_with_the_library_is_a_recording_that_our_stack_passes(
+    real: Library,
+) -> None:
+    answer = real.hold(
+        script(
+            ["syn", "10.0.2.2", 8080, 4000, 1460, 65535, 0],
+            ["data", 0, 100, 0, 65535],
+            ["host_send", 0, 5000, False],
+            ["host_connect", 0, None],
+            ["host_send", 1, 10, False],
+            ["data", 0, 0, 1, 65535],
+            ["host_close", 0, False],
+            ["udp", 3000, "10.0.2.2", 9000, "00", 64, 0],
+            ["udp_answer", "u", 7],
+            ["wait", 12_000_000],
+        )
+    )
+    replay(answer["recording"])
+    kinds = {event["ev"] for step in answer["recording"]["steps"] for event in step["out"]}
+    assert kinds == {"accept", "frame", "host_connected", "host_data", "host_eof", "udp"}
+
+
+def test_the_same_conversation_twice_is_the_same_recording(real: Library) -> None:
+    moves = script(["host_connect", 0, None], ["wait", 30_000_000], kick=False)
+    assert real.hold(moves) == real.hold(moves)
+
+
+def test_a_stack_that_differs_is_found(real: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "differential.__main__.replay", lambda recording: replay(recording, VERSION_2_8)
+    )
+    differences = Differences(real)
+    with pytest.raises(DifferenceError, match=r"tcp\.win"):
+        differences.check(script(["syn", "10.0.2.2", 8080, 4000, 1460, 65535, 0]))
+    assert differences.found is not None
+
+
+def test_known_defects_of_the_library_are_left_out_and_counted(real: Library) -> None:
+    answer = real.hold(
+        script(
+            ["syn", "10.0.2.2", 8080, 4000, 1460, 65535, 0],
+            ["segment", 0, 0x30, 5, 0, 0, 65535, 100],
+            ["mangle", [[8, 0x00], [9, 1]], None, True],
+            ["ping", "10.0.2.2", 20, 64, 0],
+        )
+    )
+    assert answer["excluded"] == {
+        "a fragment out of order (the library crashes)": 1,
+        "an urgent pointer beyond the data (the library reads beyond its buffer)": 1,
+    }
+    replay(answer["recording"])
+
+
+def test_the_configuration_is_one_that_recordings_have() -> None:
+    assert {"kick", "hostfwd", "guestfwd", "tftp_files", "host_resolvers"} <= set(CONFIG)
