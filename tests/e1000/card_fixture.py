@@ -22,7 +22,7 @@ from desim.e1000.registers import (
     TDLEN,
     TDT,
 )
-from desim.e1000.testbed import Losses, MemoryBus, VirtualClock, Wire
+from desim.e1000.testbed import Losses, Memory, MemoryBus, VirtualClock, Wire
 from desim.wire.frame import Frame
 
 MAC = bytes.fromhex("525400123456")
@@ -109,3 +109,15 @@ class Bed:
 
     def sent(self) -> list[bytes]:
         return [frame.raw for frame in self.wire.sent]
+
+
+class Watched(Memory):
+    """Notes where the card writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[tuple[int, int]] = []
+
+    def write(self, address: int, data: bytes) -> None:
+        self.writes.append((address, len(data)))
+        super().write(address, data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from card_fixture import BROADCAST, MAC, RX_RING, SECOND, TX_RING, Bed, ethernet
+from card_fixture import BROADCAST, MAC, RX_RING, SECOND, TX_RING, Bed, Watched, ethernet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -30,7 +30,6 @@ from desim.e1000.registers import (
     TDT,
     TPR,
 )
-from desim.e1000.testbed import Memory
 from desim.wire.frame import Frame
 
 KNOWN = sorted({row.first * 4 for row in TABLE})
@@ -151,9 +150,11 @@ def test_any_receive_ring_ends(
 class Line(RuleBasedStateMachine):
     """The interrupt line, under any sequence of causes, masks and time."""
 
+    semantics = "qemu"
+
     def __init__(self) -> None:
         super().__init__()
-        self.bed = Bed()
+        self.bed = Bed(semantics=self.semantics)
 
     @rule(val=CAUSES)
     def cause(self, val: int) -> None:
@@ -214,6 +215,15 @@ class Line(RuleBasedStateMachine):
 TestLine = Line.TestCase
 
 
+class DatasheetLine(Line):
+    """The window is another one; the law is the same."""
+
+    semantics = "datasheet"
+
+
+TestDatasheetLine = DatasheetLine.TestCase
+
+
 @given(steps=st.lists(st.tuples(st.integers(0, 200_000), CAUSES), max_size=30))
 def test_edges_are_at_least_128_us_apart(steps: list[tuple[int, int]]) -> None:
     bed = Bed()
@@ -225,18 +235,6 @@ def test_edges_are_at_least_128_us_apart(steps: list[tuple[int, int]]) -> None:
             bed[ICR]
     gaps = [b - a for a, b in zip(bed.bus.edges, bed.bus.edges[1:], strict=False)]
     assert all(gap >= MINIMUM_WINDOW_NS for gap in gaps)
-
-
-class Watched(Memory):
-    """Notes where the card writes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes: list[tuple[int, int]] = []
-
-    def write(self, address: int, data: bytes) -> None:
-        self.writes.append((address, len(data)))
-        super().write(address, data)
 
 
 class Train(RuleBasedStateMachine):
@@ -314,3 +312,4 @@ class Train(RuleBasedStateMachine):
 TestTrain = Train.TestCase
 TestTrain.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 TestLine.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestDatasheetLine.settings = TestLine.settings
