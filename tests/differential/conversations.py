@@ -213,6 +213,40 @@ silences: SearchStrategy[Scene] = st.tuples(
 ).map(lambda parts: _flat(list(parts)))
 """Data that nobody acknowledges for a while: retransmission, persist, giving up."""
 
+late = st.sampled_from([0, -1460, -2920, -100])
+bulk: SearchStrategy[Scene] = st.tuples(
+    scene(move("habits", True, True, False)),
+    scene(st.one_of(guest_openings, host_openings)),
+    st.lists(move("host_send", numbers, st.sampled_from([1460, 10000, 20000]), False),
+             min_size=1, max_size=3),
+    st.lists(
+        st.one_of(
+            acks,
+            move("segment", numbers, ACK, 0, 0, late, windows, 0),
+            move("data", numbers, sizes, PSH, windows),
+            move("wait", quiet | waits),
+        ),
+        min_size=4,
+        max_size=20,
+    ),
+    st.lists(ends, max_size=3),
+).map(lambda parts: _flat(list(parts)))  # fmt: skip
+"""Much data for a guest that acknowledges late, partly, twice, with windows of all sizes."""
+
+holes: SearchStrategy[Scene] = st.tuples(
+    scene(st.one_of(guest_openings, host_openings)),
+    st.lists(
+        move("segment", numbers, st.sampled_from([ACK, ACK | PSH, ACK | FIN]),
+             st.sampled_from([1, 100, 500, 1460]),
+             st.sampled_from([0, 50, 100, 200, 500, 1000, 1460, 2920]), 0, windows, 0),
+        min_size=1,
+        max_size=8,
+    ),
+    st.lists(move("data", numbers, sizes, PSH, windows), min_size=1, max_size=4),
+    st.lists(ends, max_size=3),
+).map(lambda parts: _flat(list(parts)))  # fmt: skip
+"""The guest's segments out of order, twice, overlapping."""
+
 edits = st.lists(
     st.tuples(st.integers(0, 60), st.sampled_from([0, 1, 255]) | st.integers(0, 255)).map(list),
     max_size=3,
@@ -229,6 +263,9 @@ scenes: SearchStrategy[Scene] = st.one_of(
     connections,
     connections,
     silences,
+    bulk,
+    bulk,
+    holes,
     st.lists(st.one_of(arps, pings, udps, answers, fragments, neighbour_discovery), max_size=5),
     st.lists(dhcps, min_size=1, max_size=3),
     st.tuples(tftp_requests, st.lists(tftp_acks, max_size=3)).map(lambda t: [t[0], *t[1]]),

@@ -131,13 +131,14 @@ class Player:
     # -- the guest's frames ------------------------------------------------------------
 
     def _send(self, raw: bytes) -> None:
+        defect = None
         if self._mangle is not None:
             raw = mangled(raw, *self._mangle)
             self._mangle = None
-        self._send_as_is(raw)
-
-    def _send_as_is(self, raw: bytes) -> None:
-        defect = self._defect(raw)
+            if raw[12:14] == b"\x08\0" and int.from_bytes(raw[20:22], "big") & 0x3FFF:
+                # Nobody knows whether the library takes it, and so which is the next one.
+                defect = LAST_FRAGMENT_FIRST
+        defect = defect or self._defect(raw)
         if defect is None:
             self._look(self.recorder.guest_frame(raw))
         else:
