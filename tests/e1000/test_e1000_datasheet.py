@@ -230,6 +230,16 @@ def test_fpd_interrupts_now_and_clears_itself() -> None:
     assert len(bed.interrupts) == 1
 
 
+def test_an_immediate_rxt0_halts_the_timers_that_still_count() -> None:
+    bed = Datasheet().receiving(RDTR=50, RADV=60)
+    bed.push(ethernet())
+    bed.wait(1_000)
+    bed[RDTR] = 0
+    bed.push(ethernet())
+    bed.wait(SECOND)
+    assert len(bed.interrupts) == 1
+
+
 def test_rxdmt0_does_not_wait() -> None:
     bed = Datasheet().receiving(mask=0x90, RDTR=1000)
     bed.give(8)
