@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from desim.conform.network import NetCoreNetwork
-from desim.conform.suite import ARCHIVES
+from desim.conform.suite import ARCHIVES, check_regular
 from desim.conform.user import user_network
 from desim.e1000.lint import DESCRIPTOR_LEN, Finding, Lint
 from desim.e1000.qemu_trace import TraceReader
@@ -51,6 +51,8 @@ class Report(NamedTuple):
 
 def lint_log(path: Path) -> Iterator[Report]:
     """A report for each log below ``path``; raises ``RecordingError``, ``OSError``."""
+    if not path.is_dir():
+        check_regular(path)
     recorded = path.is_dir() or path.name.endswith((".json", *ARCHIVES))
     if recorded:
         for place, vector in read_recordings(path):

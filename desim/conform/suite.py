@@ -101,6 +101,7 @@ def _recordings(
         count = 0
         for file in _files(path):
             try:
+                check_regular(file)
                 for item in suite.read(file):
                     count += 1
                     yield item
@@ -119,6 +120,12 @@ def _files(path: Path) -> Iterator[Path]:
         known = file.suffix == ".json" or file.name.endswith(ARCHIVES)
         if known and file.name != MANIFEST and file.is_file():
             yield file
+
+
+def check_regular(file: Path) -> None:
+    """A pipe or a device could keep us waiting, or never end; raises ``ValueError``."""
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{file}: not a regular file")
 
 
 def told(error: Exception, file: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,11 +55,6 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, list[s
 
 
 # The family with the user-mode network
-
-
-@pytest.mark.parametrize("vector", USER, ids=lambda vector: vector["name"])
-def test_card_and_slirp_do_what_was_recorded(vector: dict[str, Any]) -> None:
-    assert Replay(vector, network=NetCoreNetwork, user=user_network).run() is None
 
 
 @pytest.mark.parametrize("vector", USER, ids=lambda vector: vector["name"])
@@ -183,6 +179,15 @@ def test_a_path_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str], c
     code, _, complaints = run(capsys, core, "no/such/place")
     assert code == 2
     assert "no/such/place" in complaints
+
+
+@pytest.mark.parametrize("words", [["conform", "e1000"], ["conform", "slirp"], ["lint-driver"]])
+def test_a_pipe_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    assert main([*words, str(tmp_path / "pipe.json")]) == 2
+    assert "pipe.json: not a regular file" in capsys.readouterr().err
 
 
 def test_an_empty_folder_is_bad_input(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
