@@ -94,7 +94,6 @@ RULES = (
 )
 
 TUNING = {
-    0x0018: "CTRL_EXT",
     0x0028: "FCAL",
     0x002C: "FCAH",
     0x0030: "FCT",
@@ -109,6 +108,7 @@ TUNING = {
 
 ABSENT = {
     **TUNING,
+    0x0018: "CTRL_EXT",
     0x0178: "TXCW",
     0x0180: "RXCW",
     0x2828: "RXDCTL",
