@@ -96,3 +96,13 @@ def test_the_option_says_the_same_as_the_key(
     assert main(["run", str(file), "--semantics", "datasheet", "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["fingerprint"] == results["datasheet"].summary["fingerprint"]
+
+
+def test_a_strict_run_on_the_wire_is_the_same(
+    results: dict[str, RunResult], tmp_path: Path
+) -> None:
+    file = tmp_path / "datasheet.toml"
+    file.write_text(QEMU + SCENARIO.format(semantics="datasheet"))
+    config = load_scenario(str(file))
+    config.strict = True
+    assert str(run(config).fingerprint) == str(results["datasheet"].fingerprint)
