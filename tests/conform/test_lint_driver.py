@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from driver_logs import MS, r, record_linux, recording, trace, trace_line, w
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from desim.cli import main
 from desim.conform.driver_log import NO_COMMAND, NO_MEMORY, lint_recording, lint_trace
@@ -398,3 +400,31 @@ def test_any_accesses_can_be_judged() -> None:
             lint.write("op", offset, 0xFFFFFFFF, size)
             lint.read("op", offset, 0, size)
     assert lint.finish()
+
+
+@settings(deadline=None)
+@given(
+    accesses=st.lists(
+        st.tuples(
+            st.booleans(),
+            st.sampled_from([CTRL, ICR, IMS, RCTL, TCTL, RDLEN, RDH, RDT, TDLEN, TDT, 0x3820])
+            | st.integers(0, 0x3FFFF),
+            st.integers(0, 1 << 32) | st.sampled_from([0, EN, 1 << 40]),
+            st.sampled_from([1, 2, 4, 8]),
+        ),
+        max_size=30,
+    ),
+    master=st.none() | st.booleans(),
+)
+def test_no_sequence_of_accesses_is_too_odd_to_judge(
+    accesses: list[tuple[bool, int, int, int]], master: bool | None
+) -> None:
+    lint = Lint()
+    if master is not None:
+        lint.bus_master(master)
+    for n, (writes, offset, value, size) in enumerate(accesses):
+        (lint.write if writes else lint.read)(f"line {n}", offset, value, size, n)
+    for finding in lint.finish():
+        assert finding.rule in RULES
+        assert finding.count >= 1
+        assert int(finding.where.split()[1]) < len(accesses)
