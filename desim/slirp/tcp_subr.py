@@ -73,12 +73,14 @@ class TcpSubr:
         self.slirp = slirp
         self.tcb: dict[Socket, None] = {}
         """All TCP sockets, listening ones too, oldest first."""
-        self._by_ends: dict[tuple[Endpoint, Endpoint], Socket] = {}
+        self._by_ends: dict[tuple[Endpoint, Endpoint], list[Socket]] = {}
+        """Sockets by their two ends, which several may share; the newest last."""
         self.tcp_iss = 1
 
     def solookup(self, lhost: Endpoint, fhost: Endpoint) -> Socket | None:
         """The socket between these two, the newest if there are several."""
-        return self._by_ends.get((lhost, fhost))
+        found = self._by_ends.get((lhost, fhost))
+        return found[-1] if found else None
 
     def tcp_attach(self, so: Socket) -> TcpCb:
         """A control block for ``so`` (``tcp_newtcpcb``), and its place in the list."""
@@ -91,11 +93,18 @@ class TcpSubr:
 
     def name(self, so: Socket, lhost: Endpoint, fhost: Endpoint) -> None:
         """Give ``so`` its two ends."""
-        if self._by_ends.get((so.lhost, so.fhost)) is so:
-            del self._by_ends[so.lhost, so.fhost]
+        self._forget_ends(so)
         so.lhost = lhost
         so.fhost = fhost
-        self._by_ends[lhost, fhost] = so
+        self._by_ends.setdefault((lhost, fhost), []).append(so)
+
+    def _forget_ends(self, so: Socket) -> None:
+        ends = (so.lhost, so.fhost)
+        known = self._by_ends.get(ends)
+        if known and so in known:
+            known.remove(so)
+            if not known:
+                del self._by_ends[ends]
 
     def tcp_template(self, tp: TcpCb) -> None:
         """Fix the addresses of what the connection sends."""
@@ -166,12 +175,7 @@ class TcpSubr:
     def remove(self, so: Socket) -> None:
         """Take ``so`` off the list and free it."""
         del self.tcb[so]
-        ends = (so.lhost, so.fhost)
-        if self._by_ends.get(ends) is so:
-            del self._by_ends[ends]
-            for other in self.tcb:
-                if (other.lhost, other.fhost) == ends:
-                    self._by_ends[ends] = other
+        self._forget_ends(so)
         self.slirp.sofree(so)
 
     @stage("tcp_sockclosed", file="slirp/tcp_subr.c")

@@ -226,17 +226,15 @@ class LoopbackHost:
             return found | POLLOUT | (POLLERR if end.errors or end.error else 0)
         if end is None:
             return 0
+        found = POLLPRI if end.urgent is not None else 0
         if end.dead:
-            return POLLIN | POLLOUT | POLLHUP | (POLLERR if end.error else 0)
-        found = 0
+            return found | POLLIN | POLLOUT | POLLHUP | (POLLERR if end.error else 0)
         if end.rx or end.eof or end.shut_r:
             found |= POLLIN
         if (end.eof or end.shut_r) and end.shut_w:
             found |= POLLHUP
         if end.shut_w or end.peer.limit is None or end.peer.limit > 0:
             found |= POLLOUT
-        if end.urgent is not None:
-            found |= POLLPRI
         return found
 
     def _add(self, end: TcpEnd | TcpListener | UdpEnd) -> Fd:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import struct
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -345,3 +347,124 @@ def test_the_pseudo_header_is_checked_too() -> None:
     total = checksum(payload, pseudo_sum(GUEST, ip("10.0.2.3"), 17, 12))
     bed.guest(ipv4(17, payload[:6] + total.to_bytes(2, "big") + payload[8:]))
     assert bed.host.events == []
+
+
+def mended(raw: bytes) -> bytes:
+    """``raw`` with its IPv4 header's checksum right again, if there is a header."""
+    size = (raw[14] & 15) * 4
+    if raw[12:14] != b"\x08\0" or size < 20 or len(raw) < 14 + size:
+        return raw
+    head = raw[14:24] + b"\0\0" + raw[26 : 14 + size]
+    return raw[:24] + checksum(head).to_bytes(2, "big") + raw[26:]
+
+
+LENGTHS = (0, 1, 7, 8, 19, 20, 21, 27, 28, 39, 40, 255, 256, 1499, 1501, 0x7FFF, 0xFFFF)
+LENGTH_FIELDS = {b"\x08\0": (16, 38), b"\x86\xdd": (18, 58), b"\x08\6": (16, 18)}
+"""Where frames say how long something is: the IP packet, the UDP datagram, ARP's addresses."""
+
+
+@versions
+def test_every_length_that_a_header_claims_may_be_a_lie(version: Version) -> None:
+    bed = Bed(version)
+    for raw in FRAMES:
+        for at in LENGTH_FIELDS.get(raw[12:14], ()):
+            for value in LENGTHS:
+                lie = raw[:at] + value.to_bytes(2, "big") + raw[at + 2 :]
+                bed.slirp.slirp_input(Frame(mended(lie)))
+        for words in range(16):
+            # The length of the IP header, and of the TCP header behind one of 20 bytes.
+            bed.slirp.slirp_input(Frame(mended(raw[:14] + bytes((0x40 | words,)) + raw[15:])))
+            if len(raw) > 47:
+                bed.slirp.slirp_input(Frame(raw[:46] + bytes((words << 4,)) + raw[47:]))
+        bed.poll()
+    assert bed.works()
+
+
+@versions
+@settings(max_examples=100, deadline=None)
+@given(options=st.binary(max_size=40), claimed=st.integers(5, 15))
+def test_options_of_any_kind_and_length_in_ip_and_tcp(
+    version: Version, options: bytes, claimed: int
+) -> None:
+    bed = Bed(version)
+    options = options[: len(options) // 4 * 4]
+    syn = tcp()[34:]
+    first = 0x40 | claimed
+    bed.slirp.slirp_input(Frame(mended(ipv4(6, options + syn, first=first))))
+    segment = syn[:12] + bytes((claimed << 4,)) + syn[13:16] + b"\0\0" + syn[18:20] + options
+    total = checksum(segment, pseudo_sum(GUEST, HOST, 6, len(segment)))
+    bed.guest(ipv4(6, segment[:16] + total.to_bytes(2, "big") + segment[18:]))
+    assert bed.works()
+
+
+@versions
+@settings(max_examples=100, deadline=None)
+@given(options=st.lists(st.tuples(st.integers(0, 255), st.integers(0, 255), st.binary(max_size=8))))
+def test_dhcp_options_whose_lengths_lie(
+    version: Version, options: list[tuple[int, int, bytes]]
+) -> None:
+    bed = Bed(version)
+    body = b"\1\1\6\0" + bytes(24) + GUEST_MAC + bytes(202) + b"\x63\x82\x53\x63\x35\1\1"
+    body += b"".join(bytes((kind, size)) + data for kind, size, data in options)
+    bed.guest(ipv4(17, struct.pack("!HHHH", 68, 67, 8 + len(body), 0) + body))
+    assert bed.works()
+
+
+def stream(seq: int, size: int) -> bytes:
+    """The guest's bytes from ``seq`` on: what lies where is the same however it is cut."""
+    return bytes((n * 7 + (n >> 8)) & 255 for n in range(seq, seq + size))
+
+
+@versions
+@settings(max_examples=150, deadline=None)
+@given(
+    pieces=st.lists(
+        st.tuples(st.integers(-50, 400), st.integers(0, 300), st.booleans()), max_size=40
+    )
+)
+def test_the_host_gets_the_guests_stream_and_nothing_else(
+    version: Version, pieces: list[tuple[int, int, bool]]
+) -> None:
+    bed = Bed(version)
+    bed.guest(arp_reply())
+    bed.guest(tcp(flags=2))
+    answer = bed.wire.frames[-1].segment
+    assert answer is not None
+    bed.guest(tcp(flags=0x10, seq=1001, ack=answer.seq + 1))
+    sent = set()
+    for start, size, fin in pieces:
+        seq = 1001 + start
+        sent.update(range(seq, seq + size))
+        data = stream(seq, size)
+        # Only the end of everything may claim to be the end.
+        flags = 0x11 if fin and start + size == 700 else 0x10
+        bed.guest(tcp(data, flags=flags, seq=seq, ack=answer.seq + 1))
+    got = b"".join(event["data"] for event in bed.host.events if event["ev"] == "host_data")
+    assert got == stream(1001, len(got))
+    assert sent >= set(range(1001, 1001 + len(got)))
+    # All that is in order has arrived.
+    assert 1001 + len(got) not in sent
+    assert bed.works()
+
+
+def test_a_half_open_connection_costs_little_and_gives_it_back() -> None:
+    bed = Bed()
+    bed.guest(arp_reply())
+    tracemalloc.start()
+    for number in range(2000):
+        bed.slirp.slirp_input(Frame(tcp(sport=1024 + number)))
+    bed.poll()
+    gc.collect()
+    open_bytes, _ = tracemalloc.get_traced_memory()
+    bed.wire.frames.clear()
+    for _ in range(160):
+        bed.clock.time += 500_000_000
+        bed.poll(1)
+        bed.wire.frames.clear()
+        bed.ledger.losses.clear()
+    bed.host.events.clear()
+    gc.collect()
+    left_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert open_bytes < 2000 * 12_000
+    assert left_bytes < open_bytes // 4
