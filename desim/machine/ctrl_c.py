@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from desim.kernel.alarm import Alarm
@@ -19,12 +18,6 @@ def ctrl_c(env: Environment) -> Iterator[None]:
     thread), or somebody else handles this one, it is left alone.
     """
     usual = signal.default_int_handler
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not usual
-    ):
-        yield
-        return
 
     def interrupt(*_: object) -> None:
         signal.signal(signal.SIGINT, usual)
@@ -33,8 +26,21 @@ def ctrl_c(env: Environment) -> Iterator[None]:
     def ring() -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, interrupt)
+    if not _handle(interrupt):
+        yield
+        return
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
+
+
+def _handle(interrupt: Callable[..., None]) -> bool:
+    """Take Ctrl-C over from Python's own handler; whether that could be done."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return False
+    try:
+        signal.signal(signal.SIGINT, interrupt)
+    except ValueError:  # not the main thread
+        return False
+    return True
