@@ -63,7 +63,7 @@ def scene(*moves: SearchStrategy[Move]) -> SearchStrategy[Scene]:
 arps = move("arp", st.integers(1, 2) | st.sampled_from([0, 3, 9]), neighbours)
 ttls = st.sampled_from([64, 64, 64, 2, 1, 0, 255])
 pings = st.one_of(
-    move("ping", hosts, sizes, ttls, tos),
+    move("ping", hosts | st.just("127.0.0.1"), sizes, ttls, tos),
     move("ping", hosts6, sizes, ttls, 0),
 )
 udps = st.one_of(
@@ -127,6 +127,28 @@ dhcps = st.builds(
         max_size=3,
     ),
     st.sampled_from([0, 0, 0, 1, 60, 250]),
+)
+
+
+def _dhcpv6(kind: int, dst: str, options: list[tuple[int, bytes]], cut: int) -> Move:
+    body = bytes((kind,)) + b"\x12\x34\x56"
+    for code, data in options:
+        body += code.to_bytes(2, "big") + len(data).to_bytes(2, "big") + data
+    return ["udp", 546, dst, 547, body[: len(body) - cut].hex(), 1, 0]
+
+
+dhcpv6s = st.builds(
+    _dhcpv6,
+    st.sampled_from([11, 11, 11, 1, 3]),
+    st.sampled_from(["ff02::1:2", "ff02::1:2", "fec0::2"]),
+    st.lists(
+        st.tuples(
+            st.sampled_from([6, 6, 1, 5, 8, 25]),
+            st.sampled_from([b"\0\x17", b"\0\x17\0\x3b", b"\0\x3b", b"", b"\0", b"clientid"]),
+        ),
+        max_size=3,
+    ),
+    st.sampled_from([0, 0, 0, 1, 4]),
 )
 
 
@@ -268,6 +290,7 @@ scenes: SearchStrategy[Scene] = st.one_of(
     holes,
     st.lists(st.one_of(arps, pings, udps, answers, fragments, neighbour_discovery), max_size=5),
     st.lists(dhcps, min_size=1, max_size=3),
+    st.lists(dhcpv6s | neighbour_discovery, min_size=1, max_size=3),
     st.tuples(tftp_requests, st.lists(tftp_acks, max_size=3)).map(lambda t: [t[0], *t[1]]),
     scene(udps, answers),
     scene(udps, udps, answers),

@@ -26,6 +26,7 @@ from differential.guest import (
 )
 from differential.player import CONFIG
 
+from desim.slirp.recordings import read_recordings
 from desim.slirp.replay import DifferenceError, replay
 from desim.slirp.version import VERSION_2_8
 from desim.wire.checksum import ones_sum
@@ -171,3 +172,12 @@ def test_known_defects_of_the_library_are_left_out_and_counted(real: Library) ->
 
 def test_the_configuration_is_one_that_recordings_have() -> None:
     assert {"kick", "hostfwd", "guestfwd", "tftp_files", "host_resolvers"} <= set(CONFIG)
+
+
+FOUND = Path(__file__).parent / "found"
+
+
+@pytest.mark.parametrize("path", sorted(FOUND.glob("*.json")), ids=lambda path: path.stem)
+def test_what_once_differed_does_not_differ_any_more(path: Path) -> None:
+    (recording,) = [recording for _, recording in read_recordings(path)]
+    replay(recording)
