@@ -90,6 +90,9 @@ class NetClient(Protocol):
     def can_receive(self) -> bool:
         """Whether a frame sent now would be taken."""
 
+    def blocked_by(self) -> str | None:
+        """Why ``can_receive`` says no, in words; None if it says yes."""
+
     def receive(self, frame: Frame) -> int:
         """Take ``frame``: > 0 taken, 0 not now (the queue keeps it), < 0 lost."""
 

@@ -194,9 +194,11 @@ class _Way:
             yield _Leg(sending, framed.time, framed.record)
         delivering, done = self._around(dma, ("e1000_receive_iov",))
         at = framed.time
-        if dma.record is not framed.record or self._held(framed.data[2]):
+        held = self._first("held", lambda d: d[0] == framed.data[2])
+        if held is not None or dma.record is not framed.record:
             queued = max(at, delivering)
-            yield _Leg(at, queued, dma.record, "net queue", "receiver not ready")
+            why = held.data[2] if held is not None else "receiver not ready"
+            yield _Leg(at, queued, dma.record, "net queue", why)
             at = queued
         raised = self._next_irq(dma.time)
         if raised is not None and raised.record is dma.record and raised.time <= done:
@@ -261,9 +263,6 @@ class _Way:
         """When slirp answered the guest's SYN-ACK."""
         sent = [captured.time for _, captured, _ in self._segments(port)]
         return sent[1] if len(sent) > 1 else 0
-
-    def _held(self, number: int) -> bool:
-        return self._first("held", lambda d: d[0] == number) is not None
 
     def _next_irq(self, time: int) -> _Event | None:
         return next((e for e in _events(self.trace, "irq") if e.time >= time and e.data[0]), None)

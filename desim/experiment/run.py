@@ -98,6 +98,9 @@ class RunResult:
             "qemu": config.qemu,
             "names": "QEMU 2.8 and its slirp, Linux 6.1",
             "slirp": config.user.version if config.user else None,
+            "card": None
+            if config.nic is None
+            else {"model": config.nic.model, "timing": config.nic.semantics},
             "costs": {"profile": self.profile.name, "status": self.profile.status},
             "seed": config.seed,
             "ended": self.ended,

@@ -129,6 +129,10 @@ class Tap:
         """See ``NetClient``."""
         return self.client.can_receive()
 
+    def blocked_by(self) -> str | None:
+        """See ``NetClient``."""
+        return self.client.blocked_by()
+
     def receive(self, frame: Frame) -> int:
         """The net layer delivers."""
         if self._looping:

@@ -162,6 +162,14 @@ class NetClientState:
         peer = self.peer
         return peer is None or (not peer.receive_disabled and peer.handler.can_receive())
 
+    def blocked_by(self) -> str:
+        """Why a packet for this client has to wait, in words."""
+        if not self.net.running:
+            return "the machine is stopped"
+        if self.incoming_queue.delivering:
+            return "another packet is being delivered"
+        return self.handler.blocked_by() or "it said not now"
+
     @stage("qemu_deliver_packet_iov", file="net/net.c", size="frame")
     def deliver(self, frame: Frame) -> int:
         """Hand a packet to the handler; remember a "not now" until it flushes."""

@@ -46,6 +46,14 @@ class NetHubPort:
         """Whether any other port could pass a packet on (``net_hub_port_can_receive``)."""
         return any(port is not self and port.client.can_send() for port in self.hub.ports)
 
+    def blocked_by(self) -> str | None:
+        """What keeps the first of the other ports from passing a packet on."""
+        for port in self.hub.ports:
+            peer = port.client.peer
+            if port is not self and peer is not None and not port.client.can_send():
+                return peer.blocked_by()
+        return None
+
     @stage("net_hub_port_receive_iov", "net_hub_receive_iov", file="net/hub.c", size="frame")
     def receive(self, frame: Frame) -> int:
         """Repeat ``frame`` to all other ports; always taken."""

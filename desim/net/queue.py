@@ -95,7 +95,7 @@ class NetQueue:
             ledger.lost(frame, self.owner.name, f"queue full ({MAXLEN} packets)")
             return
         self.packets.append((sender, frame))
-        ledger.held(frame, self.owner.name, "receiver not ready")
+        ledger.held(frame, self.owner.name, self.owner.blocked_by())
 
     @stage("qemu_net_queue_flush", file="net/queue.c")
     def flush(self) -> bool:

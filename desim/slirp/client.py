@@ -42,6 +42,10 @@ class SlirpState:
         """Always."""
         return True
 
+    def blocked_by(self) -> str | None:
+        """Nothing ever."""
+        return None
+
     @stage("net_slirp_receive", file="net/slirp.c", size="frame")
     def receive(self, frame: Frame) -> int:
         """A frame from the guest."""

@@ -234,6 +234,9 @@ class Echo:
     def __init__(self, port: NetPort) -> None:
         self.port = port
 
+    def blocked_by(self) -> str | None:
+        return None
+
     def can_receive(self) -> bool:
         return True
 

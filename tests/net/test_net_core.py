@@ -1,0 +1,238 @@
+"""Clients, queues and the hub: who gets a packet, who has to wait, and what is lost."""
+
+import pytest
+
+from desim.net import MAXLEN, Net, NetHub
+from desim.wire.frame import Frame
+
+
+class Handler:
+    """A model behind a client: takes what it has room for, answers as it is told."""
+
+    def __init__(self, room=1000, answer=None):
+        self.room = room
+        self.answer = answer
+        self.got = []
+        self.links = []
+
+    def can_receive(self):
+        return self.room > 0
+
+    def blocked_by(self):
+        return None if self.room > 0 else "no room"
+
+    def receive(self, frame):
+        if self.answer is not None:
+            return self.answer
+        if self.room == 0:
+            return -1
+        self.room -= 1
+        self.got.append(frame.raw)
+        return len(frame.raw)
+
+    def set_link(self, up):
+        self.links.append(up)
+
+
+class Loop:
+    notified = 0
+
+    def notify(self):
+        self.notified += 1
+
+
+class Ledger:
+    def __init__(self):
+        self.gone = []
+        self.kept = []
+
+    def lost(self, frame, where, why):
+        self.gone.append((frame.raw, where, why))
+
+    def held(self, frame, where, why):
+        self.kept.append((frame.raw, where, why))
+
+
+def frame(text):
+    return Frame(text.encode())
+
+
+@pytest.fixture
+def net():
+    return Net(loop=Loop(), ledger=Ledger())
+
+
+@pytest.fixture
+def client(net):
+    def make(name, handler=None, **options):
+        made = net.client(name, **options)
+        made.handler = handler or Handler()
+        return made
+
+    return make
+
+
+@pytest.fixture
+def pair(client):
+    """Two clients that are each other's peers: a sender and a receiver."""
+    sender, receiver = client("user"), client("nic", is_nic=True)
+    sender.connect(receiver)
+    return sender, receiver
+
+
+def test_a_packet_is_delivered_inside_the_send(pair):
+    sender, receiver = pair
+    assert sender.send(frame("one")) == 3
+    assert receiver.handler.got == [b"one"]
+
+
+def test_what_the_receiver_cannot_take_waits_and_says_why(net, pair):
+    sender, receiver = pair
+    receiver.handler.room = 0
+    assert sender.send(frame("one")) == 0
+    assert len(receiver.incoming_queue) == 1
+    assert net.ledger.kept == [(b"one", "nic", "no room")]
+
+
+def test_a_flush_delivers_in_order_and_wakes_the_main_loop(net, pair):
+    sender, receiver = pair
+    receiver.handler.room = 0
+    for text in ("one", "two"):
+        sender.send(frame(text))
+    receiver.handler.room = 5
+    receiver.flush()
+    assert receiver.handler.got == [b"one", b"two"]
+    assert net.loop.notified == 1
+
+
+def test_a_flush_does_not_ask_again_so_what_does_not_fit_is_refused(pair):
+    sender, receiver = pair
+    receiver.handler.room = 0
+    for text in ("one", "two", "three"):
+        sender.send(frame(text))
+    receiver.handler.room = 1
+    receiver.flush()
+    assert receiver.handler.got == [b"one"]
+    assert len(receiver.incoming_queue) == 0, "an answer below 0 counts as done"
+
+
+def test_an_answer_of_0_keeps_the_packet_and_shuts_the_gate_until_a_flush(pair):
+    sender, receiver = pair
+    receiver.handler.answer = 0
+    sender.send(frame("one"))
+    receiver.handler.answer = None
+    assert receiver.receive_disabled
+    sender.send(frame("two"))
+    assert receiver.handler.got == []
+    receiver.flush()
+    assert receiver.handler.got == [b"one", b"two"]
+
+
+def test_a_packet_that_gets_through_takes_the_older_ones_with_it(pair):
+    sender, receiver = pair
+    receiver.handler.room = 0
+    sender.send(frame("old"))
+    receiver.handler.room = 5
+    sender.send(frame("new"))
+    assert receiver.handler.got == [b"new", b"old"]
+
+
+def test_a_full_queue_drops_the_newest(net, pair):
+    sender, receiver = pair
+    receiver.handler.room = 0
+    for _ in range(MAXLEN + 1):
+        sender.send(frame("x"))
+    assert len(receiver.incoming_queue) == MAXLEN
+    assert net.ledger.gone == [(b"x", "nic", "queue full (10000 packets)")]
+
+
+def test_without_a_peer_a_packet_is_reported_sent_and_lost(net, client):
+    alone = client("user")
+    assert alone.send(frame("one")) == 3
+    assert net.ledger.gone == [(b"one", "user", "no link")]
+
+
+def test_a_card_follows_the_link_of_its_peer_and_packets_vanish(net, pair):
+    sender, receiver = pair
+    net.set_link("user", False)
+    assert receiver.link_down
+    assert receiver.handler.links == [False]
+    sender.send(frame("one"))
+    net.set_link("user", True)
+    sender.send(frame("two"))
+    assert receiver.handler.got == [b"two"]
+
+
+def test_a_hub_repeats_to_all_others_newest_port_first(net, client):
+    hub = NetHub(net)
+    order = []
+
+    class Noting(Handler):
+        def __init__(self, name):
+            super().__init__()
+            self.name = name
+
+        def receive(self, frame):
+            order.append(self.name)
+            return super().receive(frame)
+
+    clients = {name: client(name, Noting(name)) for name in ("a", "b", "c")}
+    for made in clients.values():
+        hub.add_port(made)
+    clients["a"].send(frame("one"))
+    assert order == ["c", "b"]
+
+
+def test_a_hub_takes_a_packet_if_any_other_port_can(net, client):
+    hub = NetHub(net)
+    sender, ready, busy = (client(name) for name in ("a", "b", "c"))
+    for made in (sender, ready, busy):
+        hub.add_port(made)
+    busy.handler.room = 0
+    sender.send(frame("one"))
+    assert ready.handler.got == [b"one"]
+    assert len(busy.incoming_queue) == 1
+    busy.handler.room = 1
+    busy.flush()
+    assert busy.handler.got == [b"one"]
+
+
+def test_when_no_other_port_can_the_packet_waits_at_the_senders_port(net, client):
+    hub = NetHub(net)
+    sender, card = client("user"), client("nic", is_nic=True)
+    port = hub.add_port(sender)
+    hub.add_port(card)
+    card.handler.room = 0
+    sender.send(frame("one"))
+    assert len(port.client.incoming_queue) == 1
+    assert net.ledger.kept == [(b"one", "hub0port0", "no room")]
+    card.handler.room = 1
+    card.flush()
+    assert card.handler.got == [b"one"]
+
+
+def test_a_machine_that_stops_pushes_what_waits_and_drops_what_is_not_taken(net, pair):
+    sender, receiver = pair
+    receiver.handler.room = 0
+    sender.send(frame("one"))
+    receiver.handler.answer = 0
+    net.stop()
+    assert len(receiver.incoming_queue) == 0
+    assert net.ledger.gone == [(b"one", "nic", "purged: the machine stopped")]
+
+
+def test_what_is_sent_while_the_machine_is_stopped_comes_when_it_goes_on(net, pair):
+    sender, receiver = pair
+    net.stop()
+    sender.send(frame("two"))
+    assert net.ledger.kept == [(b"two", "nic", "the machine is stopped")]
+    net.resume()
+    assert receiver.handler.got == [b"two"]
+
+
+def test_names_are_given_once(net, client):
+    client("user")
+    with pytest.raises(ValueError, match="user"):
+        client("user")
+    with pytest.raises(KeyError):
+        net.find("nobody")
