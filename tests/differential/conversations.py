@@ -185,7 +185,9 @@ syns = st.one_of(
     move("syn", hosts6, st.sampled_from([8080, 8080, 8081]), st.integers(4004, 4005),
          segment_sizes, windows, 0),
 )  # fmt: skip
-guest_openings = move("syn", "10.0.2.2", 8080, st.integers(4000, 4003), segment_sizes, windows, tos)
+guest_openings = move("syn", "10.0.2.2", st.sampled_from([8080] * 6 + [8081]),
+                      st.integers(4000, 4003) | st.sampled_from([21, 4000]),
+                      segment_sizes, windows, tos)  # fmt: skip
 host_openings = move("host_connect", numbers, st.sampled_from([None, None, None, 80, 23]))
 data = move("data", numbers, sizes, st.sampled_from([0, PSH, PSH, PSH, FIN]), windows)
 acks = move("data", numbers, 0, 0, windows)
@@ -218,6 +220,7 @@ connections: SearchStrategy[Scene] = st.tuples(
     st.one_of(
         scene(guest_openings),
         scene(guest_openings),
+        scene(syns),
         scene(syns),
         scene(host_openings),
         scene(host_openings, move("synack", numbers, segment_sizes, windows)),
@@ -292,6 +295,7 @@ scenes: SearchStrategy[Scene] = st.one_of(
     st.lists(dhcps, min_size=1, max_size=3),
     st.lists(dhcpv6s | neighbour_discovery, min_size=1, max_size=3),
     st.tuples(tftp_requests, st.lists(tftp_acks, max_size=3)).map(lambda t: [t[0], *t[1]]),
+    scene(fragments, move("wait", st.sampled_from([1_000, 31_000_000]))),
     scene(udps, answers),
     scene(udps, udps, answers),
     malformed,
