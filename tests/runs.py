@@ -57,7 +57,8 @@ def random_profile(seed: int, folder: Path) -> str:
     """A file with a random cost profile: which functions cost anything, how much, and when.
 
     In most of them the access of a card's register costs nothing: with tens of microseconds
-    for each, the driver can be kept so busy that little else happens.
+    for each, the driver can be kept so busy that little else happens. Each function draws
+    by itself, so that one that is added changes no other's cost.
     """
     draw = random.Random(seed)
     share = draw.choice((0.2, 0.5, 0.7, 0.9, 1))
@@ -71,6 +72,7 @@ def random_profile(seed: int, folder: Path) -> str:
     for file in sorted({file for files in MARKS.values() for file in files}):
         lines.append(f"[{file!r}]")
         for name in sorted(name for name, files in MARKS.items() if file in files):
+            draw = random.Random(f"{seed} {file} {name}")
             enter, per_1000_bytes, leave = figure(), draw.choice((0, 0, 300)), figure()
             if draw.random() < share and (with_access or not name.startswith("e1000_mmio")):
                 lines.append(
