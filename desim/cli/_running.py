@@ -51,10 +51,12 @@ def execute(config: MachineConfig, arguments: argparse.Namespace) -> int:
         terminal.show(result, config, console_width())
     sys.stdout.flush()
     complain(*(f"expected otherwise: {failure}" for failure in result.expectations))
+    if result.failed:
+        complain(f"{result.ended}; the results are those up to there")
     if result.ended == "interrupted":
         complain(f"interrupted at {seconds(result.end_ns)} of virtual time")
         return 130
-    return 1 if result.expectations else 0
+    return 1 if result.expectations or result.failed else 0
 
 
 def seconds(ns: int) -> str:

@@ -39,6 +39,7 @@ FIRST_RANK = 10
 """Ranks below this one are SimPy's own priorities."""
 
 CODE_BITS = 16
+CODE_MASK = (1 << CODE_BITS) - 1
 
 _CHUNK = 1 << 15
 """Marks that a thread collects before they are handed to the trace."""

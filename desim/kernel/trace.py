@@ -24,9 +24,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from desim.kernel.thread import CODE_BITS, Thread
-
-_MASK = (1 << CODE_BITS) - 1
+from desim.kernel.thread import CODE_BITS, CODE_MASK, Thread
 
 
 class Codes:
@@ -44,7 +42,7 @@ class Codes:
             self._codes[key] = 2 * len(self.names)
             self.names.append(name)
             self.files.append(file)
-            assert self._codes[key] < _MASK, "too many stages for 16 bits"
+            assert self._codes[key] < CODE_MASK, "too many stages for 16 bits"
         return self._codes[key]
 
     def wait(self, reason: str) -> int:
@@ -151,7 +149,7 @@ class Trace:
         record = self.threads[thread.name]
         marks = thread.marks
         record.times.extend([mark >> CODE_BITS for mark in marks])
-        record.codes.extend([mark & _MASK for mark in marks])
+        record.codes.extend([mark & CODE_MASK for mark in marks])
         record.events += thread.events
         thread.taken += len(marks)
         marks.clear()

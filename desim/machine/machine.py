@@ -15,7 +15,7 @@ from desim.kernel.environment import Environment, KernelError
 from desim.kernel.instrument import Instrument, Watcher
 from desim.kernel.profile import load
 from desim.kernel.streams import Streams
-from desim.kernel.thread import FIRST_RANK, Thread
+from desim.kernel.thread import CODE_MASK, FIRST_RANK, Thread
 from desim.kernel.trace import Trace
 from desim.machine.conduct import INTERRUPTED, UNTIL, Conductor, Running
 from desim.machine.ctrl_c import ctrl_c
@@ -31,6 +31,7 @@ from desim.wire.addresses import ip_text, mac_text, prefix_from_mask
 
 MEMORY_BYTES = 256 << 20
 BOOT = "guest console"
+LAST_MARKS = 12
 PROGRESS_NS = 100_000_000
 
 
@@ -148,6 +149,9 @@ class Machine:
             self.ended = INTERRUPTED
         except KernelError as error:
             self.ended, self.failed = f"stopped: {error}", True
+        except Exception as error:
+            error.add_note(self._model_error())
+            raise
         self.end_ns = env._now
         self.trace.finish(env.threads, before=self.end_ns)
         self.recorder.cut(self.trace)
@@ -159,6 +163,18 @@ class Machine:
     def close(self) -> None:
         """End all threads; nothing of them runs afterwards."""
         self.env.close()
+
+    def _model_error(self) -> str:
+        """Where a fault of the model showed, and how to see it again."""
+        now = self.env._now
+        lines = [f"a fault of the model, at {now // 10**9}.{now % 10**9:09d} s of virtual time"]
+        for thread in self.env.threads:
+            last = [mark for mark in thread.marks[-LAST_MARKS:] if not mark & 1]
+            names = ", ".join(self.trace.codes.name(mark & CODE_MASK) for mark in last)
+            lines.append(f"  {thread.name} last entered: {names or 'nothing of late'}")
+        config = self.config
+        lines.append(f"replay: desim run {config.name} --seed {config.seed} --costs {config.costs}")
+        return "\n".join(lines)
 
     def _report(self, progress: Callable[[int], None]) -> Any:
         while True:
