@@ -29,6 +29,7 @@ command = "netstat -natp"
 @dataclass
 class Result:
     ended: str = "all programs ended"
+    failed: bool = False
     end_ns: int = 8_500_000_000
     expectations: list[str] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=lambda: {"ended": "all programs ended"})
@@ -361,3 +362,12 @@ def test_output_to_a_closed_pipe_is_quiet() -> None:
             [sys.executable, "-m", "desim", "scenarios"], stdout=gone, stderr=subprocess.PIPE
         )
     assert done.stderr == b""
+
+
+def test_a_run_that_hit_a_limit_exits_with_1_and_says_so(simulation, capsys) -> None:
+    simulation.result.ended = "stopped: more than 300 events by 5 ns"
+    simulation.result.failed = True
+    assert main(["run", "hello"]) == 1
+    assert "stopped: more than 300 events by 5 ns; the results are those up to" in (
+        capsys.readouterr().err
+    )
