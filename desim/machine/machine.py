@@ -294,25 +294,30 @@ class Machine:
         return shown
 
     def frame_counts(self) -> dict[str, Any]:
-        """Frames at each capture point, those lost by place and reason, those still queued."""
+        """Frames at each capture point; lost and held ones by place and reason; those queued."""
         points = {}
         under_way: set[int] = set()
         for point, packets in sorted(self.recorder.captures.items()):
             to_guest = sum(packet.to_guest for packet in packets)
             points[point] = {"to_guest": to_guest, "from_guest": len(packets) - to_guest}
             under_way ^= {packet.frame.number for packet in packets}
-        lost = Counter((where, why) for _, _, (_, where, why) in self.trace.events("lost"))
         under_way -= {number for _, _, (number, _, _) in self.trace.events("lost")}
         taken = self.trace.codes.stage("common_interrupt", "arch/x86/kernel/irq.c")
         return {
             "points": points,
-            "lost": [
-                {"where": where, "why": why, "frames": count}
-                for (where, why), count in sorted(lost.items())
-            ],
+            "lost": self._reasons("lost"),
+            "held": self._reasons("held"),
             "queued": len(under_way),
             "interrupts": self.trace.threads["vcpu"].codes.count(taken),
         }
+
+    def _reasons(self, kind: str) -> list[dict[str, Any]]:
+        """How many frames were lost, or held, where and why."""
+        counts = Counter((where, why) for _, _, (_, where, why) in self.trace.events(kind))
+        return [
+            {"where": where, "why": why, "frames": count}
+            for (where, why), count in sorted(counts.items())
+        ]
 
     def guest_summary(self) -> dict[str, Any] | None:
         """The guest's interface, or None without one."""
