@@ -27,6 +27,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def explore(session: nox.Session) -> None:
+    """Look for counterexamples that the gate does not draw: minutes, and never the same ones."""
+    install(session, ".[test]", "import-linter")
+    session.run("pytest", "-n", "2", "--hypothesis-profile=explore", *session.posargs)
+
+
+@nox.session
 def results(session: nox.Session) -> None:
     """Write results/ anew: reports and fingerprints of the shipped scenarios."""
     install(session, ".")

@@ -14,6 +14,7 @@ from desim.conform.network import NoLoop
 from desim.e1000.recordings import RecordingError
 from desim.e1000.testbed import Losses
 from desim.errors import UserError
+from desim.machine.qemu import slirp_config
 from desim.ports import Clock, NetPort
 from desim.scenario.qemu_options import parse_qemu_options
 from desim.slirp.client import SlirpState
@@ -53,29 +54,12 @@ def user_config(options: str) -> SlirpConfig:
         raise RecordingError(f"net.user: {error}") from error
     user = network.user
     assert user is not None, "-netdev user with a card at it was asked for"
-    return SlirpConfig(
-        network=user.net,
-        mask=user.mask,
-        host=user.host,
-        dns=user.dns,
-        dhcp_start=user.dhcpstart,
-        ipv4=user.ipv4,
-        ipv6=user.ipv6,
-        prefix6=user.ipv6_prefix,
-        prefix6_len=user.ipv6_prefixlen,
-        host6=user.ipv6_host,
-        dns6=user.ipv6_dns,
-        restricted=user.restrict,
-        hostname=user.hostname,
-        domainname=user.domainname,
-        dnssearch=list(user.dnssearch),
-        bootfile=user.bootfile,
-        tftp_server_name=user.tftp_server_name,
-        hostfwd=[
-            HostFwd(rule.proto, rule.host_addr, rule.host_port, rule.guest_addr, rule.guest_port)
-            for rule in user.hostfwd
-        ],
-    )
+    config = slirp_config(user)
+    config.hostfwd = [
+        HostFwd(rule.proto, rule.host_addr, rule.host_port, rule.guest_addr, rule.guest_port)
+        for rule in user.hostfwd
+    ]
+    return config
 
 
 def _no_files(folder: str) -> NoReturn:

@@ -32,6 +32,30 @@ IRQ_LINE = 10
 """Where the firmware of a PC machine puts the first card."""
 
 
+def slirp_config(user: UserNet) -> SlirpConfig:
+    """What slirp is told of ``-netdev user``; forwarding rules are set up one by one."""
+    return SlirpConfig(
+        network=user.net,
+        mask=user.mask,
+        host=user.host,
+        dns=user.dns,
+        dhcp_start=user.dhcpstart,
+        ipv4=user.ipv4,
+        ipv6=user.ipv6,
+        prefix6=user.ipv6_prefix,
+        prefix6_len=user.ipv6_prefixlen,
+        host6=user.ipv6_host,
+        dns6=user.ipv6_dns,
+        restricted=user.restrict,
+        hostname=user.hostname,
+        domainname=user.domainname,
+        dnssearch=list(user.dnssearch),
+        tftp_server_name=user.tftp_server_name,
+        bootfile=user.bootfile,
+        tftp=None if user.tftp is None else {n: f.data for n, f in user.tftp.items()},
+    )
+
+
 class Qemu:
     """The process called qemu-system-x86_64."""
 
@@ -107,33 +131,13 @@ class Qemu:
         state.nc = tap
         tap.client = state
         client.handler = tap
-        config = SlirpConfig(
-            network=user.net,
-            mask=user.mask,
-            host=user.host,
-            dns=user.dns,
-            dhcp_start=user.dhcpstart,
-            ipv4=user.ipv4,
-            ipv6=user.ipv6,
-            prefix6=user.ipv6_prefix,
-            prefix6_len=user.ipv6_prefixlen,
-            host6=user.ipv6_host,
-            dns6=user.ipv6_dns,
-            restricted=user.restrict,
-            hostname=user.hostname,
-            domainname=user.domainname,
-            dnssearch=list(user.dnssearch),
-            tftp_server_name=user.tftp_server_name,
-            bootfile=user.bootfile,
-            tftp=None if user.tftp is None else {n: f.data for n, f in user.tftp.items()},
-        )
         state.slirp = self.slirp = build(Slirp)(
             clock=self.loop.timers,
             net=state,
             sockets=self.sockets,
             loop=self.loop,
             ledger=self.lost,
-            config=config,
+            config=slirp_config(user),
             version=VERSIONS[user.version],
             ra_interval_ms=lambda: RA_MIN_MS + self.advertisements.below(RA_SPAN_MS),
             build=build,

@@ -107,6 +107,7 @@ class Counted(RuleBasedStateMachine):
         size=st.sampled_from(sorted(BUFFER_SIZES)),
     )
     def control(self, flags: list[int], size: int) -> None:
+        self.watched.writes.clear()  # judged by the buffers they went to
         self.flags = sum(set(flags))
         self.buffer_size = size
         self.bed[RCTL] = RCTL_EN | self.flags | BUFFER_SIZES[size] << 16

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from abc import ABC, abstractmethod
 
 from desim.guest.context import Cpu
 from desim.kernel.stages import stage
@@ -36,7 +37,7 @@ def would_block() -> BlockingIOError:
     return BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
 
-class Socket:
+class Socket(ABC):
     """The part of a socket that does not depend on its protocol."""
 
     family = "inet"
@@ -60,13 +61,13 @@ class Socket:
         """Wake who waits for this socket."""
         self._cpu.wake_up(self.queue)
 
+    @abstractmethod
     def poll_events(self) -> int:
         """What poll(2) would report now (POLLIN, POLLOUT, POLLERR, POLLHUP)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """close(2)."""
-        raise NotImplementedError
 
     def getsockname(self) -> Endpoint:
         """Address and port of this end."""
