@@ -11,11 +11,11 @@ is why an RTO of 408 ms comes after 432.
 What is due runs in the timer softirq of the tick that reached its bucket: higher
 levels first, in a bucket the timer that was armed last first.
 
-The tick is stopped whenever nothing is due (NO_HZ): the CPU is interrupted for the
-next bucket that holds something.
+A busy CPU looks at every tick; an idle one is interrupted for the next bucket that
+holds something (``desim.guest.vcpu``).
 
-Not modelled: high resolution timers other than a sleeping process's deadline, the
-regular tick of a busy CPU and its accounting.
+Not modelled: high resolution timers other than a sleeping process's deadline, what the
+tick accounts for.
 """
 
 from __future__ import annotations

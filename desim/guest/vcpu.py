@@ -21,8 +21,14 @@ A device access is one instruction: it takes the big lock and runs the card (and
 behind it the net layer and slirp) on this thread, and no interrupt comes in
 between, however long it waits for the lock.
 
+The tick (kernel/time/tick-sched.c) comes with every jiffy while the CPU is busy. It
+is stopped in the idle loop, where the CPU is interrupted for the next timer only
+(NO_HZ), and started again when a task is to run. A program of the lowest class
+(SCHED_IDLE) that computes for ever takes the idle loop's place: the CPU never halts,
+the tick never stops, and whatever else is woken runs at once.
+
 Not modelled: several CPUs, preemption of user mode in the middle of a program's
-own time, the regular tick of a busy CPU, priorities among tasks.
+own time, priorities among tasks except that class.
 """
 
 from __future__ import annotations
@@ -87,8 +93,13 @@ class _VcpuThread(Thread):
 class Vcpu:
     """One virtual CPU; the ``Cpu`` of the guest's kernel code."""
 
-    def __init__(self, *, env: Environment, rank: int, codes: Codes) -> None:
+    def __init__(
+        self, *, env: Environment, rank: int, codes: Codes, tick_phase_ns: int = 0
+    ) -> None:
+        """``tick_phase_ns`` is the instant of the first tick (below one jiffy): where the
+        guest's clock stands against the machine's."""
         self.env = env
+        self._tick_shift = -tick_phase_ns % JIFFY_NS
         self.thread = _VcpuThread(env, "vcpu", rank, self.qemu_tcg_cpu_thread_fn, codes)
         self.thread.take = self._take
         self.thread.irqs_on = True
@@ -106,7 +117,10 @@ class Vcpu:
         self._in_irq = False
         self._timer_irq = False
         self._need_resched = False
-        self._alarm = Alarm(env, self._tick)
+        self._next_tick = Alarm(env, self._tick)
+        self._next_timer: int | None = None
+        self._tick_stopped = False
+        self._spinners = 0
         self._sleep_alarm = Alarm(env, self._tick)
         self._sleepers: list[tuple[int, int, Callable[[], None]]] = []
         self._sleep_order = 0
@@ -125,7 +139,7 @@ class Vcpu:
         self.meet_run_queue = env.touch_point("wake_task")
         self._meet_clock = env.touch_point("clock")
         self.wheel = TimerWheel(
-            now=env.time, touch=env.touch_point("timer"), program=self._program_tick
+            now=self._tick_time, touch=env.touch_point("timer"), program=self._timer_programmed
         )
         self.open_softirq(TIMER_SOFTIRQ, self.wheel.run)
 
@@ -134,6 +148,7 @@ class Vcpu:
     @stage("qemu_tcg_cpu_thread_fn", "tcg_cpu_exec", file="cpus.c")
     def qemu_tcg_cpu_thread_fn(self) -> None:
         """The body of QEMU's vCPU thread: boot, then whatever is runnable, else idle."""
+        self._restart_tick()
         self.boot()
         while True:
             self.meet_run_queue()
@@ -144,6 +159,8 @@ class Vcpu:
                 self._current = None
                 if again:
                     self.run_queue.append(task)
+            elif self._spinners:
+                self.spin()
             else:
                 self.do_idle()
 
@@ -153,8 +170,50 @@ class Vcpu:
         thread = self.thread
         thread.meet()
         while not self.run_queue:
+            self._stop_tick()
             thread.park("halted")
             thread.meet()
+        self._restart_tick()
+
+    @stage("spin", file="ltool.c")
+    def spin(self) -> None:
+        """The program of the lowest class computes until a task is runnable."""
+        thread = self.thread
+        thread.meet()
+        while self._spinners and not self.run_queue:
+            thread.park("spinning")
+            thread.meet()
+
+    def spinner(self, by: int) -> None:
+        """One program more (1) or less (-1) that computes whenever nothing else does."""
+        self._spinners += by
+
+    # --- the tick
+
+    def _tick_time(self) -> int:
+        """The running code's time, counted from a tick."""
+        return self.env.time() + self._tick_shift
+
+    def _restart_tick(self) -> None:
+        """``tick_nohz_restart``: at the next jiffy, and then at each."""
+        self._tick_stopped = False
+        jiffy = (self.env._now + self._tick_shift) // JIFFY_NS + 1
+        self._next_tick.set(jiffy * JIFFY_NS - self._tick_shift)
+
+    def _stop_tick(self) -> None:
+        """``tick_nohz_stop_tick``: the next interrupt is for the first timer, if there is one."""
+        self._tick_stopped = True
+        self._timer_programmed(self._next_timer)
+
+    def _timer_programmed(self, instant: int | None) -> None:
+        """The wheel has something to do at ``instant`` next; a CPU that ticks looks anyway."""
+        self._next_timer = instant
+        if not self._tick_stopped:
+            return
+        if instant is None:
+            self._next_tick.clear()
+        else:
+            self._next_tick.set(max(instant - self._tick_shift, self.env._now))
 
     # --- interrupts
 
@@ -166,6 +225,7 @@ class Vcpu:
             thread.kick()
 
     def _tick(self) -> None:
+        """The local timer's interrupt is pending."""
         self._timer_irq = True
         self._raised()
 
@@ -209,7 +269,9 @@ class Vcpu:
     @stage("sysvec_apic_timer_interrupt", file="arch/x86/kernel/apic/apic.c")
     def sysvec_apic_timer_interrupt(self, nested: bool) -> None:
         """The local timer: sleeping processes here, the timer wheel in its soft interrupt."""
-        now = self.env.time()
+        now = self.now()
+        if not self._tick_stopped and self._next_tick.due is None:
+            self._restart_tick()
         while self._sleepers and self._sleepers[0][0] <= now:
             self._sleepers.pop(0)[2]()
         if self._sleepers:
@@ -300,7 +362,8 @@ class Vcpu:
     @property
     def jiffies(self) -> int:
         """The tick counter."""
-        return self.now() // JIFFY_NS
+        self._meet_clock()
+        return self._tick_time() // JIFFY_NS
 
     def udelay(self, us: int) -> None:
         """See ``Cpu``."""
@@ -411,7 +474,7 @@ class Vcpu:
     def at_rest(self) -> bool:
         """Halted, with nothing pending."""
         return (
-            self.thread.waiting == "halted"
+            self.thread.waiting in ("halted", "spinning")
             and not self.run_queue
             and not self.thread.irq_pending
             and not self._softirqs
@@ -440,9 +503,3 @@ class Vcpu:
         """Carry out all queued work items."""
         while self._works:
             self._works.popleft().run()
-
-    def _program_tick(self, instant: int | None) -> None:
-        if instant is None:
-            self._alarm.clear()
-        else:
-            self._alarm.set(max(instant, self.env._now))
