@@ -17,6 +17,8 @@ from typing import Literal
 
 SECOND_NS = 1_000_000_000
 
+DEFAULT_MODPROBE = "e1000"
+
 DEFAULT_MAC = bytes.fromhex("525400123456")
 """What QEMU gives its first card (net/net.c)."""
 
@@ -156,6 +158,8 @@ class MachineConfig:
     strict: bool = False
     until_ns: int = 3600 * SECOND_NS
     limits: Limits = field(default_factory=Limits)
+    modprobe: str = DEFAULT_MODPROBE
+    """How the guest loads its driver: the module's name, then ``PARAMETER=VALUE`` words."""
     guest: list[RunCommand] = field(default_factory=list)
     host: list[RunCommand] = field(default_factory=list)
     guest_files: dict[str, InputFile] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from desim.cli._arguments import Parser, add_machine, configure
 from desim.cli._running import add_results, execute
+from desim.config import DEFAULT_MODPROBE
 from desim.errors import UserError
 from desim.scenario.command_line import machine_from_options
 from desim.scenario.qemu_words import is_option, takes_value
@@ -41,6 +42,12 @@ def command(words: list[str]) -> int:
     parser.add_argument(
         "--slirp", metavar="VERSION", choices=["4.7", "2.8"], default="4.7", help="4.7 or 2.8"
     )
+    parser.add_argument(
+        "--modprobe",
+        metavar="LINE",
+        default=DEFAULT_MODPROBE,
+        help="the guest's driver and its parameters, such as 'e1000 InterruptThrottleRate=8000'",
+    )
     add_machine(parser)
     add_results(parser)
     own, options = split_words(words, parser)
@@ -52,6 +59,7 @@ def command(words: list[str]) -> int:
         host=arguments.host,
         folder=Path.cwd(),
         version=arguments.slirp,
+        modprobe=arguments.modprobe,
     )
     return execute(configure(config, arguments), arguments)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from desim.guest.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
-from desim.guest.e1000 import E1000Driver, ModuleOptions
+from desim.guest.drivers import MODULES, CardDriver, Surroundings, modprobe
 from desim.guest.kernel import GuestKernel
 from desim.guest.memory import Memory
 from desim.guest.net.device import Device
@@ -37,6 +37,7 @@ class Guest:
         vcpu: Vcpu,
         mmio: Mmio | None,
         mac: bytes,
+        modprobe_line: str,
         memory: Memory,
         streams: Streams,
         build: Instrument,
@@ -50,7 +51,8 @@ class Guest:
         self.console = console
         self.recorder = recorder
         self.build = build
-        self.driver: E1000Driver | None = None
+        self.driver: CardDriver | None = None
+        self.modprobe = modprobe(modprobe_line)
         self.log: list[tuple[int, str]] = []
         self.up_ns: int | None = None
         """When the boot script was through."""
@@ -71,27 +73,26 @@ class Guest:
         vcpu.boot = self.boot
 
     def _attach(self, mmio: Mmio, mac: bytes, memory: Memory) -> None:
-        def make(device: Device) -> E1000Driver:
-            self.driver = self.build(E1000Driver)(
-                cpu=self.vcpu,
-                mmio=mmio,
-                memory=memory,
-                device=device,
-                options=ModuleOptions(),
-                log=lambda line: self.log.append((self.vcpu.now(), line)),
-                build=self.build,
-            )
+        def make(device: Device) -> CardDriver:
+            here = Surroundings(self.vcpu, mmio, memory, device, self.printk, self.build)
+            self.driver = MODULES[self.modprobe.module].make(self.modprobe.values, here)
             return self.driver
 
         self.stack.attach(ETH0, mac, make)
         assert self.driver is not None
         self.vcpu.handler = self.driver.interrupt
 
+    def printk(self, line: str) -> None:
+        """Add a line to the kernel's log."""
+        self.log.append((self.vcpu.now(), line))
+
     def boot(self) -> None:
         """Load the driver, then the script that brings the network up; on the vCPU's thread."""
         if self.driver is None:
             self._up()
             return
+        for line in self.modprobe.log_lines():
+            self.printk(line)
         self.driver.init_module()
         self._start("init", self._bring_up(), self._dhcp)
 

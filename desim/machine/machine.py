@@ -109,6 +109,7 @@ class Machine:
             vcpu=self.vcpu,
             mmio=self.qemu.mmio,
             mac=config.nic.mac if config.nic is not None else bytes(6),
+            modprobe_line=config.modprobe,
             memory=self.memory,
             streams=self.streams,
             build=build,
@@ -264,12 +265,13 @@ class Machine:
             log = "".join(
                 f"[{t // 10**9:5d}.{t % 10**9 // 1000:06d}] {line}\n" for t, line in self.guest.log
             )
+            loading = " ".join(["insmod", *self.guest.modprobe.words])
             shown.append(
                 Transcript(
                     "guest",
                     BOOT,
                     "guest",
-                    f"insmod e1000; ip link set {ETH0} up; {DHCP_CLIENT}",
+                    f"{loading}; ip link set {ETH0} up; {DHCP_CLIENT}",
                     0,
                     self.guest.up_ns,
                     None if self.guest.up_ns is None else 0,

@@ -10,10 +10,18 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from desim.config import InputFile, MachineConfig, RunCommand, Side, SlirpVersion
+from desim.config import (
+    DEFAULT_MODPROBE,
+    InputFile,
+    MachineConfig,
+    RunCommand,
+    Side,
+    SlirpVersion,
+)
 from desim.errors import UserError
 from desim.scenario.commands import check_command
 from desim.scenario.inputs import Inputs
+from desim.scenario.modprobe import check_modprobe
 from desim.scenario.qemu_options import Network, parse_qemu_options
 
 
@@ -24,6 +32,7 @@ def machine_from_options(
     host: Sequence[str],
     folder: Path,
     version: SlirpVersion = "4.7",
+    modprobe: str = DEFAULT_MODPROBE,
 ) -> MachineConfig:
     """The configuration. Raises :class:`UserError` with every mistake in it."""
     inputs = Inputs(folder, any_file=True)
@@ -43,6 +52,11 @@ def machine_from_options(
                 for message in check_command(line, side, inputs, files[side])
             ]
             runs[side].append(RunCommand(side=side, command=line, terminal=f"{side} {number}"))
+    notes: list[str] = []
+    try:
+        notes += check_modprobe(modprobe)
+    except ValueError as error:
+        mistakes.append(f"--modprobe {modprobe!r}: {error}")
     if mistakes:
         raise UserError(*mistakes)
     if network.user is not None:
@@ -54,10 +68,11 @@ def machine_from_options(
         user=network.user,
         nic=network.nic,
         hub=network.hub,
+        modprobe=modprobe,
         guest=runs["guest"],
         host=runs["host"],
         guest_files=files["guest"],
         host_files=files["host"],
         folder=folder,
-        notes=network.notes,
+        notes=network.notes + notes,
     )

@@ -91,13 +91,14 @@ def _configuration(scenario: Scenario, reading: Reading, name: str) -> MachineCo
         seed=scenario.seed,
         strict=scenario.strict,
         until_ns=scenario.until,
+        modprobe=scenario.guest.modprobe,
         guest=_commands("guest", [(run, run.command) for run in scenario.guest.run]),
         host=_commands("host", [(run, run.command) for run in scenario.host.run]),
         guest_files=reading.files["guest"],
         host_files=reading.files["host"],
         expect=Expect(guest_files=scenario.expect.guest.file, host_files=scenario.expect.host.file),
         folder=reading.inputs.folder,
-        notes=network.notes,
+        notes=network.notes + reading.notes,
     )
 
 

@@ -21,11 +21,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from desim.config import InputFile, Side
+from desim.config import DEFAULT_MODPROBE, InputFile, Side
 from desim.errors import UserError, nearest
 from desim.scenario.commands import check_command
 from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.inputs import Inputs
+from desim.scenario.modprobe import check_modprobe
 from desim.scenario.qemu_options import Network, parse_qemu_options
 from desim.scenario.qemu_words import split_line
 from desim.userland.files import normalise
@@ -43,6 +44,7 @@ class Reading:
         self.cost_profiles = cost_profiles
         self.network = Network(user=None, nic=None, hub=True, notes=[])
         self.files: dict[Side, dict[str, InputFile]] = {"guest": {}, "host": {}}
+        self.notes: list[str] = []
 
 
 def mistakes(*messages: str, quoted: bool = False) -> PydanticCustomError:
@@ -129,6 +131,14 @@ def _costs(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _modprobe(value: str, info: ValidationInfo) -> str:
+    try:
+        _reading(info).notes += check_modprobe(value)
+    except ValueError as error:
+        raise mistakes(str(error)) from None
+    return value
+
+
 def _command(side: Side) -> Callable[[str, ValidationInfo], str]:
     def check(value: str, info: ValidationInfo) -> str:
         reading = _reading(info)
@@ -195,6 +205,7 @@ class Guest(Strict):
     """``[guest]``"""
 
     run: Annotated[list[GuestRun], Field(max_length=MAX_COMMANDS)] = []
+    modprobe: Annotated[CommandText, AfterValidator(_modprobe)] = DEFAULT_MODPROBE
 
 
 class Host(Strict):

@@ -12,9 +12,10 @@ from typing import Any
 
 from desim.e1000.card import E1000
 from desim.guest.context import HZ, JIFFY_NS, NET_RX_SOFTIRQ, Cpu, Work
-from desim.guest.e1000 import E1000Driver, ModuleOptions
+from desim.guest.e1000 import PARAMETERS, E1000Driver, ModuleOptions
 from desim.guest.ioapic import IoApicPin
 from desim.guest.memory import Memory
+from desim.guest.modprobe import parse_args
 from desim.guest.netdevice import NetDeviceStats
 from desim.guest.skb import Skb
 from desim.kernel.stages import Build, bare
@@ -404,7 +405,7 @@ class Guest:
             mmio=self.bus,
             memory=self.memory,
             device=self.device,
-            options=ModuleOptions.parse(parameters),
+            options=ModuleOptions(**parse_args("e1000", parameters.split(), PARAMETERS).values),
             log=self.log.append,
             build=build,
         )

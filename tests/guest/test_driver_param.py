@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.guest.e1000.param import Checked, ModuleOptions, OptionError, check_options
+from desim.guest.e1000.param import PARAMETERS, Checked, ModuleOptions, check_options
+from desim.guest.modprobe import parse_args
 
 
 def checked(text: str) -> tuple[Checked, list[str]]:
     log: list[str] = []
-    return check_options(ModuleOptions.parse(text), log.append), log
+    values = parse_args("e1000", text.split(), PARAMETERS).values
+    return check_options(ModuleOptions(**values), log.append), log
 
 
 def test_without_parameters_everything_has_its_default_and_nothing_is_logged() -> None:
@@ -126,19 +128,3 @@ def test_autoneg_abilities_are_spelled_fastest_first() -> None:
 )
 def test_debug_gives_the_message_mask(debug: int, mask: int) -> None:
     assert checked(f"debug={debug}")[0].msg_enable == mask
-
-
-def test_every_mistake_of_a_line_is_named() -> None:
-    with pytest.raises(OptionError) as error:
-        ModuleOptions.parse("InteruptThrottleRate=1 RxIntDelay=fast TxIntDelay")
-    text = str(error.value)
-    assert "did you mean InterruptThrottleRate?" in text
-    assert "e1000.RxIntDelay: 'fast' is not a number" in text
-    assert "e1000.TxIntDelay: has no value" in text
-
-
-def test_what_does_not_fit_an_int_is_refused() -> None:
-    with pytest.raises(OptionError, match="32-bit"):
-        ModuleOptions(RxIntDelay=1 << 31)
-    with pytest.raises(OptionError, match="negative"):
-        ModuleOptions(copybreak=-1)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from desim.guest.e1000.main import E1000Driver
-from desim.guest.e1000.param import ModuleOptions, OptionError
+from desim.guest.e1000.param import PARAMETERS, ModuleOptions
 
-__all__ = ["E1000Driver", "ModuleOptions", "OptionError"]
+__all__ = ["PARAMETERS", "E1000Driver", "ModuleOptions"]

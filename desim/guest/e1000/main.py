@@ -159,7 +159,7 @@ class E1000Driver:
 
     @stage("e1000_init_module", file=MAIN_C)
     def init_module(self) -> None:
-        """What ``insmod e1000`` does: say hello, probe the card."""
+        """What ``modprobe e1000`` does: say hello, probe the card."""
         adapter = self.adapter
         adapter.pr_info("Intel(R) PRO/1000 Network Driver")
         adapter.pr_info("Copyright (c) 1999-2006 Intel Corporation.")

@@ -2,10 +2,11 @@
 
 Theory of operation
 -------------------
-``ModuleOptions`` is what stands behind ``insmod e1000``: a parameter that was
-not given is None. ``check_options`` is the driver's own look at them in probe:
-it logs each one that was given, puts its default in place of one that is out
-of range, and turns the result into the values that the other rooms use.
+``ModuleOptions`` is what stands behind ``modprobe e1000``: a parameter that was
+not given is None (``desim.guest.modprobe`` reads the words). ``check_options`` is
+the driver's own look at them in probe: it logs each one that was given, puts its
+default in place of one that is out of range, and turns the result into the values
+that the other rooms use.
 
 Two traps of the original are kept. ``InterruptThrottleRate=4`` leaves ``itr``
 at the literal 4, so the first ITR value is 976562 (the card keeps 16 bits of
@@ -14,15 +15,15 @@ refused "using default of 3" does not become dynamic: the two low bits of the
 default are cleared like those of any fixed rate, the setting is 0, and ITR is
 never written.
 
-Not modelled: several boards (a list "8000,4000" is refused; one driver object
-drives one card), and fiber cards.
+Not modelled: several boards (one driver object drives one card), and fiber cards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
+from dataclasses import dataclass
+
+from desim.guest.modprobe import INT, UINT
 
 FC_NONE, FC_RX_PAUSE, FC_TX_PAUSE, FC_FULL, FC_DEFAULT = 0, 1, 2, 3, 0xFF
 
@@ -39,10 +40,6 @@ DYNAMIC_ITR = 20000
 """Interrupts per second that the dynamic modes start with."""
 
 NETIF_MSG_DRV, NETIF_MSG_PROBE, NETIF_MSG_LINK = 1, 2, 4
-
-
-class OptionError(ValueError):
-    """A parameter that insmod would not hand to the driver at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,35 +62,11 @@ class ModuleOptions:
     copybreak: int = COPYBREAK_DEFAULT
     debug: int = -1
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not -(1 << 31) <= value < 1 << 31:
-                raise OptionError(f"e1000.{field.name}={value}: must fit a 32-bit int")
-        if self.copybreak < 0:
-            raise OptionError(f"e1000.copybreak={self.copybreak}: must not be negative")
 
-    @classmethod
-    def parse(cls, text: str) -> ModuleOptions:
-        """The parameters of an insmod line: ``"RxIntDelay=0 InterruptThrottleRate=8000"``."""
-        known = {field.name: field for field in fields(cls)}
-        given: dict[str, int] = {}
-        problems = []
-        for word in text.split():
-            name, equals, value = word.partition("=")
-            if name not in known:
-                near = get_close_matches(name, known, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                problems.append(f"e1000 has no parameter {name!r}{hint}")
-                continue
-            try:
-                given[name] = int(value, 0)
-            except ValueError:
-                what = f"{value!r} is not a number" if equals else "has no value"
-                problems.append(f"e1000.{name}: {what}; one integer is allowed")
-        if problems:
-            raise OptionError("; ".join(problems))
-        return cls(**given)
+PARAMETERS = {
+    name: UINT if name == "copybreak" else INT for name in ModuleOptions.__dataclass_fields__
+}
+"""The module's parameters, and the numbers that each can hold (``modinfo -p e1000``)."""
 
 
 @dataclass(slots=True)

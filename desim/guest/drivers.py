@@ -1,0 +1,54 @@
+"""The drivers that the guest can load for the card, by the names of their modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from desim.guest import e1000
+from desim.guest.context import Cpu
+from desim.guest.memory import Memory
+from desim.guest.modprobe import Modprobe, read_modprobe
+from desim.guest.net.device import Device
+from desim.guest.netdevice import NetDriver
+from desim.kernel.stages import Build
+from desim.ports import Mmio
+
+
+class CardDriver(NetDriver, Protocol):
+    """A driver as a module: it can be loaded."""
+
+    def init_module(self) -> None:
+        """What loading it does: say hello, probe the card."""
+
+
+class Surroundings(NamedTuple):
+    """What a driver is given, whichever it is."""
+
+    cpu: Cpu
+    mmio: Mmio
+    memory: Memory
+    device: Device
+    log: Callable[[str], None]
+    build: Build
+
+
+def _e1000(values: Mapping[str, int], here: Surroundings) -> CardDriver:
+    return here.build(e1000.E1000Driver)(options=e1000.ModuleOptions(**values), **here._asdict())
+
+
+class Module(NamedTuple):
+    """A driver's module: its parameters, with the numbers they hold, and what it makes."""
+
+    parameters: Mapping[str, range]
+    make: Callable[[Mapping[str, int], Surroundings], CardDriver]
+
+
+MODULES = {
+    "e1000": Module(e1000.PARAMETERS, _e1000),
+}
+
+
+def modprobe(line: str) -> Modprobe:
+    """Read a line such as ``e1000 RxIntDelay=32``. Raises ``ModuleError`` if it would not load."""
+    return read_modprobe(line, {name: module.parameters for name, module in MODULES.items()})
