@@ -284,7 +284,14 @@ class GuestKernel(Kernel):
             for row in self.stack.sockets()
         ]
 
-    def sys_set_address(self, process: Process, device: str, address: bytes, prefix: int) -> None:
+    def sys_set_address(
+        self,
+        process: Process,
+        device: str,
+        address: bytes,
+        prefix: int,
+        resolv_conf: str | None = None,
+    ) -> None:
         found = self.stack.devices.get(device)
         if found is None:
             raise failure(errno.ENODEV)
@@ -294,6 +301,8 @@ class GuestKernel(Kernel):
         if address != IP_ANY:
             self.stack.add_address(device, address, prefix)
         self.cpu.local_bh_enable()
+        if resolv_conf is not None:
+            self.resolv_conf = resolv_conf
 
     def sys_set_link_up(self, process: Process, device: str, up: bool) -> None:
         if device not in self.stack.devices:

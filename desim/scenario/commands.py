@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from desim.config import InputFile, Side
 from desim.scenario.inputs import Inputs
+from desim.userland.files import plain
 from desim.userland.programs import GUEST, HOST
 from desim.userland.shell import ShellError, parse
 
@@ -13,7 +16,11 @@ PROGRAMS = {"guest": GUEST, "host": HOST}
 def check_command(
     command: str, side: Side, inputs: Inputs, files: dict[str, InputFile]
 ) -> list[str]:
-    """The mistakes of ``command``; the files it reads (``< FILE``) are added to ``files``."""
+    """The mistakes of ``command``; the files it may read are added to ``files``.
+
+    What ``< FILE`` names must be there. What a program may open by itself need not: another
+    program may write it first, and a server's folder may be empty.
+    """
     try:
         commands = parse(command, PROGRAMS[side])
     except ShellError as error:
@@ -24,4 +31,23 @@ def check_command(
             files[name] = inputs.file(name)
         except ValueError as error:
             found.append(f"< {name}: {error}")
+    for name in (plain(name) for part in commands for name in part.reads):
+        try:
+            path = inputs.path(name)
+            if path.is_dir():
+                files |= _folder(name + "/", inputs)
+            elif path.exists() and name not in files:
+                files[name] = inputs.file(name)
+        except ValueError as error:
+            found.append(f"{name}: {error}")
+    return found
+
+
+def _folder(name: str, inputs: Inputs) -> dict[str, InputFile]:
+    """The files below a folder, and under its own name (``NAME/``) a list of theirs."""
+    below = inputs.tree(name)
+    listing = "".join(f"{inner}\n" for inner in below).encode()
+    found = {name: InputFile(name=name, data=listing, sha256=hashlib.sha256(listing).hexdigest())}
+    for inner, file in below.items():
+        found[name + inner] = InputFile(name=name + inner, data=file.data, sha256=file.sha256)
     return found

@@ -4,7 +4,7 @@ A program is a generator of calls. What a call yields back is its result; an
 error is thrown into the generator as ``OSError``. The generator's return value is
 the exit status. The same program runs on the host's kernel and on the guest's.
 
-Not modelled: memory, files by name (the shell opens them), signal handlers,
+Not modelled: memory, listing folders, removing and renaming files, signal handlers,
 threads and fork: one program is one process.
 """
 
@@ -81,6 +81,15 @@ class Interface:
     tx_bytes: int = 0
 
 
+class FileStatus(NamedTuple):
+    """What ``stat`` says of a name."""
+
+    size: int
+    modified_ns: int
+    """Since power-on; 0 for the user's own files."""
+    folder: bool
+
+
 class SocketRow(NamedTuple):
     """One line of ``netstat``."""
 
@@ -109,6 +118,16 @@ class sys:
     def write(fd: int, data: bytes) -> Call:
         """The number of bytes taken: all of them unless ``fd`` is non-blocking."""
         return Call("write", fd, data)
+
+    @staticmethod
+    def open(name: str, *, write: bool = False) -> Call:
+        """A descriptor for reading, or for writing the file anew; ENOENT, EISDIR ..."""
+        return Call("open", name, write)
+
+    @staticmethod
+    def stat(name: str) -> Call:
+        """A ``FileStatus``; ENOENT if there is no such name."""
+        return Call("stat", name)
 
     @staticmethod
     def close(fd: int) -> Call:
@@ -231,9 +250,16 @@ class sys:
         return Call("interfaces")
 
     @staticmethod
-    def set_address(device: str, address: bytes, prefix: int) -> Call:
-        """None. Gives the interface this IPv4 address in place of those it has."""
-        return Call("set_address", device, address, prefix)
+    def set_address(
+        device: str, address: bytes, prefix: int, resolv_conf: str | None = None
+    ) -> Call:
+        """None. Gives the interface this IPv4 address in place of those it has.
+
+        ``resolv_conf`` is the new /etc/resolv.conf, which a DHCP client's script
+        writes at the same time.
+        """
+        script = () if resolv_conf is None else (resolv_conf,)
+        return Call("set_address", device, address, prefix, *script)
 
     @staticmethod
     def set_link_up(device: str, up: bool = True) -> Call:

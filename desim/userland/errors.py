@@ -9,6 +9,7 @@ TEXTS = {
     errno.ENOENT: "No such file or directory",
     errno.EBADF: "Bad file descriptor",
     errno.EAGAIN: "Resource temporarily unavailable",
+    errno.EACCES: "Permission denied",
     errno.EEXIST: "File exists",
     errno.ENODEV: "No such device",
     errno.ENOTDIR: "Not a directory",

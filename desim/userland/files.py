@@ -3,7 +3,10 @@
 A file never waits. Where a real one would, it raises ``BlockingIOError``, and the
 kernel puts the process to sleep on the file's ``queue`` and tries again.
 
-Not modelled: seeking, reading a file that a program has written, terminals
+A name means what a program of the same side has written, else the user's file.
+Who opens a file reads what it holds at that moment.
+
+Not modelled: seeking, reading what is written after the opening, terminals
 with a keyboard (nobody types), and the page granularity of a pipe's buffer: 64 KiB
 are 64 KiB however they were written.
 """
@@ -231,11 +234,12 @@ class InputFile(File):
 class OutputFile(File):
     """A file that programs write (``> FILE``), in memory."""
 
-    __slots__ = ("_quota", "chunks", "size")
+    __slots__ = ("_quota", "chunks", "modified_ns", "size")
 
     def __init__(self, name: str, quota: Quota) -> None:
         super().__init__(name)
         self._quota = quota
+        self.modified_ns = 0
         self.chunks: list[bytes] = []
         self.size = 0
 
@@ -305,6 +309,12 @@ def normalise(name: str) -> str:
             f"a name {MAX_PATH}"
         )
     return path
+
+
+def plain(name: str) -> str:
+    """``name`` without ``.`` and double slashes, as an opening would find it; "" for a root."""
+    path = "/".join(part for part in name.split("/") if part not in ("", "."))
+    return "/" + path if name.startswith("/") and path else path
 
 
 class Pipe:

@@ -32,13 +32,31 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from desim.ports import POLLERR, POLLHUP, Endpoint
-from desim.userland.calls import POLLNVAL, Call, Interface, Program, SocketRow, sys
+from desim.userland.calls import (
+    POLLNVAL,
+    Call,
+    FileStatus,
+    Interface,
+    Program,
+    SocketRow,
+    sys,
+)
 from desim.userland.errors import failure
-from desim.userland.files import File, InputFile, Null, Pipe, Socket, Terminal, VirtualTree
+from desim.userland.files import (
+    File,
+    InputFile,
+    Null,
+    OutputFile,
+    Pipe,
+    Socket,
+    Terminal,
+    VirtualTree,
+    plain,
+)
 from desim.userland.process import SIGNALS, Blocked, Process
 from desim.userland.shell import Command, Redirection
 from desim.userland.waitqueue import WaitQueue
-from desim.wire.addresses import LOOPBACK, ip
+from desim.wire.addresses import LOOPBACK, ip, ip_text
 from desim.wire.errors import WireError
 
 T = TypeVar("T")
@@ -54,8 +72,9 @@ class RandomStream(Protocol):
 class Kernel:
     """Processes, descriptors, and the calls that all files share.
 
-    ``files`` reads the user's file of that name for ``< FILE``; ``hosts`` is
-    /etc/hosts. ``tree`` takes what programs write.
+    ``files`` reads the user's file of that name, or raises ``KeyError``; that of a folder
+    (``NAME/``) lists the files below it, one per line. ``hosts`` is /etc/hosts. ``tree``
+    takes what programs write.
     """
 
     def __init__(
@@ -75,6 +94,8 @@ class Kernel:
         self.files = files
         self.tree = tree
         self.hosts = {"localhost": LOOPBACK} if hosts is None else dict(hosts)
+        self.resolv_conf = ""
+        """/etc/resolv.conf."""
         self.processes: list[Process] = []
         self._next_pid = first_pid
         self._calls: dict[str, Callable[..., Any]] = {}
@@ -225,6 +246,8 @@ class Kernel:
 
     def sys_write(self, process: Process, fd: int, data: bytes) -> int:
         file = process.file(fd)
+        if isinstance(file, OutputFile):
+            file.modified_ns = self.now()
         if file.nonblocking:
             return file.write(data)
         while True:
@@ -238,6 +261,68 @@ class Kernel:
                 raise
             if process.progress == len(data):
                 return len(data)
+
+    def sys_open(self, process: Process, name: str, write: bool) -> int:
+        if not write:
+            if self._is_folder(name):
+                raise failure(errno.EISDIR)
+            return process.install(InputFile(name, self.content(name)))
+        try:
+            file = self._open(">", name)
+        except ValueError:
+            raise failure(errno.EACCES) from None
+        if isinstance(file, OutputFile):
+            file.modified_ns = self.now()
+        return process.install(file)
+
+    def sys_stat(self, process: Process, name: str) -> FileStatus:
+        if self._is_folder(name):
+            return FileStatus(0, 0, True)
+        written = self.tree.files.get(plain(name))
+        if written is not None:
+            return FileStatus(written.size, written.modified_ns, False)
+        return FileStatus(len(self.content(name)), 0, False)
+
+    def content(self, name: str) -> bytes:
+        """What the file ``name`` holds now; ENOENT if there is none."""
+        system = self.system_file(name)
+        if system is not None:
+            return system
+        written = self.tree.files.get(plain(name))
+        if written is not None:
+            return written.content()
+        try:
+            return self.files(plain(name))
+        except KeyError:
+            raise failure(errno.ENOENT) from None
+
+    def system_file(self, name: str) -> bytes | None:
+        """What a file of the system holds; None if there is no such file."""
+        if name == "/dev/null":
+            return b""
+        if name == "/etc/resolv.conf":
+            return self.resolv_conf.encode()
+        if name == "/etc/hosts":
+            rows = (f"{ip_text(address)}\t{known}\n" for known, address in self.hosts.items())
+            return "".join(rows).encode()
+        return None
+
+    def _is_folder(self, name: str) -> bool:
+        path = plain(name)
+        if path == "":
+            return True
+        below = path + "/"
+        if any(written.startswith(below) for written in self.tree.files):
+            return True
+        parts = path.split("/")
+        for depth in range(1, len(parts) + 1):
+            folder = "/".join(parts[:depth]) + "/"
+            try:
+                names = self.files(folder).decode().split("\n")
+            except KeyError:
+                continue
+            return folder == below or any((folder + one).startswith(below) for one in names)
+        return False
 
     def sys_close(self, process: Process, fd: int) -> None:
         process.close(fd)
@@ -378,7 +463,14 @@ class Kernel:
     def sys_sockets_table(self, process: Process) -> list[SocketRow]:
         return []
 
-    def sys_set_address(self, process: Process, device: str, address: bytes, prefix: int) -> None:
+    def sys_set_address(
+        self,
+        process: Process,
+        device: str,
+        address: bytes,
+        prefix: int,
+        resolv_conf: str | None = None,
+    ) -> None:
         raise failure(errno.EPERM)
 
     def sys_set_link_up(self, process: Process, device: str, up: bool) -> None:

@@ -57,10 +57,14 @@ class Redirection(NamedTuple):
 
 
 class ProgramFile(NamedTuple):
-    """An entry of /bin. ``check`` says before the run what of an argv is not modelled, or None."""
+    """An entry of /bin. ``check`` says before the run what of an argv is not modelled, or None.
+
+    ``reads`` names the user's files and folders that it may read, beside ``< FILE``.
+    """
 
     start: Callable[[list[str]], Program]
     check: Callable[[list[str]], str | None]
+    reads: Callable[[list[str]], Sequence[str]] = lambda argv: ()
 
 
 class Command(NamedTuple):
@@ -76,8 +80,13 @@ class Command(NamedTuple):
 
     @property
     def inputs(self) -> list[str]:
-        """The files of the user's that it reads."""
+        """The files of the user's that are its input."""
         return [name for _, kind, name in self.redirections if kind == "<" and name != "/dev/null"]
+
+    @property
+    def reads(self) -> Sequence[str]:
+        """The user's files and folders that it may look into by itself."""
+        return self.program.reads(self.argv)
 
 
 class _Token(NamedTuple):

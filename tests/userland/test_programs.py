@@ -288,6 +288,8 @@ class Server(Script):
                     (54, ip("10.0.2.2")),
                     (1, ip("255.255.255.0")),
                     (3, ip("10.0.2.2")),
+                    (6, ip("10.0.2.3")),
+                    (15, b"lan"),
                     (51, (86400).to_bytes(4, "big")),
                 ],
                 yiaddr=ip("10.0.2.15"),
@@ -313,7 +315,7 @@ def test_udhcpc_obtains_a_lease() -> None:
         "udhcpc: lease of 10.0.2.15 obtained from 10.0.2.2, lease time 86400\n"
     )
     assert server.set == [
-        ("eth0", ip("10.0.2.15"), 24),
+        ("eth0", ip("10.0.2.15"), 24, "search lan\nnameserver 10.0.2.3\n"),
         (bytes(4), 0, ip("10.0.2.2"), "eth0"),
     ]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
+from desim.userland.calls import Call, FileStatus, Program, sys
+from desim.userland.errors import TEXTS
 from desim.userland.files import (
     PIPE_BUF,
     PIPE_SIZE,
@@ -23,6 +26,8 @@ from desim.userland.files import (
     VirtualTree,
     normalise,
 )
+from desim.userland.kernel import Kernel
+from desim.userland.process import Process
 from desim.userland.waitqueue import WaitQueue
 
 
@@ -187,3 +192,81 @@ def test_a_normalised_name_stays_inside(name: str) -> None:
     parts = path.split("/")
     assert not {"", ".", ".."} & set(parts)
     assert normalise(path) == path
+
+
+# files by name
+
+
+def kernel(**files: bytes) -> Kernel:
+    return Kernel(
+        now=lambda: 7,
+        wake_up=lambda queue: None,
+        random=lambda name: None,  # type: ignore[arg-type,return-value]
+        files=lambda name: files[name],
+        tree=VirtualTree(Quota(1000)),
+    )
+
+
+def process(kernel: Kernel) -> Process:
+    def program() -> Program:
+        yield sys.now()
+        return 0
+
+    terminal = Terminal("t", now=lambda: 0, quota=Quota(1000))
+    return kernel.spawn_program("sh", program(), terminal)
+
+
+def call(kernel: Kernel, made: Call) -> Any:
+    return kernel.syscall(kernel.processes[0], made)
+
+
+def opened(kernel: Kernel, name: str) -> bytes:
+    data: bytes = call(kernel, sys.read(call(kernel, sys.open(name)), 1000))
+    return data
+
+
+def test_a_name_means_what_a_program_wrote_else_the_users_file() -> None:
+    host = kernel(a=b"mine", b=b"other")
+    process(host)
+    assert opened(host, "./a") == b"mine"
+    call(host, sys.write(call(host, sys.open("a", write=True)), b"new"))
+    assert opened(host, "a") == b"new"
+    assert opened(host, "b") == b"other"
+
+
+def test_stat_tells_size_time_and_folders() -> None:
+    host = kernel(**{"www/": b"i.html\nsub/x\n", "www/i.html": b"12345"})
+    process(host)
+    call(host, sys.write(call(host, sys.open("d/f", write=True)), b"abc"))
+    assert call(host, sys.stat("d/f")) == FileStatus(3, 7, False)
+    assert call(host, sys.stat("www//i.html")) == FileStatus(5, 0, False)
+    for folder in (".", "d", "www", "www/", "www/sub"):
+        assert call(host, sys.stat(folder)).folder, folder
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "code"),
+    [
+        ("none", False, errno.ENOENT),
+        ("www/su", False, errno.ENOENT),
+        ("/etc/passwd", False, errno.ENOENT),
+        ("www", False, errno.EISDIR),
+        ("/tmp/x", True, errno.EACCES),
+        ("../x", True, errno.EACCES),
+    ],
+)
+def test_what_cannot_be_opened(name: str, write: bool, code: int) -> None:
+    host = kernel(**{"www/": b"sub/x\n"})
+    process(host)
+    with pytest.raises(OSError, match=TEXTS[code]) as raised:
+        call(host, sys.open(name, write=write))
+    assert raised.value.errno == code
+
+
+def test_the_systems_own_files() -> None:
+    host = kernel()
+    process(host)
+    host.resolv_conf = "nameserver 10.0.2.3\n"
+    assert opened(host, "/etc/resolv.conf") == b"nameserver 10.0.2.3\n"
+    assert opened(host, "/etc/hosts") == b"127.0.0.1\tlocalhost\n"
+    assert opened(host, "/dev/null") == b""

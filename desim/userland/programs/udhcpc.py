@@ -10,8 +10,11 @@ seconds of the clock, as the real one does, so a message that is ignored can mak
 wait up to a second longer. The ``secs`` field is the difference of such whole seconds.
 
 With a lease it does what the usual script does: sets the address and the default
-route. Not modelled: renewing (``-q``, exit with the lease, is required), background
-operation, scripts, ARP probes and extra options (refused when a line is read).
+route, and writes name servers and domain to /etc/resolv.conf (all in the two calls that
+set address and route: the script's own processes are not there).
+
+Not modelled: renewing (``-q``, exit with the lease, is required), background operation,
+scripts, ARP probes and extra options (refused when a line is read).
 """
 
 from __future__ import annotations
@@ -177,7 +180,7 @@ class Client:
         )
         device = self.options.device
         try:
-            yield sys.set_address(device, lease.yiaddr, _prefix(lease))
+            yield sys.set_address(device, lease.yiaddr, _prefix(lease), _resolv_conf(lease))
             router = lease.option(dhcp.OPT_ROUTER)
             if router is not None and len(router) >= 4:
                 yield sys.add_route(IP_ANY, 0, router[:4], device)
@@ -278,3 +281,13 @@ def _prefix(lease: Dhcp) -> int:
         return prefix_from_mask(mask) if mask is not None else 24
     except WireError:
         return 24
+
+
+def _resolv_conf(lease: Dhcp) -> str:
+    """What the script writes to /etc/resolv.conf."""
+    domain = (lease.option(dhcp.OPT_DOMAIN) or b"").rstrip(b"\0").decode("ascii", "replace")
+    servers = lease.option(dhcp.OPT_DNS) or b""
+    lines = [f"search {domain}\n"] if domain else []
+    for at in range(0, len(servers) - 3, 4):
+        lines.append(f"nameserver {ip_text(servers[at : at + 4])}\n")
+    return "".join(lines)
