@@ -34,6 +34,13 @@ def explore(session: nox.Session) -> None:
 
 
 @nox.session
+def alterations(session: nox.Session) -> None:
+    """Alter every fact of slirp's recordings, one by one: does the replay notice? Two minutes."""
+    install(session, ".")
+    session.run("python", "tests/slirp/alterations.py", *session.posargs)
+
+
+@nox.session
 def results(session: nox.Session) -> None:
     """Write results/ anew: reports and fingerprints of the shipped scenarios."""
     install(session, ".")

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from desim.conform.suite import Outcome
+from desim.slirp.compare import DifferenceError
 from desim.slirp.recordings import RecordingError, read_recordings
-from desim.slirp.replay import DifferenceError, replay
+from desim.slirp.replay import replay
 from desim.slirp.version import VERSION_2_8, VERSION_4_7, Version
 
 

@@ -27,13 +27,15 @@ class HostFwd:
 class GuestFwd:
     """``guestfwd=tcp:ADDR:PORT-TARGET``.
 
-    With ``unix`` each connection of the guest goes to that Unix socket on the
-    host; without, its bytes go to ``Slirp.guestfwd_output``.
+    With ``unix`` each connection of the guest goes to that Unix socket on the host, with
+    ``ex_exec`` to a program of its own; with neither, its bytes go to
+    ``GuestForwarding.output``.
     """
 
     address: bytes
     port: int
     unix: str | None = None
+    ex_exec: str | None = None
 
 
 @dataclass(slots=True)

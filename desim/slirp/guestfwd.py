@@ -3,8 +3,15 @@
 (slirp/misc.c, slirp/slirp.c, slirp/tcp_subr.c ``tcp_ctl``.) The connection to what is
 behind the rule is made when the guest's handshake is complete.
 
-Not modelled: rules that start a command for each connection (``-cmd:`` under slirp's
-own ``fork_exec``).
+=============== ===========================================================
+a callback      takes what the guest sends (``qemu_chr_fe_write_all``), all of it and at
+                once; what it has for the guest it gives to ``recv``, at most ``can_recv`` bytes
+a Unix socket   is connected to
+a command       is started, for each connection anew, with one end of a loopback connection
+                as its standard input, output and error; slirp has the other end
+=============== ===========================================================
+
+Not modelled: IPv6 addresses in rules (libslirp has none).
 """
 
 from __future__ import annotations
@@ -12,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from desim.kernel.stages import stage
 from desim.slirp.config import GuestFwd
 from desim.slirp.socket import SS_FCANTRCVMORE, SS_ISFCONNECTED, SS_NOFDREF, Socket
 
@@ -28,7 +36,7 @@ class GuestForwarding:
         self.slirp = slirp
         self.rules: list[GuestFwd] = []
         self.output: Callable[[GuestFwd, bytes], None] | None = None
-        """Where bytes of the guest go for a rule that leads to a program of desim."""
+        """Takes the guest's bytes for a rule without a socket; may raise ``OSError``."""
 
     def find(self, address: bytes, port: int) -> GuestFwd | None:
         """The rule for ``address``:``port``."""
@@ -63,12 +71,23 @@ class GuestForwarding:
         if rule is None:
             so.so_snd.append(NO_APPLICATION)
             return False
+        if rule.ex_exec is not None:
+            return self.fork_exec(so, rule.ex_exec)
         if rule.unix is None:
             so.fd = -1
             so.guestfwd = rule
             return True
         try:
             so.fd = self.slirp.sockets.connect_unix(rule.unix)
+        except OSError:
+            return False
+        return True
+
+    @stage("fork_exec", file="slirp/misc.c")
+    def fork_exec(self, so: Socket, ex: str) -> bool:
+        """Start the command ``ex`` behind ``so``; False if that fails."""
+        try:
+            so.fd = self.slirp.sockets.spawn(ex)
         except OSError:
             return False
         return True

@@ -74,6 +74,8 @@ def _parse(text: bytes, name: str) -> Recording:
     for key, kind in (("config", dict), ("steps", list), ("initial_out", list), ("wakes", list)):
         if not isinstance(recording.get(key), kind):
             raise RecordingError(f"{name}: {key!r} is missing or not a {kind.__name__}")
+    if recording.get("mask"):
+        raise RecordingError(f"{name}: 'mask' names fields to ignore; all are compared")
     return recording
 
 

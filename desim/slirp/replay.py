@@ -4,29 +4,32 @@ The recorded stimuli are given to ``Slirp`` on a ``LoopbackHost`` at their virtu
 times, by a poll loop as the recordings' own: it wakes for each stimulus and at each
 deadline, and polls until nothing is ready. Compared are all frames with their times,
 what each of the host's programs saw and when, the results of the steps, and the times
-at which the loop woke by itself.
+at which the loop woke by itself (compare.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+from desim.slirp.compare import (
+    DifferenceError,
+    Event,
+    compare_end,
+    compare_events,
+    compare_result,
+)
 from desim.slirp.config import GuestFwd, HostFwd, SlirpConfig
-from desim.slirp.decode import side_by_side
-from desim.slirp.recordings import Recording, RecordingError, data_matches, frame_bytes, payload
+from desim.slirp.recordings import Recording, RecordingError, frame_bytes, payload
 from desim.slirp.slirp import Slirp
 from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
 from desim.slirp.version import VERSION_4_7, Version
 from desim.wire.addresses import ip, ip_text
+from desim.wire.describe import describe
 from desim.wire.frame import Frame
 
 MAX_ROUNDS = 64
 """Polls at one instant, after which the stack is spinning."""
-
-
-class DifferenceError(AssertionError):
-    """The first thing in which the stack differs from a recording."""
 
 
 class _Guest:
@@ -117,48 +120,39 @@ class Replay:
         )
         self.slirp.guestfwd.output = self._guestfwd_output
         self._prepare()
+        self.created = self._events()
+        """What happened before the first step."""
 
     def run(self) -> None:
         """Play it; raises ``DifferenceError`` at the first one."""
-        self._compare("at creation", self.recording["initial_out"], self._events())
-        for number, step in enumerate(self.recording["steps"]):
-            self._step(number, step)
-        where = f"after {len(self.recording['steps'])} steps"
-        expected = list(_expand(self.recording["wakes"]))
-        if self.wakes != expected:
-            at = next(
-                (
-                    i
-                    for i, pair in enumerate(zip(self.wakes, expected, strict=False))
-                    if pair[0] != pair[1]
-                ),
-                min(len(self.wakes), len(expected)),
-            )
-            raise DifferenceError(
-                f"{where}: the loop's wake number {at} is at {self.wakes[at : at + 1]}, "
-                f"expected {expected[at : at + 1]}"
-            )
-        if bool(self.unsettled) != bool(self.recording["unsettled"]):
-            raise DifferenceError(
-                f"{where}: spun {self.unsettled} times, expected {self.recording['unsettled']}"
-            )
+        steps = self.recording["steps"]
+        number = -1
+        try:
+            compare_events(self.recording["initial_out"], self.created)
+            for number in range(len(steps)):
+                step = steps[number]
+                if self.clock.time != step["t"]:
+                    raise DifferenceError(f"virtual time is {self.clock.time} ns")
+                result, events = self.step(step)
+                compare_events(step["out"], events)
+                compare_result(step.get("result"), result)
+            number = len(steps)
+            compare_end(self.recording, self.wakes, self.unsettled)
+        except (DifferenceError, RecordingError) as error:
+            raise type(error)(f"{_place(steps, number)}: {error}") from None
 
-    def _step(self, number: int, step: dict[str, Any]) -> None:
+    def step(self, step: dict[str, Any]) -> tuple[object, list[Event]]:
+        """Do what one step says: its result, and all that came of it."""
         do = step["do"]
-        where = f"step {number} ({do['op']} at {step['t']} ns)"
-        if self.clock.time != step["t"]:
-            raise DifferenceError(f"{where}: virtual time is {self.clock.time}")
         action = ACTIONS.get(do["op"])
         if action is None:
-            raise RecordingError(f"{where}: unknown operation")
+            raise RecordingError(f"unknown operation {do['op']!r}")
         result = action(self, do)
         if do["op"] != "advance":
             kicked = self.kick if do["op"] == "guest_frame" else self.kick or self.host.poll()
             if kicked:
                 self._settle()
-        self._compare(where, step["out"], self._events())
-        if result != step.get("result"):
-            raise DifferenceError(f"{where}: result {result!r}, expected {step.get('result')!r}")
+        return result, self._events()
 
     # -- the poll loop -----------------------------------------------------------------
 
@@ -231,30 +225,11 @@ class Replay:
     def _guestfwd_output(self, rule: GuestFwd, data: bytes) -> None:
         self.host.note("gfwd_data", addr=ip_text(rule.address), port=rule.port, data=data)
 
-    # -- comparison --------------------------------------------------------------------
-
-    def _events(self) -> list[dict[str, Any]]:
+    def _events(self) -> list[Event]:
         events = self.host.events
         self.host.events = []
         return events
 
-    def _compare(
-        self, where: str, expected: list[dict[str, Any]], got: list[dict[str, Any]]
-    ) -> None:
-        _compare_frames(where, _of(expected, "frame"), _of(got, "frame"))
-        for kind, names in (("host_data", ("conn",)), ("gfwd_data", ("addr", "port"))):
-            _compare_streams(where, kind, names, _of(expected, kind), _of(got, kind))
-        _compare_datagrams(where, _of(expected, "udp"), _of(got, "udp"))
-        plain = [e for e in expected if e["ev"] not in _COMPARED]
-        others = [e for e in got if e["ev"] not in _COMPARED]
-        # Between connections the order at one instant carries no meaning.
-        plain.sort(key=lambda e: (e["t"], e["conn"]))
-        others.sort(key=lambda e: (e["t"], e["conn"]))
-        if plain != others:
-            raise DifferenceError(f"{where}: the host saw {others}, expected {plain}")
-
-
-_COMPARED = ("frame", "host_data", "gfwd_data", "udp", "guest_error")
 
 ACTIONS: dict[str, Callable[[Replay, dict[str, Any]], Any]] = {
     "guest_frame": Replay._guest_frame,
@@ -279,81 +254,23 @@ def _endpoint(pair: list[Any]) -> tuple[bytes, int]:
     return ip(pair[0]), pair[1]
 
 
-def _of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [event for event in events if event["ev"] == kind]
-
-
-def _expand(runs: list[list[int]]) -> Iterator[int]:
-    for first, period, count in runs:
-        for index in range(count):
-            yield first + index * period
-
-
-def _compare_frames(where: str, expected: list[dict[str, Any]], got: list[dict[str, Any]]) -> None:
-    for number in range(max(len(expected), len(got))):
-        want = expected[number] if number < len(expected) else None
-        have = got[number] if number < len(got) else None
-        raw = frame_bytes(want) if want else None
-        if want and have and raw == have["raw"] and want["t"] == have["t"]:
-            continue
-        times = f"expected at {want['t'] if want else '-'}, got at {have['t'] if have else '-'}"
-        shown = side_by_side(raw, have["raw"] if have else None)
-        raise DifferenceError(f"{where}: frame {number} of the step differs; {times}\n{shown}")
-
-
-def _compare_streams(
-    where: str,
-    kind: str,
-    names: tuple[str, ...],
-    expected: list[dict[str, Any]],
-    got: list[dict[str, Any]],
-) -> None:
-    """How a stream is cut into events carries no meaning; its bytes and their times do."""
-
-    def key(event: dict[str, Any]) -> tuple[Any, ...]:
-        return tuple(event[name] for name in names)
-
-    for stream in sorted({key(e) for e in expected + got}):
-        wanted = [e for e in expected if key(e) == stream]
-        found = [e for e in got if key(e) == stream]
-        data = b"".join(e["data"] for e in found)
-        at = 0
-        for event in wanted:
-            if not data_matches(event, data[at : at + event["len"]]):
-                raise DifferenceError(f"{where}: {kind} of {stream}: wrong data from byte {at} on")
-            at += event["len"]
-        if at != len(data):
-            raise DifferenceError(f"{where}: {kind} of {stream}: {len(data)} bytes, not {at}")
-        want_times = _totals((e["t"], e["len"]) for e in wanted)
-        have_times = _totals((e["t"], len(e["data"])) for e in found)
-        if want_times != have_times:
-            raise DifferenceError(
-                f"{where}: {kind} of {stream}: bytes by time {have_times}, expected {want_times}"
-            )
-
-
-def _totals(pieces: Iterator[tuple[int, int]]) -> dict[int, int]:
-    totals: dict[int, int] = {}
-    for time, size in pieces:
-        totals[time] = totals.get(time, 0) + size
-    return totals
-
-
-def _compare_datagrams(
-    where: str, expected: list[dict[str, Any]], got: list[dict[str, Any]]
-) -> None:
-    keys = ("t", "sock", "source", "ttl")
-    for number in range(max(len(expected), len(got))):
-        want = expected[number] if number < len(expected) else None
-        have = got[number] if number < len(got) else None
-        if (
-            want
-            and have
-            and all(want[key] == have[key] for key in keys)
-            and data_matches(want, have["data"])
-        ):
-            continue
-        raise DifferenceError(f"{where}: datagram {number}: got {have}, expected {want}")
+def _place(steps: list[dict[str, Any]], number: int) -> str:
+    """Which step it is, and what is done in it."""
+    if number < 0:
+        return "at creation"
+    if number == len(steps):
+        return f"after {number} steps"
+    step = steps[number]
+    do = step["do"]
+    what = f"step {number} ({do['op']} at {step['t']} ns"
+    if do["op"] == "guest_frame":
+        what += f": {describe(frame_bytes(do))}"
+    elif do["op"] == "advance":
+        what += f": to {do['to']} ns"
+    else:
+        words = [f"{key} {value}" for key, value in do.items() if key != "op"]
+        what += f": {', '.join(words)}"
+    return what + ")"
 
 
 def replay(recording: Recording, version: Version = VERSION_4_7) -> None:

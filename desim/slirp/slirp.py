@@ -24,7 +24,7 @@ then UDP, then ping sockets, and last the output queues.
 Layout: interface (queues to the guest), arp, ip, icmp, udp, tcp_input, tcp_output,
 tcp_subr, tcp_timer, bootp, tftp, guestfwd; ip6, icmp6, udp6, dhcpv6; socket_io is the host's side.
 
-Not modelled: SMB, commands behind guestfwd, NC-SI, state saving.
+Not modelled: SMB, NC-SI, state saving.
 """
 
 from __future__ import annotations

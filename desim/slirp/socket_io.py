@@ -183,7 +183,10 @@ class SocketIo:
         if so.fd == -1:
             if so.guestfwd is None:
                 return -errno.EBADF
-            self.slirp.guestfwd.write(so.guestfwd, data)
+            try:
+                self.slirp.guestfwd.write(so.guestfwd, data)
+            except OSError as error:
+                return -(error.errno or errno.EIO)
             return len(data)
         sockets = self.slirp.sockets
         try:

@@ -285,6 +285,9 @@ class LoopbackHost:
         self._connect(end, listener)
         return self._add(end)
 
+    def spawn(self, command: str) -> Fd:
+        raise error(errno.ENOENT)
+
     def recv(self, fd: Fd, size: int) -> bytes:
         end = self._tcp(fd)
         rx = end.rx

@@ -25,8 +25,9 @@ from differential.conversations import scripts
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisException
 
+from desim.slirp.compare import DifferenceError
 from desim.slirp.recordings import Recording
-from desim.slirp.replay import DifferenceError, replay
+from desim.slirp.replay import replay
 
 SAVE = Path("build/differential")
 ATTEMPTS = 3

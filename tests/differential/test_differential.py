@@ -26,8 +26,9 @@ from differential.guest import (
 )
 from differential.player import CONFIG
 
+from desim.slirp.compare import DifferenceError
 from desim.slirp.recordings import read_recordings
-from desim.slirp.replay import DifferenceError, replay
+from desim.slirp.replay import replay
 from desim.slirp.version import VERSION_2_8
 from desim.wire.checksum import ones_sum
 from desim.wire.segment import build_segment
