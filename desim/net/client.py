@@ -8,6 +8,8 @@ Three separate gates decide about a packet: ``link_down`` (swallowed),
 ``receive_disabled`` (the receiver answered 0 and has not flushed since) and the
 handler's own ``can_receive``.
 
+In front of the receiver's queue stand the filters of both ends (desim/net/filter.py).
+
 Not modelled: vhost, multiqueue, announce, raw packets (virtio headers).
 """
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from desim.kernel.stages import Build, bare, stage
+from desim.net.filter import Direction, NetFilterState
 from desim.net.queue import NetQueue
 from desim.ports import Ledger, MainLoop, NetClient
 from desim.wire.frame import Frame
@@ -79,10 +82,16 @@ class Net:
                 client.peer.flush()
 
     def queued(self) -> Iterator[Frame]:
-        """The packets that wait in any queue."""
+        """The packets that wait in any queue, or that a filter keeps."""
         for client in self.clients:
             for _, frame in client.incoming_queue.packets:
                 yield frame
+            for nf in client.filters:
+                yield from nf.held()
+
+    def filters_keep_nothing(self) -> bool:
+        """Whether no filter has a packet that will go on by itself."""
+        return not any(nf.held() for client in self.clients for nf in client.filters)
 
 
 class NetClientState:
@@ -93,10 +102,12 @@ class NetClientState:
     """
 
     __slots__ = (
+        "filters",
         "handler",
         "hub_flush",
         "incoming_queue",
         "is_nic",
+        "ledger",
         "link_down",
         "name",
         "net",
@@ -106,6 +117,7 @@ class NetClientState:
 
     def __init__(self, net: Net, name: str, *, is_nic: bool = False) -> None:
         self.net = net
+        self.ledger = net.ledger
         self.name = name
         self.is_nic = is_nic
         self.handler: NetClient
@@ -113,7 +125,8 @@ class NetClientState:
         self.link_down = False
         self.receive_disabled = False
         self.hub_flush: Callable[[], bool] | None = None
-        self.incoming_queue = net.build(NetQueue)(self)
+        self.filters: list[NetFilterState] = []
+        self.incoming_queue = net.build(NetQueue)(self, self.deliver)
 
     def connect(self, peer: NetClientState) -> None:
         """Make this client and ``peer`` the two ends of one link."""
@@ -133,8 +146,14 @@ class NetClientState:
         """Send one packet to the peer; its size also when it is lost for want of a link."""
         peer = self.peer
         if self.link_down or peer is None:
-            self.net.ledger.lost(frame, self.name, "no link")
+            self.ledger.lost(frame, self.name, "no link")
             return len(frame.raw)
+        if self.filters or peer.filters:
+            answer = self.filter_receive("tx", self, frame) or peer.filter_receive(
+                "rx", self, frame
+            )
+            if answer:
+                return answer
         return peer.incoming_queue.send(self, frame)
 
     @stage("qemu_sendv_packet", "qemu_sendv_packet_async", file="net/net.c", size="frame")
@@ -142,18 +161,39 @@ class NetClientState:
         """As ``send``, for a packet in pieces; one beyond ``NET_BUFSIZE`` disappears."""
         peer = self.peer
         if len(frame.raw) > NET_BUFSIZE:
-            self.net.ledger.lost(frame, self.name, f"longer than {NET_BUFSIZE} bytes")
+            self.ledger.lost(frame, self.name, f"longer than {NET_BUFSIZE} bytes")
             return len(frame.raw)
         if self.link_down or peer is None:
-            self.net.ledger.lost(frame, self.name, "no link")
+            self.ledger.lost(frame, self.name, "no link")
             return len(frame.raw)
+        if self.filters or peer.filters:
+            answer = self.filter_receive_iov("tx", self, frame) or peer.filter_receive_iov(
+                "rx", self, frame
+            )
+            if answer:
+                return answer
         return peer.incoming_queue.send_iov(self, frame)
+
+    @stage("filter_receive", file="net/net.c", size="frame")
+    def filter_receive(self, direction: Direction, sender: NetClientState, frame: Frame) -> int:
+        """As ``filter_receive_iov``, for a packet that is in one piece."""
+        return self.filter_receive_iov(direction, sender, frame)
+
+    @stage("filter_receive_iov", file="net/net.c", size="frame")
+    def filter_receive_iov(self, direction: Direction, sender: NetClientState, frame: Frame) -> int:
+        """Show a packet to this client's filters: 0, or the answer of the one that ended it."""
+        # A filter may let go of other packets on the way, but none comes or goes.
+        for nf in self.filters if direction == "tx" else reversed(self.filters):
+            answer = nf.receive(direction, sender, frame)
+            if answer:
+                return answer
+        return 0
 
     def loopback(self, frame: Frame) -> int:
         """The sender's own packet comes back to it (``qemu_receive_packet``)."""
         if not self.handler.can_receive():
             return 0
-        return self.incoming_queue.receive(frame)
+        return self.incoming_queue.receive(self, frame)
 
     def can_send(self) -> bool:
         """Whether the peer would take a packet now (``qemu_can_send_packet``)."""
@@ -171,10 +211,10 @@ class NetClientState:
         return self.handler.blocked_by() or "it said not now"
 
     @stage("qemu_deliver_packet_iov", file="net/net.c", size="frame")
-    def deliver(self, frame: Frame) -> int:
+    def deliver(self, sender: NetClientState, frame: Frame) -> int:
         """Hand a packet to the handler; remember a "not now" until it flushes."""
         if self.link_down:
-            self.net.ledger.lost(frame, self.name, "link down")
+            self.ledger.lost(frame, self.name, "link down")
             return len(frame.raw)
         if self.receive_disabled:
             return 0
@@ -198,4 +238,4 @@ class NetClientState:
             # The sender may have stopped watching its descriptors; let it look again.
             self.net.loop.notify()
         elif purge:
-            self.incoming_queue.purge(peer)
+            self.incoming_queue.purge(peer, "purged: the machine stopped")

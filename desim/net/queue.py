@@ -19,9 +19,11 @@ Two traps, both real:
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 from desim.kernel.stages import stage
+from desim.ports import Ledger
 from desim.wire.frame import Frame
 
 if TYPE_CHECKING:
@@ -31,13 +33,33 @@ MAXLEN = 10_000
 """``nq_maxlen``: packets that a queue holds."""
 
 
+class QueueOwner(Protocol):
+    """Whose queue it is: a client, or a filter that keeps packets."""
+
+    @property
+    def name(self) -> str:
+        """What the ledger calls the place."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Is told of what waits here and of what is dropped."""
+
+    def blocked_by(self) -> str:
+        """Why a packet has to wait here, in words."""
+
+
+Deliver = Callable[["NetClientState", Frame], int]
+"""Takes a packet and its sender: > 0 taken, 0 not now, < 0 lost."""
+
+
 class NetQueue:
-    """The packets on their way to ``owner``, each with its sender."""
+    """The packets on their way to ``owner``, each with its sender; they leave by ``deliver``."""
 
-    __slots__ = ("delivering", "owner", "packets")
+    __slots__ = ("_deliver", "delivering", "owner", "packets")
 
-    def __init__(self, owner: NetClientState) -> None:
+    def __init__(self, owner: QueueOwner, deliver: Deliver) -> None:
         self.owner = owner
+        self._deliver = deliver
         self.packets: deque[tuple[NetClientState, Frame]] = deque()
         self.delivering = False
 
@@ -50,7 +72,7 @@ class NetQueue:
         if self.delivering or not sender.can_send():
             self.append(sender, frame)
             return 0
-        return self._sent(sender, frame, self.deliver(frame))
+        return self._sent(sender, frame, self.deliver(sender, frame))
 
     @stage("qemu_net_queue_send_iov", file="net/queue.c", size="frame")
     def send_iov(self, sender: NetClientState, frame: Frame) -> int:
@@ -58,11 +80,11 @@ class NetQueue:
         if self.delivering or not sender.can_send():
             self.append(sender, frame)
             return 0
-        return self._sent(sender, frame, self.deliver_iov(frame))
+        return self._sent(sender, frame, self.deliver_iov(sender, frame))
 
-    def receive(self, frame: Frame) -> int:
+    def receive(self, sender: NetClientState, frame: Frame) -> int:
         """A packet that its own sender gets back (``qemu_net_queue_receive``): never queued."""
-        return 0 if self.delivering else self.deliver(frame)
+        return 0 if self.delivering else self.deliver(sender, frame)
 
     def _sent(self, sender: NetClientState, frame: Frame, answer: int) -> int:
         if answer == 0:
@@ -73,24 +95,24 @@ class NetQueue:
         return answer
 
     @stage("qemu_net_queue_deliver", file="net/queue.c", size="frame")
-    def deliver(self, frame: Frame) -> int:
+    def deliver(self, sender: NetClientState, frame: Frame) -> int:
         """Hand one packet to the owner, with nested sends kept out."""
         self.delivering = True
-        answer = self.owner.deliver(frame)
+        answer = self._deliver(sender, frame)
         self.delivering = False
         return answer
 
     @stage("qemu_net_queue_deliver_iov", file="net/queue.c", size="frame")
-    def deliver_iov(self, frame: Frame) -> int:
+    def deliver_iov(self, sender: NetClientState, frame: Frame) -> int:
         """As ``deliver``, for a packet in pieces."""
         self.delivering = True
-        answer = self.owner.deliver(frame)
+        answer = self._deliver(sender, frame)
         self.delivering = False
         return answer
 
     def append(self, sender: NetClientState, frame: Frame) -> None:
         """Keep a packet, or drop it silently when the queue is full."""
-        ledger = self.owner.net.ledger
+        ledger = self.owner.ledger
         if len(self.packets) >= MAXLEN:
             ledger.lost(frame, self.owner.name, f"queue full ({MAXLEN} packets)")
             return
@@ -104,17 +126,17 @@ class NetQueue:
             return False
         while self.packets:
             sender, frame = self.packets.popleft()
-            if self.deliver(frame) == 0:
+            if self.deliver(sender, frame) == 0:
                 self.packets.appendleft((sender, frame))
                 return False
         return True
 
-    def purge(self, sender: NetClientState | None) -> None:
+    def purge(self, sender: NetClientState | None, why: str) -> None:
         """Drop what ``sender`` has waiting here."""
         kept: deque[tuple[NetClientState, Frame]] = deque()
         for entry in self.packets:
             if entry[0] is sender:
-                self.owner.net.ledger.lost(entry[1], self.owner.name, "purged: the machine stopped")
+                self.owner.ledger.lost(entry[1], self.owner.name, why)
             else:
                 kept.append(entry)
         self.packets = kept
