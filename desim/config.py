@@ -45,6 +45,27 @@ class HostFwd:
 
 
 @dataclass(slots=True, kw_only=True)
+class Chardev:
+    """``-chardev KIND,id=ID``: what may stand behind ``guestfwd=``."""
+
+    kind: Literal["null", "file"]
+    path: str = ""
+    """``file``: its normalised name in the host's tree of written files."""
+    append: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class GuestFwd:
+    """``guestfwd=tcp:SERVER:PORT-DEV`` or ``-cmd:COMMAND``: one of the two is there."""
+
+    server: bytes
+    port: int
+    chardev: Chardev | None = None
+    command: str | None = None
+    """One program of the host with its words, started for each connection."""
+
+
+@dataclass(slots=True, kw_only=True)
 class InputFile:
     """A real file that the machine reads, as it was when the configuration was made."""
 
@@ -80,6 +101,8 @@ class UserNet:
     bootfile: str | None = None
     hostfwd: list[HostFwd] = field(default_factory=list)
     """In the order written. QEMU sets them up last one first (net_init_slirp_configs)."""
+    guestfwd: list[GuestFwd] = field(default_factory=list)
+    """In the order written, likewise."""
     version: SlirpVersion = "4.7"
     """Whose behaviour: libslirp 4.7.0, or the slirp inside QEMU 2.8."""
 

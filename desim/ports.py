@@ -159,6 +159,9 @@ class HostSockets(Protocol):
     def connect_unix(self, path: str) -> Fd:
         """Start a connection to a listening Unix socket (``guestfwd=...-unix:``)."""
 
+    def spawn(self, command: str) -> Fd:
+        """Start a program whose descriptors 0, 1 and 2 are one end of a connection: the other."""
+
     def recv(self, fd: Fd, size: int) -> bytes:
         """Up to ``size`` bytes, from the start of what has arrived; b"" is end of stream."""
 

@@ -21,7 +21,11 @@ from desim.host.udp import PingSocket, UdpSocket
 from desim.kernel.stages import stage
 from desim.ports import POLLERR, POLLHUP, Endpoint, Fd
 from desim.userland.errors import failure
-from desim.userland.files import Socket
+from desim.userland.files import Socket, Terminal
+from desim.userland.process import Process
+from desim.userland.programs import HOST
+from desim.userland.shell import parse
+from desim.wire.addresses import IP_ANY, LOOPBACK
 
 FIRST_FD = 8
 """What QEMU's first listener has in the recordings; those below it are its own."""
@@ -31,6 +35,8 @@ class QemuSockets:
     """The descriptors of one QEMU process.
 
     ``on_ready`` runs on the thread that made a descriptor ready, which has met the others.
+    ``start`` gives a new process a thread to run on; ``terminal`` is QEMU's own, which its
+    children have, too.
     """
 
     def __init__(
@@ -38,12 +44,16 @@ class QemuSockets:
         *,
         kernel: HostKernel,
         on_ready: Callable[[], None],
+        start: Callable[[Process], None],
+        terminal: Terminal,
         owner: tuple[int, str] = (29642, "qemu-system-x86_64"),
         resolvers: Sequence[bytes] = (),
     ) -> None:
         self._kernel = kernel
         self._net = kernel.net
         self._on_ready = on_ready
+        self._start = start
+        self._terminal = terminal
         self._owner = owner
         self._resolvers = list(resolvers)
         self._sockets: dict[Fd, Socket] = {}
@@ -114,6 +124,30 @@ class QemuSockets:
         """See ``HostSockets``."""
         self._touch()
         raise failure(errno.ENOENT)
+
+    @stage("fork", file="host kernel")
+    def spawn(self, command: str) -> Fd:
+        """See ``HostSockets``. The command is one program of the host's table with its words."""
+        self._touch()
+        ours, theirs = self._pair()
+        (process,) = self._kernel.spawn(parse(command, HOST), self._terminal)
+        theirs.owner = (process.pid, process.name)
+        for fd in range(3):
+            process.install(theirs, fd)
+        self._start(process)
+        return self._install(ours)
+
+    def _pair(self) -> tuple[TcpSocket, TcpSocket]:
+        """Two ends of a loopback connection: a socketpair could send no urgent data."""
+        listener = TcpSocket(self._net, self._owner)
+        listener.bind(IP_ANY, 0)
+        listener.listen(1)
+        theirs = TcpSocket(self._net, None)
+        theirs.connect(LOOPBACK, listener.getsockname()[1])
+        ours, _ = listener.accept()
+        listener.close()
+        ours.oobinline = True
+        return ours, theirs
 
     @stage("recv", file="host kernel")
     def recv(self, fd: Fd, size: int) -> bytes:

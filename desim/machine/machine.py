@@ -10,7 +10,7 @@ from desim.config import InputFile, MachineConfig, RunCommand, Side
 from desim.guest.tasks import ProcessTask
 from desim.guest.vcpu import Vcpu
 from desim.host.kernel import HostKernel
-from desim.host.threads import HostScheduler
+from desim.host.threads import HostScheduler, HostTask
 from desim.kernel.environment import Environment, KernelError
 from desim.kernel.instrument import Instrument, Watcher
 from desim.kernel.profile import load
@@ -80,6 +80,7 @@ class Machine:
         self._quota = quota
         self._trees = {"guest": VirtualTree(quota), "host": VirtualTree(quota)}
         self._jobs: list[tuple[RunCommand, Terminal, list[Process]]] = []
+        self._children: list[HostTask] = []
         touch = {"host_socket": env.touch_point("host_socket")}
         self.scheduler = HostScheduler(env, self.trace.codes, build)
         self.host = build(HostKernel)(
@@ -108,6 +109,8 @@ class Machine:
         self.guest = Guest(
             vcpu=self.vcpu,
             mmio=self.qemu.mmio,
+            start=self._start_child,
+            terminal=Terminal("qemu", now=env.time, quota=quota),
             mac=config.nic.mac if config.nic is not None else bytes(6),
             modprobe_line=config.modprobe,
             memory=self.memory,
@@ -210,6 +213,13 @@ class Machine:
             self.env.peek() > self.env.now
             and self.vcpu.at_rest()
             and self.qemu.loop.polling
+    def _start_child(self, process: Process) -> None:
+        """Run a program that no command of the scenario started, behind all that some did."""
+        task = self.scheduler.start(self.host, process, self._next_rank)
+        self._next_rank += 1
+        self._children.append(task)
+        self.trace.follow(task.thread)
+
             and not self.qemu.sockets.ready()
             and all(
                 not thread.is_alive or thread.waiting is not None for thread in self.env.threads
@@ -230,6 +240,7 @@ class Machine:
 
     def connected(self, conn: int, client: Endpoint, server: Endpoint) -> None:
         """See ``SocketObserver``."""
+            and all(c.process.ended_ns is not None or c.waits_for_input for c in self._children)
         self.recorder.note("connected", conn, client, server)
 
     def sent(self, conn: int, first_byte: int, count: int, by: str) -> None:

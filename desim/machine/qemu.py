@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from desim.config import MachineConfig, UserNet
 from desim.e1000.card import E1000
 from desim.errors import UserError
@@ -14,12 +16,15 @@ from desim.kernel.instrument import Instrument
 from desim.kernel.lock import BigLock
 from desim.kernel.main_loop import MainLoop
 from desim.kernel.streams import Streams
+from desim.machine.chardev import TOUCH_POINT, CharBackend
 from desim.machine.ports import Bus, CardAccess, Lost, Recorder, Tap
 from desim.net import Net, NetClientState, NetHub
 from desim.slirp.client import SlirpState
-from desim.slirp.config import SlirpConfig
+from desim.slirp.config import GuestFwd, SlirpConfig
 from desim.slirp.slirp import Slirp
 from desim.slirp.version import VERSION_2_8, VERSION_4_7
+from desim.userland.files import Terminal
+from desim.userland.process import Process
 from desim.wire.addresses import ip_text
 
 RA_MIN_MS = 200_000
@@ -33,7 +38,7 @@ IRQ_LINE = 10
 
 
 def slirp_config(user: UserNet) -> SlirpConfig:
-    """What slirp is told of ``-netdev user``; forwarding rules are set up one by one."""
+    """What slirp is told of ``-netdev user``; rules of ``hostfwd=`` are set up one by one."""
     return SlirpConfig(
         network=user.net,
         mask=user.mask,
@@ -53,11 +58,16 @@ def slirp_config(user: UserNet) -> SlirpConfig:
         tftp_server_name=user.tftp_server_name,
         bootfile=user.bootfile,
         tftp=None if user.tftp is None else {n: f.data for n, f in user.tftp.items()},
+        # The last rule given is set up first (net_init_slirp_configs).
+        guestfwd=[
+            GuestFwd(rule.server, rule.port, ex_exec=rule.command)
+            for rule in reversed(user.guestfwd)
+        ],
     )
 
 
 class Qemu:
-    """The process called qemu-system-x86_64."""
+    """The process called qemu-system-x86_64. ``start`` gives a child of it a thread to run on."""
 
     def __init__(
         self,
@@ -70,11 +80,15 @@ class Qemu:
         vcpu: Vcpu,
         memory: Memory,
         streams: Streams,
+        start: Callable[[Process], None],
+        terminal: Terminal,
     ) -> None:
         self.lost = Lost(recorder)
         self.advertisements = streams("slirp.router_advertisement")
         self.lock = BigLock(env)
-        self.sockets = build(QemuSockets)(kernel=host, on_ready=lambda: self.loop.on_ready())
+        self.sockets = build(QemuSockets)(
+            kernel=host, on_ready=lambda: self.loop.on_ready(), start=start, terminal=terminal
+        )
         self.loop = build(MainLoop)(env, self.lock, self.sockets)
         self.net = build(Net)(loop=self.loop, ledger=self.lost, build=build)
         self.slirp: Slirp | None = None
@@ -85,6 +99,7 @@ class Qemu:
         if config.user is not None:
             user = self.net.client(config.user.id)
             self._plug_slirp(config.user, user, recorder, build)
+            self._open_chardevs(config.user, env, host, build)
         if config.nic is not None:
             nic = self.net.client(config.nic.id or f"{config.nic.model}.0", is_nic=True)
             bus = Bus(env, memory, vcpu.pin, recorder)
@@ -157,6 +172,20 @@ class Qemu:
                     f"-netdev user,hostfwd={rule.proto}:{where}: Could not set up host forwarding "
                     f"rule ({error.strerror})"
                 ) from None
+
+    def _open_chardevs(
+        self, user: UserNet, env: Environment, host: HostKernel, build: Instrument
+    ) -> None:
+        touch = env.touch_point(TOUCH_POINT)
+        behind = {
+            (rule.server, rule.port): build(CharBackend)(rule.chardev, tree=host.tree, touch=touch)
+            for rule in user.guestfwd
+            if rule.chardev is not None
+        }
+        if behind and self.slirp is not None:
+            self.slirp.guestfwd.output = lambda rule, data: behind[
+                rule.address, rule.port
+            ].qemu_chr_fe_write_all(data)
 
     @staticmethod
     def _firmware(card: E1000) -> None:

@@ -25,6 +25,7 @@ from desim.config import CardModel, Nic, UserNet
 from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac
 from desim.scenario.qemu_forward import forward_host, parse_redir
+from desim.scenario.qemu_guestfwd import Chardevs
 from desim.scenario.qemu_user import (
     KEYS as USER_KEYS,
 )
@@ -100,6 +101,7 @@ class _Wiring:
 
     open_folder: OpenFolder
     mistakes: list[str]
+    chardevs: Chardevs
     users: dict[str, UserNet] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     """Hub ports by id, with the number of their hub."""
@@ -131,7 +133,8 @@ def parse_qemu_options(
     """
     mistakes: list[str] = []
     options, ignored = read_words(words, mistakes)
-    wiring = _Wiring(open_folder, mistakes, ignored=ignored)
+    chardevs = Chardevs.read([o for o in options if o.flag == "-chardev"], mistakes)
+    wiring = _Wiring(open_folder, mistakes, chardevs, ignored=ignored)
     wiring.default_net = not any(
         o.flag in ("-netdev", "-net", "-nic", "-nodefaults") for o in options
     )
@@ -173,7 +176,7 @@ def _backend(wiring: _Wiring, option: Option, name: str, complain: Complain) -> 
         _hubport(wiring, option, name, complain)
         return
     refuse_unknown_keys(option, USER_KEYS, complain)
-    user = read_user(option, wiring.open_folder, complain)
+    user = read_user(option, wiring.open_folder, wiring.chardevs, complain)
     user.id = name
     wiring.users[name] = user
 
@@ -217,7 +220,7 @@ def _net(wiring: _Wiring, option: Option) -> None:
         return
     if kind == "user":
         refuse_unknown_keys(option, USER_KEYS | {"vlan", "name"}, complain)
-        user = read_user(option, wiring.open_folder, complain)
+        user = read_user(option, wiring.open_folder, wiring.chardevs, complain)
         user.id = user.id or option.last("name") or f"user.{len(wiring.users)}"
         if _take_name(wiring, user.id, complain):
             wiring.users[user.id] = user
@@ -422,6 +425,7 @@ def _connect(wiring: _Wiring, backends: Sequence[Option]) -> Network:
                 "the card's and the user network's, is not modelled"
             )
     notes = []
+    wiring.ignored += [f"-chardev {option.last('backend')}" for option in wiring.chardevs.unused()]
     if wiring.ignored:
         notes.append("no effect on the network, ignored: " + ", ".join(wiring.ignored))
     return Network(user=user, nic=nic, hub=wiring.direct is None, notes=notes)

@@ -4,7 +4,7 @@ QEMU stops at the first thing it does not like. Here every part is checked, so
 that a user sees all mistakes at once, in QEMU's own words with what is allowed
 behind them.
 
-Not modelled: the SMB server, and ``guestfwd=``. They are refused.
+Not modelled: the SMB server. It is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from desim.config import InputFile, UserNet
 from desim.errors import nearest
 from desim.scenario.addresses import class_mask, inet_aton, inet_pton6, prefix_mask, show_ipv4
 from desim.scenario.qemu_forward import forward_host, parse_hostfwd
+from desim.scenario.qemu_guestfwd import Chardevs, forward_guest
 from desim.scenario.qemu_words import Option, word_set
 
 Complain = Callable[[str], None]
@@ -54,13 +55,14 @@ def refuse_unknown_keys(option: Option, known: frozenset[str], complain: Complai
             complain(f"Invalid parameter '{key}'{allowed(key, known)}")
 
 
-def read_user(option: Option, open_folder: OpenFolder, complain: Complain) -> UserNet:
+def read_user(
+    option: Option, open_folder: OpenFolder, chardevs: Chardevs, complain: Complain
+) -> UserNet:
     """The stack that a ``user`` option describes; mistakes go to ``complain``."""
     user = UserNet(id=option.last("id") or "")
     refused = {
         "smb": "the SMB server is not modelled",
         "smbserver": "the SMB server is not modelled",
-        "guestfwd": "programs and devices behind slirp are not modelled",
     }
     for key, why in refused.items():
         if option.last(key) is not None:
@@ -78,6 +80,11 @@ def read_user(option: Option, open_folder: OpenFolder, complain: Complain) -> Us
             complain(f"tftp={tftp}: {error}")
     for rule in option.every("hostfwd"):
         forward_host(user, rule, parse_hostfwd, complain)
+    for rule in option.every("guestfwd"):
+        try:
+            forward_guest(user, rule, chardevs)
+        except ValueError as error:
+            complain(str(error))
     return user
 
 

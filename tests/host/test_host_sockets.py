@@ -10,6 +10,8 @@ from host_bench import Host, output
 from desim.host.sockets import FIRST_FD, QemuSockets
 from desim.host.udp import UdpSocket
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, HostSockets
+from desim.userland.files import Terminal
+from desim.userland.process import Process
 from desim.wire.addresses import IP6_LOOPBACK, IP_ANY, LOOPBACK
 from desim.wire.icmp import Icmp
 
@@ -20,8 +22,13 @@ class Bench:
     def __init__(self) -> None:
         self.host = Host()
         self.woken = 0
+        self.children: list[Process] = []
         self.qemu = QemuSockets(
-            kernel=self.host.kernel, on_ready=self.on_ready, resolvers=[LOOPBACK]
+            kernel=self.host.kernel,
+            on_ready=self.on_ready,
+            start=self.children.append,
+            terminal=Terminal("qemu", now=lambda: self.host.time, quota=self.host.quota),
+            resolvers=[LOOPBACK],
         )
 
     def on_ready(self) -> None:
@@ -187,3 +194,29 @@ def test_a_closed_descriptor_is_gone(bench: Bench) -> None:
     assert not bench.qemu.ready()
     with pytest.raises(OSError, match="Bad file descriptor"):
         bench.qemu.recv(fd, 1)
+
+
+def test_a_spawned_program_talks_through_its_standard_descriptors(bench: Bench) -> None:
+    fd = bench.qemu.spawn("cat -")
+    (process,) = bench.children
+    assert (process.name, process.argv) == ("cat", ["cat", "-"])
+    bench.qemu.send(fd, b"there and back")
+    bench.host.settle()
+    assert bench.poll(fd, POLLIN) == POLLIN
+    assert bench.qemu.recv(fd, 100) == b"there and back"
+
+
+def test_what_a_spawned_program_complains_about_comes_through_its_socket(bench: Bench) -> None:
+    fd = bench.qemu.spawn("sleep")
+    bench.host.settle()
+    assert bench.qemu.recv(fd, 22) == b"sleep: missing operand"
+
+
+def test_a_spawned_program_ends_with_its_connection_and_the_other_way_round(bench: Bench) -> None:
+    fd = bench.qemu.spawn("cat")
+    bench.qemu.shutdown(fd, write=True)
+    bench.host.settle()
+    assert bench.children[0].exit_status == 0
+    assert bench.qemu.recv(fd, 100) == b""
+    # All three descriptors are closed, and nothing listens any more.
+    assert [row.state for row in bench.host.kernel.net.table()] == ["TIME_WAIT"]

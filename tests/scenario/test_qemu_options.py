@@ -279,7 +279,6 @@ def test_a_bad_hostfwd_rule_is_answered_as_qemu_does(rule: str, reason: str) -> 
         ("smb=/tmp", "the SMB server is not modelled"),
         ("hostforward=tcp::1-:1", "Invalid parameter 'hostforward'; did you mean 'hostfwd'?"),
         ("hostfwd=tcp::1-:1,hostfwd=tcp:127.0.0.1:1-:2", "is already forwarded"),
-        ("guestfwd=tcp:10.0.2.4:80-cmd:cat", "programs and devices behind slirp are not modelled"),
     ],
 )
 def test_a_bad_user_option_is_answered_as_qemu_does(extra: str, text: str) -> None:

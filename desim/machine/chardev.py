@@ -1,0 +1,34 @@
+"""Character devices behind ``guestfwd=`` (qemu-char.c): ``null`` and ``file``.
+
+What the guest sends goes into the device inside the guest's own access to the card, all
+of it; neither kind ever has anything for the guest. A file is there, empty, from the
+start of the run, as QEMU opens it when it reads its command line.
+
+Not modelled: every other kind of character device, and logging and multiplexing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from desim.config import Chardev
+from desim.kernel.stages import stage
+from desim.userland.files import File, Null, VirtualTree
+
+TOUCH_POINT = "user"
+
+
+class CharBackend:
+    """A device as its user sees it; ``touch`` meets the other threads before each write."""
+
+    def __init__(self, device: Chardev, *, tree: VirtualTree, touch: Callable[[], None]) -> None:
+        self.touch = touch
+        self.file: File = Null()
+        if device.kind == "file":
+            self.file = tree.open(device.path, append=device.append)
+
+    @stage("qemu_chr_fe_write_all", file="qemu-char.c", size="data")
+    def qemu_chr_fe_write_all(self, data: bytes) -> None:
+        """Write ``data``; ``OSError`` if the run may leave no more bytes behind."""
+        self.touch()
+        self.file.write(data)
