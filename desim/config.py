@@ -161,6 +161,20 @@ class Limits:
 
 
 @dataclass(slots=True, kw_only=True)
+class Boot:
+    """When and how the guest boots: where its clock stands, and what its script waits for."""
+
+    insmod_ns: int = 0
+    """The instant at which the driver is loaded."""
+    up_ns: int = 0
+    """The instant before which the interface is not opened."""
+    tick_phase_ns: int = 0
+    """The instant of the first tick, below one jiffy (4 ms)."""
+    seeded: bool = False
+    """Whether the kernel's random generator is ready, as it is on a CPU with RDRAND."""
+
+
+@dataclass(slots=True, kw_only=True)
 class MachineConfig:
     """One machine, what runs on it and around it, and how the run is measured."""
 
@@ -181,6 +195,9 @@ class MachineConfig:
     strict: bool = False
     until_ns: int = 3600 * SECOND_NS
     limits: Limits = field(default_factory=Limits)
+    boot: Boot = field(default_factory=Boot)
+    icount_shift: int = 0
+    """A cost of one instruction takes ``2 ** icount_shift`` ns (``-icount shift=N``)."""
     modprobe: str = DEFAULT_MODPROBE
     """How the guest loads its driver: the module's name, then ``PARAMETER=VALUE`` words."""
     guest: list[RunCommand] = field(default_factory=list)

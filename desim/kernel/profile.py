@@ -57,6 +57,13 @@ class Profile:
         """What stage ``name`` of ``file`` takes."""
         return self.costs.get((file, name), FREE)
 
+    def scaled(self, factor: int) -> Profile:
+        """The same profile with every figure ``factor`` times as large."""
+        if factor == 1:
+            return self
+        costs = {stage: Cost(*(factor * ns for ns in cost)) for stage, cost in self.costs.items()}
+        return Profile(self.name, self.description, self.status, costs)
+
     @property
     def is_free(self) -> bool:
         """Whether nothing costs anything: a run shows function, not time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from desim.config import Boot
 from desim.guest.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
 from desim.guest.drivers import MODULES, CardDriver, Surroundings, modprobe
 from desim.guest.kernel import GuestKernel
@@ -38,6 +39,7 @@ class Guest:
         mmio: Mmio | None,
         mac: bytes,
         modprobe_line: str,
+        boot: Boot,
         memory: Memory,
         streams: Streams,
         build: Instrument,
@@ -53,11 +55,12 @@ class Guest:
         self.build = build
         self.driver: CardDriver | None = None
         self.modprobe = modprobe(modprobe_line)
+        self._boot = boot
         self.log: list[tuple[int, str]] = []
         self.up_ns: int | None = None
         """When the boot script was through."""
         self._is_up = is_up
-        self.stack = build(NetStack)(cpu=vcpu, random=streams, build=build)
+        self.stack = build(NetStack)(cpu=vcpu, random=streams, seeded=boot.seeded, build=build)
         vcpu.open_softirq(NET_RX_SOFTIRQ, self.stack.net_rx_action)
         vcpu.open_softirq(NET_TX_SOFTIRQ, self.stack.net_tx_action)
         self.kernel = build(GuestKernel)(
@@ -91,10 +94,7 @@ class Guest:
         if self.driver is None:
             self._up()
             return
-        for line in self.modprobe.log_lines():
-            self.printk(line)
-        self.driver.init_module()
-        self._start("init", self._bring_up(), self._dhcp)
+        self._start("init", self._bring_up(self.driver), self._dhcp)
 
     def _start(self, name: str, program: Program, ended: Callable[[Process], None]) -> None:
         process = self.kernel.spawn_program(name, program, self.console)
@@ -104,14 +104,24 @@ class Guest:
         self.up_ns = self.vcpu.now()
         self._is_up()
 
-    def _bring_up(self) -> Program:
-        """``ip link set eth0 up``, and wait for carrier."""
+    def _bring_up(self, driver: CardDriver) -> Program:
+        """Load the driver, ``ip link set eth0 up``, and wait for carrier."""
+        yield from self._not_before(self._boot.insmod_ns)
+        for line in self.modprobe.log_lines():
+            self.printk(line)
+        driver.init_module()
+        yield from self._not_before(self._boot.up_ns)
         yield sys.set_link_up(ETH0)
         while True:
             interfaces: list[Interface] = yield sys.interfaces()
             if any(i.name == ETH0 and i.flags & IFF_RUNNING for i in interfaces):
                 return 0
             yield sys.sleep_ns(CARRIER_LOOK_NS)
+
+    def _not_before(self, instant: int) -> Program:
+        if self.vcpu.now() < instant:
+            yield sys.sleep_ns(instant - self.vcpu.now())
+        return 0
 
     def _dhcp(self, _: Process) -> None:
         command = parse(DHCP_CLIENT, GUEST)[0]

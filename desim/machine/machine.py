@@ -65,7 +65,7 @@ class Machine:
         without: Iterable[str] = (),
     ) -> None:
         self.config = config
-        self.profile = load(config.costs)
+        self.profile = load(config.costs).scaled(1 << config.icount_shift)
         self.env = env = Environment(
             strict=config.strict, without=without, event_limit=config.limits.events
         )
@@ -92,7 +92,12 @@ class Machine:
             tree=self._trees["host"],
             observer=self,
         )
-        self.vcpu = build(Vcpu)(env=env, rank=FIRST_RANK, codes=self.trace.codes)
+        self.vcpu = build(Vcpu)(
+            env=env,
+            rank=FIRST_RANK,
+            codes=self.trace.codes,
+            tick_phase_ns=config.boot.tick_phase_ns,
+        )
         self.memory = GuestMemory(MEMORY_BYTES)
         self.memory.recorder = recorder
         self.qemu = Qemu(
@@ -104,15 +109,16 @@ class Machine:
             vcpu=self.vcpu,
             memory=self.memory,
             streams=self.streams,
+            start=self._start_child,
+            terminal=Terminal("qemu", now=env.time, quota=quota),
         )
         self.console = Terminal(BOOT, now=env.time, quota=quota)
         self.guest = Guest(
             vcpu=self.vcpu,
             mmio=self.qemu.mmio,
-            start=self._start_child,
-            terminal=Terminal("qemu", now=env.time, quota=quota),
             mac=config.nic.mac if config.nic is not None else bytes(6),
             modprobe_line=config.modprobe,
+            boot=config.boot,
             memory=self.memory,
             streams=self.streams,
             build=build,
@@ -207,12 +213,6 @@ class Machine:
             running.append(started)
         return running
 
-    def at_rest(self) -> bool:
-        """Nothing is in motion: vCPU halted, main loop asleep in poll, no host program runs."""
-        return (
-            self.env.peek() > self.env.now
-            and self.vcpu.at_rest()
-            and self.qemu.loop.polling
     def _start_child(self, process: Process) -> None:
         """Run a program that no command of the scenario started, behind all that some did."""
         task = self.scheduler.start(self.host, process, self._next_rank)
@@ -220,6 +220,12 @@ class Machine:
         self._children.append(task)
         self.trace.follow(task.thread)
 
+    def at_rest(self) -> bool:
+        """Nothing is in motion: vCPU halted, main loop asleep in poll, no host program runs."""
+        return (
+            self.env.peek() > self.env.now
+            and self.vcpu.at_rest()
+            and self.qemu.loop.polling
             and not self.qemu.sockets.ready()
             and all(
                 not thread.is_alive or thread.waiting is not None for thread in self.env.threads
@@ -234,13 +240,13 @@ class Machine:
             and self.guest.stack.idle()
             and not self.qemu.loop.timers.waiting()
             and (slirp is None or slirp.idle())
+            and all(c.process.ended_ns is not None or c.waits_for_input for c in self._children)
         )
 
     # --- for the host's sockets (SocketObserver)
 
     def connected(self, conn: int, client: Endpoint, server: Endpoint) -> None:
         """See ``SocketObserver``."""
-            and all(c.process.ended_ns is not None or c.waits_for_input for c in self._children)
         self.recorder.note("connected", conn, client, server)
 
     def sent(self, conn: int, first_byte: int, count: int, by: str) -> None:

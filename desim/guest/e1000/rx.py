@@ -21,6 +21,10 @@ A frame that the card wrote into one buffer comes out as the Frame that went in
 Every descriptor is checked twice: that a slot given to the card is clean, and
 that it comes back with the address that was written.
 
+Memory costs time, so that much of it is here: a copied packet gets a quarter of a
+page (``page_frag_alloc_1k``), a buffer that went up the stack is replaced by the next
+piece of a 32 KiB block; the pages behind them are asked for when these are used up.
+
 Not modelled: jumbo frames (``open`` refuses an MTU above 1500), NETIF_F_RXALL
 and RXFCS, TBI.
 """
@@ -70,6 +74,12 @@ RX_BUFFER_WRITE = 16
 RX_SLOT = 2048
 """Bytes of one buffer: RCTL.BSIZE."""
 
+FRAGS_PER_PAGE = 4
+"""Small packets that share a page: ``napi_alloc_skb`` cuts pieces of 1 KiB (Linux 6.1)."""
+
+FRAGS_PER_BLOCK = 17
+"""Buffers of 1920 bytes (1522 and headroom, then ``skb_shared_info``) in a block of 32 KiB."""
+
 _STATUS = 12
 _FCS = 4
 
@@ -78,8 +88,8 @@ class RxRing:
     """``struct e1000_rx_ring``; ``buffers[i]`` is the address behind slot i, 0 for none."""
 
     __slots__ = (
-        "_adapter", "buffers", "count", "desc", "discarding", "next_to_clean",
-        "next_to_use",
+        "_adapter", "_block", "_page", "buffers", "count", "desc", "discarding",
+        "next_to_clean", "next_to_use",
     )  # fmt: skip
 
     def __init__(self, adapter: Adapter) -> None:
@@ -90,6 +100,8 @@ class RxRing:
         self.next_to_use = 0
         self.next_to_clean = 0
         self.discarding = False
+        self._page = 0
+        self._block = 0
 
     @property
     def unused(self) -> int:
@@ -151,7 +163,7 @@ class RxRing:
         for _ in range(cleaned_count):
             buffer = buffers[i]
             if not buffer:
-                buffer = memory.alloc(RX_SLOT, align=RX_SLOT)
+                buffer = self.alloc_frag()
                 if not buffer:
                     adapter.alloc_rx_buff_failed += 1
                     break
@@ -217,6 +229,7 @@ class RxRing:
         """
         memory, buffer = self._adapter.memory, self.buffers[i]
         skb = None
+        small = length <= self._adapter.copybreak
         if not status & RXD_STAT_EOP:
             # A frame in several buffers is tossed, up to and including its end.
             self.discarding = True
@@ -227,11 +240,38 @@ class RxRing:
             frame = memory.frame_at(buffer, size)
             if frame is None:
                 frame = Frame(memory.read(buffer, size))
-            skb = Skb(frame.raw, frame)
-        if length > self._adapter.copybreak:
+            skb = self.copybreak(frame) if small else self.build_skb(frame)
+        if not small:
             self.buffers[i] = 0
             memory.free(buffer)
         return skb
+
+    @stage("e1000_alloc_frag", file=MAIN_C)
+    def alloc_frag(self) -> int:
+        """Memory for one slot; 0 when there is none."""
+        if self._block == 0:
+            self._block = FRAGS_PER_BLOCK
+            self.alloc_pages()
+        self._block -= 1
+        return self._adapter.memory.alloc(RX_SLOT, align=RX_SLOT)
+
+    @stage("e1000_copybreak", file=MAIN_C)
+    def copybreak(self, frame: Frame) -> Skb:
+        """A packet of its own for a short frame, which is copied."""
+        if self._page == 0:
+            self._page = FRAGS_PER_PAGE
+            self.alloc_pages()
+        self._page -= 1
+        return Skb(frame.raw, frame)
+
+    @stage("napi_build_skb", file="net/core/skbuff.c")
+    def build_skb(self, frame: Frame) -> Skb:
+        """A packet around the buffer itself."""
+        return Skb(frame.raw, frame)
+
+    @stage("__alloc_pages", file="mm/page_alloc.c")
+    def alloc_pages(self) -> None:
+        """The page allocator; pages are never short here."""
 
     def _rx_checksum(self, status: int, errors: int, skb: Skb) -> None:
         """What the card says of TCP and UDP checksums; QEMU's always says IXSM."""

@@ -27,6 +27,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from desim.guest.context import Cpu
+from desim.guest.entropy import Entropy
 from desim.guest.net.device import Device
 from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Snmp
@@ -101,10 +102,13 @@ class Ip:
 
     arp: Arp4
 
-    def __init__(self, *, cpu: Cpu, snmp: Snmp, random: Random, loopback: Device) -> None:
+    def __init__(
+        self, *, cpu: Cpu, snmp: Snmp, random: Random, entropy: Entropy, loopback: Device
+    ) -> None:
         self._cpu = cpu
         self._snmp = snmp
         self._random = random("ip_id")
+        self._entropy = entropy
         self._lo = loopback
         self.addresses: list[InetAddress] = []
         self.routes: list[Route] = []
@@ -112,6 +116,7 @@ class Ip:
         self.tcp_v4_rcv: Callable[[Skb], None] = _no_tcp
         self.handlers: dict[int, Handler] = {}
         self.link_failure_handler: Callable[[bytes], None] = _no_errors
+        self.raw_local_deliver: Callable[[Skb, Ipv4], bool] = _no_raw_sockets
         self.proto_unreachable: Callable[[Ipv4], None] = _no_unreachable
         self._ident = 0
         self._ident_jiffies = cpu.jiffies
@@ -282,7 +287,7 @@ class Ip:
         now = self._cpu.jiffies
         jump = 0
         if now != self._ident_jiffies:
-            jump = self._random.below(now - self._ident_jiffies)
+            jump = self._entropy.below(self._random, now - self._ident_jiffies)
             self._ident_jiffies = now
         ident = self._ident + jump
         self._ident = ident + segs
@@ -338,12 +343,13 @@ class Ip:
 
     @stage("ip_local_deliver", file="net/ipv4/ip_input.c")
     def ip_local_deliver(self, skb: Skb, packet: Ipv4, device: Device) -> None:
-        """To the protocol, if there is one."""
+        """To the raw sockets of its protocol, and to the protocol, if there is one."""
+        raw = self.raw_local_deliver(skb, packet)
         handler = self.handlers.get(packet.protocol)
         if handler is not None:
             self._snmp.ip["InDelivers"] += 1
             handler(skb, packet, device)
-        else:
+        elif not raw:
             self._snmp.ip["InUnknownProtos"] += 1
             self.proto_unreachable(packet)
 
@@ -369,6 +375,10 @@ def _no_tcp(skb: Skb) -> None:
 
 def _no_errors(head: bytes) -> None:
     raise AssertionError("IP has nobody to tell of errors")
+
+
+def _no_raw_sockets(skb: Skb, packet: Ipv4) -> bool:
+    return False
 
 
 def _no_unreachable(packet: Ipv4) -> None:

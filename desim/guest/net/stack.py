@@ -26,6 +26,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from desim.guest.context import Cpu
+from desim.guest.entropy import Entropy
 from desim.guest.net.dev import NetCore
 from desim.guest.net.device import IFF_LOOPBACK, IFF_UP, Device, Loopback
 from desim.guest.net.icmp import IcmpCore
@@ -33,6 +34,7 @@ from desim.guest.net.ip import Ip
 from desim.guest.net.neigh import Arp4
 from desim.guest.net.packet import PacketSocket
 from desim.guest.net.randomness import Random
+from desim.guest.net.raw import RawCore, RawSocket
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.socket import TcpSocket
 from desim.guest.net.tcp import Tcp
@@ -77,14 +79,20 @@ class SocketInfo(NamedTuple):
 class NetStack:
     """The stack with its loopback interface up and nothing else."""
 
-    def __init__(self, *, cpu: Cpu, random: Random, build: Build = bare) -> None:
+    def __init__(
+        self, *, cpu: Cpu, random: Random, seeded: bool = False, build: Build = bare
+    ) -> None:
+        """``seeded``: whether the kernel's random generator was ready at boot."""
         self._cpu = cpu
-        self._build = build
+        self.entropy: Entropy = build(Entropy)(seeded=seeded)
+        self.build = build
         self.snmp = Snmp()
         self.devices: dict[str, Device] = {}
         self.core: NetCore = build(NetCore)(cpu=cpu, snmp=self.snmp, build=build)
         self.lo = self._loopback()
-        self.ip: Ip = build(Ip)(cpu=cpu, snmp=self.snmp, random=random, loopback=self.lo)
+        self.ip: Ip = build(Ip)(
+            cpu=cpu, snmp=self.snmp, random=random, entropy=self.entropy, loopback=self.lo
+        )
         self.arp: Arp4 = build(Arp4)(
             cpu=cpu,
             snmp=self.snmp,
@@ -110,6 +118,7 @@ class NetStack:
             tasklet_schedule=self.core.tasklet_schedule,
             build=build,
         )
+        self.raw: RawCore = build(RawCore)(cpu=cpu, ip=self.ip, net=self.core, build=build)
         self._wire_up()
         self.dev_open("lo")
         self.add_address("lo", LOOPBACK, 8)
@@ -125,21 +134,22 @@ class NetStack:
         ip.handlers[PROTO_UDP] = self.udp.udp_rcv
         ip.handlers[PROTO_ICMP] = self.icmp.icmp_rcv
         ip.link_failure_handler = self.icmp.link_failure
+        ip.raw_local_deliver = self.raw.raw_local_deliver
         ip.proto_unreachable = self.icmp.proto_unreachable
         self.icmp.errors[PROTO_TCP] = self.tcp.ipv4.tcp_v4_err
         self.icmp.errors[PROTO_UDP] = self.udp.udp_err
 
     def _loopback(self) -> Device:
-        device: Device = self._build(Device)(
+        device: Device = self.build(Device)(
             name="lo",
             dev_addr=ZERO_MAC,
             core=self.core,
             cpu=self._cpu,
-            build=self._build,
+            build=self.build,
             mtu=65536,
         )
         device.flags = IFF_LOOPBACK
-        device.driver = self._build(Loopback)(lambda skb: self.core.netif_rx(skb, device), device)
+        device.driver = self.build(Loopback)(lambda skb: self.core.netif_rx(skb, device), device)
         device.netif_start_queue()
         self.devices["lo"] = device
         return device
@@ -150,8 +160,8 @@ class NetStack:
         """Register an interface; ``driver`` makes its driver from the device it is for."""
         if name in self.devices:
             raise FileExistsError(f"there is an interface {name} already")
-        device: Device = self._build(Device)(
-            name=name, dev_addr=dev_addr, core=self.core, cpu=self._cpu, build=self._build
+        device: Device = self.build(Device)(
+            name=name, dev_addr=dev_addr, core=self.core, cpu=self._cpu, build=self.build
         )
         device.driver = driver(device)
         self.devices[name] = device
@@ -208,7 +218,7 @@ class NetStack:
 
     def tcp_socket(self) -> TcpSocket:
         """``socket(AF_INET, SOCK_STREAM)``."""
-        made: TcpSocket = self._build(TcpSocket)(self.tcp, self._cpu)
+        made: TcpSocket = self.build(TcpSocket)(self.tcp, self._cpu)
         return made
 
     def udp_socket(self) -> UdpSocket:
@@ -218,10 +228,14 @@ class NetStack:
     def packet_socket(self, device: str, protocol: int) -> PacketSocket:
         """``socket(AF_PACKET, SOCK_DGRAM, protocol)`` bound to ``device`` ("" for all)."""
         bound = self._device(device) if device else None
-        made: PacketSocket = self._build(PacketSocket)(
+        made: PacketSocket = self.build(PacketSocket)(
             self.core, self._cpu, bound, protocol, self.devices
         )
         return made
+
+    def icmp_socket(self) -> RawSocket:
+        """``socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)``."""
+        return self.raw.socket(PROTO_ICMP)
 
     # What can be seen from outside.
 
