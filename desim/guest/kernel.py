@@ -12,24 +12,29 @@ Not modelled: /proc, files by name, everything that is not a socket.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from desim.guest.context import Cpu
 from desim.guest.net.packet import LinkAddress, PacketSocket
+from desim.guest.net.raw import RawSocket
 from desim.guest.net.sock import SHUT_RD, SHUT_RDWR, SHUT_WR
 from desim.guest.net.sock import Socket as KernelSocket
 from desim.guest.net.socket import TcpSocket
 from desim.guest.net.stack import NetStack
 from desim.guest.net.udp import UdpSocket
+from desim.kernel.stages import stage
 from desim.ports import Endpoint
 from desim.userland.calls import (
     IFF_LOOPBACK,
     SO_ATTACH_FILTER,
     SO_BROADCAST,
+    SO_RCVBUF,
     SO_REUSEADDR,
     SO_REUSEPORT,
+    SO_TIMESTAMP,
     Interface,
+    Message,
     SocketRow,
 )
 from desim.userland.errors import TEXTS, failure
@@ -78,6 +83,10 @@ class GuestSocket(Socket):
     def setsockopt(self, option: str, value: int) -> None:
         if option == SO_ATTACH_FILTER and isinstance(self.sock, PacketSocket):
             self._filter = value
+        elif option == SO_TIMESTAMP and isinstance(self.sock, RawSocket):
+            self.sock.sock_enable_timestamp(bool(value))
+        elif option == SO_RCVBUF and isinstance(self.sock, RawSocket):
+            self.sock.set_rcvbuf(value)
         elif option not in (SO_REUSEADDR, SO_REUSEPORT, SO_BROADCAST):
             raise failure(errno.EINVAL)
         elif option == SO_BROADCAST and isinstance(self.sock, UdpSocket):
@@ -143,6 +152,10 @@ class GuestSocket(Socket):
                 return data, sender
             if self._passes(data):
                 return data, (sender.address, sender.protocol)
+
+    def recvmsg(self, size: int) -> Message:
+        message: Message = self._ask(self.sock.recvmsg, size)
+        return message
 
     def _passes(self, packet: bytes) -> bool:
         """udhcpc's filter: unfragmented UDP to one port."""
@@ -212,6 +225,7 @@ class GuestKernel(Kernel):
             hosts=hosts,
             first_pid=200,
         )
+        self.build = stack.build
         self.cpu = cpu
         self.stack = stack
         self.observer = observer
@@ -223,7 +237,27 @@ class GuestKernel(Kernel):
             return GuestSocket(self, self.stack.udp_socket())
         if kind == "packet":
             return GuestSocket(self, self.stack.packet_socket("", ETH_P_IP))
+        if kind == "icmp":
+            return GuestSocket(self, self.stack.icmp_socket())
         raise failure(errno.EPROTONOSUPPORT)
+
+    @stage("__vdso_clock_gettime", file="lib/vdso/gettimeofday.c")
+    def sys_clock_gettime(self, process: Process) -> int:
+        return super().sys_clock_gettime(process)
+
+    @stage("hrtimer_nanosleep", file="kernel/time/hrtimer.c")
+    def sys_nanosleep(self, process: Process, duration_ns: int) -> None:
+        super().sys_nanosleep(process, duration_ns)
+
+    @stage("do_sys_poll", file="fs/select.c")
+    def sys_ppoll(
+        self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int
+    ) -> list[tuple[int, int]]:
+        return super().sys_ppoll(process, fds, timeout_ns)
+
+    @stage("__sys_recvmsg", file="net/socket.c")
+    def sys_recvmsg(self, process: Process, fd: int, size: int, dontwait: bool) -> Message:
+        return super().sys_recvmsg(process, fd, size, dontwait)
 
     def sys_write(self, process: Process, fd: int, data: bytes) -> int:
         if not isinstance(process.file(fd), Socket):

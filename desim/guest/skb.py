@@ -18,10 +18,12 @@ class Skb:
     page fragments behind it (a TCP socket's payload). With CHECKSUM_PARTIAL the
     device sums from ``csum_start`` (offset into ``head``) to the end and stores
     at ``csum_start + csum_offset``. ``gso_size`` > 0 asks for TCP segmentation
-    into ``gso_segs`` pieces.
+    into ``gso_segs`` pieces. ``ignore_df`` allows IP to fragment it here, DF or not.
 
     Receiving: ``frame`` is what the card wrote, ``head`` its bytes; ``frags`` are
     the payloads that GRO has merged behind it, ``gso_segs`` their number plus one.
+
+    ``tstamp`` is when it was received, if some socket wants to know; else 0.
 
     ``mac``, ``network`` and ``transport`` are offsets of the headers in ``head``.
     """
@@ -34,6 +36,7 @@ class Skb:
         "gso_segs",
         "gso_size",
         "head",
+        "ignore_df",
         "ip_summed",
         "mac",
         "network",
@@ -41,6 +44,7 @@ class Skb:
         "protocol",
         "sk",
         "transport",
+        "tstamp",
         "vlan_tci",
     )
 
@@ -57,6 +61,8 @@ class Skb:
         self.csum_offset = 0
         self.gso_size = 0
         self.gso_segs = 0
+        self.ignore_df = False
+        self.tstamp = 0
         self.vlan_tci: int | None = None
         self.parsed: Any = None
         self.sk: Any = None

@@ -14,7 +14,7 @@ from typing import Any
 
 from desim.guest.vcpu import Vcpu
 from desim.kernel.stages import stage
-from desim.userland.calls import Call
+from desim.userland.calls import USER_CALLS, Call
 from desim.userland.kernel import Kernel
 from desim.userland.process import Blocked, Process
 from desim.userland.waitqueue import WaitQueue
@@ -45,7 +45,7 @@ class ProcessTask:
     @property
     def waits_for_input(self) -> bool:
         """Whether only somebody else can make it go on."""
-        return self.asleep and self.until is None
+        return self.asleep and self.until is None and not self.process.spins
 
     def run(self) -> bool:
         """Run until the process sleeps (False), ends (False) or lets others run (True)."""
@@ -60,7 +60,12 @@ class ProcessTask:
                 break
             before = vcpu.wakeups
             try:
-                value = self.schedule(call) if retry else self.do_syscall_64(call)
+                if retry:
+                    value = self.schedule(call)
+                elif call.name in USER_CALLS:
+                    value = self.kernel.syscall(process, call)
+                else:
+                    value = self.do_syscall_64(call)
             except Blocked as blocked:
                 if self._go_to_sleep(call, blocked, before):
                     return False
@@ -75,6 +80,8 @@ class ProcessTask:
                 self._call = call
                 return True
         self.do_exit()
+        if process.spins:
+            vcpu.spinner(-1)
         self._ended(process)
         return False
 
@@ -124,6 +131,9 @@ class ProcessTask:
             self._sleep += 1
             sleep = self._sleep
             vcpu.call_at(deadline, lambda: self._time_is_up(sleep))
+        if self.process.spins:
+            # It is always ready to run, but only when nothing else is.
+            vcpu.spinner(1)
         self.asleep = True
         self.until = deadline
         self._queues = list(blocked.queues)

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from desim.ports import Endpoint
+
+T = TypeVar("T")
 
 # What ``setsockopt`` takes.
 SO_REUSEADDR = "SO_REUSEADDR"
@@ -22,6 +24,12 @@ SO_REUSEPORT = "SO_REUSEPORT"
 SO_BROADCAST = "SO_BROADCAST"
 SO_ATTACH_FILTER = "SO_ATTACH_FILTER"
 """On a packet socket: the UDP destination port that passes (udhcpc's BPF program)."""
+
+SO_TIMESTAMP = "SO_TIMESTAMP"
+"""``recvmsg`` gives the time at which the kernel received the packet."""
+SO_RCVBUF = "SO_RCVBUF"
+SO_RCVTIMEO = "SO_RCVTIMEO"
+"""Nanoseconds after which a receiving call gives up with EAGAIN; 0 for never."""
 
 ETH_P_IP = 0x0800
 
@@ -35,6 +43,10 @@ IFF_MULTICAST = 0x1000
 
 POLLNVAL = 0x20
 """``poll`` answers this for a descriptor that is not open."""
+
+
+USER_CALLS = frozenset(("clock_gettime", "load", "spin"))
+"""What a program does without entering the kernel, though it is written as a call."""
 
 
 class Call:
@@ -88,6 +100,15 @@ class FileStatus(NamedTuple):
     modified_ns: int
     """Since power-on; 0 for the user's own files."""
     folder: bool
+
+
+class Message(NamedTuple):
+    """What ``recvmsg`` gives."""
+
+    data: bytes
+    sender: Endpoint
+    stamp_ns: int | None
+    """When the kernel received it; None without SO_TIMESTAMP."""
 
 
 class SocketRow(NamedTuple):
@@ -145,6 +166,39 @@ class sys:
         return Call("sleep_ns", duration_ns)
 
     @staticmethod
+    def nanosleep(duration_ns: int) -> Call:
+        """None, after ``duration_ns`` and the timer slack that a process is given."""
+        return Call("nanosleep", duration_ns)
+
+    @staticmethod
+    def ppoll(fds: Sequence[tuple[int, int]], timeout_ns: int) -> Call:
+        """As ``poll``; the timeout comes late by the slack that poll(2) grants itself."""
+        return Call("ppoll", fds, timeout_ns)
+
+    @staticmethod
+    def clock_gettime() -> Call:
+        """Nanoseconds since power-on (CLOCK_MONOTONIC_RAW), read in user mode (vDSO)."""
+        return Call("clock_gettime")
+
+    @staticmethod
+    def load(code: type[T]) -> Call:
+        """An instance of ``code``: functions of the program that take time of their own.
+
+        Its marked methods are stages, so that a cost profile can charge them.
+        """
+        return Call("load", code)
+
+    @staticmethod
+    def spin() -> Call:
+        """Never returns: the program computes for ever in user mode."""
+        return Call("spin")
+
+    @staticmethod
+    def getpid() -> Call:
+        """The number of the process."""
+        return Call("getpid")
+
+    @staticmethod
     def exit(status: int) -> Call:
         """Never returns."""
         return Call("exit", status)
@@ -171,7 +225,8 @@ class sys:
 
     @staticmethod
     def socket(kind: str) -> Call:
-        """A descriptor. ``kind`` is "tcp", "udp" or "packet" (AF_PACKET, SOCK_DGRAM, ETH_P_IP)."""
+        """A descriptor. ``kind`` is "tcp", "udp", "packet" (AF_PACKET, SOCK_DGRAM, ETH_P_IP)
+        or "icmp" (AF_INET, SOCK_RAW, IPPROTO_ICMP)."""
         return Call("socket", kind)
 
     @staticmethod
@@ -218,6 +273,21 @@ class sys:
     def recvfrom(fd: int, size: int) -> Call:
         """(data, endpoint of the sender). A packet socket gives IP packets from their header on."""
         return Call("recvfrom", fd, size)
+
+    @staticmethod
+    def recvmsg(fd: int, size: int, *, dontwait: bool = False) -> Call:
+        """A ``Message``. A raw socket gives packets from their IP header on."""
+        return Call("recvmsg", fd, size, dontwait)
+
+    @staticmethod
+    def outq(fd: int) -> Call:
+        """How many bytes of a stream have been written and not yet acknowledged (SIOCOUTQ)."""
+        return Call("outq", fd)
+
+    @staticmethod
+    def tcp_info(fd: int) -> Call:
+        """{field: value} of TCP_INFO; ENOPROTOOPT where the kernel keeps no such state."""
+        return Call("tcp_info", fd)
 
     @staticmethod
     def shutdown(fd: int, how: str) -> Call:

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
+from desim.userland.calls import Message
 from desim.userland.errors import failure
 from desim.userland.waitqueue import WaitQueue
 
@@ -116,9 +117,16 @@ class File:
 
 
 class Socket(File):
-    """A file with the calls of sockets. A call that a kind does not have is EOPNOTSUPP."""
+    """A file with the calls of sockets. A call that a kind does not have is EOPNOTSUPP.
 
-    __slots__ = ()
+    ``rcvtimeo_ns`` is SO_RCVTIMEO: how long a receiving call waits; None for ever.
+    """
+
+    __slots__ = ("rcvtimeo_ns",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.rcvtimeo_ns: int | None = None
 
     def setsockopt(self, option: str, value: int) -> None:
         """See ``sys.setsockopt``; EINVAL for an option it does not know."""
@@ -159,6 +167,18 @@ class Socket(File):
     def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
         """The next datagram and its sender."""
         raise failure(errno.EOPNOTSUPP)
+
+    def recvmsg(self, size: int) -> Message:
+        """The next datagram with its sender and its time of arrival."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def outq(self) -> int:
+        """Bytes written and not yet acknowledged."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def tcp_info(self) -> dict[str, int]:
+        """The state of a connection."""
+        raise failure(errno.ENOPROTOOPT)
 
     def shutdown(self, *, read: bool = False, write: bool = False) -> None:
         """Close one direction or both."""

@@ -31,12 +31,15 @@ import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from desim.kernel.stages import Build, bare
 from desim.ports import POLLERR, POLLHUP, Endpoint
 from desim.userland.calls import (
     POLLNVAL,
+    SO_RCVTIMEO,
     Call,
     FileStatus,
     Interface,
+    Message,
     Program,
     SocketRow,
     sys,
@@ -60,6 +63,12 @@ from desim.wire.addresses import LOOPBACK, ip, ip_text
 from desim.wire.errors import WireError
 
 T = TypeVar("T")
+
+TIMER_SLACK_NS = 50_000
+"""How late a sleep of a normal process may end, so that wake-ups can be joined."""
+POLL_SLACK_SHARE = 1000
+POLL_SLACK_MAX_NS = 100_000_000
+"""poll(2) grants itself a thousandth of its timeout (fs/select.c), within these bounds."""
 
 
 class RandomStream(Protocol):
@@ -94,6 +103,8 @@ class Kernel:
         self.files = files
         self.tree = tree
         self.hosts = {"localhost": LOOPBACK} if hosts is None else dict(hosts)
+        self.build: Build = bare
+        """What ``load`` makes a program's own code with."""
         self.resolv_conf = ""
         """/etc/resolv.conf."""
         self.processes: list[Process] = []
@@ -240,6 +251,20 @@ class Kernel:
                 raise
         raise self._block(process, (file,))
 
+    def _wait_for_message(self, process: Process, socket: Socket, attempt: Callable[[], T]) -> T:
+        """As ``_wait_for``, but no longer than SO_RCVTIMEO: then EAGAIN."""
+        try:
+            return attempt()
+        except BlockingIOError:
+            if socket.nonblocking:
+                raise
+            deadline = process.deadline_ns
+            if deadline is None and socket.rcvtimeo_ns is not None:
+                deadline = self.now() + socket.rcvtimeo_ns
+            if deadline is not None and self.now() >= deadline:
+                raise
+        raise self._block(process, (socket,), deadline)
+
     def sys_read(self, process: Process, fd: int, size: int) -> bytes:
         file = process.file(fd)
         return self._wait_for(process, file, lambda: file.read(size))
@@ -359,6 +384,29 @@ class Kernel:
         if self.now() < process.deadline_ns:
             raise self._block(process, (), process.deadline_ns)
 
+    def sys_nanosleep(self, process: Process, duration_ns: int) -> None:
+        # A timer interrupt that comes within the slack would end the real one's sleep too.
+        self.sys_sleep_ns(process, duration_ns + TIMER_SLACK_NS)
+
+    def sys_ppoll(
+        self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int
+    ) -> list[tuple[int, int]]:
+        slack = min(max(timeout_ns // POLL_SLACK_SHARE, TIMER_SLACK_NS), POLL_SLACK_MAX_NS)
+        return self.sys_poll(process, fds, timeout_ns + slack if timeout_ns else 0)
+
+    def sys_clock_gettime(self, process: Process) -> int:
+        return self.now()
+
+    def sys_load(self, process: Process, code: type[T]) -> T:
+        return self.build(code)()
+
+    def sys_spin(self, process: Process) -> None:
+        process.spins = True
+        raise self._block(process, ())
+
+    def sys_getpid(self, process: Process) -> int:
+        return process.pid
+
     def sys_exit(self, process: Process, status: int) -> None:
         process.end(status)
 
@@ -390,7 +438,11 @@ class Kernel:
         return process.install(self.socket(process, kind))
 
     def sys_setsockopt(self, process: Process, fd: int, option: str, value: int) -> None:
-        self._socket(process, fd).setsockopt(option, value)
+        socket = self._socket(process, fd)
+        if option == SO_RCVTIMEO:
+            socket.rcvtimeo_ns = value or None
+        else:
+            socket.setsockopt(option, value)
 
     def sys_bind(self, process: Process, fd: int, address: bytes, port: int) -> None:
         self._socket(process, fd).bind(address, port)
@@ -427,7 +479,19 @@ class Kernel:
 
     def sys_recvfrom(self, process: Process, fd: int, size: int) -> tuple[bytes, Endpoint]:
         socket = self._socket(process, fd)
-        return self._wait_for(process, socket, lambda: socket.recvfrom(size))
+        return self._wait_for_message(process, socket, lambda: socket.recvfrom(size))
+
+    def sys_recvmsg(self, process: Process, fd: int, size: int, dontwait: bool) -> Message:
+        socket = self._socket(process, fd)
+        if dontwait:
+            return socket.recvmsg(size)
+        return self._wait_for_message(process, socket, lambda: socket.recvmsg(size))
+
+    def sys_outq(self, process: Process, fd: int) -> int:
+        return self._socket(process, fd).outq()
+
+    def sys_tcp_info(self, process: Process, fd: int) -> dict[str, int]:
+        return self._socket(process, fd).tcp_info()
 
     def sys_shutdown(self, process: Process, fd: int, how: str) -> None:
         self._socket(process, fd).shutdown(read="r" in how, write="w" in how)

@@ -46,6 +46,7 @@ class Process:
         "pid",
         "progress",
         "signals",
+        "spins",
         "started_ns",
         "terminal",
         "waiting",
@@ -73,6 +74,8 @@ class Process:
         self.job: list[Process] = [self]
         self.signals = WaitQueue(f"signals of {name}[{pid}]")
         self.ignores_sigpipe = False
+        self.spins = False
+        """It computes for ever and never waits."""
         self.waiting: Call | None = None
         self.deadline_ns: int | None = None
         self.progress = 0
@@ -83,7 +86,7 @@ class Process:
     @property
     def waits_for_input(self) -> bool:
         """Whether only somebody else can make it go on: it sleeps, and has no deadline."""
-        return self.waiting is not None and self.deadline_ns is None
+        return self.waiting is not None and self.deadline_ns is None and not self.spins
 
     @property
     def shell_status(self) -> int | None:

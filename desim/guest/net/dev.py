@@ -73,6 +73,8 @@ class NetCore:
         self.tasklets: list[Callable[[], None]] = []
         self.taps: list[Tap] = []
         """Packet sockets, oldest first; they see what is received."""
+        self.netstamp_needed = 0
+        """How many sockets want received packets stamped (``net_enable_timestamp``)."""
         self.ip_rcv: Tap = _nobody
         self.arp_rcv: Tap = _nobody
         self.skb_destructor: Callable[[Any, Skb], None] = _nothing
@@ -167,9 +169,17 @@ class NetCore:
     # The way in.
 
     def netif_receive_skb_list(self, device: Device, batch: list[Skb]) -> None:
-        """``__netif_receive_skb_list_core``: each packet in turn."""
+        """``__netif_receive_skb_list_core``: stamp them all, then each packet in turn."""
+        if self.netstamp_needed:
+            for skb in batch:
+                self.net_timestamp_check(skb)
         for skb in batch:
             self.netif_receive_skb(skb, device)
+
+    @stage("net_timestamp_check", file="net/core/dev.c")
+    def net_timestamp_check(self, skb: Skb) -> None:
+        """Note when a packet has been received."""
+        skb.tstamp = self._cpu.now()
 
     @stage("netif_receive_skb", file="net/core/dev.c")
     def netif_receive_skb(self, skb: Skb, device: Device) -> None:

@@ -3,20 +3,41 @@
 Theory of operation
 -------------------
 Input: a packet with a right header goes to its protocol if its destination is one of
-our addresses or a broadcast; all others are counted and end here (no forwarding).
+our addresses or a broadcast; all others are counted and end here (no forwarding). A
+fragment for us goes to ``ip_defrag`` (ip_fragment.py) first, and the datagram that it
+completes goes on in its place.
 
 Output: the route of a destination is lo for our own addresses, the longest matching
-prefix otherwise. Packets of TCP's established sockets, UDP's and those sent on behalf
-of nobody carry DF; the identification of a connected socket's packets starts at random
-and counts up, DF packets of nobody carry 0, packets without DF draw from a counter that
-jumps by a random amount up to the number of jiffies since its last use.
+prefix otherwise. TCP's packets carry DF (``ip_queue_xmit``, and its answers on behalf
+of no socket). A datagram comes by ``ip_push_pending_frames``; its socket's pmtudisc
+decides:
+
+    =================  =======================  ================================
+    IP_PMTUDISC_       up to the MTU            above the MTU
+    =================  =======================  ================================
+    WANT (UDP, raw)    DF                       fragments, without DF
+    DONT (ICMP)        no DF                    fragments
+    DO                 DF                       EMSGSIZE
+    =================  =======================  ================================
+
+and no datagram is longer than 65,535 bytes with its header. The identification of a
+connected socket's packets starts at random and counts up; where nobody may fragment
+it is 0; all others draw it from a counter for their addresses and protocol, which
+starts at random and jumps by a random amount below the number of jiffies since its
+last use. That includes WANT below the MTU: DF keeps routers from fragmenting, not us.
+
+A packet above the MTU is cut in ``ip_do_fragment``, after routing and before the
+neighbour: pieces of 1480 bytes in ascending order, the rest last, each sent before the
+next is looked at. Linux's datagrams come as a chain of buffers that were cut when the
+data was copied (``ip_append_data``); the pieces on the wire are the same.
 
 Packets for the wire are built from the inside out: ``skb.head`` is the IP header and
 what follows it until the neighbour puts the Ethernet header in front.
 
-Not modelled: fragmentation (a datagram larger than the MTU is refused with EMSGSIZE),
-reassembly (fragments count as ReasmFails), IP options, multicast beyond the all-hosts
-group, redirects, path MTU discovery.
+Not modelled: the send buffer of datagram sockets (a sender never sleeps, never gets
+ENOBUFS), IP options, multicast beyond the all-hosts group, redirects, path MTU
+discovery (the MTU is the device's). Identifications have one counter for each pair of
+addresses and protocol, where Linux hashes them into a table that they share.
 """
 
 from __future__ import annotations
@@ -31,7 +52,8 @@ from desim.guest.entropy import Entropy
 from desim.guest.net.device import Device
 from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Snmp
-from desim.guest.skb import Skb
+from desim.guest.net.sock import error_of
+from desim.guest.skb import CHECKSUM_PARTIAL, Skb
 from desim.kernel.stages import stage
 from desim.wire.addresses import (
     IP_ANY,
@@ -43,14 +65,28 @@ from desim.wire.addresses import (
 )
 from desim.wire.errors import WireError
 from desim.wire.ethernet import ETH_P_IP
-from desim.wire.ipv4 import PROTO_TCP, Ipv4
+from desim.wire.ipv4 import MAX_LEN, PROTO_ICMP, PROTO_TCP, Ipv4
 
 if TYPE_CHECKING:
     from desim.guest.net.neigh import Arp4
 
 HEADER_LEN = 20
 DF = 0x4000
+MF = 0x2000
 DEFAULT_TTL = 64
+
+# What a socket wants to know of the path's MTU (IP_MTU_DISCOVER, include/uapi/linux/in.h).
+IP_PMTUDISC_DONT = 0
+IP_PMTUDISC_WANT = 1
+IP_PMTUDISC_DO = 2
+
+ICMP_OUT_COUNTERS = {
+    0: "OutEchoReps",
+    3: "OutDestUnreachs",
+    8: "OutEchos",
+    11: "OutTimeExcds",
+}
+"""Names in ``/proc/net/snmp`` of the messages that leave here, by type."""
 
 _HEADER = struct.Struct("!BBHHHBBH4s4s")
 
@@ -94,6 +130,14 @@ class IpSender(Protocol):
     dst_pending_confirm: bool
 
 
+class DatagramSender(Protocol):
+    """What IP reads and writes in the socket of a datagram."""
+
+    daddr: bytes
+    """IP_ANY while it is not connected."""
+    inet_id: int
+
+
 Handler = Callable[[Skb, Ipv4, Device], None]
 
 
@@ -118,8 +162,8 @@ class Ip:
         self.link_failure_handler: Callable[[bytes], None] = _no_errors
         self.raw_local_deliver: Callable[[Skb, Ipv4], bool] = _no_raw_sockets
         self.proto_unreachable: Callable[[Ipv4], None] = _no_unreachable
-        self._ident = 0
-        self._ident_jiffies = cpu.jiffies
+        self._idents: dict[tuple[bytes, bytes, int], tuple[int, int]] = {}
+        """``ip_idents`` and ``ip_tstamps``: the next identification, the jiffy of the last one."""
 
     # Addresses and routes.
 
@@ -215,6 +259,48 @@ class Ip:
             skb, sk.route, sk.saddr, sk.daddr, PROTO_TCP, ident, DF, tos, sk=sk
         )
 
+    def ip_push_pending_frames(
+        self,
+        skb: Skb,
+        route: Route,
+        src: bytes,
+        dst: bytes,
+        protocol: int,
+        *,
+        sk: DatagramSender | None = None,
+        pmtudisc: int = IP_PMTUDISC_WANT,
+        tos: int = 0,
+        ttl: int = DEFAULT_TTL,
+    ) -> bool:
+        """Send a socket's datagram, in fragments if it has to be and ``pmtudisc`` allows it.
+
+        ``skb`` holds it from its transport header on. EMSGSIZE if it is too long
+        (``ip_append_data``); False if it was dropped on the way. A datagram above
+        the MTU must have its checksum: the card sums whole packets only.
+        """
+        length = HEADER_LEN + len(skb)
+        mtu = route.device.mtu
+        skb.ignore_df = pmtudisc < IP_PMTUDISC_DO
+        if length > (MAX_LEN if skb.ignore_df else mtu):
+            raise error_of(errno.EMSGSIZE)
+        df = pmtudisc == IP_PMTUDISC_DO or (pmtudisc == IP_PMTUDISC_WANT and length <= mtu)
+        if sk is not None and sk.daddr != IP_ANY:
+            ident = sk.inet_id & 0xFFFF
+            sk.inet_id = ident + 1
+        elif df and not skb.ignore_df:
+            ident = 0
+        else:
+            ident = self.ip_select_ident(dst, src, protocol)
+        if protocol == PROTO_ICMP:
+            self.icmp_out_count(skb.head[0])
+        return self.ip_local_out(skb, route, src, dst, protocol, ident, DF if df else 0, tos, ttl)
+
+    def icmp_out_count(self, kind: int) -> None:
+        """A message of ours leaves, whether the kernel or a raw socket made it."""
+        mib = self._snmp.icmp
+        mib["OutMsgs"] += 1
+        mib[ICMP_OUT_COUNTERS.get(kind, f"OutType{kind}")] += 1
+
     def ip_local_out(
         self,
         skb: Skb,
@@ -228,36 +314,58 @@ class Ip:
         ttl: int = DEFAULT_TTL,
         sk: IpSender | None = None,
     ) -> bool:
-        """Put the IP header in front and send; False if it was dropped on the way."""
+        """Put the IP header in front and send; False if it was dropped on the way.
+
+        EMSGSIZE for a packet above the MTU that may not be fragmented.
+        """
         length = HEADER_LEN + len(skb.head)
         for piece in skb.frags:
             length += len(piece)
-        if length - HEADER_LEN > route.device.mtu - HEADER_LEN and not skb.gso_size:
-            raise OSError(errno.EMSGSIZE, "Message too long: IP fragmentation is not modelled")
-        word = 0x4500 | tos
-        total = (
-            word
-            + length
-            + ident
-            + fragment
-            + (ttl << 8 | protocol)
-            + int.from_bytes(src, "big")
-            + int.from_bytes(dst, "big")
-        )
-        skb.head = (
-            _HEADER.pack(
-                0x45, tos, length, ident, fragment, ttl, protocol, -total % 0xFFFF, src, dst
-            )
-            + skb.head
-        )
+        skb.head = ip_header(tos, length, ident, fragment, ttl, protocol, src, dst) + skb.head
         skb.protocol = ETH_P_IP
         self._snmp.ip["OutRequests"] += 1
         return self.ip_output(skb, route, dst, sk)
 
     @stage("ip_output", file="net/ipv4/ip_output.c")
     def ip_output(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
-        """Past the packet filter, towards the link."""
+        """Past the packet filter, towards the link (``ip_finish_output``)."""
+        head = skb.head
+        if (head[2] << 8 | head[3]) > route.device.mtu and not skb.gso_size:
+            return self.ip_fragment(skb, route, dst, sk)
         return self.ip_finish_output2(skb, route, dst, sk)
+
+    def ip_fragment(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
+        """A packet above the MTU: EMSGSIZE if it carries DF and we have to heed it."""
+        if skb.head[6] & DF >> 8 and not skb.ignore_df:
+            self._snmp.ip["FragFails"] += 1
+            raise error_of(errno.EMSGSIZE)
+        return self.ip_do_fragment(skb, route, dst, sk)
+
+    @stage("ip_do_fragment", file="net/ipv4/ip_output.c")
+    def ip_do_fragment(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
+        """Send a packet in pieces of at most the MTU; the first that is dropped ends it."""
+        assert skb.ip_summed != CHECKSUM_PARTIAL, "a card cannot sum what comes in pieces"
+        mib = self._snmp.ip
+        whole = skb.head if not skb.frags else b"".join((skb.head, *skb.frags))
+        _, tos, length, ident, _, ttl, protocol, _, src, dst_ip = _HEADER.unpack_from(whole)
+        data = memoryview(whole)
+        most = route.device.mtu - HEADER_LEN
+        at = HEADER_LEN
+        while at < length:
+            size, flags = length - at, 0
+            if size > most:
+                size, flags = most & ~7, MF
+            fields = (at - HEADER_LEN >> 3 | flags, ttl, protocol)
+            header = ip_header(tos, HEADER_LEN + size, ident, *fields, src, dst_ip)
+            piece = Skb(b"".join((header, data[at : at + size])))
+            piece.protocol = ETH_P_IP
+            if not self.ip_finish_output2(piece, route, dst, sk):
+                mib["FragFails"] += 1
+                return False
+            mib["FragCreates"] += 1
+            at += size
+        mib["FragOKs"] += 1
+        return True
 
     @stage("ip_finish_output2", file="net/ipv4/ip_output.c")
     def ip_finish_output2(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
@@ -282,15 +390,14 @@ class Ip:
         self._cpu.local_bh_enable()
         return sent
 
-    def ip_select_ident(self, segs: int = 1) -> int:
-        """``__ip_select_ident``, for packets without DF: one counter for all."""
+    def ip_select_ident(self, dst: bytes, src: bytes, protocol: int, segs: int = 1) -> int:
+        """``__ip_select_ident``: an identification for a packet of no connection."""
         now = self._cpu.jiffies
-        jump = 0
-        if now != self._ident_jiffies:
-            jump = self._entropy.below(self._random, now - self._ident_jiffies)
-            self._ident_jiffies = now
-        ident = self._ident + jump
-        self._ident = ident + segs
+        key = (dst, src, protocol)
+        ident, last = self._idents.get(key) or (self._random.u32(), 0)
+        if now != last:
+            ident += self._entropy.below(self._random, now - last)
+        self._idents[key] = ident + segs & 0xFFFF, now
         return ident & 0xFFFF
 
     # Input.
@@ -360,6 +467,32 @@ class Ip:
         sender is the same here, one packet through lo shorter.
         """
         self.link_failure_handler(skb.head)
+
+
+def ip_header(
+    tos: int,
+    length: int,
+    ident: int,
+    fragment: int,
+    ttl: int,
+    protocol: int,
+    src: bytes,
+    dst: bytes,
+) -> bytes:
+    """20 bytes with their checksum; ``fragment`` is the word with the flags and the offset."""
+    total = (
+        0x4500
+        + tos
+        + length
+        + ident
+        + fragment
+        + (ttl << 8 | protocol)
+        + int.from_bytes(src, "big")
+        + int.from_bytes(dst, "big")
+    )
+    return _HEADER.pack(
+        0x45, tos, length, ident, fragment, ttl, protocol, -total % 0xFFFF, src, dst
+    )
 
 
 _LOOPBACK_HEADER = bytes(12) + b"\x08\x00"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from desim.userland.programs import (
     echo,
     ifconfig,
+    ltool,
     nc_busybox,
     nc_openbsd,
     netstat,
@@ -21,6 +22,7 @@ _COMMON = {
     "cat": ProgramFile(small.cat, small.check_cat),
     "echo": ProgramFile(echo.echo, echo.check),
     "false": ProgramFile(small.false, small.check),
+    "ltool": ProgramFile(ltool.ltool, ltool.check),
     "nc": _NC_OPENBSD,
     "nc.busybox": _NC_BUSYBOX,
     "nc.openbsd": _NC_OPENBSD,

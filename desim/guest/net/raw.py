@@ -1,0 +1,166 @@
+"""Raw sockets, AF_INET with SOCK_RAW (net/ipv4/raw.c): what ``ping`` of root holds.
+
+A raw socket sees every packet for us of its protocol, from the IP header on, before the
+protocol itself does; what it sends gets an IP header in front. Its packets carry DF like
+all others, and yet draw their identification from the common counter: path MTU
+discovery is "want", which leaves the right to fragment (``skb->ignore_df``).
+
+With SO_TIMESTAMP every packet that any device receives is stamped on entry to the stack
+(``net_timestamp_check``), and ``recvmsg`` gives the stamp.
+
+Not modelled: IP_HDRINCL, ICMP_FILTER, bind, connect and options; ICMP errors as errors of
+the socket (without IP_RECVERR and unconnected, the real one does not report them either).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+
+from desim.guest.context import Cpu
+from desim.guest.net.dev import NetCore
+from desim.guest.net.ip import DF, Ip
+from desim.guest.net.skbuff import rx_room
+from desim.guest.net.sock import RMEM_DEFAULT, Socket, error_of, would_block
+from desim.guest.skb import Skb
+from desim.kernel.stages import Build, bare, stage
+from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint
+from desim.userland.calls import Message
+from desim.wire.addresses import IP_ANY
+from desim.wire.ipv4 import Ipv4
+
+RMEM_MAX = 212992
+"""``net.core.rmem_max``: SO_RCVBUF takes no more, and doubles it."""
+SOCK_MIN_RCVBUF = 2304
+
+
+class RawSocket(Socket):
+    """A raw socket for one protocol."""
+
+    type = "raw"
+
+    def __init__(self, core: RawCore, cpu: Cpu, protocol: int) -> None:
+        super().__init__(cpu, "raw socket")
+        self._core = core
+        self.protocol = protocol
+        self.receive_queue: deque[tuple[Message, int]] = deque()
+        self.rcvbuf = RMEM_DEFAULT
+        self.timestamp = False
+        self.rmem_alloc = 0
+        self.drops = 0
+        cpu.local_bh_disable()
+        core.sockets.append(self)
+        cpu.local_bh_enable()
+
+    def set_rcvbuf(self, size: int) -> None:
+        """SO_RCVBUF."""
+        self.rcvbuf = max(min(size, RMEM_MAX) * 2, SOCK_MIN_RCVBUF)
+
+    def sock_enable_timestamp(self, on: bool) -> None:
+        """SO_TIMESTAMP."""
+        if on != self.timestamp:
+            self.timestamp = on
+            self._core.net.netstamp_needed += 1 if on else -1
+
+    @stage("raw_sendmsg", file="net/ipv4/raw.c", size="data")
+    def sendto(self, data: bytes, to: Endpoint) -> int:
+        """Send ``data``, a message of the protocol, to an address (the port means nothing)."""
+        self._take_error()
+        ip = self._core.ip
+        address = to[0]
+        if ip.is_broadcast(address):
+            raise error_of(errno.EACCES)
+        route = ip.route_output(address)
+        ident = ip.ip_select_ident()
+        ip.ip_local_out(Skb(data), route, route.source, address, self.protocol, ident, DF)
+        return len(data)
+
+    @stage("raw_recvmsg", file="net/ipv4/raw.c")
+    def recvmsg(self, size: int) -> Message:
+        """The oldest packet that waits, cut to ``size``."""
+        self._take_error()
+        self._cpu.local_bh_disable()
+        if not self.receive_queue:
+            self._cpu.local_bh_enable()
+            raise would_block()
+        message, truesize = self.receive_queue.popleft()
+        self.rmem_alloc -= truesize
+        self._cpu.local_bh_enable()
+        if len(message.data) > size:
+            return message._replace(data=message.data[:size])
+        return message
+
+    def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
+        """As ``recvmsg``, without the stamp."""
+        message = self.recvmsg(size)
+        return message.data, message.sender
+
+    def recv(self, size: int) -> bytes:
+        """The oldest packet that waits."""
+        return self.recvmsg(size).data
+
+    def send(self, data: bytes) -> int:
+        """A raw socket without a peer has nobody to send to."""
+        raise error_of(errno.EDESTADDRREQ)
+
+    @stage("raw_rcv", file="net/ipv4/raw.c")
+    def raw_rcv(self, data: bytes, packet: Ipv4, skb: Skb) -> None:
+        """Keep a copy of a packet, while there is room."""
+        truesize, _ = rx_room(len(skb))
+        if self.rmem_alloc + truesize > self.rcvbuf:
+            self.drops += 1
+            return
+        self.rmem_alloc += truesize
+        stamp = skb.tstamp if self.timestamp else None
+        self.receive_queue.append((Message(data, (packet.src, 0), stamp), truesize))
+        self.sock_def_readable()
+
+    @stage("datagram_poll", file="net/core/datagram.c")
+    def poll_events(self) -> int:
+        """See ``Socket``."""
+        events = POLLOUT
+        if self.receive_queue:
+            events |= POLLIN
+        if self.sk_err:
+            events |= POLLERR
+        return events
+
+    def close(self) -> None:
+        """close(2): what has not been read is lost."""
+        if not self.closed:
+            self.closed = True
+            self._cpu.local_bh_disable()
+            self.sock_enable_timestamp(False)
+            self._core.sockets.remove(self)
+            self.receive_queue.clear()
+            self._cpu.local_bh_enable()
+
+    def getsockname(self) -> Endpoint:
+        """See ``Socket``: it is bound to nothing."""
+        return IP_ANY, self.protocol
+
+
+class RawCore:
+    """All raw sockets of the host, in the order of their making."""
+
+    def __init__(self, *, cpu: Cpu, ip: Ip, net: NetCore, build: Build = bare) -> None:
+        self._cpu = cpu
+        self.ip = ip
+        self.net = net
+        self._build = build
+        self.sockets: list[RawSocket] = []
+
+    def socket(self, protocol: int) -> RawSocket:
+        """A new socket."""
+        made: RawSocket = self._build(RawSocket)(self, self._cpu, protocol)
+        return made
+
+    def raw_local_deliver(self, skb: Skb, packet: Ipv4) -> bool:
+        """Give each raw socket of its protocol a copy; whether there was one."""
+        wanted = [sock for sock in self.sockets if sock.protocol == packet.protocol]
+        if wanted:
+            head = skb.head
+            data = head[14 : 14 + int.from_bytes(head[16:18], "big")]
+            for sock in wanted:
+                sock.raw_rcv(data, packet, skb)
+        return bool(wanted)

@@ -1,0 +1,77 @@
+"""``ltool``, the load and measuring tool of the recorded Linux guest: its subcommands.
+
+The recordings under tests/vectors were made with one small C program of this name, in
+the guest and on the host. Here are the subcommands that their scripts use, each with
+the order of system calls that the kernel traces and the packets show, and the same
+result: one line of JSON. Times are CLOCK_MONOTONIC_RAW in ns; those of a list count
+from ``t0``.
+
+The tool's own CPU time lies in the marked functions of its code classes (file
+"ltool.c" for cost profiles); reading the clock is the vDSO's.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from desim.userland.calls import Program, sys
+from desim.userland.programs import ltool_ping
+from desim.userland.programs.ltool_common import UsageError, number
+from desim.userland.programs.output import err
+
+
+def usleep(argv: list[str]) -> Program:
+    """``usleep US``."""
+    (duration_us,) = argv
+    yield sys.nanosleep(number(duration_us, "US") * 1000)
+    return 0
+
+
+def spin(argv: list[str]) -> Program:
+    """``spin``: compute for ever in the lowest scheduling class, so that the CPU never halts."""
+    yield sys.spin()
+    return 0
+
+
+class Subcommand(NamedTuple):
+    """One subcommand: its operands, those in brackets optional, and its program."""
+
+    operands: str
+    start: Callable[[list[str]], Program]
+
+
+SUBCOMMANDS = {
+    "ping": Subcommand("DST N INTERVAL_US SIZE TRAIN", ltool_ping.ping),
+    "usleep": Subcommand("US", usleep),
+    "spin": Subcommand("", spin),
+}
+
+
+def ltool(argv: list[str]) -> Program:
+    """Run one subcommand."""
+    found = SUBCOMMANDS.get(argv[1]) if len(argv) > 1 else None
+    if found is None:
+        near = difflib.get_close_matches(argv[1], SUBCOMMANDS, n=1) if len(argv) > 1 else []
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        yield from err(f"usage: ltool {'|'.join(SUBCOMMANDS)} ...{hint}\n")
+        return 1
+    operands = argv[2:]
+    usage = f"usage: ltool {argv[1]} {found.operands}".rstrip()
+    names = found.operands.split()
+    required = [name for name in names if not name.startswith("[")]
+    if not len(required) <= len(operands) <= len(names):
+        yield from err(f"{usage}\n")
+        return 1
+    try:
+        return (yield from found.start(operands))
+    except UsageError as mistake:
+        yield from err(f"ltool {argv[1]}: {mistake}\n{usage}\n")
+    except OSError as error:
+        yield from err(f"ltool {argv[1]}: {error.strerror}\n")
+    return 1
+
+
+def check(argv: list[str]) -> None:
+    """What it does not know, the program says itself."""
