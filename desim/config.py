@@ -12,6 +12,7 @@ Times are ``int`` nanoseconds, addresses packed ``bytes``, as at the ports.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -127,6 +128,93 @@ class Nic:
     semantics: CardSemantics = "qemu"
 
 
+NetdevEnd = Literal["user", "user_port", "nic_port"]
+"""A backend: the user network, the port of the hub that it is linked to, or the card's."""
+
+
+@dataclass(slots=True, kw_only=True)
+class NetFilter:
+    """``-object filter-...``: what every filter has (net/filter.c)."""
+
+    id: str
+    netdev: NetdevEnd = "user"
+    queue: Literal["all", "rx", "tx"] = "all"
+    on: bool = True
+    position: str = "tail"
+    """``head``, ``tail``, or the id of an earlier filter of the same netdev."""
+    before: bool = False
+    """In front of that filter, not behind it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class BufferFilter(NetFilter):
+    """``filter-buffer``"""
+
+    interval_us: int
+
+
+@dataclass(slots=True, kw_only=True)
+class DumpFilter(NetFilter):
+    """``filter-dump``"""
+
+    file: str
+    """Its normalised name in the host's tree of written files."""
+    maxlen: int = 65536
+
+
+@dataclass(slots=True, kw_only=True)
+class Chosen:
+    """Which packets a fault falls on, counted from 1: one of the first three is there."""
+
+    probability: Fraction | None = None
+    every: int | None = None
+    frames: list[tuple[int, int]] = field(default_factory=list)
+    """First and last of each range."""
+    first: int | None = None
+    """The first that ``probability`` may choose, or that ``every`` does."""
+
+
+@dataclass(slots=True, kw_only=True)
+class LossFilter(NetFilter):
+    """``filter-loss``"""
+
+    chosen: Chosen
+
+
+@dataclass(slots=True, kw_only=True)
+class DelayFilter(NetFilter):
+    """``filter-delay``"""
+
+    delay_ns: int
+    jitter_ns: int = 0
+    chosen: Chosen
+
+
+@dataclass(slots=True, kw_only=True)
+class DuplicateFilter(NetFilter):
+    """``filter-duplicate``"""
+
+    chosen: Chosen
+
+
+@dataclass(slots=True, kw_only=True)
+class ReorderFilter(NetFilter):
+    """``filter-reorder``"""
+
+    chosen: Chosen
+    behind: int = 1
+    timeout_ns: int = 100_000_000
+
+
+@dataclass(slots=True, kw_only=True)
+class CorruptFilter(NetFilter):
+    """``filter-corrupt``: so many bits, or else all bits of the bytes at ``offsets``."""
+
+    chosen: Chosen
+    bits: int = 1
+    offsets: list[tuple[int, int]] = field(default_factory=list)
+
+
 @dataclass(slots=True, kw_only=True)
 class RunCommand:
     """One command line typed into a terminal of the guest or of the host."""
@@ -189,6 +277,8 @@ class MachineConfig:
     hub: bool = True
     """Card and slirp meet in a hub (``-net``, ``-redir``, ``hubport``, QEMU's default),
     or are each other's peers (``-netdev`` with ``-device`` or ``-nic``)."""
+    filters: list[NetFilter] = field(default_factory=list)
+    """In the order of the options."""
     costs: str = "study-2016"
     """The name of a cost profile, or the path of one."""
     seed: int = 1

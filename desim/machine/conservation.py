@@ -9,7 +9,9 @@ One that arrives without having been sent, or twice, is found at once. When the 
 over, what is under way must be what waits in the queues, frame by frame; if somebody
 still has the big lock then, one more frame may be in his hands.
 
-A frame goes one way only: the hub has two ports here, so it makes no copies.
+A frame goes one way only: the hub has two ports here, so it makes no copies. What a
+filter makes, a copy or a changed frame, is a frame of its own, under way from there on;
+what a filter keeps waits as in a queue.
 """
 
 from __future__ import annotations

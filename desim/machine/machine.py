@@ -239,6 +239,7 @@ class Machine:
             self.vcpu.idle()
             and self.guest.stack.idle()
             and not self.qemu.loop.timers.waiting()
+            and self.qemu.net.filters_keep_nothing()
             and (slirp is None or slirp.idle())
             and all(c.process.ended_ns is not None or c.waits_for_input for c in self._children)
         )
@@ -313,26 +314,28 @@ class Machine:
         return shown
 
     def frame_counts(self) -> dict[str, Any]:
-        """Frames at each capture point; lost and held ones by place and reason; those queued."""
+        """Frames at each capture point; lost, held, made ones by place and reason; those queued."""
         points = {}
         under_way: set[int] = set()
         for point, packets in sorted(self.recorder.captures.items()):
             to_guest = sum(packet.to_guest for packet in packets)
             points[point] = {"to_guest": to_guest, "from_guest": len(packets) - to_guest}
             under_way ^= {packet.frame.number for packet in packets}
+        under_way ^= {number for _, _, (number, _, _, _) in self.trace.events("made")}
         under_way -= {number for _, _, (number, _, _) in self.trace.events("lost")}
         taken = self.trace.codes.stage("common_interrupt", "arch/x86/kernel/irq.c")
         return {
             "points": points,
             "lost": self._reasons("lost"),
             "held": self._reasons("held"),
+            "made": self._reasons("made"),
             "queued": len(under_way),
             "interrupts": self.trace.threads["vcpu"].codes.count(taken),
         }
 
     def _reasons(self, kind: str) -> list[dict[str, Any]]:
-        """How many frames were lost, or held, where and why."""
-        counts = Counter((where, why) for _, _, (_, where, why) in self.trace.events(kind))
+        """How many frames were lost, held or made, where and why."""
+        counts = Counter((where, why) for _, _, (*_, where, why) in self.trace.events(kind))
         return [
             {"where": where, "why": why, "frames": count}
             for (where, why), count in sorted(counts.items())

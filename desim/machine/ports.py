@@ -12,6 +12,7 @@ Notes, by kind (``Thread.note``), with what follows the kind:
 * ``taken`` number: the driver has taken a received frame out of the ring
 * ``irq`` level, why-not: the card drives its pin
 * ``lost``, ``held`` number, where, why: the ledger
+* ``made`` number, number of the original, where, why: a filter has made a frame
 """
 
 from __future__ import annotations
@@ -168,6 +169,12 @@ class Lost:
     def held(self, frame: Frame, where: str, why: str) -> None:
         """See ``Ledger``."""
         self.recorder.note("held", frame.number, where, why)
+
+    def made(self, frame: Frame, of: Frame, where: str, why: str) -> None:
+        """See ``FaultLedger``."""
+        number = self.recorder.number(frame)
+        self.recorder.under_way.sent(frame)
+        self.recorder.note("made", number, of.number, where, why)
 
 
 class GuestMemory(Memory):

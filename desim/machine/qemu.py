@@ -17,6 +17,7 @@ from desim.kernel.lock import BigLock
 from desim.kernel.main_loop import MainLoop
 from desim.kernel.streams import Streams
 from desim.machine.chardev import TOUCH_POINT, CharBackend
+from desim.machine.filters import Filters
 from desim.machine.ports import Bus, CardAccess, Lost, Recorder, Tap
 from desim.net import Net, NetClientState, NetHub
 from desim.slirp.client import SlirpState
@@ -137,6 +138,15 @@ class Qemu:
                     self.hub.add_port(client)
         elif user is not None and nic is not None:
             user.connect(nic)
+        filters = Filters(
+            clock=self.loop.timers,
+            ledger=self.lost,
+            streams=streams,
+            tree=host.tree,
+            touch=env.touch_point(TOUCH_POINT),
+            build=build,
+        )
+        filters.attach(config.filters, user=user, nic=nic)
 
     def _plug_slirp(
         self, user: UserNet, client: NetClientState, recorder: Recorder, build: Instrument

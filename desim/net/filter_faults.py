@@ -5,7 +5,7 @@ combine with its filters and with each other at any netdev, in any order.
 
 ========================  ============================================================
 ``filter-loss``           the chosen packets end here
-``filter-delay``          the chosen packets (or all) wait ``delay`` and up to ``jitter``
+``filter-delay``          the chosen packets wait ``delay`` and up to ``jitter``
                           more; with jitter one may overtake another
 ``filter-duplicate``      behind each chosen packet comes a copy
 ``filter-reorder``        each chosen packet waits until ``behind`` later ones of its
@@ -127,7 +127,7 @@ class Keeper(NetFilterState):
 
 
 class FilterDelay(Keeper):
-    """``-object filter-delay``; without ``choice`` for all packets."""
+    """``-object filter-delay``"""
 
     __slots__ = ("_below", "_choice", "_delay_ns", "_jitter_ns")
 
@@ -139,7 +139,7 @@ class FilterDelay(Keeper):
         *,
         delay_ns: int,
         jitter_ns: int = 0,
-        choice: Choice | None = None,
+        choice: Choice,
         clock: Clock,
         below: Below,
     ) -> None:
@@ -151,7 +151,7 @@ class FilterDelay(Keeper):
 
     def receive_iov(self, sender: NetClientState, frame: Frame) -> int:
         """Keep it for a while."""
-        if self._choice is not None and not self._choice():
+        if not self._choice():
             return 0
         more_ns = self._below(self._jitter_ns + 1) if self._jitter_ns else 0
         self._keep(sender, frame, self._delay_ns + more_ns)
