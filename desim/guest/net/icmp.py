@@ -10,7 +10,7 @@ import errno
 from typing import Protocol
 
 from desim.guest.net.device import Device
-from desim.guest.net.ip import Ip
+from desim.guest.net.ip import IP_PMTUDISC_DONT, Ip
 from desim.guest.net.snmp import Snmp
 from desim.guest.skb import Skb
 from desim.kernel.stages import stage
@@ -94,28 +94,36 @@ class IcmpCore:
     def icmp_reply(self, packet: Ipv4, message: Icmp) -> None:
         """The same data back to the sender."""
         answer = Icmp.echo(message.ident, message.sequence, message.payload, reply=True)
-        self._mib["OutEchoReps"] += 1
         self._push(packet.src, packet.dst, answer, packet.tos)
 
     def _push(self, dst: bytes, src: bytes, message: Icmp, tos: int) -> None:
+        """``icmp_push_reply``: the kernel's own socket lets routers fragment, and has to, too."""
         try:
-            route = self._ip.route_output(dst)
-            ident = self._ip.ip_select_ident()
-            self._ip.ip_local_out(Skb(message.emit()), route, src, dst, PROTO_ICMP, ident, 0, tos)
+            self._ip.ip_push_pending_frames(
+                Skb(message.emit()),
+                self._ip.route_output(dst),
+                src,
+                dst,
+                PROTO_ICMP,
+                pmtudisc=IP_PMTUDISC_DONT,
+                tos=tos,
+            )
         except OSError:
             self._mib["OutErrors"] += 1
-        else:
-            self._mib["OutMsgs"] += 1
 
     @stage("__icmp_send", file="net/ipv4/icmp.c")
     def icmp_send(self, packet: Ipv4, kind: int, code: int) -> None:
-        """An error about ``packet``, to its sender; never about a broadcast."""
+        """An error about ``packet``, to its sender.
+
+        Never about a broadcast, and of a datagram's fragments only about the first.
+        """
         if not self._ip.is_local(packet.dst) or self._ip.is_broadcast(packet.src):
+            return
+        if packet.offset:
             return
         if packet.src == bytes(4) or packet.src[0] & 0xF0 == 0xE0:
             return
         quoted = packet.emit()[:_MAX_ERROR]
-        self._mib["OutDestUnreachs"] += 1
         self._push(packet.src, packet.dst, Icmp(kind, code, 0, quoted), _INTERNETCONTROL)
 
     def proto_unreachable(self, packet: Ipv4) -> None:
@@ -145,7 +153,7 @@ class IcmpCore:
             quoted = Ipv4.parse(head, quoted=True)
         except WireError:
             return
-        if self._ip.is_local(quoted.src):
+        if self._ip.is_local(quoted.src) and not quoted.offset:
             self._tell(quoted, ICMP_HOST_UNREACH, errno.EHOSTUNREACH)
 
     def _tell(self, quoted: Ipv4, code: int, error: int) -> None:

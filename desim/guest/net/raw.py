@@ -19,7 +19,7 @@ from collections import deque
 
 from desim.guest.context import Cpu
 from desim.guest.net.dev import NetCore
-from desim.guest.net.ip import DF, Ip
+from desim.guest.net.ip import Ip
 from desim.guest.net.skbuff import rx_room
 from desim.guest.net.sock import RMEM_DEFAULT, Socket, error_of, would_block
 from desim.guest.skb import Skb
@@ -71,8 +71,7 @@ class RawSocket(Socket):
         if ip.is_broadcast(address):
             raise error_of(errno.EACCES)
         route = ip.route_output(address)
-        ident = ip.ip_select_ident()
-        ip.ip_local_out(Skb(data), route, route.source, address, self.protocol, ident, DF)
+        ip.ip_push_pending_frames(Skb(data), route, route.source, address, self.protocol)
         return len(data)
 
     @stage("raw_recvmsg", file="net/ipv4/raw.c")

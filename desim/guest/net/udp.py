@@ -6,12 +6,14 @@ Not modelled: corking, multicast groups, UDP segmentation offload, the error que
 from __future__ import annotations
 
 import errno
+import struct
 from collections import deque
 from collections.abc import Callable
 
 from desim.guest.context import Cpu
 from desim.guest.net.device import Device
-from desim.guest.net.ip import DF, Ip, Route
+from desim.guest.net.ip import HEADER_LEN as IP_HEADER_LEN
+from desim.guest.net.ip import Ip, Route
 from desim.guest.net.randomness import Random
 from desim.guest.net.skbuff import rx_room
 from desim.guest.net.snmp import Snmp
@@ -35,6 +37,8 @@ from desim.wire.ipv4 import PROTO_UDP, Ipv4
 from desim.wire.udp import HEADER_LEN, Udp
 
 PORT_LOW, PORT_HIGH = 32768, 60999
+
+_HEADER = struct.Struct("!HHHH")
 
 
 class UdpSocket(Socket):
@@ -198,7 +202,9 @@ class UdpCore:
 
     @stage("udp_sendmsg", file="net/ipv4/udp.c", size="data")
     def udp_sendmsg(self, sock: UdpSocket, data: bytes, address: bytes, port: int) -> int:
-        """Send one datagram."""
+        """Send one datagram, of at most 65,507 bytes."""
+        if len(data) > 0xFFFF - IP_HEADER_LEN - HEADER_LEN:
+            raise error_of(errno.EMSGSIZE)
         sock._take_error()
         if sock.shutdown_mask & SEND_SHUTDOWN:
             raise error_of(errno.EPIPE)
@@ -210,9 +216,6 @@ class UdpCore:
         if not sock.sport:
             self.udp_lib_get_port(sock, IP_ANY, 0)
         source = route.source if sock.saddr == IP_ANY else sock.saddr
-        length = HEADER_LEN + len(data)
-        if 20 + length > route.device.mtu and route.device.flags & 8 == 0:
-            raise OSError(errno.EMSGSIZE, "Message too long: IP fragmentation is not modelled")
         self.udp_send_skb(sock, data, route, source, address, port)
         return len(data)
 
@@ -220,29 +223,18 @@ class UdpCore:
     def udp_send_skb(
         self, sock: UdpSocket, data: bytes, route: Route, src: bytes, dst: bytes, port: int
     ) -> None:
-        """Put the header in front; the card completes the checksum."""
+        """Put the header in front; the card completes the checksum if it gets one packet."""
         length = HEADER_LEN + len(data)
-        pseudo = pseudo_sum(src, dst, PROTO_UDP, length)
-        partial = pseudo % 0xFFFF or 0xFFFF
-        head = b"".join(
-            (
-                sock.sport.to_bytes(2, "big"),
-                port.to_bytes(2, "big"),
-                length.to_bytes(2, "big"),
-                partial.to_bytes(2, "big"),
-                data,
-            )
-        )
-        skb = Skb(head)
-        skb.ip_summed = CHECKSUM_PARTIAL
-        skb.csum_start = 34
-        skb.csum_offset = 6
-        ident = 0
-        if sock.dport:
-            ident = sock.inet_id & 0xFFFF
-            sock.inet_id = ident + 1
+        if IP_HEADER_LEN + length > route.device.mtu:
+            skb = Skb(Udp(sock.sport, port, data).emit(src, dst))
+        else:
+            partial = pseudo_sum(src, dst, PROTO_UDP, length) % 0xFFFF or 0xFFFF
+            skb = Skb(_HEADER.pack(sock.sport, port, length, partial) + data)
+            skb.ip_summed = CHECKSUM_PARTIAL
+            skb.csum_start = 34
+            skb.csum_offset = 6
+        self.ip.ip_push_pending_frames(skb, route, src, dst, PROTO_UDP, sk=sock)
         self._mib["OutDatagrams"] += 1
-        self.ip.ip_local_out(skb, route, src, dst, PROTO_UDP, ident, DF)
 
     @stage("udp_recvmsg", file="net/ipv4/udp.c")
     def udp_recvmsg(self, sock: UdpSocket, size: int) -> tuple[bytes, Endpoint]:
