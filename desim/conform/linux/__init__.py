@@ -1,0 +1,1 @@
+"""Runs of a real Linux guest, predicted: ``desim conform linux``."""

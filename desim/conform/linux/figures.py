@@ -1,0 +1,145 @@
+"""The figures by which a prediction is judged, from a recording or from a simulation.
+
+Times are ns, rates Mbit/s of virtual time. A percentile of n sorted values is the one at
+``int(q * n)``, as the recordings' own tables have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from desim.conform.linux.predict import Predicted
+from desim.conform.linux.recording import Test
+from desim.machine.ports import Captured
+from desim.wire.ethernet import ETH_P_IP
+from desim.wire.ipv4 import PROTO_TCP
+
+_ETHERNET = 14
+_SYN_FIN_RST = 0x07
+
+
+class Figures(NamedTuple):
+    """The figures of one test; None where a test has none."""
+
+    rtt_p50: int | None = None
+    rtt_p95: int | None = None
+    interrupts: int | None = None
+    frames: int | None = None
+    mbit_s: float | None = None
+    segments_per_ack: float | None = None
+
+
+def percentile(values: Sequence[int], hundredths: int) -> int | None:
+    """See the module; None without values."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, hundredths * len(ordered) // 100)] if ordered else None
+
+
+def measured(test: Test) -> Figures:
+    """What the recording says."""
+    lists, out = test.samples, test.out
+    if test.host is not None and not _round_trips(lists):
+        lists = test.host.samples
+    trips = _round_trips(lists)
+    wire = next((c["wire"] for c in test.tcp if "wire" in c), None)
+    return Figures(
+        percentile(trips, 50),
+        percentile(trips, 95),
+        test.interrupts,
+        test.frames,
+        wire["mbit_s_to_last_ack"] if wire else out.get("mbit_s"),
+        _segments_per_ack(
+            *max(
+                ((c["guest_to_host"], c["host_to_guest"]) for c in test.tcp),
+                key=lambda ways: max(w["payload_bytes"] for w in ways),
+            )
+        )
+        if wire
+        else None,
+    )
+
+
+def simulated(test: Test, found: Predicted) -> Figures:
+    """What the simulation says, of the same figures."""
+    trips = _round_trips(found.out) or _round_trips(found.host_out)
+    wire = Wire(found.packets)
+    is_bulk = any("wire" in c for c in test.tcp)
+    rate = wire.mbit_s() if is_bulk else None
+    return Figures(
+        percentile(trips, 50),
+        percentile(trips, 95),
+        found.interrupts,
+        len(found.packets),
+        rate if is_bulk else found.out.get("mbit_s"),
+        wire.segments_per_ack() if is_bulk else None,
+    )
+
+
+def _round_trips(lists: dict[str, Any]) -> list[int]:
+    if "rtt_ns" in lists:
+        return list(lists["rtt_ns"])
+    if "send_ns" in lists and "recv_ns" in lists:
+        pairs = zip(lists["send_ns"], lists["recv_ns"], strict=False)
+        return [received - sent for sent, received in pairs if received >= 0]
+    return []
+
+
+def _segments_per_ack(guest: dict[str, Any], host: dict[str, Any]) -> float | None:
+    sender, receiver = (guest, host) if guest["payload_bytes"] else (host, guest)
+    acks = receiver["pure_acks"]
+    return sender["data_segments"] / acks if acks else None
+
+
+class Wire:
+    """The bulk transfer among captured packets: its data, and the ACKs of it."""
+
+    def __init__(self, packets: Sequence[Captured]) -> None:
+        self._ways = (_Way(), _Way())
+        for time, to_guest, frame in packets:
+            self._packet(time // 1000, self._ways[to_guest], frame.raw)
+
+    def _packet(self, time_us: int, way: _Way, raw: bytes) -> None:
+        start = _ETHERNET
+        if int.from_bytes(raw[12:14], "big") != ETH_P_IP or raw[start + 9] != PROTO_TCP:
+            return
+        tcp = start + (raw[start] & 15) * 4
+        length = int.from_bytes(raw[start + 2 : start + 4], "big")
+        payload = length - (tcp - start) - (raw[tcp + 12] >> 4) * 4
+        flags = raw[tcp + 13]
+        if payload:
+            way.first_data_us = way.first_data_us or time_us
+            way.segments += 1
+            way.bytes += payload
+            way.next_seq = int.from_bytes(raw[tcp + 4 : tcp + 8], "big") + payload & 0xFFFFFFFF
+        elif not flags & _SYN_FIN_RST:
+            way.acks.append((time_us, int.from_bytes(raw[tcp + 8 : tcp + 12], "big")))
+
+    def mbit_s(self) -> float | None:
+        """From the first data to the ACK of the last."""
+        data, acks = self._sorted()
+        end = next((time for time, ack in acks.acks if ack == data.next_seq), None)
+        if end is None or end <= data.first_data_us:
+            return None
+        return round(data.bytes * 8 / (end - data.first_data_us), 3)
+
+    def segments_per_ack(self) -> float | None:
+        """Data segments for each pure ACK."""
+        data, acks = self._sorted()
+        return data.segments / len(acks.acks) if acks.acks else None
+
+    def _sorted(self) -> tuple[_Way, _Way]:
+        up, down = self._ways
+        return (down, up) if down.bytes > up.bytes else (up, down)
+
+
+class _Way:
+    """One direction of a connection."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.segments = 0
+        self.first_data_us = 0
+        self.next_seq = -1
+        self.acks: list[tuple[int, int]] = []
+        """When a pure ACK was seen (us), and of what."""

@@ -1,0 +1,163 @@
+"""The recorded run's configuration, simulated.
+
+What the recording says of the outside is taken over: QEMU's options, the driver's
+parameters, where the guest's clock stood, when the driver was loaded and the interface
+opened, and when each test's program and its partner on the host began. Everything else
+is predicted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from desim.config import Boot, InputFile, MachineConfig, RunCommand
+from desim.conform.linux.recording import RecordingError, Run, Test
+from desim.errors import UserError
+from desim.kernel.instrument import Watcher
+from desim.machine import Machine
+from desim.machine.ports import Captured
+from desim.scenario.qemu_options import parse_qemu_options
+
+SERVED_FILE = "f"
+SERVED_BYTES = 150_000
+"""What the recorded TFTP server had to offer."""
+
+SERVER_START_NS = 30_000_000
+"""How long after the counters' first reading a guest program that prints no start began."""
+
+INTERRUPT = ("common_interrupt", "arch/x86/kernel/irq.c")
+
+
+class Predicted(NamedTuple):
+    """What a test came to in the simulation; the fields are those of ``Test``."""
+
+    out: dict[str, Any]
+    host_out: dict[str, Any]
+    interrupts: int
+    packets: list[Captured]
+    """At slirp's port, in the test's window."""
+
+
+def configuration(
+    run: Run, *, costs: str, tests: Sequence[Test] | None = None, seed: int = 1
+) -> MachineConfig:
+    """The machine of a recorded run, with its tests (or some of them) as commands.
+
+    Raises ``RecordingError`` if the run has what is not modelled.
+    """
+    try:
+        network = parse_qemu_options(run.qemu, open_folder=_tftp_root)
+    except UserError as error:
+        raise RecordingError(f"{run.name}: {'; '.join(error.messages)}") from None
+    guest: list[RunCommand] = []
+    host: list[RunCommand] = []
+    if run.never_idle:
+        guest.append(RunCommand(side="guest", command="ltool spin", terminal="spin"))
+    for line in run.warm_up:
+        guest.append(RunCommand(side="guest", command=line, terminal=f"warm-up {len(guest)}"))
+    end = 0
+    servers: set[str] = set()
+    for test in run.tests if tests is None else tests:
+        guest.append(
+            RunCommand(
+                side="guest", command=test.command, terminal=test.name, at_ns=start_of(run, test)
+            )
+        )
+        if (partner := _partner(test)) is not None and partner[1] not in servers:
+            at, command = partner
+            if not test.serves:
+                servers.add(command)
+            host.append(
+                RunCommand(side="host", command=command, terminal=f"host:{test.name}", at_ns=at)
+            )
+        end = max(end, test.window_ns[1])
+    return MachineConfig(
+        name=run.name,
+        user=network.user,
+        nic=network.nic,
+        hub=network.hub,
+        costs=costs,
+        seed=seed,
+        icount_shift=run.shift or 0,
+        boot=Boot(
+            insmod_ns=run.insmod_ns,
+            up_ns=run.up_ns,
+            tick_phase_ns=run.tick_phase_ns,
+            seeded=run.seeded,
+        ),
+        modprobe=run.modprobe,
+        until_ns=end,
+        guest=guest,
+        host=host,
+    )
+
+
+def start_of(run: Run, test: Test) -> int:
+    """The virtual time at which a test's program begins in the guest."""
+    for key in ("t0_ns", "t0", "t_connect_start"):
+        if key in test.out:
+            return run.virtual(int(test.out[key]))
+    return test.window_ns[0] + SERVER_START_NS
+
+
+def _partner(test: Test) -> tuple[int, str] | None:
+    """When the program on the host begins, and its command."""
+    host = test.host
+    if host is None or not host.words:
+        return None
+    begins = test.window_ns[0]
+    if test.serves and test.tcp:
+        begins = test.tcp[0]["t_first_us"] * 1000
+    elif test.serves:
+        begins = test.window_ns[0] + 2 * SERVER_START_NS
+    return begins, " ".join(["ltool", *host.words])
+
+
+def _tftp_root(_: str) -> dict[str, InputFile]:
+    data = bytes(SERVED_BYTES)
+    return {SERVED_FILE: InputFile(name=SERVED_FILE, data=data, sha256=hashlib.sha256(data).hexdigest())}
+
+
+def simulate(config: MachineConfig, watch: Watcher | None = None) -> Machine:
+    """Run the machine to its end."""
+    machine = Machine(config, watch)
+    machine.run()
+    return machine
+
+
+def predicted(machine: Machine, test: Test) -> Predicted:
+    """What the machine has to say of one test."""
+    begin, end = test.window_ns
+    packets = machine.captures().get("slirp", [])
+    first = bisect_left(packets, begin, key=lambda packet: packet.time)
+    last = bisect_left(packets, end, key=lambda packet: packet.time)
+    return Predicted(
+        out=printed(machine, test.name),
+        host_out=printed(machine, f"host:{test.name}"),
+        interrupts=interrupts(machine, begin, end),
+        packets=packets[first:last],
+    )
+
+
+def printed(machine: Machine, terminal: str) -> dict[str, Any]:
+    """The JSON that the program on a terminal printed; empty if none."""
+    for transcript in machine.transcripts():
+        if transcript.name == terminal:
+            for line in transcript.output.decode().splitlines():
+                if line.startswith("{"):
+                    found: dict[str, Any] = json.loads(line)
+                    return found
+    return {}
+
+
+def interrupts(machine: Machine, begin: int, end: int) -> int:
+    """How many interrupts of the card the guest took between two instants."""
+    code = machine.trace.codes.stage(*INTERRUPT)
+    record = machine.trace.threads["vcpu"]
+    first = bisect_left(record.times, begin)
+    last = bisect_left(record.times, end)
+    return record.codes[first:last].count(code)

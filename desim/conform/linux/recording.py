@@ -1,0 +1,237 @@
+"""A recorded run of a Linux guest: what was set, what was done, what was measured.
+
+A run is a folder (in the file system, or inside an archive) with ``meta.json`` (the
+QEMU command line, the driver's parameters, the guest's script), ``metrics.json`` (what
+each test printed and how the counters moved) and ``samples.json.gz`` (the long lists).
+tests/vectors/linux/README.md describes the format.
+
+Three clocks occur in it. *Virtual* time is the machine's, in ns since power-on. *Guest*
+time is CLOCK_MONOTONIC_RAW; ``Run.virtual`` converts. CLOCK_MONOTONIC is guest time plus a
+constant that the boot log shows; the guest's ticks are multiples of 4 ms of it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import shlex
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+META, METRICS, SAMPLES = "meta.json", "metrics.json", "samples.json.gz"
+
+_STAGE = re.compile(r'^(\w+) \{"raw":(\d+),"mono":(\d+)', re.MULTILINE)
+_TEST_LINE = re.compile(r"^(TB?) (\S+) (.+)$")
+
+
+class RecordingError(ValueError):
+    """What is wrong with a run's files."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Test:
+    """One test of a run: a command of the guest's script, and what came of it."""
+
+    name: str
+    command: str
+    """As the guest ran it, such as ``ltool ping 10.0.2.2 40 10000 56 1``."""
+    serves: bool
+    """Whether the guest is the server and a host program the client."""
+    window_ns: tuple[int, int]
+    """Virtual time from the counters' first reading to their second."""
+    out: dict[str, Any]
+    """What the tool printed; empty if it prints nothing."""
+    samples: dict[str, list[int]]
+    """The long lists: of ``out``, or of the run's samples."""
+    interrupts: int | None
+    frames: int | None
+    tcp: list[dict[str, Any]]
+    host: HostProgram | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class HostProgram:
+    """What took part on the host: its arguments, what it printed, its long lists."""
+
+    words: list[str]
+    out: dict[str, Any]
+    samples: dict[str, list[int]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One recorded run. ``kind`` is its family: det, sizes, vt, rt, ..."""
+
+    name: str
+    kind: str
+    qemu: list[str]
+    modprobe: str
+    shift: int | None
+    """Guest instructions last 2**shift ns; None: real time."""
+    never_idle: bool
+    seeded: bool
+    """Whether the kernel's random generator was seeded (the CPU had RDRAND)."""
+    offset_ns: int
+    """Virtual time minus guest time."""
+    tick_phase_ns: int
+    """When the guest's first tick would have been, in virtual time, below one jiffy."""
+    insmod_ns: int
+    up_ns: int
+    """Virtual times of loading the driver and of opening the interface."""
+    warm_up: list[str]
+    """Commands of the script in front of the first test."""
+    tests: list[Test] = field(default_factory=list)
+
+    def virtual(self, guest_ns: int) -> int:
+        """The machine's time of a guest's time stamp."""
+        return guest_ns + self.offset_ns
+
+
+def read_runs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The runs in a folder of runs, in one run's folder, or in a tar archive of either.
+
+    Yields ``(place, files)``, ``files`` being the three documents by name. Raises
+    ``RecordingError`` and what reading files raises.
+    """
+    if path.is_dir():
+        for meta in sorted(path.rglob(META)):
+            folder = meta.parent
+            files = {
+                name: (folder / name).read_bytes()
+                for name in (META, METRICS, SAMPLES)
+                if (folder / name).is_file()
+            }
+            yield str(folder), _documents(str(folder), files)
+        return
+    found: dict[str, dict[str, bytes]] = {}
+    with tarfile.open(path) as archive:
+        for member in archive:
+            folder_name, _, name = member.name.rpartition("/")
+            if name in (META, METRICS, SAMPLES) and member.isfile():
+                stream = archive.extractfile(member)
+                assert stream is not None, "a file has contents"
+                found.setdefault(folder_name, {})[name] = stream.read()
+    for folder_name, files in sorted(found.items()):
+        if META in files:
+            place = f"{path}:{folder_name}"
+            yield place, _documents(place, files)
+
+
+def _documents(place: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+    documents: dict[str, Any] = {}
+    for name, data in files.items():
+        try:
+            raw = gzip.GzipFile(fileobj=io.BytesIO(data)).read() if name.endswith("gz") else data
+            documents[name] = json.loads(raw)
+        except (OSError, EOFError, ValueError) as error:
+            raise RecordingError(f"{place}/{name}: {error}") from None
+        if not isinstance(documents[name], dict):
+            raise RecordingError(f"{place}/{name}: not a JSON object")
+    if METRICS not in documents:
+        raise RecordingError(f"{place}: no {METRICS} beside {META}")
+    return documents
+
+
+def parse_run(documents: Mapping[str, Any]) -> Run:
+    """The run that the three documents describe. Raises ``RecordingError``."""
+    meta, metrics = documents[META], documents[METRICS]
+    samples = documents.get(SAMPLES, {})
+    try:
+        return _run(meta, metrics, samples)
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise RecordingError(
+            f"{meta.get('name', '?')}: not as a recorded run is: {type(error).__name__} {error}"
+        ) from None
+
+
+def _run(meta: dict[str, Any], metrics: dict[str, Any], samples: dict[str, Any]) -> Run:
+    tests = metrics["tests"]
+    stages = {name: (int(raw), int(mono)) for name, raw, mono in _STAGE.findall(metrics["net_log"])}
+    offset = round(metrics["clock0"]["offset_mod_ns"])
+    monotonic = stages["insmod"][1] - stages["insmod"][0]
+    icount = re.match(r"shift=(\d+)", meta["icount"] or "")
+    words = meta["command"]
+    run = Run(
+        name=meta["name"],
+        kind=meta["kind"],
+        qemu=_network_options(words, meta),
+        modprobe=" ".join(["e1000", *shlex.split(meta["module_parameters"])]),
+        shift=int(icount.group(1)) if icount else None,
+        never_idle=bool(meta.get("guest_never_idle")),
+        seeded="+rdrand" in words[words.index("-cpu") + 1],
+        offset_ns=offset,
+        tick_phase_ns=(offset - monotonic) % 4_000_000,
+        insmod_ns=stages["insmod"][0] + offset,
+        up_ns=stages["up"][0] + offset,
+        warm_up=[],
+    )
+    commands: dict[str, tuple[str, str]] = {}
+    for line in meta["guest_script"].splitlines():
+        if match := _TEST_LINE.match(line):
+            commands[match[2]] = (match[1], match[3])
+        elif not commands and line.startswith("ltool "):
+            run.warm_up.append(line.partition(">")[0].strip())
+    hosts = {entry["name"]: entry for entry in metrics.get("host") or []}
+    for test in tests:
+        if test["name"] in commands:
+            how, command = commands[test["name"]]
+            run.tests.append(_test(test, how == "TB", command, samples, hosts))
+    return run
+
+
+def _test(
+    test: dict[str, Any],
+    serves: bool,
+    command: str,
+    samples: dict[str, Any],
+    hosts: dict[str, Any],
+) -> Test:
+    name = test["name"]
+    out = test["out"][0] if test["out"] else {}
+    begin, end = test["window_us"]
+    return Test(
+        name=name,
+        command=command,
+        serves=serves,
+        window_ns=(begin * 1000, end * 1000),
+        out=out,
+        samples=_lists(out, samples.get(name)),
+        interrupts=test["delta"].get("irq_eth0"),
+        frames=test["frames"].get("count"),
+        tcp=test["tcp"],
+        host=_host(hosts[name], samples.get(f"host:{name}")) if name in hosts else None,
+    )
+
+
+def _host(entry: dict[str, Any], samples: dict[str, Any] | None) -> HostProgram:
+    out = entry["out"][0] if entry["out"] else {}
+    words = list(entry.get("args") or [])
+    if not words and out.get("test") == "sink":
+        words = ["sink", str(out["port"])]
+    return HostProgram(words=words, out=out, samples=_lists(out, samples))
+
+
+def _lists(out: dict[str, Any], samples: dict[str, Any] | None) -> dict[str, list[int]]:
+    """The lists of numbers of a test; complete in the samples, if they are there."""
+    lists = {key: value for key, value in out.items() if isinstance(value, list)}
+    return {**lists, **(samples or {})}
+
+
+def _network_options(words: list[str], meta: dict[str, Any]) -> list[str]:
+    """The options of the command line that concern the network, without the run's own files."""
+    kept = []
+    for option, value in zip(words, words[1:], strict=False):
+        if option in ("-netdev", "-device", "-net", "-nic", "-chardev"):
+            if option == "-device" and not value.startswith("e1000"):
+                continue
+            if option == "-chardev" and not value.startswith("null,"):
+                continue
+            kept += [option, value]
+    if not kept:
+        raise RecordingError(f"{meta['name']}: no network option in the command line")
+    return kept
