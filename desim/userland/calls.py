@@ -4,7 +4,7 @@ A program is a generator of calls. What a call yields back is its result; an
 error is thrown into the generator as ``OSError``. The generator's return value is
 the exit status. The same program runs on the host's kernel and on the guest's.
 
-Not modelled: memory, listing folders, removing and renaming files, signal handlers,
+Not modelled: memory, listing folders, renaming files, signal handlers,
 threads and fork: one program is one process.
 """
 
@@ -149,6 +149,11 @@ class sys:
     def stat(name: str) -> Call:
         """A ``FileStatus``; ENOENT if there is no such name."""
         return Call("stat", name)
+
+    @staticmethod
+    def unlink(name: str) -> Call:
+        """None. Removes a file that a program has written."""
+        return Call("unlink", name)
 
     @staticmethod
     def close(fd: int) -> Call:

@@ -306,6 +306,13 @@ class VirtualTree:
             file.truncate()
         return file
 
+    def remove(self, name: str) -> None:
+        """Forget what was written there; ENOENT if nothing was."""
+        file = self.files.pop(plain(name), None)
+        if file is None:
+            raise failure(errno.ENOENT)
+        file.truncate()
+
 
 def normalise(name: str) -> str:
     """``name`` inside a tree: without ``.`` and double slashes. ValueError if it may lead out."""

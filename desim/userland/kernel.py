@@ -308,6 +308,9 @@ class Kernel:
             return FileStatus(written.size, written.modified_ns, False)
         return FileStatus(len(self.content(name)), 0, False)
 
+    def sys_unlink(self, process: Process, name: str) -> None:
+        self.tree.remove(name)
+
     def content(self, name: str) -> bytes:
         """What the file ``name`` holds now; ENOENT if there is none."""
         system = self.system_file(name)

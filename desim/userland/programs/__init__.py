@@ -10,15 +10,18 @@ from desim.userland.programs import (
     nc_openbsd,
     netstat,
     small,
+    tftp,
     udhcpc,
 )
 from desim.userland.shell import ProgramFile
 
 _NC_OPENBSD = ProgramFile(nc_openbsd.nc, nc_openbsd.check)
 _NC_BUSYBOX = ProgramFile(nc_busybox.nc, nc_busybox.check)
+_TFTP = ProgramFile(tftp.tftp, tftp.check, tftp.reads)
 
 _COMMON = {
     "busybox nc": _NC_BUSYBOX,
+    "busybox tftp": _TFTP,
     "cat": ProgramFile(small.cat, small.check_cat),
     "echo": ProgramFile(echo.echo, echo.check),
     "false": ProgramFile(small.false, small.check),
@@ -28,6 +31,7 @@ _COMMON = {
     "nc.openbsd": _NC_OPENBSD,
     "netstat": ProgramFile(netstat.netstat, netstat.check),
     "sleep": ProgramFile(small.sleep, small.check),
+    "tftp": _TFTP,
     "true": ProgramFile(small.true, small.check),
 }
 

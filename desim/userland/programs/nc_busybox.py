@@ -19,8 +19,10 @@ from typing import Any
 
 from desim.ports import POLLIN, POLLOUT
 from desim.userland.calls import SO_REUSEADDR, Call, Program, sys
+from desim.userland.programs.busybox import BANNER
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
 from desim.userland.programs.output import STDIN, STDOUT, Step, err
+from desim.userland.programs.resolver import getaddrinfo
 from desim.wire.addresses import IP_ANY, ip_text
 
 SPEC = "lp:w:i:f:e:"
@@ -28,7 +30,6 @@ MODELLED = "lpw"
 BUFSIZE = 1024
 NS = 1_000_000_000
 
-BANNER = "BusyBox v1.35.0 (Debian 1:1.35.0-4+deb12u1+b1) multi-call binary.\n"
 USAGE = (
     BANNER
     + """
@@ -104,7 +105,7 @@ def _seconds(text: str) -> int:
 
 def _address(name: str) -> Generator[Call, Any, bytes]:
     try:
-        address: bytes = yield sys.resolve(name)
+        address = yield from getaddrinfo(name)
     except OSError:
         raise _Fatal(f"bad address '{name}'") from None
     return address

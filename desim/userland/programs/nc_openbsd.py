@@ -39,6 +39,7 @@ from desim.userland.calls import (
 )
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
 from desim.userland.programs.output import STDIN, STDOUT, Step, err
+from desim.userland.programs.resolver import getaddrinfo
 from desim.wire.addresses import IP_ANY, ip_text
 
 SPEC = "46bCDdFhI:i:klM:m:NnO:P:p:q:rSs:T:tUuV:vW:w:X:x:Zz"
@@ -164,7 +165,10 @@ def nc(argv: list[str]) -> Program:
 
 def _resolve(name: str, port: int, options: Options) -> Generator[Call, Any, bytes]:
     try:
-        address: bytes = yield sys.resolve(name)
+        if options.numeric:
+            address: bytes = yield sys.resolve(name)
+        else:
+            address = yield from getaddrinfo(name)
     except OSError as error:
         raise _Fatal(f'getaddrinfo for host "{name}" port {port}: {error.strerror}') from None
     if options.numeric and name != ip_text(address):

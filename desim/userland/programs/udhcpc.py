@@ -24,8 +24,8 @@ from typing import Any
 
 from desim.ports import POLLIN
 from desim.userland.calls import ETH_P_IP, SO_ATTACH_FILTER, Call, Interface, Program, sys
+from desim.userland.programs.busybox import BANNER
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
-from desim.userland.programs.nc_busybox import BANNER
 from desim.userland.programs.output import err
 from desim.wire import dhcp
 from desim.wire.addresses import BROADCAST_MAC, IP_ANY, IP_BROADCAST, ip_text, prefix_from_mask

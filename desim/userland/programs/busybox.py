@@ -1,0 +1,33 @@
+"""What the applets of busybox 1.35.0, as Debian 12 ships it, have in common."""
+
+from __future__ import annotations
+
+from desim.userland.calls import Program
+from desim.userland.programs.getopt import GetoptError
+from desim.userland.programs.output import err
+
+BANNER = "BusyBox v1.35.0 (Debian 1:1.35.0-4+deb12u1+b1) multi-call binary.\n"
+
+
+class Fatal(Exception):  # noqa: N818
+    """``bb_error_msg_and_die``: the message, without the applet's name."""
+
+
+def applet(name: str, usage: str, main: Program) -> Program:
+    """Run ``main``; what it raises is printed, and the exit status is 1."""
+    try:
+        return (yield from main)
+    except GetoptError as error:
+        yield from err((f"{name}: {error}\n" if str(error) else "") + usage)
+    except Fatal as fatal:
+        yield from err(f"{name}: {fatal}\n")
+    return 1
+
+
+def number(text: str, low: int = 0, high: int = 2**31 - 1) -> int:
+    """A number of an option (``xatou_range``)."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 20:
+        raise Fatal(f"invalid number '{text}'")
+    if not low <= int(text) <= high:
+        raise Fatal(f"number {text} is not in {low}..{high} range")
+    return int(text)
