@@ -68,6 +68,7 @@ def machine_from_options(
         user=network.user,
         nic=network.nic,
         hub=network.hub,
+        filters=network.filters,
         modprobe=modprobe,
         guest=runs["guest"],
         host=runs["host"],

@@ -87,6 +87,7 @@ def _configuration(scenario: Scenario, reading: Reading, name: str) -> MachineCo
         user=network.user,
         nic=network.nic,
         hub=network.hub,
+        filters=network.filters,
         costs=scenario.costs,
         seed=scenario.seed,
         strict=scenario.strict,

@@ -21,11 +21,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from desim.config import CardModel, Nic, UserNet
+from desim.config import CardModel, NetdevEnd, NetFilter, Nic, UserNet
 from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac
 from desim.scenario.qemu_forward import forward_host, parse_redir
 from desim.scenario.qemu_guestfwd import Chardevs
+from desim.scenario.qemu_object import is_filter, read_filters
 from desim.scenario.qemu_user import (
     KEYS as USER_KEYS,
 )
@@ -86,6 +87,7 @@ class Network:
     nic: Nic | None
     hub: bool
     notes: list[str]
+    filters: list[NetFilter] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -111,11 +113,21 @@ class _Wiring:
     nics: list[Nic] = field(default_factory=list)
     direct: UserNet | None = None
     ignored: list[str] = field(default_factory=list)
+    filters: list[Option] = field(default_factory=list)
+    """``-object filter-...``, to be read when all backends are there."""
     default_net: bool = False
     """QEMU adds its own card and user network, because no option speaks of any."""
 
     def complainer(self, option: Option) -> Complain:
         return lambda text: self.mistakes.append(f"{option}: {text}")
+
+    def netdevs(self) -> dict[str, NetdevEnd]:
+        """All backends with an id, and which end of the wiring each is."""
+        cards = {nic.netdev for nic in self.nics}
+        found: dict[str, NetdevEnd] = dict.fromkeys(self.users, "user")
+        for name in self.ports:
+            found[name] = "nic_port" if name in cards else "user_port"
+        return found
 
     def hub(self, number: int) -> _Hub:
         return self.hubs.setdefault(number, _Hub())
@@ -152,6 +164,7 @@ def parse_qemu_options(
     _globals(wiring, options)
     _redirections(wiring, options)
     network = _connect(wiring, [o for o in options if o.flag in ("-netdev", "-net", "-nic")])
+    network.filters = read_filters(wiring.filters, wiring.netdevs(), wiring.complainer)
     if mistakes:
         raise UserError(*mistakes)
     return network
@@ -337,13 +350,10 @@ def _plug(wiring: _Wiring, nic: Nic, netdev: str, complain: Complain) -> None:
 
 
 def _object(wiring: _Wiring, option: Option) -> None:
-    kind = option.last("qom-type") or ""
-    if kind == "filter-dump":
-        wiring.ignored.append("-object filter-dump (desim writes captures itself, see --out)")
-    elif kind.startswith("filter-") or kind == "colo-compare":
-        wiring.complainer(option)("this network filter is not modelled")
+    if is_filter(option):
+        wiring.filters.append(option)
     else:
-        wiring.ignored.append(f"-object {kind}")
+        wiring.ignored.append(f"-object {option.last('qom-type') or ''}")
 
 
 def _take_name(wiring: _Wiring, name: str, complain: Complain) -> bool:
