@@ -256,8 +256,8 @@ class Boot:
     """The instant at which the driver is loaded."""
     up_ns: int = 0
     """The instant before which the interface is not opened."""
-    tick_phase_ns: int = 0
-    """The instant of the first tick, below one jiffy (4 ms)."""
+    jiffies_zero_ns: int = 0
+    """The instant of the tick that counts as 0: power-on, or before it."""
     seeded: bool = False
     """Whether the kernel's random generator is ready, as it is on a CPU with RDRAND."""
 

@@ -94,12 +94,11 @@ class Vcpu:
     """One virtual CPU; the ``Cpu`` of the guest's kernel code."""
 
     def __init__(
-        self, *, env: Environment, rank: int, codes: Codes, tick_phase_ns: int = 0
+        self, *, env: Environment, rank: int, codes: Codes, jiffies_zero_ns: int = 0
     ) -> None:
-        """``tick_phase_ns`` is the instant of the first tick (below one jiffy): where the
-        guest's clock stands against the machine's."""
+        """``jiffies_zero_ns`` is the instant, not after power-on, of the tick that counts as 0."""
         self.env = env
-        self._tick_shift = -tick_phase_ns % JIFFY_NS
+        self._tick_shift = -jiffies_zero_ns
         self.thread = _VcpuThread(env, "vcpu", rank, self.qemu_tcg_cpu_thread_fn, codes)
         self.thread.take = self._take
         self.thread.irqs_on = True

@@ -21,11 +21,12 @@ from desim.machine.conduct import INTERRUPTED, UNTIL, Conductor, Running
 from desim.machine.ctrl_c import ctrl_c
 from desim.machine.guest import DHCP_CLIENT, ETH0, Guest
 from desim.machine.ports import Captured, GuestMemory, Recorder
-from desim.machine.qemu import Qemu
+from desim.machine.qemu import IRQ_LINE, Qemu
 from desim.ports import Endpoint
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Process
 from desim.userland.programs import GUEST, HOST
+from desim.userland.programs.dmesg import dmesg_line
 from desim.userland.shell import parse
 from desim.wire.addresses import ip_text, mac_text, prefix_from_mask
 
@@ -96,7 +97,7 @@ class Machine:
             env=env,
             rank=FIRST_RANK,
             codes=self.trace.codes,
-            tick_phase_ns=config.boot.tick_phase_ns,
+            jiffies_zero_ns=config.boot.jiffies_zero_ns,
         )
         self.memory = GuestMemory(MEMORY_BYTES)
         self.memory.recorder = recorder
@@ -118,6 +119,7 @@ class Machine:
             mmio=self.qemu.mmio,
             mac=config.nic.mac if config.nic is not None else bytes(6),
             modprobe_line=config.modprobe,
+            irq=IRQ_LINE,
             boot=config.boot,
             memory=self.memory,
             streams=self.streams,
@@ -280,9 +282,7 @@ class Machine:
         """The terminals: the guest's boot, then the commands in order of their start."""
         shown = []
         if self.guest.driver is not None:
-            log = "".join(
-                f"[{t // 10**9:5d}.{t % 10**9 // 1000:06d}] {line}\n" for t, line in self.guest.log
-            )
+            log = "".join(dmesg_line(t, line) for t, line in self.guest.kernel.log)
             loading = " ".join(["insmod", *self.guest.modprobe.words])
             shown.append(
                 Transcript(
@@ -355,10 +355,6 @@ class Machine:
                     "tx_packets": found.tx_packets,
                 }
         return None
-
-
-def _dmesg(time: int, line: str) -> str:
-    return f"[{time // 10**9:5d}.{time % 10**9 // 1000:06d}] {line}\n"
 
 
 def _reader(files: dict[str, InputFile]) -> Callable[[str], bytes]:

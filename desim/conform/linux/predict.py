@@ -86,7 +86,7 @@ def configuration(
         boot=Boot(
             insmod_ns=run.insmod_ns,
             up_ns=run.up_ns,
-            tick_phase_ns=run.tick_phase_ns,
+            jiffies_zero_ns=run.jiffies_zero_ns,
             seeded=run.seeded,
         ),
         modprobe=run.modprobe,

@@ -23,9 +23,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+JIFFY_NS = 4_000_000
+TIMER_BUCKET = 8
+"""Jiffies: the timer wheel's resolution for a timer two seconds away."""
+
 META, METRICS, SAMPLES = "meta.json", "metrics.json", "samples.json.gz"
 
 _STAGE = re.compile(r'^(\w+) \{"raw":(\d+),"mono":(\d+)', re.MULTILINE)
+_LINK_UP = re.compile(r"\[ *(\d+)\.(\d{6})\] e1000: eth0 NIC Link is Up")
 _TEST_LINE = re.compile(r"^(TB?) (\S+) (.+)$")
 
 
@@ -78,8 +83,8 @@ class Run:
     """Whether the kernel's random generator was seeded (the CPU had RDRAND)."""
     offset_ns: int
     """Virtual time minus guest time."""
-    tick_phase_ns: int
-    """When the guest's first tick would have been, in virtual time, below one jiffy."""
+    jiffies_zero_ns: int
+    """Virtual time of the tick that counts as 0, as far as it matters (see ``_jiffies_zero``)."""
     insmod_ns: int
     up_ns: int
     """Virtual times of loading the driver and of opening the interface."""
@@ -165,7 +170,7 @@ def _run(meta: dict[str, Any], metrics: dict[str, Any], samples: dict[str, Any])
         never_idle=bool(meta.get("guest_never_idle")),
         seeded="+rdrand" in words[words.index("-cpu") + 1],
         offset_ns=offset,
-        tick_phase_ns=(offset - monotonic) % 4_000_000,
+        jiffies_zero_ns=_jiffies_zero(metrics["net_log"], offset - monotonic),
         insmod_ns=stages["insmod"][0] + offset,
         up_ns=stages["up"][0] + offset,
         warm_up=[],
@@ -182,6 +187,20 @@ def _run(meta: dict[str, Any], metrics: dict[str, Any], samples: dict[str, Any])
             how, command = commands[test["name"]]
             run.tests.append(_test(test, how == "TB", command, samples, hosts))
     return run
+
+
+def _jiffies_zero(log: str, monotonic_zero: int) -> int:
+    """The instant of a tick that counts as 0.
+
+    Ticks come at multiples of 4 ms of the guest's monotonic clock, which is 0 at
+    ``monotonic_zero`` of virtual time. How many there were before is told by the timer that
+    finds the link, two seconds after the interface was opened: as all timers that far off it
+    fires when the counter is a multiple of 8.
+    """
+    seconds, micros = _LINK_UP.findall(log)[0]
+    link_ns = int(seconds) * 1_000_000_000 + int(micros) * 1000
+    link_tick = monotonic_zero + link_ns - link_ns % JIFFY_NS
+    return link_tick % (TIMER_BUCKET * JIFFY_NS) - TIMER_BUCKET * JIFFY_NS
 
 
 def _test(
