@@ -20,6 +20,12 @@ EPILOG = """QEMU's options are given with one dash, in any spelling from 2.8 on:
         --guest 'nc -lvp 5556 > hello.txt' \\
         --host 'echo "Hello qemu Geust" | nc -N localhost 5555'
 
+Packet filters are QEMU's (filter-buffer, filter-dump) and, in the same form, faults:
+
+  -object filter-loss,id=ID,netdev=ID,queue=tx,probability=1%   (every=N, frames=3:7:12-14)
+  -object filter-delay,id=ID,netdev=ID,delay=10ms,jitter=2ms
+  -object filter-duplicate, -object filter-reorder, -object filter-corrupt
+
 Programs are simulated; no shell and no real program is started. "< FILE" reads a
 real file, "> FILE" writes below DIR/guest or DIR/host when --out DIR is given.
 """

@@ -230,6 +230,8 @@ def _foot(result: RunResult, config: MachineConfig) -> Iterator[Line]:
         )
     for entry in counts["held"]:
         yield Line(f"held         {entry['frames']} at {entry['where']}: {entry['why']}")
+    for entry in counts["made"]:
+        yield Line(f"made         {entry['frames']} at {entry['where']}: {entry['why']}")
     for entry in counts["lost"]:
         yield Line(f"lost         {entry['frames']} at {entry['where']}: {entry['why']}", "red")
     expected = {f"guest/{name}": data for name, data in config.expect.guest_files.items()}
