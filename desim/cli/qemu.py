@@ -46,7 +46,10 @@ def command(words: list[str]) -> int:
         help="a command of the host; starts when every guest command waits for input",
     )
     parser.add_argument(
-        "--slirp", metavar="VERSION", choices=["4.7", "2.8"], default="4.7", help="4.7 or 2.8"
+        "--slirp",
+        metavar="VERSION",
+        choices=["4.7", "2.8"],
+        help="4.7 (default), or 2.8 (default with -redir, -tftp, -bootp or vlan=)",
     )
     parser.add_argument(
         "--modprobe",

@@ -31,7 +31,7 @@ def machine_from_options(
     guest: Sequence[str],
     host: Sequence[str],
     folder: Path,
-    version: SlirpVersion = "4.7",
+    version: SlirpVersion | None = None,
     modprobe: str = DEFAULT_MODPROBE,
 ) -> MachineConfig:
     """The configuration. Raises :class:`UserError` with every mistake in it."""
@@ -40,6 +40,7 @@ def machine_from_options(
     network = Network(user=None, nic=None, hub=True, notes=[])
     try:
         network = parse_qemu_options(options, open_folder=inputs.tree)
+        network.choose_slirp(version)
     except UserError as error:
         mistakes += error.messages
     files: dict[Side, dict[str, InputFile]] = {"guest": {}, "host": {}}
@@ -59,8 +60,6 @@ def machine_from_options(
         mistakes.append(f"--modprobe {modprobe!r}: {error}")
     if mistakes:
         raise UserError(*mistakes)
-    if network.user is not None:
-        network.user.version = version
     return MachineConfig(
         name="qemu",
         description="A machine from QEMU's options",

@@ -76,8 +76,6 @@ def parse_scenario(raw: bytes, label: str, inputs: Inputs) -> MachineConfig:
 
 def _configuration(scenario: Scenario, reading: Reading, name: str) -> MachineConfig:
     network = reading.network
-    if network.user is not None:
-        network.user.version = scenario.slirp
     if network.nic is not None:
         network.nic.semantics = scenario.semantics
     return MachineConfig(

@@ -3,6 +3,8 @@
 A rule is read left to right and the first part that is wrong names the reason,
 in QEMU's words: ``Invalid host forwarding rule 'tcp::x-:22' (Bad host port)``.
 
+Host port 0 takes any free one; ``netstat`` on the host tells which.
+
 Not modelled: forwarding from Unix sockets. It is refused.
 """
 
@@ -23,7 +25,7 @@ def parse_hostfwd(rule: str) -> HostFwd:
     host, rest = _cut(rest, ":", "Missing : separator")
     host_addr = _address(host, "Bad host address")
     port, rest = _cut(rest, "-", "Bad host port separator")
-    host_port = _port(port, "Bad host port")
+    host_port = _port(port, "Bad host port", lowest=0)
     guest, guest_port = _cut(rest, ":", "Missing guest address")
     return HostFwd(
         proto=proto,
@@ -39,7 +41,7 @@ def parse_redir(rule: str) -> HostFwd:
     name, rest = _cut(rule, ":", "No : separators")
     proto = _proto(name)
     port, rest = _cut(rest, ":", "Bad host port separator")
-    host_port = _port(port, "Bad host port")
+    host_port = _port(port, "Bad host port", lowest=0)
     guest, guest_port = _cut(rest, ":", "Missing guest address")
     return HostFwd(
         proto=proto,
@@ -64,7 +66,7 @@ def forward_host(
     for other in user.hostfwd:
         same_port = (other.proto, other.host_port) == (forward.proto, forward.host_port)
         every = not (any(other.host_addr) and any(forward.host_addr))
-        if same_port and (every or other.host_addr == forward.host_addr):
+        if forward.host_port and same_port and (every or other.host_addr == forward.host_addr):
             complain(
                 f"Could not set up host forwarding rule '{rule}' "
                 f"({forward.proto} port {forward.host_port} of the host is already forwarded)"
@@ -95,8 +97,8 @@ def _address(text: str, reason: str) -> bytes:
     return address
 
 
-def _port(text: str, reason: str) -> int:
+def _port(text: str, reason: str, lowest: int = 1) -> int:
     port = parse_number(text)
-    if port is None or not 1 <= port <= 65535:
+    if port is None or not lowest <= port <= 65535:
         raise ValueError(reason)
     return port

@@ -6,6 +6,7 @@
 ``-net nic,model=e1000 -net user``            they meet in hub 0
 ``-netdev hubport,id=P,hubid=0,netdev=U``     a hub, wired by hand
 ``-redir tcp:5555::5556``                     adds ``hostfwd=tcp::5555-:5556``
+``-tftp DIR``, ``-bootp NAME``                  ``tftp=DIR``, ``bootfile=NAME`` where there is none
 nothing                                       QEMU's default: ``-net nic -net user``
 ``-net none``, ``-nic none``, ``-nodefaults``  no network at all
 =========================================  =====================================
@@ -21,7 +22,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from desim.config import CardModel, NetdevEnd, NetFilter, Nic, UserNet
+from desim.config import CardModel, NetdevEnd, NetFilter, Nic, SlirpVersion, UserNet
 from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac
 from desim.scenario.qemu_forward import forward_host, parse_redir
@@ -35,9 +36,11 @@ from desim.scenario.qemu_user import (
     OpenFolder,
     allowed,
     read_switch,
+    read_tftp,
     read_user,
     refuse_unknown_keys,
 )
+from desim.scenario.qemu_versions import NEWER_KEYS, Spelling, Spellings
 from desim.scenario.qemu_words import Option, read_words, word_set
 
 # The 82544GC is not among them: the guest's driver for it is not modelled.
@@ -88,6 +91,14 @@ class Network:
     hub: bool
     notes: list[str]
     filters: list[NetFilter] = field(default_factory=list)
+    spellings: Spellings = field(default_factory=Spellings)
+    """What of the line not every QEMU has."""
+
+    def choose_slirp(self, asked: SlirpVersion | None) -> None:
+        """Settle whose slirp it is; :class:`UserError` if the line does not go with ``asked``."""
+        version = self.spellings.choose(asked, self.notes)
+        if self.user is not None:
+            self.user.version = version
 
 
 @dataclass(slots=True)
@@ -115,6 +126,7 @@ class _Wiring:
     ignored: list[str] = field(default_factory=list)
     filters: list[Option] = field(default_factory=list)
     """``-object filter-...``, to be read when all backends are there."""
+    spellings: Spellings = field(default_factory=Spellings)
     default_net: bool = False
     """QEMU adds its own card and user network, because no option speaks of any."""
 
@@ -163,6 +175,8 @@ def parse_qemu_options(
             _device(wiring, option)
     _globals(wiring, options)
     _redirections(wiring, options)
+    _legacy_services(wiring, options)
+    _note_spellings(wiring, options)
     network = _connect(wiring, [o for o in options if o.flag in ("-netdev", "-net", "-nic")])
     network.filters = read_filters(wiring.filters, wiring.netdevs(), wiring.complainer)
     if mistakes:
@@ -225,7 +239,10 @@ def _net(wiring: _Wiring, option: Option) -> None:
     if kind == "none":
         return
     if kind not in ("user", "nic"):
-        _refuse_backend(kind, complain, more=("nic", "none"))
+        if kind == "channel":
+            complain("channels are not modelled; use guestfwd=tcp:10.0.2.4:PORT-DEV of a user net")
+        else:
+            _refuse_backend(kind, complain, more=("nic", "none"))
         return
     vlan = option.last("vlan") or "0"
     if not re.fullmatch(r"[0-9]{1,9}", vlan):
@@ -412,6 +429,40 @@ def _redirections(wiring: _Wiring, options: Sequence[Option]) -> None:
             complain("user mode network stack not in use; it needs a user network")
 
 
+def _legacy_services(wiring: _Wiring, options: Sequence[Option]) -> None:
+    """``-tftp`` and ``-bootp``: for user networks that do not say themselves."""
+    for option in options:
+        if option.flag not in ("-tftp", "-bootp"):
+            continue
+        complain = wiring.complainer(option)
+        if not wiring.users:
+            complain("user mode network stack not in use; it needs a user network")
+        for user in wiring.users.values():
+            if option.flag == "-bootp":
+                user.bootfile = option.value if user.bootfile is None else user.bootfile
+            elif user.tftp is None:
+                read_tftp(user, option.value, wiring.open_folder, complain)
+
+
+def _note_spellings(wiring: _Wiring, options: Sequence[Option]) -> None:
+    """Note what not every QEMU has, with today's spelling of what is gone."""
+    found = wiring.spellings
+    where = "-net nic -net user,{}" if wiring.default_net else "{} in its -netdev user (or -net)"
+    for option in options:
+        today = _TODAY.get(option.flag)
+        if today is not None:
+            instead = "today's spelling is " + where.format(today(option.value))
+            found.gone.append(Spelling(str(option), "invalid option", instead))
+        vlan = option.last("vlan") if option.flag == "-net" else None
+        if vlan is not None:
+            instead = f"today leave it out, or write -netdev hubport,id=ID,hubid={vlan},netdev=ID"
+            found.gone.append(Spelling(str(option), "Invalid parameter 'vlan'", instead))
+        for key in NEWER_KEYS:
+            if option.flag in ("-netdev", "-net", "-nic") and option.last(key) is not None:
+                instead = "it came after QEMU 2.8; ask for slirp 4.7"
+                found.newer.append(Spelling(str(option), f"Invalid parameter '{key}'", instead))
+
+
 def _connect(wiring: _Wiring, backends: Sequence[Option]) -> Network:
     """Check that one card and one user network reach each other, and say how."""
     mistakes = wiring.mistakes
@@ -438,7 +489,13 @@ def _connect(wiring: _Wiring, backends: Sequence[Option]) -> Network:
     wiring.ignored += [f"-chardev {option.last('backend')}" for option in wiring.chardevs.unused()]
     if wiring.ignored:
         notes.append("no effect on the network, ignored: " + ", ".join(wiring.ignored))
-    return Network(user=user, nic=nic, hub=wiring.direct is None, notes=notes)
+    return Network(
+        user=user,
+        nic=nic,
+        hub=wiring.direct is None,
+        notes=notes,
+        spellings=wiring.spellings,
+    )
 
 
 def _listed(options: Sequence[Option]) -> str:
@@ -452,6 +509,19 @@ def _lonely(user: UserNet | None, nic: Nic | None) -> str:
         return "nic has no peer; it needs a user network (-netdev user,id=ID or -net user)"
     return f"the card has no way to {user.id}; connect them (-device e1000,netdev={user.id})"
 
+
+def _hostfwd_of(rule: str) -> str:
+    """A rule of ``-redir`` in today's spelling; nonsense stays what it is."""
+    proto, host_port, guest = (*rule.split(":", 2), "", "")[:3]
+    return f"hostfwd={proto}::{host_port}-{guest}"
+
+
+_TODAY: dict[str, Callable[[str], str]] = {
+    "-redir": _hostfwd_of,
+    "-tftp": lambda folder: f"tftp={folder}",
+    "-bootp": lambda name: f"bootfile={name}",
+}
+"""Options that are gone, with what stands for them today."""
 
 _READERS: dict[str, Callable[[_Wiring, Option], None]] = {
     "-netdev": _netdev,

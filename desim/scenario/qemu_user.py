@@ -74,10 +74,7 @@ def read_user(
     _names(user, option, complain)
     tftp = option.last("tftp")
     if tftp is not None:
-        try:
-            user.tftp = open_folder(tftp)
-        except ValueError as error:
-            complain(f"tftp={tftp}: {error}")
+        read_tftp(user, tftp, open_folder, complain)
     for rule in option.every("hostfwd"):
         forward_host(user, rule, parse_hostfwd, complain)
     for rule in option.every("guestfwd"):
@@ -86,6 +83,14 @@ def read_user(
         except ValueError as error:
             complain(str(error))
     return user
+
+
+def read_tftp(user: UserNet, folder: str, open_folder: OpenFolder, complain: Complain) -> None:
+    """Show ``folder`` to the guest."""
+    try:
+        user.tftp = open_folder(folder)
+    except ValueError as error:
+        complain(f"tftp={folder}: {error}")
 
 
 def _families(user: UserNet, option: Option, complain: Complain) -> None:
@@ -241,4 +246,8 @@ def _names(user: UserNet, option: Option, complain: Complain) -> None:
     for key, limit in longest.items():
         text = option.last(key)
         if text is not None and len(text.encode()) > limit:
-            complain(f"'{key}' parameter cannot exceed {limit} bytes (it has {len(text.encode())})")
+            # QEMU calls this one by the name of its own variable.
+            name = "vhostname" if key == "hostname" else key
+            complain(
+                f"'{name}' parameter cannot exceed {limit} bytes (it has {len(text.encode())})"
+            )

@@ -90,6 +90,8 @@ NETWORK = {
     "-global": "driver",
     "-object": "qom-type",
     "-redir": "",
+    "-tftp": "",
+    "-bootp": "",
     "-chardev": "backend",
 }
 """The options that are read, with the key that their first part may leave out."""
@@ -124,12 +126,10 @@ REFUSED = {
     "-writeconfig": "option files are not written",
     "-set": "properties are not set afterwards; write them in -device",
     "-smb": "the SMB server is not modelled",
-    "-tftp": "this spelling is older than QEMU 2.8; use -netdev user,tftp=DIR",
-    "-bootp": "this spelling is older than QEMU 2.8; use -netdev user,bootfile=NAME",
 }
 
 
-_REFUSED_WITH_VALUE = word_set("-readconfig -writeconfig -set -smb -tftp -bootp")
+_REFUSED_WITH_VALUE = word_set("-readconfig -writeconfig -set -smb")
 
 
 def takes_value(word: str) -> bool:

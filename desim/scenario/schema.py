@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from desim.config import DEFAULT_MODPROBE, InputFile, Side
+from desim.config import DEFAULT_MODPROBE, InputFile, Side, SlirpVersion
 from desim.errors import UserError, nearest
 from desim.scenario.commands import check_command
 from desim.scenario.durations import parse_duration, show_duration
@@ -114,6 +114,14 @@ def _qemu(words: list[str], info: ValidationInfo) -> list[str]:
     except UserError as error:
         raise mistakes(*error.messages, quoted=True) from None
     return words
+
+
+def _slirp(asked: SlirpVersion | None, info: ValidationInfo) -> SlirpVersion | None:
+    try:
+        _reading(info).network.choose_slirp(asked)
+    except UserError as error:
+        raise mistakes(*error.messages, quoted=True) from None
+    return asked
 
 
 def _costs(value: str, info: ValidationInfo) -> str:
@@ -237,7 +245,9 @@ class Scenario(Strict):
         AfterValidator(_qemu),
         Field(default=[], validate_default=True),
     ]
-    slirp: Literal["4.7", "2.8"] = "4.7"
+    slirp: Annotated[
+        SlirpVersion | None, AfterValidator(_slirp), Field(default=None, validate_default=True)
+    ]
     semantics: Literal["qemu", "datasheet"] = "qemu"
     costs: Annotated[str, BeforeValidator(_text), AfterValidator(_costs)] = "study-2016"
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1

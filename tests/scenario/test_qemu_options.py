@@ -230,6 +230,11 @@ def test_macaddr_of_net_nic_may_be_a_number() -> None:
     assert nic.mac.hex() == "525400001234"
 
 
+def test_host_port_0_takes_any_free_port_more_than_once() -> None:
+    forwarded = user_of(",hostfwd=tcp::0-:22,hostfwd=tcp::0-:80").hostfwd
+    assert [(rule.host_port, rule.guest_port) for rule in forwarded] == [(0, 22), (0, 80)]
+
+
 # Mistakes, in QEMU's words
 
 
@@ -244,7 +249,8 @@ def test_macaddr_of_net_nic_may_be_a_number() -> None:
         ("tcp::5555:22", "Bad host port separator"),
         ("tcp::x-:22", "Bad host port"),
         ("tcp::99999-:22", "Bad host port"),
-        ("tcp::0-:22", "Bad host port"),
+        ("tcp::-1-:22", "Bad host port"),
+        ("tcp::22-:0", "Bad guest port"),
         ("tcp::22x-:22", "Bad host port"),
         ("tcp::5555-22", "Missing guest address"),
         ("tcp::5555-1.2.3.256:22", "Bad guest address"),
@@ -275,7 +281,7 @@ def test_a_bad_hostfwd_rule_is_answered_as_qemu_does(rule: str, reason: str) -> 
         ("ipv6-prefixlen=127", "Invalid IPv6 prefix provided"),
         ("ipv6-host=fe80::1", "IPv6 Host doesn't belong to network"),
         ("domainname=", "'domainname' parameter cannot be empty"),
-        ("hostname=" + "x" * 256, "'hostname' parameter cannot exceed 255 bytes"),
+        ("hostname=" + "x" * 256, "'vhostname' parameter cannot exceed 255 bytes"),
         ("smb=/tmp", "the SMB server is not modelled"),
         ("hostforward=tcp::1-:1", "Invalid parameter 'hostforward'; did you mean 'hostfwd'?"),
         ("hostfwd=tcp::1-:1,hostfwd=tcp:127.0.0.1:1-:2", "is already forwarded"),
