@@ -100,12 +100,12 @@ def test_a_whole_pasted_line_says_in_one_note_what_has_no_effect() -> None:
     network = parse(
         "./x86_64-softmmu/qemu-system-x86_64 images/cirros-d161007-x86_64-disk.img -m 256"
         " -enable-kvm -netdev user,id=user.0,hostfwd=tcp::5555-:5556 -device e1000,netdev=user.0"
-        " -device isa-debugcon,chardev=dbg -object filter-dump,id=f,netdev=user.0,file=x"
+        " -device isa-debugcon,chardev=dbg -object rng-builtin,id=r"
     )
     assert network.user is not None
     assert network.user.hostfwd == [FORWARD]
     assert len(network.notes) == 1
-    for word in ("images/cirros", "-m", "-enable-kvm", "-device isa-debugcon", "filter-dump"):
+    for word in ("images/cirros", "-m", "-enable-kvm", "-device isa-debugcon", "rng-builtin"):
         assert word in network.notes[0]
 
 
@@ -326,7 +326,7 @@ def test_a_bad_user_option_is_answered_as_qemu_does(extra: str, text: str) -> No
         ("-readconfig x", "option files are not read"),
         ("-redir tcp:5555:5556", "Invalid host forwarding rule 'tcp:5555:5556'"),
         ("-net none -redir tcp:1::2", "user mode network stack not in use"),
-        ("-object filter-buffer,id=f,netdev=u,interval=1", "filter is not modelled"),
+        ("-object filter-mirror,id=f,netdev=u,outdev=c", "filter is not modelled"),
         ("a.img b.img", "only one disk image"),
     ],
 )
