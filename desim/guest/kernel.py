@@ -279,13 +279,15 @@ class GuestKernel(Kernel):
             device = self.stack.devices[found.name]
             loopback = bool(found.flags & IFF_LOOPBACK)
             held = [a for a in self.stack.ip.addresses if a.device is device]
+            inet6 = self.stack.inet6
             shown.append(
                 Interface(
                     found.name,
                     b"" if loopback else found.mac,
                     found.flags,
                     found.mtu,
-                    addresses=[(a.address, a.prefix) for a in held],
+                    addresses=[(a.address, a.prefix) for a in held]
+                    + ([] if inet6 is None else inet6.addresses(device)),
                     rx_packets=found.rx_packets,
                     rx_bytes=found.rx_bytes,
                     tx_packets=found.tx_packets,

@@ -42,6 +42,9 @@ from desim.guest.net.device import (
     IFF_RUNNING,
     IFF_UP,
     NAPI_WEIGHT,
+    NETDEV_CHANGE,
+    NETDEV_DOWN,
+    NETDEV_UP,
     TX_QUEUE_LIMIT,
     Device,
     Napi,
@@ -51,7 +54,7 @@ from desim.guest.net.snmp import Snmp
 from desim.guest.netdevice import NETDEV_TX_OK
 from desim.guest.skb import CHECKSUM_UNNECESSARY, Skb
 from desim.kernel.stages import Build, bare, stage
-from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP
+from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
 from desim.wire.frame import Frame
 
 NETDEV_BUDGET = 300
@@ -78,7 +81,10 @@ class NetCore:
         self.ip_rcv: Tap = _nobody
         self.arp_rcv: Tap = _nobody
         self.skb_destructor: Callable[[Any, Skb], None] = _nothing
-        self.netdev_change: Callable[[Device], None] = _nothing_device
+        self.ipv6_rcv: Tap | None = None
+        """None: a kernel without IPv6."""
+        self.netdev_chain: list[Callable[[int, Device], None]] = []
+        """Who wants to know what happens to interfaces, and is told in process context."""
         self._input_pkt_queue: deque[tuple[Skb, Device]] = deque()
         self._backlog = Napi(self.process_backlog, build(Gro)(_no_batch))
         self._linkwatch: dict[Device, Work] = {}
@@ -193,8 +199,9 @@ class NetCore:
             self.ip_rcv(skb, device)
         elif protocol == ETH_P_ARP:
             self.arp_rcv(skb, device)
+        elif protocol == ETH_P_IPV6 and self.ipv6_rcv is not None:
+            self.ipv6_rcv(skb, device)
         else:
-            # IPv6 ends here: its frames are not modelled beyond the card.
             self._snmp.softnet["unhandled"] += 1
 
     def netif_rx(self, skb: Skb, device: Device) -> None:
@@ -348,7 +355,9 @@ class NetCore:
             self.dev_activate(device)
         if not device.flags & 0x8:
             device.dev_mc_add(ALL_HOSTS_MAC)
-            device.dev_mc_add(ALL_NODES_MAC)
+            if self.ipv6_rcv is None:
+                device.dev_mc_add(ALL_NODES_MAC)
+        self.call_netdevice_notifiers(NETDEV_UP, device)
 
     @stage("__dev_close_many", file="net/core/dev.c")
     def dev_close(self, device: Device) -> None:
@@ -358,6 +367,12 @@ class NetCore:
         self.dev_deactivate(device)
         device.driver.stop()
         device.flags &= ~(IFF_UP | IFF_RUNNING)
+        self.call_netdevice_notifiers(NETDEV_DOWN, device)
+
+    def call_netdevice_notifiers(self, event: int, device: Device) -> None:
+        """Tell everybody who wants to know; in process context."""
+        for notify in self.netdev_chain:
+            notify(event, device)
 
     def dev_activate(self, device: Device) -> None:
         """Put the queueing discipline in place (net/sched/sch_generic.c)."""
@@ -393,10 +408,11 @@ class NetCore:
         carrier = device.netif_carrier_ok()
         if carrier and not device.active:
             self.dev_activate(device)
-            device.dev_mc_add(b"\x33\x33\xff" + device.dev_addr[3:])
+            if self.ipv6_rcv is None:
+                device.dev_mc_add(b"\x33\x33\xff" + device.dev_addr[3:])
         elif not carrier and device.active:
             self.dev_deactivate(device)
-        self.netdev_change(device)
+        self.call_netdevice_notifiers(NETDEV_CHANGE, device)
 
 
 def _nobody(skb: Skb, device: Device) -> None:
@@ -405,10 +421,6 @@ def _nobody(skb: Skb, device: Device) -> None:
 
 def _nothing(sk: Any, skb: Skb) -> None:
     raise AssertionError("no protocol is attached that sends for sockets")
-
-
-def _nothing_device(device: Device) -> None:
-    """Nobody wants to know of link changes."""
 
 
 def _no_batch(batch: list[Skb]) -> None:

@@ -27,6 +27,12 @@ IFF_LOOPBACK = 0x8
 IFF_RUNNING = 0x40
 IFF_MULTICAST = 0x1000
 
+# What ``call_netdevice_notifiers`` says (include/linux/netdevice.h).
+NETDEV_UP = 1
+NETDEV_DOWN = 2
+NETDEV_CHANGE = 4
+NETDEV_REGISTER = 5
+
 NAPI_WEIGHT = 64
 TX_QUEUE_LIMIT = 10240
 """Packets that the queueing discipline holds (fq_codel's default limit)."""

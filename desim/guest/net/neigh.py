@@ -13,8 +13,11 @@ request made to us gives a STALE entry.
 The timers round as ``KernelTimer`` does. The timer that ends REACHABLE sends nothing
 and is marked periodic; a run does not wait for it.
 
+``NeighTable`` is what the tables of ARP and of neighbour discovery
+(``desim.guest.net.ipv6.ndisc``) have in common.
+
 Not modelled: garbage collection (it starts at 128 entries), proxy ARP, address
-conflict detection, gratuitous ARP, entries for anything but IPv4.
+conflict detection, gratuitous ARP.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from typing import Protocol
 from desim.guest.context import HZ, Cpu
 from desim.guest.net.device import Device
 from desim.guest.net.randomness import Random
-from desim.guest.net.snmp import Snmp
+from desim.guest.net.snmp import Counters, Snmp
 from desim.guest.skb import Skb
 from desim.kernel.stages import stage
 from desim.wire.addresses import BROADCAST_MAC, ZERO_MAC, ip_text
@@ -54,16 +57,20 @@ QUEUE_LEN = 101
 """Full-sized packets in ``QUEUE_LEN_BYTES`` (212992)."""
 
 _REDRAW = 300 * HZ
-_IP_TYPE = ETH_P_IP.to_bytes(2, "big")
 _ARP_TYPE = ETH_P_ARP.to_bytes(2, "big")
 
 
-class Inet(Protocol):
+class Family(Protocol):
+    """What a table of neighbours asks of the protocol whose addresses it resolves."""
+
+    def link_failure(self, skb: Skb) -> None: ...
+
+
+class Inet(Family, Protocol):
     """What ARP asks of IP."""
 
     def is_local(self, address: bytes) -> bool: ...
     def select_addr(self, device: Device, target: bytes) -> bytes | None: ...
-    def link_failure(self, skb: Skb) -> None: ...
 
 
 class Neighbour:
@@ -92,7 +99,7 @@ class Neighbour:
         self.device = device
         self.ha = ZERO_MAC
         self.header = b""
-        """The Ethernet header of IPv4 packets to it (``hh_cache``)."""
+        """The Ethernet header of packets to it (``hh_cache``)."""
         self.nud_state = NUD_NONE
         self.probes = 0
         self.updated = now
@@ -111,28 +118,35 @@ class Neighbour:
         self.confirmed = now
 
 
-class Arp4:
-    """The ARP table and protocol."""
+class NeighTable:
+    """``struct neigh_table``: the neighbours of one protocol, ``protocol`` on the wire."""
 
     def __init__(
         self,
         *,
         cpu: Cpu,
-        snmp: Snmp,
+        counters: Counters,
         random: Random,
-        inet: Inet,
+        stream: str,
+        protocol: int,
+        family: Family,
         dev_queue_xmit: Callable[[Skb, Device], bool],
         free_skb: Callable[[Skb], None],
     ) -> None:
         self._cpu = cpu
-        self._snmp = snmp
-        self._random = random("neigh_reachable_time")
-        self._inet = inet
+        self._counters = counters
+        self._random = random(stream)
+        self._type = protocol.to_bytes(2, "big")
+        self._family = family
         self._dev_queue_xmit = dev_queue_xmit
         self._free_skb = free_skb
         self.table: dict[tuple[str, bytes], Neighbour] = {}
         self._reachable_time = self._draw_reachable_time()
         self._drawn = cpu.jiffies
+
+    def solicit(self, neigh: Neighbour, probes: int) -> None:
+        """Ask for the address of ``neigh``, ``probes`` having been asked before."""
+        raise NotImplementedError
 
     def idle(self) -> bool:
         """Whether no resolution or probe is under way."""
@@ -208,7 +222,7 @@ class Arp4:
         waits = neigh.nud_state == NUD_INCOMPLETE
         if waits and skb is not None:
             if len(neigh.arp_queue) >= QUEUE_LEN:
-                self._snmp.ip["OutDiscards"] += 1
+                self._counters["OutDiscards"] += 1
                 self._free_skb(neigh.arp_queue.pop(0))
             neigh.arp_queue.append(skb)
         if probe:
@@ -271,18 +285,93 @@ class Arp4:
         """Nobody has answered: every waiting packet is an error of its own."""
         while neigh.nud_state == NUD_FAILED and neigh.arp_queue:
             skb = neigh.arp_queue.pop(0)
-            self._snmp.ip["OutNoRoutes"] += 1
-            self._inet.link_failure(skb)
+            self._counters["OutNoRoutes"] += 1
+            self._family.link_failure(skb)
             self._free_skb(skb)
 
     def neigh_probe(self, neigh: Neighbour) -> None:
         """Ask once more."""
         probes = neigh.probes
         neigh.probes += 1
-        self.arp_solicit(neigh, probes)
+        self.solicit(neigh, probes)
+
+    # Learning.
+
+    @stage("neigh_update", "__neigh_update", file="net/core/neighbour.c")
+    def neigh_update(
+        self,
+        neigh: Neighbour,
+        mac: bytes,
+        new: int,
+        *,
+        override: bool,
+        weak: bool = False,
+        admin: bool = False,
+    ) -> None:
+        """Take over what has been learned; packets that waited leave.
+
+        Another MAC than the known one counts with ``override`` only; with ``weak`` it
+        still casts doubt on one that was held for good.
+        """
+        now = self._cpu.jiffies
+        old = neigh.nud_state
+        if old == NUD_PERMANENT and not admin:
+            return
+        changed = mac != neigh.ha
+        if new & NUD_CONNECTED:
+            neigh.confirmed = now
+        if old & NUD_VALID:
+            if changed and not override:
+                if not (weak and old & NUD_CONNECTED):
+                    return
+                mac, new, changed = neigh.ha, NUD_STALE, False
+            elif not changed and new == NUD_STALE:
+                new = old
+        if new != old or changed:
+            neigh.updated = now
+        if new != old:
+            self._disarm(neigh)
+            neigh.nud_state = new
+            if new == NUD_REACHABLE:
+                self._arm(neigh, now + self.reachable_time())
+        if changed or not neigh.header:
+            neigh.ha = mac
+            neigh.header = mac + neigh.device.dev_addr + self._type
+            if not new & NUD_CONNECTED:
+                neigh.confirmed = now - 2 * BASE_REACHABLE_TIME
+        if not old & NUD_VALID:
+            while neigh.nud_state & NUD_VALID and neigh.arp_queue:
+                self.neigh_output(neigh, neigh.arp_queue.pop(0))
+
+
+class Arp4(NeighTable):
+    """The ARP table and protocol."""
+
+    def __init__(
+        self,
+        *,
+        cpu: Cpu,
+        snmp: Snmp,
+        random: Random,
+        inet: Inet,
+        dev_queue_xmit: Callable[[Skb, Device], bool],
+        free_skb: Callable[[Skb], None],
+    ) -> None:
+        super().__init__(
+            cpu=cpu,
+            counters=snmp.ip,
+            random=random,
+            stream="neigh_reachable_time",
+            protocol=ETH_P_IP,
+            family=inet,
+            dev_queue_xmit=dev_queue_xmit,
+            free_skb=free_skb,
+        )
+        self._snmp = snmp
+        self._inet = inet
 
     @stage("arp_solicit", file="net/ipv4/arp.c")
-    def arp_solicit(self, neigh: Neighbour, probes: int) -> None:
+    def solicit(self, neigh: Neighbour, probes: int) -> None:
         """A request: to the known MAC while that is being checked, else to everybody."""
         target = neigh.primary_key
         source = None
@@ -336,36 +425,3 @@ class Arp4:
         state = NUD_REACHABLE if arp.op == ARPOP_REPLY and to_us else NUD_STALE
         override = self._cpu.jiffies > known.updated + LOCKTIME
         self.neigh_update(known, arp.sender_mac, state, override=override)
-
-    @stage("neigh_update", "__neigh_update", file="net/core/neighbour.c")
-    def neigh_update(
-        self, neigh: Neighbour, mac: bytes, new: int, *, override: bool, admin: bool = False
-    ) -> None:
-        """Take over what has been learned; packets that waited leave."""
-        now = self._cpu.jiffies
-        old = neigh.nud_state
-        if old == NUD_PERMANENT and not admin:
-            return
-        changed = mac != neigh.ha
-        if new & NUD_CONNECTED:
-            neigh.confirmed = now
-        if old & NUD_VALID:
-            if changed and not override:
-                return
-            if not changed and new == NUD_STALE:
-                new = old
-        if new != old or changed:
-            neigh.updated = now
-        if new != old:
-            self._disarm(neigh)
-            neigh.nud_state = new
-            if new == NUD_REACHABLE:
-                self._arm(neigh, now + self.reachable_time())
-        if changed or not neigh.header:
-            neigh.ha = mac
-            neigh.header = mac + neigh.device.dev_addr + _IP_TYPE
-            if not new & NUD_CONNECTED:
-                neigh.confirmed = now - 2 * BASE_REACHABLE_TIME
-        if not old & NUD_VALID:
-            while neigh.nud_state & NUD_VALID and neigh.arp_queue:
-                self.neigh_output(neigh, neigh.arp_queue.pop(0))

@@ -1,4 +1,4 @@
-"""The counters of /proc/net/snmp and /proc/net/netstat, under their own names.
+"""The counters of /proc/net/snmp, snmp6 and netstat, under their own names.
 
 Nothing is dropped in the stack without one of them going up.
 """
@@ -11,13 +11,15 @@ Counters = defaultdict[str, int]
 
 
 class Snmp:
-    """One table of counters for each section of the two files."""
+    """One table of counters for each section of the files."""
 
-    __slots__ = ("icmp", "ip", "softnet", "tcp", "tcp_ext", "udp")
+    __slots__ = ("icmp", "icmp6", "ip", "ip6", "softnet", "tcp", "tcp_ext", "udp")
 
     def __init__(self) -> None:
         self.ip: Counters = defaultdict(int)
         self.icmp: Counters = defaultdict(int)
+        self.ip6: Counters = defaultdict(int)
+        self.icmp6: Counters = defaultdict(int)
         self.tcp: Counters = defaultdict(int)
         self.udp: Counters = defaultdict(int)
         self.tcp_ext: Counters = defaultdict(int)
@@ -29,6 +31,8 @@ class Snmp:
         return {
             "Ip": dict(self.ip),
             "Icmp": dict(self.icmp),
+            "Ip6": dict(self.ip6),
+            "Icmp6": dict(self.icmp6),
             "Tcp": dict(self.tcp),
             "Udp": dict(self.udp),
             "TcpExt": dict(self.tcp_ext),

@@ -28,9 +28,10 @@ from typing import NamedTuple
 from desim.guest.context import Cpu
 from desim.guest.entropy import Entropy
 from desim.guest.net.dev import NetCore
-from desim.guest.net.device import IFF_LOOPBACK, IFF_UP, Device, Loopback
+from desim.guest.net.device import IFF_LOOPBACK, IFF_UP, NETDEV_REGISTER, Device, Loopback
 from desim.guest.net.icmp import IcmpCore
 from desim.guest.net.ip import Ip
+from desim.guest.net.ipv6.af_inet6 import Inet6
 from desim.guest.net.neigh import Arp4
 from desim.guest.net.packet import PacketSocket
 from desim.guest.net.randomness import Random
@@ -76,13 +77,27 @@ class SocketInfo(NamedTuple):
     state: str
 
 
+def _nobody_reads(line: str) -> None:
+    """A kernel log without readers."""
+
+
 class NetStack:
     """The stack with its loopback interface up and nothing else."""
 
     def __init__(
-        self, *, cpu: Cpu, random: Random, seeded: bool = False, build: Build = bare
+        self,
+        *,
+        cpu: Cpu,
+        random: Random,
+        seeded: bool = False,
+        ipv6: bool = False,
+        log: Callable[[str], None] = _nobody_reads,
+        build: Build = bare,
     ) -> None:
-        """``seeded``: whether the kernel's random generator was ready at boot."""
+        """``seeded``: whether the kernel's random generator was ready at boot.
+
+        ``log`` gets the lines of the kernel's log.
+        """
         self._cpu = cpu
         self.entropy: Entropy = build(Entropy)(seeded=seeded)
         self.build = build
@@ -120,6 +135,12 @@ class NetStack:
         )
         self.raw: RawCore = build(RawCore)(cpu=cpu, ip=self.ip, net=self.core, build=build)
         self._wire_up()
+        self.inet6: Inet6 | None = None
+        if ipv6:
+            self.inet6 = Inet6(
+                cpu=cpu, snmp=self.snmp, random=random, core=self.core, log=log, build=build
+            )
+        self.core.call_netdevice_notifiers(NETDEV_REGISTER, self.lo)
         self.dev_open("lo")
         self.add_address("lo", LOOPBACK, 8)
 
@@ -165,6 +186,7 @@ class NetStack:
         )
         device.driver = driver(device)
         self.devices[name] = device
+        self.core.call_netdevice_notifiers(NETDEV_REGISTER, device)
         return device
 
     def dev_open(self, name: str) -> None:
@@ -302,6 +324,7 @@ class NetStack:
             self.core.idle()
             and self.arp.idle()
             and self.tcp.idle()
+            and (self.inet6 is None or self.inet6.idle())
             and all(
                 device.napi.gro.empty
                 and not device.qdisc
