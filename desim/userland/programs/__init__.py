@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from desim.userland.programs import (
     echo,
+    httpd,
     ifconfig,
     ltool,
     nc_busybox,
@@ -17,14 +18,17 @@ from desim.userland.shell import ProgramFile
 
 _NC_OPENBSD = ProgramFile(nc_openbsd.nc, nc_openbsd.check)
 _NC_BUSYBOX = ProgramFile(nc_busybox.nc, nc_busybox.check)
+_HTTPD = ProgramFile(httpd.httpd, httpd.check, httpd.reads)
 _TFTP = ProgramFile(tftp.tftp, tftp.check, tftp.reads)
 
 _COMMON = {
+    "busybox httpd": _HTTPD,
     "busybox nc": _NC_BUSYBOX,
     "busybox tftp": _TFTP,
     "cat": ProgramFile(small.cat, small.check_cat),
     "echo": ProgramFile(echo.echo, echo.check),
     "false": ProgramFile(small.false, small.check),
+    "httpd": _HTTPD,
     "ltool": ProgramFile(ltool.ltool, ltool.check),
     "nc": _NC_OPENBSD,
     "nc.busybox": _NC_BUSYBOX,
