@@ -39,6 +39,7 @@ class Guest:
         mmio: Mmio | None,
         mac: bytes,
         modprobe_line: str,
+        ipv6: bool,
         boot: Boot,
         memory: Memory,
         streams: Streams,
@@ -60,7 +61,14 @@ class Guest:
         self.up_ns: int | None = None
         """When the boot script was through."""
         self._is_up = is_up
-        self.stack = build(NetStack)(cpu=vcpu, random=streams, seeded=boot.seeded, build=build)
+        self.stack = build(NetStack)(
+            cpu=vcpu,
+            random=streams,
+            seeded=boot.seeded,
+            ipv6=ipv6,
+            log=lambda line: self.printk(line),
+            build=build,
+        )
         vcpu.open_softirq(NET_RX_SOFTIRQ, self.stack.net_rx_action)
         vcpu.open_softirq(NET_TX_SOFTIRQ, self.stack.net_tx_action)
         self.kernel = build(GuestKernel)(

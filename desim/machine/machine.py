@@ -119,6 +119,7 @@ class Machine:
             mmio=self.qemu.mmio,
             mac=config.nic.mac if config.nic is not None else bytes(6),
             modprobe_line=config.modprobe,
+            ipv6=config.guest_ipv6,
             irq=IRQ_LINE,
             boot=config.boot,
             memory=self.memory,

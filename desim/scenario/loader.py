@@ -91,6 +91,7 @@ def _configuration(scenario: Scenario, reading: Reading, name: str) -> MachineCo
         strict=scenario.strict,
         until_ns=scenario.until,
         modprobe=scenario.guest.modprobe,
+        guest_ipv6=scenario.guest.ipv6,
         guest=_commands("guest", [(run, run.command) for run in scenario.guest.run]),
         host=_commands("host", [(run, run.command) for run in scenario.host.run]),
         guest_files=reading.files["guest"],
