@@ -17,8 +17,7 @@ from typing import Any, Protocol
 
 from desim.guest.context import Cpu
 from desim.guest.net.packet import LinkAddress, PacketSocket
-from desim.guest.net.raw import RawSocket
-from desim.guest.net.sock import SHUT_RD, SHUT_RDWR, SHUT_WR
+from desim.guest.net.sock import SHUT_RD, SHUT_RDWR, SHUT_WR, DatagramSocket
 from desim.guest.net.sock import Socket as KernelSocket
 from desim.guest.net.socket import TcpSocket
 from desim.guest.net.stack import NetStack
@@ -83,9 +82,9 @@ class GuestSocket(Socket):
     def setsockopt(self, option: str, value: int) -> None:
         if option == SO_ATTACH_FILTER and isinstance(self.sock, PacketSocket):
             self._filter = value
-        elif option == SO_TIMESTAMP and isinstance(self.sock, RawSocket):
+        elif option == SO_TIMESTAMP and isinstance(self.sock, DatagramSocket):
             self.sock.sock_enable_timestamp(bool(value))
-        elif option == SO_RCVBUF and isinstance(self.sock, RawSocket):
+        elif option == SO_RCVBUF and isinstance(self.sock, DatagramSocket):
             self.sock.set_rcvbuf(value)
         elif option not in (SO_REUSEADDR, SO_REUSEPORT, SO_BROADCAST):
             raise failure(errno.EINVAL)
@@ -155,9 +154,18 @@ class GuestSocket(Socket):
 
     def recvmsg(self, size: int) -> Message:
         message: Message = self._ask(self.sock.recvmsg, size)
+        if not isinstance(self.sock, DatagramSocket):
+            raise failure(errno.EOPNOTSUPP)
         return message
 
     def _passes(self, packet: bytes) -> bool:
+    def outq(self) -> int:
+        return int(self._ask(self._tcp.tcp_ioctl_outq))
+
+    def tcp_info(self) -> dict[str, int]:
+        info: dict[str, int] = self._ask(self._tcp.tcp_get_info)
+        return info
+
         """udhcpc's filter: unfragmented UDP to one port."""
         if self._filter is None:
             return True

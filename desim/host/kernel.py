@@ -27,6 +27,7 @@ from desim.userland.calls import (
     IFF_UP,
     Call,
     Interface,
+    Message,
     SocketRow,
 )
 from desim.userland.errors import failure
@@ -143,3 +144,8 @@ class HostKernel(Kernel):
     def sys_recvfrom(self, process: Process, fd: int, size: int) -> tuple[bytes, Endpoint]:
         self.touch(TOUCH_POINT)
         return super().sys_recvfrom(process, fd, size)
+
+    @stage("recvmsg", file="host kernel")
+    def sys_recvmsg(self, process: Process, fd: int, size: int, dontwait: bool) -> Message:
+        self.touch(TOUCH_POINT)
+        return super().sys_recvmsg(process, fd, size, dontwait)

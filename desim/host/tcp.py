@@ -267,6 +267,11 @@ class TcpSocket(Socket):
         """Bytes in the own send buffer."""
         return max(0, self.peer.receive.size - RCVBUF) if self.peer is not None else 0
 
+    def outq(self) -> int:
+        if self.state == LISTEN:
+            raise failure(errno.EINVAL)
+        return self.unsent
+
     def _writeable(self) -> bool:
         """``sk_stream_is_writeable``: a third of the buffer is free."""
         return self.state != CLOSE and SNDBUF - self.unsent >= self.unsent >> 1

@@ -18,14 +18,22 @@ from collections.abc import Callable
 
 from desim.host.loopback import Loopback, loopback_of, wildcard
 from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint
-from desim.userland.calls import SO_BROADCAST, SO_REUSEADDR, SO_REUSEPORT, SocketRow
+from desim.userland.calls import (
+    SO_BROADCAST,
+    SO_RCVBUF,
+    SO_REUSEADDR,
+    SO_REUSEPORT,
+    SO_TIMESTAMP,
+    Message,
+    SocketRow,
+)
 from desim.userland.errors import failure
 from desim.userland.files import Socket
 from desim.wire.addresses import IP_ANY
 from desim.wire.checksum import checksum
 from desim.wire.icmp import ICMP_DEST_UNREACH, ICMP_ECHO, ICMP_ECHOREPLY, ICMP_PORT_UNREACH
 
-RMEM_DEFAULT = 212_992
+RMEM_DEFAULT = RMEM_MAX = 212_992
 OVERHEAD = 768
 """What Linux counts for a small datagram beside its bytes (skb and its head)."""
 MAX_DATAGRAM = 65_507
@@ -36,7 +44,17 @@ ICMP6_DEST_UNREACH, ICMP6_PORT_UNREACH = 1, 4
 class DatagramSocket(Socket):
     """What UDP and ping sockets have in common: a queue of datagrams."""
 
-    __slots__ = ("datagrams", "dropped", "local", "name", "net", "number", "queued", "watcher")
+    __slots__ = (
+        "datagrams",
+        "dropped",
+        "local",
+        "name",
+        "net",
+        "number",
+        "queued",
+        "rcvbuf",
+        "watcher",
+    )
 
     def __init__(self, net: Loopback, kind: str) -> None:
         self.number = net.number()
@@ -44,7 +62,8 @@ class DatagramSocket(Socket):
         super().__init__(self.name)
         self.net = net
         self.local: Endpoint | None = None
-        self.datagrams: deque[tuple[bytes, Endpoint]] = deque()
+        self.datagrams: deque[Message] = deque()
+        self.rcvbuf = RMEM_DEFAULT
         self.queued = 0
         self.dropped = 0
         self.watcher: Callable[[], None] | None = None
@@ -52,11 +71,11 @@ class DatagramSocket(Socket):
     def deliver(self, data: bytes, source: Endpoint) -> None:
         """A datagram arrives."""
         size = len(data) + OVERHEAD
-        if self.queued + size > RMEM_DEFAULT:
+        if self.queued + size > self.rcvbuf:
             self.dropped += 1
             return
         self.queued += size
-        self.datagrams.append((data, source))
+        self.datagrams.append(Message(data, source, self.net.now()))
         self.changed()
 
     def changed(self) -> None:
@@ -68,9 +87,13 @@ class DatagramSocket(Socket):
     def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
         if not self.datagrams:
             raise failure(errno.EAGAIN)
-        data, source = self.datagrams.popleft()
-        self.queued -= len(data) + OVERHEAD
+        data, source, _ = self._next()
         return data[:size], source
+
+    def _next(self) -> Message:
+        message = self.datagrams.popleft()
+        self.queued -= len(message.data) + OVERHEAD
+        return message
 
     def read(self, size: int) -> bytes:
         return self.recvfrom(size)[0]
@@ -93,6 +116,7 @@ class UdpSocket(DatagramSocket):
         "remote",
         "reuse_address",
         "reuse_port",
+        "timestamp",
     )
 
     listening = False
@@ -104,7 +128,7 @@ class UdpSocket(DatagramSocket):
         self.owner = owner
         self.recverr = recverr
         self.remote: Endpoint | None = None
-        self.reuse_address = self.reuse_port = False
+        self.reuse_address = self.reuse_port = self.timestamp = False
         self.error = 0
         self.errors: deque[tuple[int, int, bytes]] = deque()
 
@@ -113,6 +137,10 @@ class UdpSocket(DatagramSocket):
             self.reuse_address = bool(value)
         elif option == SO_REUSEPORT:
             self.reuse_port = bool(value)
+        elif option == SO_TIMESTAMP:
+            self.timestamp = bool(value)
+        elif option == SO_RCVBUF:
+            self.rcvbuf = 2 * min(value, RMEM_MAX)
         elif option != SO_BROADCAST:
             raise failure(errno.EINVAL)
 
@@ -179,6 +207,13 @@ class UdpSocket(DatagramSocket):
     def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
         self._raise_error()
         return super().recvfrom(size)
+
+    def recvmsg(self, size: int) -> Message:
+        self._raise_error()
+        if not self.datagrams:
+            raise failure(errno.EAGAIN)
+        data, source, stamp = self._next()
+        return Message(data[:size], source, stamp if self.timestamp else None)
 
     def recv_error(self) -> tuple[int, int, bytes] | None:
         """The next entry of the error queue."""

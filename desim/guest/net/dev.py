@@ -76,8 +76,7 @@ class NetCore:
         self.tasklets: list[Callable[[], None]] = []
         self.taps: list[Tap] = []
         """Packet sockets, oldest first; they see what is received."""
-        self.netstamp_needed = 0
-        """How many sockets want received packets stamped (``net_enable_timestamp``)."""
+        self._netstamp_needed = 0
         self.ip_rcv: Tap = _nobody
         self.arp_rcv: Tap = _nobody
         self.skb_destructor: Callable[[Any, Skb], None] = _nothing
@@ -176,11 +175,15 @@ class NetCore:
 
     def netif_receive_skb_list(self, device: Device, batch: list[Skb]) -> None:
         """``__netif_receive_skb_list_core``: stamp them all, then each packet in turn."""
-        if self.netstamp_needed:
+        if self._netstamp_needed:
             for skb in batch:
                 self.net_timestamp_check(skb)
         for skb in batch:
             self.netif_receive_skb(skb, device)
+
+    def net_enable_timestamp(self, by: int) -> None:
+        """One socket more (1) or less (-1) wants received packets stamped."""
+        self._netstamp_needed += by
 
     @stage("net_timestamp_check", file="net/core/dev.c")
     def net_timestamp_check(self, skb: Skb) -> None:

@@ -15,13 +15,12 @@ the socket (without IP_RECVERR and unconnected, the real one does not report the
 from __future__ import annotations
 
 import errno
-from collections import deque
+from collections.abc import Callable
 
 from desim.guest.context import Cpu
-from desim.guest.net.dev import NetCore
 from desim.guest.net.ip import Ip
 from desim.guest.net.skbuff import rx_room
-from desim.guest.net.sock import RMEM_DEFAULT, Socket, error_of, would_block
+from desim.guest.net.sock import DatagramSocket, error_of, would_block
 from desim.guest.skb import Skb
 from desim.kernel.stages import Build, bare, stage
 from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint
@@ -29,38 +28,19 @@ from desim.userland.calls import Message
 from desim.wire.addresses import IP_ANY
 from desim.wire.ipv4 import Ipv4
 
-RMEM_MAX = 212992
-"""``net.core.rmem_max``: SO_RCVBUF takes no more, and doubles it."""
-SOCK_MIN_RCVBUF = 2304
 
-
-class RawSocket(Socket):
+class RawSocket(DatagramSocket):
     """A raw socket for one protocol."""
 
     type = "raw"
 
     def __init__(self, core: RawCore, cpu: Cpu, protocol: int) -> None:
-        super().__init__(cpu, "raw socket")
+        super().__init__(cpu, "raw socket", core.net_enable_timestamp)
         self._core = core
         self.protocol = protocol
-        self.receive_queue: deque[tuple[Message, int]] = deque()
-        self.rcvbuf = RMEM_DEFAULT
-        self.timestamp = False
-        self.rmem_alloc = 0
-        self.drops = 0
         cpu.local_bh_disable()
         core.sockets.append(self)
         cpu.local_bh_enable()
-
-    def set_rcvbuf(self, size: int) -> None:
-        """SO_RCVBUF."""
-        self.rcvbuf = max(min(size, RMEM_MAX) * 2, SOCK_MIN_RCVBUF)
-
-    def sock_enable_timestamp(self, on: bool) -> None:
-        """SO_TIMESTAMP."""
-        if on != self.timestamp:
-            self.timestamp = on
-            self._core.net.netstamp_needed += 1 if on else -1
 
     @stage("raw_sendmsg", file="net/ipv4/raw.c", size="data")
     def sendto(self, data: bytes, to: Endpoint) -> int:
@@ -77,26 +57,10 @@ class RawSocket(Socket):
     @stage("raw_recvmsg", file="net/ipv4/raw.c")
     def recvmsg(self, size: int) -> Message:
         """The oldest packet that waits, cut to ``size``."""
-        self._take_error()
-        self._cpu.local_bh_disable()
-        if not self.receive_queue:
-            self._cpu.local_bh_enable()
+        message = self.skb_recv_datagram(size)
+        if message is None:
             raise would_block()
-        message, truesize = self.receive_queue.popleft()
-        self.rmem_alloc -= truesize
-        self._cpu.local_bh_enable()
-        if len(message.data) > size:
-            return message._replace(data=message.data[:size])
         return message
-
-    def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
-        """As ``recvmsg``, without the stamp."""
-        message = self.recvmsg(size)
-        return message.data, message.sender
-
-    def recv(self, size: int) -> bytes:
-        """The oldest packet that waits."""
-        return self.recvmsg(size).data
 
     def send(self, data: bytes) -> int:
         """A raw socket without a peer has nobody to send to."""
@@ -106,13 +70,7 @@ class RawSocket(Socket):
     def raw_rcv(self, data: bytes, packet: Ipv4, skb: Skb) -> None:
         """Keep a copy of a packet, while there is room."""
         truesize, _ = rx_room(len(skb))
-        if self.rmem_alloc + truesize > self.rcvbuf:
-            self.drops += 1
-            return
-        self.rmem_alloc += truesize
-        stamp = skb.tstamp if self.timestamp else None
-        self.receive_queue.append((Message(data, (packet.src, 0), stamp), truesize))
-        self.sock_def_readable()
+        self.sock_queue_rcv_skb(data, (packet.src, 0), truesize, skb.tstamp)
 
     @stage("datagram_poll", file="net/core/datagram.c")
     def poll_events(self) -> int:
@@ -142,10 +100,17 @@ class RawSocket(Socket):
 class RawCore:
     """All raw sockets of the host, in the order of their making."""
 
-    def __init__(self, *, cpu: Cpu, ip: Ip, net: NetCore, build: Build = bare) -> None:
+    def __init__(
+        self,
+        *,
+        cpu: Cpu,
+        ip: Ip,
+        net_enable_timestamp: Callable[[int], None],
+        build: Build = bare,
+    ) -> None:
         self._cpu = cpu
         self.ip = ip
-        self.net = net
+        self.net_enable_timestamp = net_enable_timestamp
         self._build = build
         self.sockets: list[RawSocket] = []
 

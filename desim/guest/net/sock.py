@@ -10,10 +10,13 @@ from __future__ import annotations
 import errno
 import os
 from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
 
 from desim.guest.context import Cpu
 from desim.kernel.stages import stage
 from desim.ports import Endpoint
+from desim.userland.calls import Message
 from desim.userland.waitqueue import WaitQueue
 
 SHUT_RD = 0
@@ -25,6 +28,9 @@ SEND_SHUTDOWN = 2
 
 RMEM_DEFAULT = 212992
 """``net.core.rmem_default``: the receive buffer of datagram sockets."""
+RMEM_MAX = 212992
+"""``net.core.rmem_max``: SO_RCVBUF takes no more, and doubles it."""
+SOCK_MIN_RCVBUF = 2304
 
 
 def error_of(number: int) -> OSError:
@@ -76,3 +82,69 @@ class Socket(ABC):
     def getpeername(self) -> Endpoint:
         """Address and port of the other end."""
         raise error_of(errno.EOPNOTSUPP)
+
+
+class DatagramSocket(Socket):
+    """The part of a datagram socket that does not depend on its protocol: what it receives.
+
+    ``net_enable_timestamp`` is told when one socket more (1) or less (-1) wants received
+    packets stamped.
+    """
+
+    def __init__(self, cpu: Cpu, name: str, net_enable_timestamp: Callable[[int], None]) -> None:
+        super().__init__(cpu, name)
+        self.receive_queue: deque[tuple[Message, int]] = deque()
+        """Messages, each with the memory that it counts for."""
+        self.rcvbuf = RMEM_DEFAULT
+        self.rmem_alloc = 0
+        self.drops = 0
+        self.timestamp = False
+        self._net_enable_timestamp = net_enable_timestamp
+
+    def set_rcvbuf(self, size: int) -> None:
+        """SO_RCVBUF."""
+        self.rcvbuf = max(min(size, RMEM_MAX) * 2, SOCK_MIN_RCVBUF)
+
+    def sock_enable_timestamp(self, on: bool) -> None:
+        """SO_TIMESTAMP."""
+        if on != self.timestamp:
+            self.timestamp = on
+            self._net_enable_timestamp(1 if on else -1)
+
+    def sock_queue_rcv_skb(self, data: bytes, sender: Endpoint, truesize: int, tstamp: int) -> bool:
+        """Keep a message; False if there is no room for it."""
+        if self.rmem_alloc + truesize > self.rcvbuf:
+            self.drops += 1
+            return False
+        self.rmem_alloc += truesize
+        stamp = tstamp if self.timestamp else None
+        self.receive_queue.append((Message(data, sender, stamp), truesize))
+        self.sock_def_readable()
+        return True
+
+    def skb_recv_datagram(self, size: int) -> Message | None:
+        """The oldest message that waits, cut to ``size``; None without one."""
+        self._take_error()
+        self._cpu.local_bh_disable()
+        if not self.receive_queue:
+            self._cpu.local_bh_enable()
+            return None
+        message, truesize = self.receive_queue.popleft()
+        self.rmem_alloc -= truesize
+        self._cpu.local_bh_enable()
+        if len(message.data) > size:
+            return message._replace(data=message.data[:size])
+        return message
+
+    @abstractmethod
+    def recvmsg(self, size: int) -> Message:
+        """The oldest message that waits."""
+
+    def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
+        """As ``recvmsg``, without the stamp."""
+        message = self.recvmsg(size)
+        return message.data, message.sender
+
+    def recv(self, size: int) -> bytes:
+        """The oldest message that waits."""
+        return self.recvmsg(size).data

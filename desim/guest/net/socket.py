@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 
-from desim.guest.context import Cpu
+from desim.guest.context import HZ, Cpu
 from desim.guest.net.sock import (
     RCV_SHUTDOWN,
     SEND_SHUTDOWN,
@@ -17,10 +17,12 @@ from desim.guest.net.sock import (
     error_of,
 )
 from desim.guest.net.tcp import Tcp
-from desim.guest.net.tcp_sock import NAGLE_OFF, NAGLE_PUSH, State, TcpSock
+from desim.guest.net.tcp_sock import NAGLE_OFF, NAGLE_PUSH, REORDERING, State, TcpSock
 from desim.kernel.stages import stage
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
 from desim.wire.addresses import IP_ANY
+
+_JIFFY_US = 1_000_000 // HZ
 
 
 class TcpSocket(Socket):
@@ -142,6 +144,46 @@ class TcpSocket(Socket):
         else:
             sk.nonagle &= ~NAGLE_OFF
         tcp.release_sock(sk)
+
+    @stage("tcp_ioctl", file="net/ipv4/tcp.c")
+    def tcp_ioctl_outq(self) -> int:
+        """SIOCOUTQ: bytes that have been written and not yet acknowledged."""
+        self._cpu.touch("lock_sock")
+        sk = self.sk
+        if sk.state == State.LISTEN:
+            raise error_of(errno.EINVAL)
+        return 0 if sk.state in (State.SYN_SENT, State.SYN_RECV) else sk.write_seq - sk.snd_una
+
+    @stage("tcp_get_info", file="net/ipv4/tcp.c")
+    def tcp_get_info(self) -> dict[str, int]:
+        """TCP_INFO, with the fields' names but for ``tcpi_``, microseconds marked."""
+        sk, tcp = self.sk, self._tcp
+        tcp.lock_sock(sk)
+        connected = sk.state not in (State.LISTEN, State.CLOSE)
+        info = {
+            "snd_mss": sk.mss_cache,
+            "rcv_mss": sk.ack_rcv_mss,
+            "advmss": sk.advmss,
+            "snd_cwnd": sk.snd_cwnd,
+            "snd_ssthresh": sk.snd_ssthresh,
+            "rtt_us": sk.srtt_us >> 3,
+            "rttvar_us": sk.mdev_us >> 2,
+            "rto_us": sk.rto * _JIFFY_US,
+            "ato_us": sk.ack_ato * _JIFFY_US,
+            "rcv_space": sk.rcvq_space,
+            "rcv_ssthresh": sk.rcv_ssthresh,
+            "snd_wscale": 0,
+            "rcv_wscale": 0,
+            "options": 0,
+            "retrans": sk.retrans_out,
+            "total_retrans": sk.total_retrans,
+            "lost": sk.lost_out,
+            "unacked": sk.packets_out,
+            "pmtu": sk.route.device.mtu if connected else 0,
+            "reordering": REORDERING,
+        }
+        tcp.release_sock(sk)
+        return info
 
     @stage("tcp_poll", file="net/ipv4/tcp.c")
     def poll_events(self) -> int:

@@ -131,9 +131,15 @@ class NetStack:
             snmp=self.snmp,
             random=random,
             tasklet_schedule=self.core.tasklet_schedule,
+            net_enable_timestamp=self.core.net_enable_timestamp,
             build=build,
         )
-        self.raw: RawCore = build(RawCore)(cpu=cpu, ip=self.ip, net=self.core, build=build)
+        self.raw: RawCore = build(RawCore)(
+            cpu=cpu,
+            ip=self.ip,
+            net_enable_timestamp=self.core.net_enable_timestamp,
+            build=build,
+        )
         self._wire_up()
         self.inet6: Inet6 | None = None
         if ipv6:
@@ -309,7 +315,7 @@ class NetStack:
         shown.sort(key=lambda info: info.state != "LISTEN")
         for sock in self.udp.sockets:
             state_name = "ESTABLISHED" if sock.dport else ""
-            waiting = sum(len(data) for data, _, _ in sock.receive_queue)
+            waiting = sum(len(message.data) for message, _ in sock.receive_queue)
             local, remote = (sock.saddr, sock.sport), (sock.daddr or IP_ANY, sock.dport)
             shown.append(SocketInfo("udp", waiting, 0, local, remote, state_name))
         return shown

@@ -512,6 +512,7 @@ class TcpOutput:
             if skb.len < window:
                 self.tcp_retrans_try_collapse(sk, skb, window)
         self._mib["RetransSegs"] += skb.pcount
+        sk.total_retrans += skb.pcount
         if skb.flags & SYN:
             self._ext["TCPSynRetrans"] += 1
         self.tcp_transmit_skb(sk, skb)

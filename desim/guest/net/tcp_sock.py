@@ -198,6 +198,7 @@ class TcpSock:
         "state",
         "syn_tsval",
         "timeout",
+        "total_retrans",
         "tsq_deferred",
         "tsq_queued",
         "tsq_throttled",
@@ -304,6 +305,7 @@ class TcpSock:
         self.rto = TIMEOUT_INIT
         self.backoff = 0
         self.retransmits = 0
+        self.total_retrans = 0
         self.retrans_stamp_ns: int | None = None
         self.probes_out = 0
         self.pending = 0

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections import deque
 from collections.abc import Callable
 
 from desim.guest.context import Cpu
@@ -19,17 +18,17 @@ from desim.guest.net.skbuff import rx_room
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import (
     RCV_SHUTDOWN,
-    RMEM_DEFAULT,
     SEND_SHUTDOWN,
     SHUT_RD,
     SHUT_WR,
-    Socket,
+    DatagramSocket,
     error_of,
     would_block,
 )
 from desim.guest.skb import CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
 from desim.kernel.stages import Build, bare, stage
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
+from desim.userland.calls import Message
 from desim.wire.addresses import IP_ANY
 from desim.wire.checksum import pseudo_sum
 from desim.wire.errors import WireError
@@ -41,13 +40,13 @@ PORT_LOW, PORT_HIGH = 32768, 60999
 _HEADER = struct.Struct("!HHHH")
 
 
-class UdpSocket(Socket):
+class UdpSocket(DatagramSocket):
     """A datagram socket."""
 
     type = "udp"
 
     def __init__(self, core: UdpCore, cpu: Cpu) -> None:
-        super().__init__(cpu, "udp socket")
+        super().__init__(cpu, "udp socket", core.net_enable_timestamp)
         self._core = core
         self.saddr = IP_ANY
         self.sport = 0
@@ -59,10 +58,7 @@ class UdpSocket(Socket):
         """SO_BROADCAST."""
         self.device: Device | None = None
         """SO_BINDTODEVICE."""
-        self.receive_queue: deque[tuple[bytes, Endpoint, int]] = deque()
-        self.rmem_alloc = 0
         self.shutdown_mask = 0
-        self.drops = 0
 
     def bind(self, address: bytes, port: int) -> None:
         """bind(2); port 0 takes a free one."""
@@ -95,13 +91,9 @@ class UdpSocket(Socket):
         """One datagram to ``to``."""
         return self._core.udp_sendmsg(self, data, *to)
 
-    def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
-        """The next datagram, cut to ``size``, and its sender."""
+    def recvmsg(self, size: int) -> Message:
+        """The next datagram, cut to ``size``, with its sender and its stamp."""
         return self._core.udp_recvmsg(self, size)
-
-    def recv(self, size: int) -> bytes:
-        """The next datagram."""
-        return self.recvfrom(size)[0]
 
     def shutdown(self, how: int) -> None:
         """shutdown(2)."""
@@ -129,6 +121,7 @@ class UdpSocket(Socket):
         if not self.closed:
             self.closed = True
             self._cpu.local_bh_disable()
+            self.sock_enable_timestamp(False)
             self._core.sockets.pop(self, None)
             self.receive_queue.clear()
             self._cpu.local_bh_enable()
@@ -155,6 +148,7 @@ class UdpCore:
         snmp: Snmp,
         random: Random,
         port_unreachable: Callable[[Ipv4], None],
+        net_enable_timestamp: Callable[[int], None],
         build: Build = bare,
     ) -> None:
         self._cpu = cpu
@@ -163,6 +157,7 @@ class UdpCore:
         self._random_port = random("udp_port")
         self._random_id = random("udp_id")
         self._port_unreachable = port_unreachable
+        self.net_enable_timestamp = net_enable_timestamp
         self._build = build
         self.sockets: dict[UdpSocket, None] = {}
 
@@ -237,19 +232,14 @@ class UdpCore:
         self._mib["OutDatagrams"] += 1
 
     @stage("udp_recvmsg", file="net/ipv4/udp.c")
-    def udp_recvmsg(self, sock: UdpSocket, size: int) -> tuple[bytes, Endpoint]:
+    def udp_recvmsg(self, sock: UdpSocket, size: int) -> Message:
         """The oldest datagram that waits."""
-        sock._take_error()
-        self._cpu.local_bh_disable()
-        if not sock.receive_queue:
-            self._cpu.local_bh_enable()
+        message = sock.skb_recv_datagram(size)
+        if message is None:
             if sock.shutdown_mask & RCV_SHUTDOWN:
-                return b"", (IP_ANY, 0)
+                return Message(b"", (IP_ANY, 0), None)
             raise would_block()
-        data, sender, truesize = sock.receive_queue.popleft()
-        sock.rmem_alloc -= truesize
-        self._cpu.local_bh_enable()
-        return data[:size], sender
+        return message
 
     @stage("udp_rcv", "__udp4_lib_rcv", file="net/ipv4/udp.c")
     def udp_rcv(self, skb: Skb, packet: Ipv4, device: Device) -> None:
@@ -273,15 +263,12 @@ class UdpCore:
             self._port_unreachable(packet)
             return
         truesize, _ = rx_room(len(skb.head))
-        if sock.rmem_alloc + truesize > RMEM_DEFAULT:
+        sender = (packet.src, udp.sport)
+        if sock.sock_queue_rcv_skb(udp.payload, sender, truesize, skb.tstamp):
+            mib["InDatagrams"] += 1
+        else:
             mib["RcvbufErrors"] += 1
             mib["InErrors"] += 1
-            sock.drops += 1
-            return
-        mib["InDatagrams"] += 1
-        sock.rmem_alloc += truesize
-        sock.receive_queue.append((udp.payload, (packet.src, udp.sport), truesize))
-        sock.sock_def_readable()
 
     def lookup(
         self, src: bytes, sport: int, dst: bytes, dport: int, device: Device

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from desim.userland.calls import Program, sys
-from desim.userland.programs import ltool_ping
+from desim.userland.programs import ltool_ping, ltool_tcp, ltool_tftp, ltool_udp
 from desim.userland.programs.ltool_common import UsageError, number
 from desim.userland.programs.output import err
 
@@ -44,6 +44,16 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS = {
     "ping": Subcommand("DST N INTERVAL_US SIZE TRAIN", ltool_ping.ping),
+    "tftp": Subcommand("HOST FILE BLKSIZE MAXBLOCKS", ltool_tftp.tftp),
+    "source": Subcommand("HOST PORT BYTES WSIZE [LINGER_MS]", ltool_tcp.source),
+    "sink": Subcommand("PORT", ltool_tcp.sink),
+    "tcpcli": Subcommand("HOST PORT MSG N PAUSE_US", ltool_tcp.tcpcli),
+    "tcpsrv": Subcommand("PORT MSG N", ltool_tcp.tcpsrv),
+    "drip": Subcommand("HOST PORT N SIZE PAUSE_US", ltool_tcp.drip),
+    "slowsrv": Subcommand("PORT MSG N DELAY_US MODE", ltool_tcp.slowsrv),
+    "udpsend": Subcommand("HOST PORT ROUNDS TRAIN SIZE GAP_US INTERVAL_US ECHO", ltool_udp.udpsend),
+    "udprecv": Subcommand("PORT N TIMEOUT_MS", ltool_udp.udprecv),
+    "udpecho": Subcommand("PORT [N]", ltool_udp.udpecho),
     "usleep": Subcommand("US", usleep),
     "spin": Subcommand("", spin),
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from desim.userland.calls import Call, sys
@@ -13,6 +14,10 @@ NS_PER_US = 1000
 NS_PER_MS = 1_000_000
 LEAD_NS = 2 * NS_PER_MS
 """How long before the first send of a schedule it is made."""
+LAST_WAIT_NS = 300 * NS_PER_MS
+"""How long the answers to the last train may take."""
+BUFFER = 65536
+RCVBUF = 1 << 20
 
 
 class UsageError(ValueError):
@@ -37,11 +42,22 @@ def sleep_until(instant: int) -> Generator[Call, Any, None]:
         yield sys.nanosleep(instant - now)
 
 
-def mbit_s(size: int, duration_ns: int) -> float:
+def mbit_s(size: int, duration_ns: int) -> Decimal:
     """The rate of ``size`` bytes in ``duration_ns``, in Mbit/s to three places."""
-    return round(size * 8000 / duration_ns, 3) if duration_ns else 0.0
+    if duration_ns <= 0:
+        return Decimal("0.000")
+    return Decimal((size * 8_000_000 + duration_ns // 2) // duration_ns).scaleb(-3)
 
 
 def say(result: Mapping[str, Any]) -> Step:
     """Print the line of results."""
-    return put(json.dumps(result, separators=(",", ":")) + "\n")
+    return put("{" + ",".join(f'"{key}":{_json(value)}' for key, value in result.items()) + "}\n")
+
+
+def _json(value: Any) -> str:
+    return str(value) if isinstance(value, Decimal) else json.dumps(value, separators=(",", ":"))
+
+
+def since(stamps: Iterable[int], t0: int) -> list[int]:
+    """``stamps`` counted from ``t0``; -1 (never) stays what it is."""
+    return [stamp - t0 if stamp >= 0 else -1 for stamp in stamps]

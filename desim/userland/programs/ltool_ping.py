@@ -24,19 +24,19 @@ from desim.kernel.stages import stage
 from desim.ports import POLLIN
 from desim.userland.calls import SO_RCVBUF, SO_TIMESTAMP, Message, Program, sys
 from desim.userland.programs.ltool_common import (
+    BUFFER,
+    LAST_WAIT_NS,
     LEAD_NS,
-    NS_PER_MS,
     NS_PER_US,
+    RCVBUF,
     number,
     say,
+    since,
     sleep_until,
 )
 from desim.wire.icmp import HEADER_LEN, ICMP_ECHOREPLY, Icmp
 
 FILL = b"\xa5"
-BUFFER = 65536
-RCVBUF = 1 << 20
-LAST_WAIT_NS = 300 * NS_PER_MS
 SHORT_INTERVAL_US = 1000
 NO_RTT_NS = 1 << 60
 """What the smallest round trip of none at all is."""
@@ -140,8 +140,3 @@ def _result(
         "krx_ns": since(krx, t0),
         "recv_ns": since(recv, t0),
     }
-
-
-def since(stamps: list[int], t0: int) -> list[int]:
-    """``stamps`` counted from ``t0``; -1 stays what it is."""
-    return [stamp - t0 if stamp >= 0 else -1 for stamp in stamps]
