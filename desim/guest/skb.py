@@ -24,6 +24,8 @@ class Skb:
     the payloads that GRO has merged behind it, ``gso_segs`` their number plus one.
 
     ``tstamp`` is when it was received, if some socket wants to know; else 0.
+    ``truesize`` is the memory of a reassembled packet; 0 stands for that of its frame's
+    buffer (``truesize_of``).
 
     ``mac``, ``network`` and ``transport`` are offsets of the headers in ``head``.
     """
@@ -44,6 +46,7 @@ class Skb:
         "protocol",
         "sk",
         "transport",
+        "truesize",
         "tstamp",
         "vlan_tci",
     )
@@ -63,6 +66,7 @@ class Skb:
         self.gso_segs = 0
         self.ignore_df = False
         self.tstamp = 0
+        self.truesize = 0
         self.vlan_tci: int | None = None
         self.parsed: Any = None
         self.sk: Any = None

@@ -19,6 +19,7 @@ from desim.wire.icmp import (
     ICMP_DEST_UNREACH,
     ICMP_ECHO,
     ICMP_ECHOREPLY,
+    ICMP_EXC_FRAGTIME,
     ICMP_FRAG_NEEDED,
     ICMP_HOST_UNREACH,
     ICMP_NET_UNREACH,
@@ -83,7 +84,9 @@ class IcmpCore:
             self.icmp_unreach(message)
         elif message.type == ICMP_TIME_EXCEEDED:
             self._mib["InTimeExcds"] += 1
-            self.icmp_unreach(message)
+            # A datagram that was given up for want of a fragment is nobody's error.
+            if message.code != ICMP_EXC_FRAGTIME:
+                self.icmp_unreach(message)
         elif message.type == ICMP_ECHOREPLY:
             # Whoever asked reads it from a packet socket.
             self._mib["InEchoReps"] += 1
@@ -133,6 +136,10 @@ class IcmpCore:
     def port_unreachable(self, packet: Ipv4) -> None:
         """Nobody here has the port that ``packet`` is for."""
         self.icmp_send(packet, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH)
+
+    def frag_time_exceeded(self, packet: Ipv4) -> None:
+        """The datagram that ``packet`` starts has not become complete in time."""
+        self.icmp_send(packet, ICMP_TIME_EXCEEDED, ICMP_EXC_FRAGTIME)
 
     @stage("icmp_unreach", file="net/ipv4/icmp.c")
     def icmp_unreach(self, message: Icmp) -> None:

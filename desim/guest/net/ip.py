@@ -50,9 +50,12 @@ from typing import TYPE_CHECKING, Protocol
 from desim.guest.context import Cpu
 from desim.guest.entropy import Entropy
 from desim.guest.net.device import Device
+from desim.guest.net.ip_fragment import IpFragments
 from desim.guest.net.randomness import Random
+from desim.guest.net.skbuff import truesize_of
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import error_of
+from desim.guest.net.tcp_skb import RcvSkb
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
 from desim.kernel.stages import stage
 from desim.wire.addresses import (
@@ -147,13 +150,21 @@ class Ip:
     arp: Arp4
 
     def __init__(
-        self, *, cpu: Cpu, snmp: Snmp, random: Random, entropy: Entropy, loopback: Device
+        self,
+        *,
+        cpu: Cpu,
+        snmp: Snmp,
+        random: Random,
+        entropy: Entropy,
+        loopback: Device,
+        frags: IpFragments,
     ) -> None:
         self._cpu = cpu
         self._snmp = snmp
         self._random = random("ip_id")
         self._entropy = entropy
         self._lo = loopback
+        self._frags = frags
         self.addresses: list[InetAddress] = []
         self.routes: list[Route] = []
         self.dev_queue_xmit: Callable[[Skb, Device], bool] = _not_attached
@@ -431,9 +442,6 @@ class Ip:
             return
         if packet.options:
             mib["InHdrErrors"] += 1
-        elif packet.fragment:
-            mib["ReasmReqds"] += 1
-            mib["ReasmFails"] += 1
         elif (
             self.is_local(packet.dst)
             or self.is_broadcast(packet.dst)
@@ -450,15 +458,39 @@ class Ip:
 
     @stage("ip_local_deliver", file="net/ipv4/ip_input.c")
     def ip_local_deliver(self, skb: Skb, packet: Ipv4, device: Device) -> None:
-        """To the raw sockets of its protocol, and to the protocol, if there is one."""
+        """To the raw sockets of its protocol, and to the protocol, if there is one.
+
+        A fragment waits here for the others of its datagram.
+        """
+        if packet.fragment:
+            whole = self._frags.ip_defrag(skb, packet)
+            if whole is None:
+                return
+            skb, packet = whole
         raw = self.raw_local_deliver(skb, packet)
         handler = self.handlers.get(packet.protocol)
         if handler is not None:
             self._snmp.ip["InDelivers"] += 1
             handler(skb, packet, device)
+        elif packet.protocol == PROTO_TCP:
+            self._snmp.ip["InDelivers"] += 1
+            self._deliver_odd_tcp(skb)
         elif not raw:
             self._snmp.ip["InUnknownProtos"] += 1
             self.proto_unreachable(packet)
+
+    def _deliver_odd_tcp(self, skb: Skb) -> None:
+        """A segment that could not be read from its frame: it came in pieces, or is none."""
+        segment = skb.frame.segment if skb.frame is not None else None
+        if segment is None:
+            self._snmp.tcp["InSegs"] += 1
+            self._snmp.tcp["InErrs"] += 1
+            return
+        received = skb.parsed = RcvSkb(segment, len(skb.head))
+        received.truesize = truesize_of(skb)
+        # Its data lies in several buffers, so none of them takes more.
+        received.tailroom = 0
+        self.tcp_v4_rcv(skb)
 
     def link_failure(self, skb: Skb) -> None:
         """``ipv4_link_failure``: the neighbour of this packet does not answer.

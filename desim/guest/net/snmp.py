@@ -13,10 +13,11 @@ Counters = defaultdict[str, int]
 class Snmp:
     """One table of counters for each section of the files."""
 
-    __slots__ = ("icmp", "icmp6", "ip", "ip6", "softnet", "tcp", "tcp_ext", "udp")
+    __slots__ = ("icmp", "icmp6", "ip", "ip6", "ip_ext", "softnet", "tcp", "tcp_ext", "udp")
 
     def __init__(self) -> None:
         self.ip: Counters = defaultdict(int)
+        self.ip_ext: Counters = defaultdict(int)
         self.icmp: Counters = defaultdict(int)
         self.ip6: Counters = defaultdict(int)
         self.icmp6: Counters = defaultdict(int)
@@ -30,6 +31,7 @@ class Snmp:
         """All counters that have counted, by section."""
         return {
             "Ip": dict(self.ip),
+            "IpExt": dict(self.ip_ext),
             "Icmp": dict(self.icmp),
             "Ip6": dict(self.ip6),
             "Icmp6": dict(self.icmp6),

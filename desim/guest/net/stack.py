@@ -29,8 +29,10 @@ from desim.guest.context import Cpu
 from desim.guest.entropy import Entropy
 from desim.guest.net.dev import NetCore
 from desim.guest.net.device import IFF_LOOPBACK, IFF_UP, NETDEV_REGISTER, Device, Loopback
+from desim.guest.net.ethtool import LoopbackEthtool
 from desim.guest.net.icmp import IcmpCore
 from desim.guest.net.ip import Ip
+from desim.guest.net.ip_fragment import IpFragments
 from desim.guest.net.ipv6.af_inet6 import Inet6
 from desim.guest.net.neigh import Arp4
 from desim.guest.net.packet import PacketSocket
@@ -105,8 +107,14 @@ class NetStack:
         self.devices: dict[str, Device] = {}
         self.core: NetCore = build(NetCore)(cpu=cpu, snmp=self.snmp, build=build)
         self.lo = self._loopback()
+        self.frags: IpFragments = build(IpFragments)(cpu=cpu, snmp=self.snmp)
         self.ip: Ip = build(Ip)(
-            cpu=cpu, snmp=self.snmp, random=random, entropy=self.entropy, loopback=self.lo
+            cpu=cpu,
+            snmp=self.snmp,
+            random=random,
+            entropy=self.entropy,
+            loopback=self.lo,
+            frags=self.frags,
         )
         self.arp: Arp4 = build(Arp4)(
             cpu=cpu,
@@ -123,6 +131,7 @@ class NetStack:
             snmp=self.snmp,
             random=random,
             port_unreachable=self.icmp.port_unreachable,
+            net_enable_timestamp=self.core.net_enable_timestamp,
             build=build,
         )
         self.tcp: Tcp = build(Tcp)(
@@ -131,7 +140,6 @@ class NetStack:
             snmp=self.snmp,
             random=random,
             tasklet_schedule=self.core.tasklet_schedule,
-            net_enable_timestamp=self.core.net_enable_timestamp,
             build=build,
         )
         self.raw: RawCore = build(RawCore)(
@@ -163,6 +171,7 @@ class NetStack:
         ip.link_failure_handler = self.icmp.link_failure
         ip.raw_local_deliver = self.raw.raw_local_deliver
         ip.proto_unreachable = self.icmp.proto_unreachable
+        self.frags.time_exceeded = self.icmp.frag_time_exceeded
         self.icmp.errors[PROTO_TCP] = self.tcp.ipv4.tcp_v4_err
         self.icmp.errors[PROTO_UDP] = self.udp.udp_err
 
@@ -176,6 +185,7 @@ class NetStack:
             mtu=65536,
         )
         device.flags = IFF_LOOPBACK
+        device.ethtool_ops = LoopbackEthtool()
         device.driver = self.build(Loopback)(lambda skb: self.core.netif_rx(skb, device), device)
         device.netif_start_queue()
         self.devices["lo"] = device
