@@ -153,12 +153,11 @@ class GuestSocket(Socket):
                 return data, (sender.address, sender.protocol)
 
     def recvmsg(self, size: int) -> Message:
-        message: Message = self._ask(self.sock.recvmsg, size)
         if not isinstance(self.sock, DatagramSocket):
             raise failure(errno.EOPNOTSUPP)
+        message: Message = self._ask(self.sock.recvmsg, size)
         return message
 
-    def _passes(self, packet: bytes) -> bool:
     def outq(self) -> int:
         return int(self._ask(self._tcp.tcp_ioctl_outq))
 
@@ -166,6 +165,7 @@ class GuestSocket(Socket):
         info: dict[str, int] = self._ask(self._tcp.tcp_get_info)
         return info
 
+    def _passes(self, packet: bytes) -> bool:
         """udhcpc's filter: unfragmented UDP to one port."""
         if self._filter is None:
             return True
