@@ -6,7 +6,7 @@ without its lock (poll) is read after a touch point, as the real code reads it b
 a barrier. What a program leaves for the user (files, terminals, its own end) is left
 at its own time: the run may be over by then.
 
-Not modelled: /proc, files by name, everything that is not a socket.
+Not modelled: files of the system beyond a few, everything that is not a socket.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from desim.guest.context import Cpu
+from desim.guest.net.ethtool import Ethtool
 from desim.guest.net.packet import LinkAddress, PacketSocket
 from desim.guest.net.sock import SHUT_RD, SHUT_RDWR, SHUT_WR, DatagramSocket
 from desim.guest.net.sock import Socket as KernelSocket
@@ -237,6 +238,10 @@ class GuestKernel(Kernel):
         self.cpu = cpu
         self.stack = stack
         self.observer = observer
+        self.log: list[tuple[int, str]] = []
+        """The kernel's log: when, and what."""
+        self.proc: dict[str, Callable[[], str]] = {}
+        """Files under /proc, made anew at each reading."""
 
     def socket(self, process: Process, kind: str) -> Socket:
         if kind == "tcp":
@@ -279,6 +284,27 @@ class GuestKernel(Kernel):
     def exit(self, process: Process) -> None:
         self.cpu.touch("user")
         super().exit(process)
+
+    def printk(self, line: str) -> None:
+        """Add a line to the log."""
+        self.log.append((self.cpu.now(), line))
+
+    def sys_syslog(self, process: Process) -> list[tuple[int, str]]:
+        return list(self.log)
+
+    def system_file(self, name: str) -> bytes | None:
+        show = self.proc.get(name)
+        if show is None:
+            return super().system_file(name)
+        self.cpu.touch("lock_sock")
+        return show().encode()
+
+    def sys_ethtool(self, process: Process, device: str, request: str, *arguments: Any) -> object:
+        found = self.stack.devices.get(device)
+        if found is None:
+            raise failure(errno.ENODEV)
+        self.cpu.touch("lock_sock")
+        return Ethtool(found).requests[request](*arguments)
 
     def sys_interfaces(self, process: Process) -> list[Interface]:
         self.cpu.touch("lock_sock")

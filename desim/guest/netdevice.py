@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from desim.guest.ethtool import EthtoolOps
 from desim.guest.skb import Skb
 
 NETDEV_TX_OK = 0
@@ -74,6 +75,8 @@ class NetDevice(Protocol):
     """Multicast addresses that somebody has joined, oldest first."""
     uc_list: list[bytes]
     stats: NetDeviceStats
+    ethtool_ops: EthtoolOps
+    """The driver puts its own here, if it has any."""
 
     def netif_carrier_ok(self) -> bool: ...
     def netif_carrier_on(self) -> None: ...

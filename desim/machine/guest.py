@@ -9,8 +9,9 @@ from desim.guest.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
 from desim.guest.drivers import MODULES, CardDriver, Surroundings, modprobe
 from desim.guest.kernel import GuestKernel
 from desim.guest.memory import Memory
-from desim.guest.net.device import Device
+from desim.guest.net.device import IFF_UP, Device
 from desim.guest.net.stack import NetStack
+from desim.guest.procfs import dev_seq_show, show_interrupts
 from desim.guest.tasks import ProcessTask
 from desim.guest.vcpu import Vcpu
 from desim.kernel.instrument import Instrument
@@ -40,6 +41,7 @@ class Guest:
         mac: bytes,
         modprobe_line: str,
         ipv6: bool,
+        irq: int,
         boot: Boot,
         memory: Memory,
         streams: Streams,
@@ -56,8 +58,8 @@ class Guest:
         self.build = build
         self.driver: CardDriver | None = None
         self.modprobe = modprobe(modprobe_line)
+        self._irq = irq
         self._boot = boot
-        self.log: list[tuple[int, str]] = []
         self.up_ns: int | None = None
         """When the boot script was through."""
         self._is_up = is_up
@@ -66,7 +68,7 @@ class Guest:
             random=streams,
             seeded=boot.seeded,
             ipv6=ipv6,
-            log=lambda line: self.printk(line),
+            log=lambda line: self.kernel.printk(line),
             build=build,
         )
         vcpu.open_softirq(NET_RX_SOFTIRQ, self.stack.net_rx_action)
@@ -81,11 +83,15 @@ class Guest:
         )
         if mmio is not None:
             self._attach(mmio, mac, memory)
+        self.kernel.proc = {
+            "/proc/interrupts": self._show_interrupts,
+            "/proc/net/dev": lambda: dev_seq_show(list(self.stack.devices.values())),
+        }
         vcpu.boot = self.boot
 
     def _attach(self, mmio: Mmio, mac: bytes, memory: Memory) -> None:
         def make(device: Device) -> CardDriver:
-            here = Surroundings(self.vcpu, mmio, memory, device, self.printk, self.build)
+            here = Surroundings(self.vcpu, mmio, memory, device, self.kernel.printk, self.build)
             self.driver = MODULES[self.modprobe.module].make(self.modprobe.values, here)
             return self.driver
 
@@ -93,9 +99,10 @@ class Guest:
         assert self.driver is not None
         self.vcpu.handler = self.driver.interrupt
 
-    def printk(self, line: str) -> None:
-        """Add a line to the kernel's log."""
-        self.log.append((self.vcpu.now(), line))
+    def _show_interrupts(self) -> str:
+        device = self.stack.devices.get(ETH0)
+        opened = device is not None and device.flags & IFF_UP
+        return show_interrupts(self.vcpu, self._irq, ETH0 if opened else None)
 
     def boot(self) -> None:
         """Load the driver, then the script that brings the network up; on the vCPU's thread."""
@@ -116,7 +123,7 @@ class Guest:
         """Load the driver, ``ip link set eth0 up``, and wait for carrier."""
         yield from self._not_before(self._boot.insmod_ns)
         for line in self.modprobe.log_lines():
-            self.printk(line)
+            self.kernel.printk(line)
         driver.init_module()
         yield from self._not_before(self._boot.up_ns)
         yield sys.set_link_up(ETH0)

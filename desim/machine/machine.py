@@ -17,6 +17,7 @@ from desim.kernel.profile import load
 from desim.kernel.streams import Streams
 from desim.kernel.thread import CODE_MASK, FIRST_RANK, Thread
 from desim.kernel.trace import Trace
+from desim.machine import names
 from desim.machine.conduct import INTERRUPTED, UNTIL, Conductor, Running
 from desim.machine.ctrl_c import ctrl_c
 from desim.machine.guest import DHCP_CLIENT, ETH0, Guest
@@ -101,6 +102,7 @@ class Machine:
         )
         self.memory = GuestMemory(MEMORY_BYTES)
         self.memory.recorder = recorder
+        unseen = Terminal("unseen", now=env.time, quota=quota)
         self.qemu = Qemu(
             config,
             env=env,
@@ -111,7 +113,7 @@ class Machine:
             memory=self.memory,
             streams=self.streams,
             start=self._start_child,
-            terminal=Terminal("qemu", now=env.time, quota=quota),
+            terminal=unseen,
         )
         self.console = Terminal(BOOT, now=env.time, quota=quota)
         self.guest = Guest(
@@ -136,6 +138,9 @@ class Machine:
         self.trace.follow(main)
         self._next_rank = FIRST_RANK + 2
         self._ranks = self._rank_commands()
+        resolver = names.configure(self.host, config.dns, unseen)
+        if resolver is not None:
+            self._start_child(resolver)
         self.conductor = Conductor(env, self, config.guest, config.host)
 
     def _rank_commands(self) -> dict[str, int]:

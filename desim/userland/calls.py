@@ -342,6 +342,16 @@ class sys:
         return Call("set_link_up", device, up)
 
     @staticmethod
+    def ethtool(device: str, request: str, *arguments: object) -> Call:
+        """What the driver of an interface answers (``desim.userland.ethtool``)."""
+        return Call("ethtool", device, request, *arguments)
+
+    @staticmethod
+    def syslog() -> Call:
+        """[(ns since power-on, line)]: the kernel's log."""
+        return Call("syslog")
+
+    @staticmethod
     def add_route(network: bytes, prefix: int, gateway: bytes | None, device: str) -> Call:
         """None. Prefix 0 is the default route."""
         return Call("add_route", network, prefix, gateway, device)

@@ -527,6 +527,12 @@ class Kernel:
     def sys_interfaces(self, process: Process) -> list[Interface]:
         return []
 
+    def sys_ethtool(self, process: Process, device: str, request: str, *arguments: Any) -> object:
+        raise failure(errno.ENODEV)
+
+    def sys_syslog(self, process: Process) -> list[tuple[int, str]]:
+        raise failure(errno.EPERM)
+
     def sys_sockets_table(self, process: Process) -> list[SocketRow]:
         return []
 

@@ -13,6 +13,7 @@ from typing import Any
 from desim.e1000.card import E1000
 from desim.guest.context import HZ, JIFFY_NS, NET_RX_SOFTIRQ, Cpu, Work
 from desim.guest.e1000 import PARAMETERS, E1000Driver, ModuleOptions
+from desim.guest.ethtool import EthtoolOps
 from desim.guest.ioapic import IoApicPin
 from desim.guest.memory import Memory
 from desim.guest.modprobe import parse_args
@@ -196,6 +197,7 @@ class FakeDevice:
         self.mc_list: list[bytes] = []
         self.uc_list: list[bytes] = []
         self.stats = NetDeviceStats()
+        self.ethtool_ops = EthtoolOps()
         self.received: list[Skb] = []
         self.polls: list[int] = []
         self.budget = 64

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+
+import pytest
 from fakes_driver import MAC, SECOND, Guest
 
 from desim.guest.e1000 import regs as r
 from desim.guest.e1000.stats import UPDATE_STATS
 from desim.guest.skb import Skb
+from desim.userland.ethtool import Rings
 from desim.wire.frame import Frame
 
 
@@ -71,12 +75,7 @@ def test_errors_reach_the_interface() -> None:
 
 def test_ring_and_driver_views() -> None:
     ethtool = Guest("RxDescriptors=1000 TxDescriptors=100").probe().driver.ethtool
-    assert ethtool.get_ringparam() == [
-        ("rx_max_pending", 4096),
-        ("tx_max_pending", 4096),
-        ("rx_pending", 1000),
-        ("tx_pending", 104),
-    ]
+    assert ethtool.get_ringparam() == Rings(rx_max=4096, tx_max=4096, rx=1000, tx=104)
     info = dict(ethtool.get_drvinfo("6.1.0-56-amd64"))
     assert (info["driver"], info["bus-info"]) == ("e1000", "0000:00:02.0")
 
@@ -95,3 +94,59 @@ def test_a_phy_that_answers_errors_leaves_its_counters_out() -> None:
     guest.bus.stuck[r.MDIC] = r.MDIC_READY | r.MDIC_ERROR | 0x77
     guest.driver.stats.update_stats()
     assert guest.driver.adapter.receive_errors == 0
+
+
+def test_other_rings_take_the_place_of_the_old_ones_and_carry_frames() -> None:
+    guest = Guest().up()
+    before = guest.memory.allocated
+    guest.driver.ethtool.set_ringparam(50, 4096)
+    assert guest.driver.ethtool.get_ringparam() == Rings(4096, 4096, 56, 4096)
+    assert (guest.bus.read(r.RDLEN), guest.bus.read(r.TDLEN)) == (56 * 16, 4096 * 16)
+    # A ring of 4096 descriptors is 64 KiB; 200 receive buffers of 2 KiB fewer are out.
+    assert guest.memory.allocated == before + (4096 - 256) * 16 - 200 * 2048
+    guest.cpu.run(5 * SECOND)
+    assert guest.device.carrier
+    guest.net.answer = lambda frame: Frame(MAC + frame.raw[6:])
+    for _ in range(100):
+        guest.send(Skb(bytes.fromhex("525500000002").ljust(98, b"\0")))
+        guest.cpu.run(SECOND // 100)
+    assert len(guest.device.received) == 100
+
+
+def test_too_few_descriptors_become_forty_eight() -> None:
+    guest = Guest().probe()
+    guest.driver.ethtool.set_ringparam(1, 0)
+    assert guest.driver.ethtool.get_ringparam() == Rings(4096, 4096, 48, 48)
+
+
+def test_without_memory_for_other_rings_the_old_ones_go_on() -> None:
+    guest = Guest(ram=0x190000).up()
+    with pytest.raises(OSError) as refused:
+        guest.driver.ethtool.set_ringparam(4096, 4096)
+    assert refused.value.errno == errno.ENOMEM
+    assert guest.driver.ethtool.get_ringparam() == Rings(4096, 4096, 256, 256)
+    guest.cpu.run(5 * SECOND)
+    assert guest.device.carrier
+    guest.net.inject(Frame(MAC.ljust(60, b"\0")))
+    assert len(guest.device.received) == 1
+
+
+def test_settings_of_the_link_follow_the_module_parameters() -> None:
+    forced = Guest("Speed=100 Duplex=2").probe().driver.ethtool.get_link_ksettings()
+    assert (forced.autoneg, forced.advertised) == (False, [])
+    ten = Guest("Speed=10").probe().driver.ethtool.get_link_ksettings()
+    assert (ten.autoneg, ten.advertised) == (True, ["10baseT/Half", "10baseT/Full"])
+
+
+def test_settings_without_link_leave_speed_open() -> None:
+    guest = Guest().probe()
+    assert guest.driver.ethtool.get_link_ksettings().speed is None
+    assert not guest.driver.ethtool.get_link()
+    guest.cpu.run(SECOND)
+    assert guest.driver.ethtool.get_link()
+    assert guest.driver.ethtool.get_link_ksettings().speed == 1000
+
+
+def test_an_82545_wakes_nobody() -> None:
+    guest = Guest(model="e1000-82545em").up()
+    assert guest.driver.ethtool.get_link_ksettings().wol_supported == ""

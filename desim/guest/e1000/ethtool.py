@@ -6,16 +6,25 @@ Interrupt coalescing can be read and set on the 82545 and newer only; an 82540
 refuses it, as the real driver does, and is throttled by module parameter.
 
 Not modelled: self-test, EEPROM dump and write, LED identification, setting of
-rings, link and pause parameters.
+link and pause parameters.
 """
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from desim.guest.e1000.itr import itr_register
-from desim.guest.e1000.param import DYNAMIC_ITR
+from desim.guest.e1000.param import (
+    ADVERTISE_10_FULL,
+    ADVERTISE_10_HALF,
+    ADVERTISE_100_FULL,
+    ADVERTISE_100_HALF,
+    ADVERTISE_1000_FULL,
+    DYNAMIC_ITR,
+    FULL_DUPLEX,
+)
 from desim.guest.e1000.regs import (
     CTRL,
     ITR,
@@ -29,17 +38,56 @@ from desim.guest.e1000.regs import (
     RDT,
     RDTR,
     STATUS,
+    STATUS_LU,
     TCTL,
     TDH,
     TDLEN,
     TDT,
     TIDV,
 )
+from desim.guest.ethtool import EthtoolOps
+from desim.kernel.stages import stage
+from desim.userland.errors import failure
+from desim.userland.ethtool import LinkSettings, Rings
 
 if TYPE_CHECKING:
     from desim.guest.e1000.main import E1000Driver
 
-MAX_82544_DESC = 4096
+ETHTOOL_C = "drivers/net/ethernet/intel/e1000/e1000_ethtool.c"
+
+LINK_MODES = (
+    ("10baseT/Half", ADVERTISE_10_HALF),
+    ("10baseT/Full", ADVERTISE_10_FULL),
+    ("100baseT/Half", ADVERTISE_100_HALF),
+    ("100baseT/Full", ADVERTISE_100_FULL),
+    ("1000baseT/Full", ADVERTISE_1000_FULL),
+)
+
+# What e1000_probe gives an 82540 or 82545 on a PCI bus (no 64-bit DMA: no highdma).
+FEATURES_ON = frozenset(
+    [
+        "tx-scatter-gather",
+        "tx-checksum-ip-generic",
+        "tx-tcp-segmentation",
+        "rx-vlan-hw-parse",
+        "tx-vlan-hw-insert",
+        "rx-vlan-filter",
+    ]
+)
+HW_FEATURES = frozenset(
+    [
+        "tx-scatter-gather",
+        "tx-checksum-ip-generic",
+        "tx-tcp-segmentation",
+        "rx-vlan-hw-parse",
+        "rx-checksum",
+        "rx-all",
+        "rx-fcs",
+        "tx-tcp-mangleid-segmentation",
+    ]
+)
+
+MIN_DESC, MAX_82544_DESC = 48, 4096
 MAX_ITR_USECS, MIN_ITR_USECS = 10000, 10
 
 _SUMS = (
@@ -65,16 +113,20 @@ _SUMS = (
 _REGISTER_NAME = {"mgptc": "mgtptc", "mgprc": "mgtprc", "mgpdc": "mgtpdc"}
 
 
-class Ethtool:
+class E1000Ethtool(EthtoolOps):
     """The driver's ``ethtool_ops``."""
 
-    __slots__ = ("_driver",)
+    features = FEATURES_ON
+    hw_features = HW_FEATURES
+    link_known = True
+    coalesce_params = frozenset(("rx-usecs",))
 
     def __init__(self, driver: E1000Driver) -> None:
         self._driver = driver
 
+    @stage("e1000_get_drvinfo", file=ETHTOOL_C)
     def get_drvinfo(self, kernel_release: str) -> list[tuple[str, str]]:
-        """``ethtool -i``. The driver has no version of its own: the kernel's is shown."""
+        """See ``EthtoolOps``. The driver has no version of its own: the kernel's is shown."""
         return [
             ("driver", "e1000"),
             ("version", kernel_release),
@@ -88,18 +140,54 @@ class Ethtool:
             ("supports-priv-flags", "no"),
         ]
 
-    def get_ringparam(self) -> list[tuple[str, int]]:
-        """``ethtool -g``: maximum and current number of descriptors."""
-        options = self._driver.adapter.options
-        return [
-            ("rx_max_pending", MAX_82544_DESC),
-            ("tx_max_pending", MAX_82544_DESC),
-            ("rx_pending", options.rx_count),
-            ("tx_pending", options.tx_count),
-        ]
+    @stage("e1000_get_link", file=ETHTOOL_C)
+    def get_link(self) -> bool:
+        """Without carrier the PHY is asked: interrupts may be off, and nobody have looked."""
+        driver = self._driver
+        if not driver.adapter.device.netif_carrier_ok():
+            driver.hw.get_link_status = True
+        return driver.has_link()
 
+    @stage("e1000_get_link_ksettings", file=ETHTOOL_C)
+    def get_link_ksettings(self) -> LinkSettings:
+        """See ``EthtoolOps``."""
+        adapter, hw = self._driver.adapter, self._driver.hw
+        speed, full_duplex = None, None
+        if adapter.er32(STATUS) & STATUS_LU:
+            adapter.link_speed, adapter.link_duplex = hw.get_speed_and_duplex()
+            speed, full_duplex = adapter.link_speed, adapter.link_duplex == FULL_DUPLEX
+        advertised = hw.phy.autoneg_advertised if hw.autoneg else 0
+        # An 82545EM cannot wake anything; for the others QEMU's card lacks PCI power management.
+        wakes = "umbg" if hw.mac_type == "82540" else ""
+        return LinkSettings(
+            supported=[name for name, _ in LINK_MODES],
+            advertised=[name for name, bit in LINK_MODES if advertised & bit],
+            autoneg=hw.autoneg,
+            speed=speed,
+            full_duplex=full_duplex,
+            mdix=False if adapter.device.netif_carrier_ok() else None,
+            wol_supported=wakes,
+            msg_level=adapter.options.msg_enable,
+        )
+
+    @stage("e1000_get_ringparam", file=ETHTOOL_C)
+    def get_ringparam(self) -> Rings:
+        """See ``EthtoolOps``."""
+        options = self._driver.adapter.options
+        return Rings(MAX_82544_DESC, MAX_82544_DESC, options.rx_count, options.tx_count)
+
+    @stage("e1000_set_ringparam", file=ETHTOOL_C)
+    def set_ringparam(self, rx: int, tx: int) -> None:
+        """Down, other rings, up; too few become 48, and the number a multiple of eight."""
+        counts = [-(-max(count, MIN_DESC) // 8) * 8 for count in (rx, tx)]
+        try:
+            self._driver.change_rings(*counts)
+        except MemoryError:
+            raise failure(errno.ENOMEM) from None
+
+    @stage("e1000_get_ethtool_stats", file=ETHTOOL_C)
     def get_ethtool_stats(self) -> list[tuple[str, int]]:
-        """``ethtool -S``; reads the card's counters first, as the real one does."""
+        """See ``EthtoolOps``; reads the card's counters first, as the real one does."""
         driver = self._driver
         adapter, hw = driver.adapter, driver.stats.hw
         driver.stats.update_stats()
@@ -151,18 +239,20 @@ class Ethtool:
         words += [gigabit, gigabit, adapter.er32(MANC)]
         return words + [0] * (32 - len(words))
 
-    def get_coalesce(self) -> int:
-        """``ethtool -c``: rx-usecs, or one of the modes 0, 1, 3, 4. OSError on an 82540."""
+    @stage("e1000_get_coalesce", file=ETHTOOL_C)
+    def get_coalesce(self) -> dict[str, int]:
+        """rx-usecs: an interval, or one of the modes 0, 1, 3, 4. EOPNOTSUPP on an 82540."""
         self._need_82545()
         setting = self._driver.adapter.itr_setting
-        return setting if setting <= 4 else 1_000_000 // setting
+        return {"rx-usecs": setting if setting <= 4 else 1_000_000 // setting}
 
-    def set_coalesce(self, rx_usecs: int) -> None:
-        """``ethtool -C rx-usecs N``. OSError: EOPNOTSUPP on an 82540, EINVAL out of range."""
+    @stage("e1000_set_coalesce", file=ETHTOOL_C)
+    def set_coalesce(self, values: Mapping[str, int]) -> None:
+        """EOPNOTSUPP on an 82540, EINVAL out of range."""
         self._need_82545()
-        adapter = self._driver.adapter
+        adapter, rx_usecs = self._driver.adapter, values["rx-usecs"]
         if not (rx_usecs in (0, 1, 3, 4) or MIN_ITR_USECS <= rx_usecs <= MAX_ITR_USECS):
-            raise OSError(errno.EINVAL, f"rx-usecs {rx_usecs}: 0, 1, 3, 4 or 10 to 10000")
+            raise failure(errno.EINVAL)
         if rx_usecs == 4:
             adapter.itr = adapter.itr_setting = 4
         elif rx_usecs <= 3:
@@ -175,4 +265,4 @@ class Ethtool:
 
     def _need_82545(self) -> None:
         if self._driver.hw.mac_type != "82545":
-            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+            raise failure(errno.EOPNOTSUPP)

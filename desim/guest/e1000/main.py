@@ -41,7 +41,7 @@ from collections.abc import Callable
 
 from desim.guest.context import HZ, Cpu, Work
 from desim.guest.e1000.adapter import Adapter, TxQueueDevice
-from desim.guest.e1000.ethtool import Ethtool
+from desim.guest.e1000.ethtool import E1000Ethtool
 from desim.guest.e1000.hw import RAR_ENTRIES, E1000Hw
 from desim.guest.e1000.itr import Itr
 from desim.guest.e1000.param import (
@@ -113,7 +113,7 @@ class E1000Driver:
     """
 
     __slots__ = (
-        "_link_task", "_looks_left", "_phy_info_task", "_reset_task", "_resetting",
+        "_build", "_link_task", "_looks_left", "_phy_info_task", "_reset_task", "_resetting",
         "_watchdog_task", "adapter", "ethtool", "hw", "itr", "module_options", "rx_ring",
         "stats", "tx_ring",
     )  # fmt: skip
@@ -145,7 +145,8 @@ class E1000Driver:
         self.stats = build(Stats)(self.adapter)
         self.rx_ring = build(RxRing)(self.adapter)
         self.tx_ring = build(TxRing)(self.adapter)
-        self.ethtool = Ethtool(self)
+        self.ethtool = device.ethtool_ops = build(E1000Ethtool)(self)
+        self._build = build
         self._resetting = False
         self._looks_left = 0
         self._watchdog_task: Work = cpu.work("e1000_watchdog", self.watchdog, periodic=True)
@@ -238,13 +239,11 @@ class E1000Driver:
         if device.mtu > ETH_DATA_LEN:
             raise ValueError(f"{device.name}: mtu {device.mtu}: this driver model does up to 1500")
         device.netif_carrier_off()
-        if not self.tx_ring.setup_tx_resources():
+        try:
+            self._setup_rings()
+        except MemoryError:
             self.reset()
-            raise MemoryError(f"{device.name}: no memory for the transmit ring")
-        if not self.rx_ring.setup_rx_resources():
-            self.tx_ring.free_tx_resources()
-            self.reset()
-            raise MemoryError(f"{device.name}: no memory for the receive ring")
+            raise
         self._power_phy(True)
         self.configure()
         adapter.down = False
@@ -308,6 +307,41 @@ class E1000Driver:
             self.adapter.cpu.msleep(1)
         self.tx_ring.free_tx_resources()
         self.rx_ring.free_rx_resources()
+
+    def change_rings(self, rx_count: int, tx_count: int) -> None:
+        """Rings of other sizes (e1000_set_ringparam); MemoryError leaves them as they were."""
+        adapter = self.adapter
+        options, running = adapter.options, not adapter.down
+        while self._resetting:
+            adapter.cpu.msleep(1)
+        self._resetting = True
+        if running:
+            self.shut_down()
+        old = self.rx_ring, self.tx_ring, options.rx_count, options.tx_count
+        self.rx_ring = self._build(RxRing)(adapter)
+        self.tx_ring = self._build(TxRing)(adapter)
+        options.rx_count, options.tx_count = rx_count, tx_count
+        try:
+            if running:
+                self._setup_rings()
+                old[0].free_rx_resources()
+                old[1].free_tx_resources()
+        except MemoryError:
+            self.rx_ring, self.tx_ring, options.rx_count, options.tx_count = old
+            raise
+        finally:
+            if running:
+                self.up()
+            self._resetting = False
+
+    def _setup_rings(self) -> None:
+        """Memory for both rings, or a MemoryError and none."""
+        name = self.adapter.device.name
+        if not self.tx_ring.setup_tx_resources():
+            raise MemoryError(f"{name}: no memory for the transmit ring")
+        if not self.rx_ring.setup_rx_resources():
+            self.tx_ring.free_tx_resources()
+            raise MemoryError(f"{name}: no memory for the receive ring")
 
     def _power_phy(self, on: bool) -> None:
         """e1000_power_up_phy, e1000_power_down_phy; what the PHY answers is not checked."""

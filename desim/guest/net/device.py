@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from desim.guest.context import Cpu
+from desim.guest.ethtool import EthtoolOps
 from desim.guest.net.dql import Dql
 from desim.guest.net.gro import Gro
 from desim.guest.netdevice import NetDeviceStats, NetDriver
@@ -90,6 +91,7 @@ class Device:
         self.mc_list: list[bytes] = []
         self.uc_list: list[bytes] = []
         self.stats = NetDeviceStats()
+        self.ethtool_ops = EthtoolOps()
         self._cpu = cpu
         self._core = core
         self._carrier = False

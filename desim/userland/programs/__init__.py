@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from desim.userland.programs import (
+    dmesg,
     echo,
+    ethtool,
     httpd,
     ifconfig,
     ltool,
     nc_busybox,
     nc_openbsd,
     netstat,
+    ping,
     small,
     tftp,
     udhcpc,
@@ -19,13 +22,15 @@ from desim.userland.shell import ProgramFile
 _NC_OPENBSD = ProgramFile(nc_openbsd.nc, nc_openbsd.check)
 _NC_BUSYBOX = ProgramFile(nc_busybox.nc, nc_busybox.check)
 _HTTPD = ProgramFile(httpd.httpd, httpd.check, httpd.reads)
+_PING = ProgramFile(ping.ping, ping.check)
 _TFTP = ProgramFile(tftp.tftp, tftp.check, tftp.reads)
 
 _COMMON = {
     "busybox httpd": _HTTPD,
     "busybox nc": _NC_BUSYBOX,
+    "busybox ping": _PING,
     "busybox tftp": _TFTP,
-    "cat": ProgramFile(small.cat, small.check_cat),
+    "cat": ProgramFile(small.cat, small.check_cat, small.cat_reads),
     "echo": ProgramFile(echo.echo, echo.check),
     "false": ProgramFile(small.false, small.check),
     "httpd": _HTTPD,
@@ -34,18 +39,23 @@ _COMMON = {
     "nc.busybox": _NC_BUSYBOX,
     "nc.openbsd": _NC_OPENBSD,
     "netstat": ProgramFile(netstat.netstat, netstat.check),
+    "ping": _PING,
     "sleep": ProgramFile(small.sleep, small.check),
     "tftp": _TFTP,
     "true": ProgramFile(small.true, small.check),
 }
 
+_DMESG = ProgramFile(dmesg.dmesg, dmesg.check)
 _IFCONFIG = ProgramFile(ifconfig.ifconfig, ifconfig.check)
 _UDHCPC = ProgramFile(udhcpc.udhcpc, udhcpc.check)
 
 HOST = _COMMON
 GUEST = _COMMON | {
+    "busybox dmesg": _DMESG,
     "busybox ifconfig": _IFCONFIG,
     "busybox udhcpc": _UDHCPC,
+    "dmesg": _DMESG,
+    "ethtool": ProgramFile(ethtool.ethtool, ethtool.check),
     "ifconfig": _IFCONFIG,
     "udhcpc": _UDHCPC,
 }

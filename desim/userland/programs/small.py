@@ -1,6 +1,6 @@
 """``cat``, ``sleep``, ``true`` and ``false`` (coreutils).
 
-Not modelled: operands of ``cat`` other than ``-``: a file is read by ``< FILE``.
+Not modelled: options of ``cat``.
 """
 
 from __future__ import annotations
@@ -20,22 +20,32 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def cat(argv: list[str]) -> Program:
-    """Copy standard input to standard output."""
-    try:
-        while data := (yield sys.read(STDIN, CAT_BUFFER)):
-            yield sys.write(STDOUT, data)
-    except OSError as error:
-        yield from err(f"cat: -: {error.strerror}\n")
-        return 1
-    return 0
+    """Copy the files that it is given, and standard input for ``-`` or none, to its output."""
+    status = 0
+    for name in argv[1:] or ["-"]:
+        try:
+            fd = STDIN if name == "-" else (yield sys.open(name))
+            while data := (yield sys.read(fd, CAT_BUFFER)):
+                yield sys.write(STDOUT, data)
+            if fd != STDIN:
+                yield sys.close(fd)
+        except OSError as error:
+            yield from err(f"cat: {name}: {error.strerror}\n")
+            status = 1
+    return status
 
 
 def check_cat(argv: list[str]) -> str | None:
-    """Operands and options are refused."""
+    """Options are refused."""
     for word in argv[1:]:
-        if word != "-":
-            return f"cat: {word!r} is not modelled; cat copies its input, files come by < FILE"
+        if word.startswith("-") and word != "-":
+            return f"cat: option {word} is not modelled; there are names of files, and - for input"
     return None
+
+
+def cat_reads(argv: list[str]) -> list[str]:
+    """Those of the files that may be the user's; the others are the system's."""
+    return [word for word in argv[1:] if word != "-" and not word.startswith("/")]
 
 
 def duration_ns(word: str) -> int | None:

@@ -1,0 +1,53 @@
+"""Files under /proc that tell of the card: /proc/interrupts and /proc/net/dev.
+
+Models: ``show_interrupts`` (kernel/irq/proc.c) with ``arch_show_interrupts``
+(arch/x86/kernel/irq.c), and ``dev_seq_show`` (net/core/net-procfs.c) of Linux 6.1, in
+their columns.
+
+Not modelled: the lines of devices that there are not, and the architecture's counters
+other than that of the local timer; all other files.
+"""
+
+from __future__ import annotations
+
+from desim.guest.net.device import Device
+from desim.guest.vcpu import Vcpu
+
+_NET_DEV_HEAD = (
+    "Inter-|   Receive                                                |  Transmit\n"
+    " face |bytes    packets errs drop fifo frame compressed multicast|"
+    "bytes    packets errs drop fifo colls carrier compressed\n"
+)
+
+
+def show_interrupts(vcpu: Vcpu, irq: int, device: str | None) -> str:
+    """/proc/interrupts of one processor; ``device`` has requested line ``irq``, or None."""
+    lines = [f"{'':11}{'CPU0':<11}"]
+    if device is not None:
+        lines.append(f"{irq:3}: {vcpu.pin.delivered:10} {'IO-APIC':>9} {irq:3}-fasteoi   {device}")
+    lines.append(f"LOC: {vcpu.timer_interrupts:10}   Local timer interrupts")
+    lines.append(f"ERR: {0:10}")
+    return "\n".join(lines) + "\n"
+
+
+def dev_seq_show(devices: list[Device]) -> str:
+    """/proc/net/dev, in the order in which interfaces were registered."""
+    return _NET_DEV_HEAD + "".join(_interface(device) for device in devices)
+
+
+def _interface(device: Device) -> str:
+    stats = device.stats
+    rx_frame = stats.rx_length_errors + stats.rx_crc_errors + stats.rx_frame_errors
+    tx_carrier = (
+        stats.tx_carrier_errors + stats.tx_aborted_errors + stats.tx_window_errors
+    )  # and heartbeat errors, which no driver here has
+    received = (
+        f"{stats.rx_bytes:7} {stats.rx_packets:7} {stats.rx_errors:4} "
+        f"{stats.rx_dropped + stats.rx_missed_errors:4} {0:4} {rx_frame:5} {0:10} "
+        f"{stats.multicast:9}"
+    )
+    sent = (
+        f"{stats.tx_bytes:8} {stats.tx_packets:7} {stats.tx_errors:4} {stats.tx_dropped:4} "
+        f"{0:4} {stats.collisions:5} {tx_carrier:7} {0:10}"
+    )
+    return f"{device.name:>6}: {received} {sent}\n"
