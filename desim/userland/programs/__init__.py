@@ -13,6 +13,7 @@ from desim.userland.programs import (
     nc_openbsd,
     netstat,
     ping,
+    ping,
     small,
     tftp,
     udhcpc,
@@ -21,6 +22,8 @@ from desim.userland.shell import ProgramFile
 
 _NC_OPENBSD = ProgramFile(nc_openbsd.nc, nc_openbsd.check)
 _NC_BUSYBOX = ProgramFile(nc_busybox.nc, nc_busybox.check)
+_PING = ProgramFile(ping.ping, ping.check)
+_PING_HOST = ProgramFile(ping.ping, ping.check_host)
 _HTTPD = ProgramFile(httpd.httpd, httpd.check, httpd.reads)
 _PING = ProgramFile(ping.ping, ping.check)
 _TFTP = ProgramFile(tftp.tftp, tftp.check, tftp.reads)
@@ -49,13 +52,15 @@ _DMESG = ProgramFile(dmesg.dmesg, dmesg.check)
 _IFCONFIG = ProgramFile(ifconfig.ifconfig, ifconfig.check)
 _UDHCPC = ProgramFile(udhcpc.udhcpc, udhcpc.check)
 
-HOST = _COMMON
+HOST = _COMMON | {"busybox ping": _PING_HOST, "ping": _PING_HOST}
 GUEST = _COMMON | {
     "busybox dmesg": _DMESG,
     "busybox ifconfig": _IFCONFIG,
+    "busybox ping": _PING,
     "busybox udhcpc": _UDHCPC,
     "dmesg": _DMESG,
     "ethtool": ProgramFile(ethtool.ethtool, ethtool.check),
     "ifconfig": _IFCONFIG,
+    "ping": _PING,
     "udhcpc": _UDHCPC,
 }
