@@ -76,6 +76,32 @@ class InputFile:
     sha256: str
 
 
+RecordKind = Literal["A", "AAAA", "CNAME", "PTR"]
+
+
+@dataclass(slots=True, kw_only=True)
+class DnsRecord:
+    """One record that the host's name server has."""
+
+    name: str
+    """Without a dot at its end."""
+    kind: RecordKind
+    value: bytes | str
+    """A packed address, or a name."""
+    ttl_s: int = 300
+
+
+@dataclass(slots=True, kw_only=True)
+class HostDns:
+    """How the host resolves names, which is what slirp's DNS address stands for."""
+
+    resolvers: list[bytes] = field(default_factory=list)
+    """The name servers in the host's /etc/resolv.conf; none: the host has no resolver."""
+    records: list[DnsRecord] = field(default_factory=list)
+    """What a name server at all of these addresses answers; with none, there is no such server,
+    and who listens there is a matter of the host's commands."""
+
+
 @dataclass(slots=True, kw_only=True)
 class UserNet:
     """``-netdev user``: the user-mode stack, with QEMU's defaults (net/slirp.c)."""
@@ -279,6 +305,7 @@ class MachineConfig:
     or are each other's peers (``-netdev`` with ``-device`` or ``-nic``)."""
     filters: list[NetFilter] = field(default_factory=list)
     """In the order of the options."""
+    dns: HostDns = field(default_factory=HostDns)
     costs: str = "study-2016"
     """The name of a cost profile, or the path of one."""
     seed: int = 1

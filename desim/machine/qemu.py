@@ -88,7 +88,11 @@ class Qemu:
         self.advertisements = streams("slirp.router_advertisement")
         self.lock = BigLock(env)
         self.sockets = build(QemuSockets)(
-            kernel=host, on_ready=lambda: self.loop.on_ready(), start=start, terminal=terminal
+            kernel=host,
+            on_ready=lambda: self.loop.on_ready(),
+            start=start,
+            terminal=terminal,
+            resolvers=config.dns.resolvers,
         )
         self.loop = build(MainLoop)(env, self.lock, self.sockets)
         self.net = build(Net)(loop=self.loop, ledger=self.lost, build=build)

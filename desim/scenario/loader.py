@@ -86,6 +86,7 @@ def _configuration(scenario: Scenario, reading: Reading, name: str) -> MachineCo
         nic=network.nic,
         hub=network.hub,
         filters=network.filters,
+        dns=scenario.dns.made(),
         costs=scenario.costs,
         seed=scenario.seed,
         strict=scenario.strict,
@@ -172,7 +173,7 @@ def _texts(details: Mapping[str, Any], key: Key, data: Mapping[str, Any]) -> lis
     allowed_text = {
         "model_type": "must be a table",
         "dict_type": "must be a table",
-        "list_type": "must be an array of tables: write [[guest.run]]",
+        "list_type": f"must be an array of tables: write [[{_dotted(key)}]]",
         "string_too_long": f"too long; at most {context.get('max_length')} characters are allowed",
         "int_type": "must be a whole number",
         "bool_type": "must be true or false",

@@ -8,7 +8,8 @@ shells do, and files are opened, so that one pass finds every mistake.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -18,21 +19,44 @@ from pydantic import (
     Field,
     PlainValidator,
     ValidationInfo,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from desim.config import DEFAULT_MODPROBE, InputFile, Side, SlirpVersion
+from desim.config import (
+    DEFAULT_MODPROBE,
+    SECOND_NS,
+    DnsRecord,
+    HostDns,
+    InputFile,
+    RecordKind,
+    Side,
+    SlirpVersion,
+)
 from desim.errors import UserError, nearest
 from desim.scenario.commands import check_command
 from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.inputs import Inputs
 from desim.scenario.modprobe import check_modprobe
+from desim.scenario.name_records import (
+    check,
+    read_address,
+    read_name,
+    read_resolver,
+    with_reverse,
+)
 from desim.scenario.qemu_options import Network, parse_qemu_options
 from desim.scenario.qemu_words import split_line
 from desim.userland.files import normalise
 
+T = TypeVar("T")
+
 MAX_COMMANDS = 64
 MAX_COMMAND = 4096
+MAX_RECORDS = 1000
+MAX_TTL_S = (1 << 31) - 1
+"""RFC 2181 section 8."""
+DEFAULT_TTL_S = 300
 MAX_TEXT = 65536
 
 
@@ -177,6 +201,39 @@ def _expected(value: Any, info: ValidationInfo) -> bytes:
     raise mistakes('must be the text of the file, or { same_as = "FILE" }')
 
 
+def _texts(value: Any) -> list[str]:
+    """A text, or a list of texts."""
+    texts = value if isinstance(value, list) else [value]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise mistakes("must be text, or a list of texts")
+    return texts
+
+
+def _each(read: Callable[[str], T]) -> Callable[[Any], list[T]]:
+    def validate(value: Any) -> list[T]:
+        texts = _texts(value)
+        try:
+            return [read(text) for text in texts]
+        except ValueError as error:
+            raise mistakes(str(error)) from None
+
+    return validate
+
+
+def _domain_name(value: Any) -> str:
+    try:
+        return read_name(_text(value))
+    except ValueError as error:
+        raise mistakes(str(error)) from None
+
+
+def _ttl(value: Any) -> int:
+    seconds, rest = divmod(_duration(value), SECOND_NS)
+    if rest or seconds > MAX_TTL_S:
+        raise mistakes(f"must be whole seconds, at most {MAX_TTL_S}")
+    return seconds
+
+
 Duration = Annotated[int, BeforeValidator(_at)]
 Text = Annotated[str, BeforeValidator(_text), Field(max_length=MAX_TEXT)]
 CommandText = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=MAX_COMMAND)]
@@ -223,6 +280,63 @@ class Host(Strict):
     run: Annotated[list[HostRun], Field(max_length=MAX_COMMANDS)] = []
 
 
+class NameRecord(Strict):
+    """``[[dns.record]]``"""
+
+    name: Annotated[str, BeforeValidator(_domain_name)]
+    a: Annotated[list[bytes], BeforeValidator(_each(partial(read_address, kind="A")))] = []
+    aaaa: Annotated[list[bytes], BeforeValidator(_each(partial(read_address, kind="AAAA")))] = []
+    cname: Annotated[str | None, BeforeValidator(_domain_name)] = None
+    ptr: Annotated[str | None, BeforeValidator(_domain_name)] = None
+    ttl: Annotated[int, BeforeValidator(_ttl)] = DEFAULT_TTL_S
+
+    @model_validator(mode="after")
+    def _says_something(self) -> NameRecord:
+        if not (self.a or self.aaaa or self.cname or self.ptr):
+            raise mistakes("says nothing of the name; allowed are a, aaaa, cname, ptr", quoted=True)
+        return self
+
+    def records(self) -> list[DnsRecord]:
+        """What the table says, record by record."""
+        pairs: list[tuple[RecordKind, bytes | str]] = [
+            *(("A", address) for address in self.a),
+            *(("AAAA", address) for address in self.aaaa),
+            *(("CNAME", name) for name in [self.cname] if name is not None),
+            *(("PTR", name) for name in [self.ptr] if name is not None),
+        ]
+        return [
+            DnsRecord(name=self.name, kind=kind, value=value, ttl_s=self.ttl)
+            for kind, value in pairs
+        ]
+
+
+class Dns(Strict):
+    """``[dns]``"""
+
+    resolver: Annotated[list[bytes], BeforeValidator(_each(read_resolver))] = []
+    record: Annotated[list[NameRecord], Field(max_length=MAX_RECORDS)] = []
+
+    @model_validator(mode="after")
+    def _as_a_whole(self) -> Dns:
+        found = check(self.records())
+        if self.record and not self.resolver:
+            found.append(
+                'records have no effect without a resolver; add resolver = "127.0.0.53", '
+                "the address of the host's name server"
+            )
+        if found:
+            raise mistakes(*found, quoted=True)
+        return self
+
+    def records(self) -> list[DnsRecord]:
+        """All of ``record``."""
+        return [record for table in self.record for record in table.records()]
+
+    def made(self) -> HostDns:
+        """The host's side of it."""
+        return HostDns(resolvers=self.resolver, records=with_reverse(self.records()))
+
+
 class Files(Strict):
     """``[expect.guest]``, ``[expect.host]``"""
 
@@ -254,6 +368,7 @@ class Scenario(Strict):
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
     until: Duration = 3_600_000_000_000
     strict: bool = False
+    dns: Dns = Dns()
     guest: Guest = Guest()
     host: Host = Host()
     expect: Expected = Expected()

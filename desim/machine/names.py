@@ -1,0 +1,28 @@
+"""The host's name server in a machine, from the configuration's records."""
+
+from __future__ import annotations
+
+from desim.config import DnsRecord, HostDns
+from desim.host.kernel import HostKernel
+from desim.host.nameserver import NAME, Zone, nameserver
+from desim.userland.files import Terminal
+from desim.userland.process import Process
+from desim.wire.addresses import ip_text
+from desim.wire.dns import TYPE_A, TYPE_AAAA, TYPE_CNAME, TYPE_PTR, Record, encode_name
+
+TYPES = {"A": TYPE_A, "AAAA": TYPE_AAAA, "CNAME": TYPE_CNAME, "PTR": TYPE_PTR}
+
+
+def configure(host: HostKernel, dns: HostDns, terminal: Terminal) -> Process | None:
+    """Write the host's /etc/resolv.conf; the name server's process, if there is one to run."""
+    host.resolv_conf = "".join(f"nameserver {ip_text(address)}\n" for address in dns.resolvers)
+    if not dns.records:
+        return None
+    zone = Zone([_record(record) for record in dns.records])
+    return host.spawn_program(NAME, nameserver(zone, dns.resolvers), terminal)
+
+
+def _record(record: DnsRecord) -> Record:
+    value = record.value
+    rdata = encode_name(value) if isinstance(value, str) else value
+    return Record(record.name, TYPES[record.kind], rdata, record.ttl_s)
