@@ -32,6 +32,7 @@ from desim.scenario.qemu_user import (
     KEYS as USER_KEYS,
 )
 from desim.scenario.qemu_user import (
+    BOOTFILE_MAX,
     Complain,
     OpenFolder,
     allowed,
@@ -439,7 +440,10 @@ def _legacy_services(wiring: _Wiring, options: Sequence[Option]) -> None:
             complain("user mode network stack not in use; it needs a user network")
         for user in wiring.users.values():
             if option.flag == "-bootp":
-                user.bootfile = option.value if user.bootfile is None else user.bootfile
+                if len(option.value.encode()) > BOOTFILE_MAX:
+                    complain(f"the name cannot exceed {BOOTFILE_MAX} bytes")
+                elif user.bootfile is None:
+                    user.bootfile = option.value
             elif user.tftp is None:
                 read_tftp(user, option.value, wiring.open_folder, complain)
 

@@ -24,6 +24,9 @@ Complain = Callable[[str], None]
 OpenFolder = Callable[[str], dict[str, InputFile]]
 """The files in a folder that the user named; ``ValueError`` if it may not be read."""
 
+BOOTFILE_MAX = 127
+"""What a BOOTP message has room for."""
+
 KEYS = word_set(
     """bootfile dhcpstart dns dnssearch domainname guestfwd host hostfwd hostname id ip ipv4 ipv6
     ipv6-dns ipv6-host ipv6-net ipv6-prefix ipv6-prefixlen net restrict smb smbserver tftp
@@ -242,7 +245,8 @@ def _names(user: UserNet, option: Option, complain: Complain) -> None:
     user.dnssearch = option.every("dnssearch")
     if user.domainname == "":
         complain("'domainname' parameter cannot be empty")
-    longest = {"domainname": 255, "hostname": 255, "tftp-server-name": 255, "bootfile": 127}
+    longest = {"domainname": 255, "hostname": 255, "tftp-server-name": 255}
+    longest["bootfile"] = BOOTFILE_MAX
     for key, limit in longest.items():
         text = option.last(key)
         if text is not None and len(text.encode()) > limit:

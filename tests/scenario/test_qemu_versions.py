@@ -127,6 +127,7 @@ def test_tftp_and_bootp_are_for_networks_that_do_not_say_themselves() -> None:
     ("line", "text"),
     [
         ("-tftp nowhere", "-tftp nowhere: tftp=nowhere: no such folder"),
+        ("-bootp " + "x" * 128, "the name cannot exceed 127 bytes"),
         ("-net none -bootp x", "-bootp x: user mode network stack not in use"),
         ("-net channel,4:stdio -net nic", "channels are not modelled; use guestfwd=tcp:10.0.2.4:"),
     ],
