@@ -460,6 +460,7 @@ class Vcpu:
     @property
     def need_resched(self) -> bool:
         """Whether a task has been woken since the current one was chosen."""
+        self.meet_run_queue()
         return self._need_resched
 
     def call_at(self, instant: int, function: Callable[[], None]) -> None:
@@ -499,6 +500,8 @@ class Vcpu:
 
     @stage("worker_thread", "process_one_work", file="kernel/workqueue.c")
     def worker_thread(self) -> None:
-        """Carry out all queued work items."""
+        """Carry out all queued work items, also those that interrupts queue meanwhile."""
+        self.meet_run_queue()
         while self._works:
             self._works.popleft().run()
+            self.meet_run_queue()
