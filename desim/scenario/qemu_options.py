@@ -29,9 +29,6 @@ from desim.scenario.qemu_forward import forward_host, parse_redir
 from desim.scenario.qemu_guestfwd import Chardevs
 from desim.scenario.qemu_object import is_filter, read_filters
 from desim.scenario.qemu_user import (
-    KEYS as USER_KEYS,
-)
-from desim.scenario.qemu_user import (
     BOOTFILE_MAX,
     Complain,
     OpenFolder,
@@ -40,6 +37,9 @@ from desim.scenario.qemu_user import (
     read_tftp,
     read_user,
     refuse_unknown_keys,
+)
+from desim.scenario.qemu_user import (
+    KEYS as USER_KEYS,
 )
 from desim.scenario.qemu_versions import NEWER_KEYS, Spelling, Spellings
 from desim.scenario.qemu_words import Option, read_words, word_set
