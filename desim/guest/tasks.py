@@ -9,12 +9,14 @@ its number, and the call is made again at once.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
 from desim.guest.vcpu import Vcpu
 from desim.kernel.stages import stage
 from desim.userland.calls import USER_CALLS, Call
+from desim.userland.errors import failure
 from desim.userland.kernel import Kernel
 from desim.userland.process import Blocked, Process
 from desim.userland.waitqueue import WaitQueue
@@ -56,8 +58,13 @@ class ProcessTask:
             call = process.resume()
         while call is not None:
             if self.signal is not None:
-                self.kernel.kill(process, self.signal)
-                break
+                signal, self.signal = self.signal, None
+                self.kernel.kill(process, signal)
+                if process.exit_status is not None:
+                    break
+                call = process.resume(error=failure(errno.EINTR))
+                retry = False
+                continue
             before = vcpu.wakeups
             try:
                 if retry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from desim.kernel.environment import Environment
@@ -9,6 +10,7 @@ from desim.kernel.stages import Build, bare, stage
 from desim.kernel.thread import Thread
 from desim.kernel.trace import Codes
 from desim.userland.calls import Call
+from desim.userland.errors import failure
 from desim.userland.kernel import Kernel
 from desim.userland.process import Blocked, Process
 from desim.userland.waitqueue import WaitQueue
@@ -69,8 +71,12 @@ class HostTask:
         while call is not None:
             thread.meet()
             if self.signal is not None:
-                self.kernel.kill(process, self.signal)
-                break
+                signal, self.signal = self.signal, None
+                self.kernel.kill(process, signal)
+                if process.exit_status is not None:
+                    break
+                call = process.resume(error=failure(errno.EINTR))
+                continue
             before = self.scheduler.wakeups
             try:
                 value = self.syscall(call)

@@ -4,7 +4,7 @@ A program is a generator of calls. What a call yields back is its result; an
 error is thrown into the generator as ``OSError``. The generator's return value is
 the exit status. The same program runs on the host's kernel and on the guest's.
 
-Not modelled: memory, listing folders, renaming files, signal handlers,
+Not modelled: memory, listing folders, renaming files, other signals' handlers,
 threads and fork: one program is one process.
 """
 
@@ -222,6 +222,11 @@ class sys:
     def ignore_sigpipe() -> Call:
         """None. From now on a write that nobody reads fails with EPIPE instead of killing."""
         return Call("ignore_sigpipe")
+
+    @staticmethod
+    def catch_sigint() -> Call:
+        """None. From now on Ctrl-C makes the call it meets fail with EINTR instead of killing."""
+        return Call("catch_sigint")
 
     @staticmethod
     def set_nonblocking(fd: int, nonblocking: bool) -> Call:

@@ -35,12 +35,14 @@ class Process:
 
     __slots__ = (
         "argv",
+        "catches_sigint",
         "deadline_ns",
         "ended_ns",
         "exit_status",
         "files",
         "generator",
         "ignores_sigpipe",
+        "interrupted",
         "job",
         "name",
         "pid",
@@ -74,6 +76,9 @@ class Process:
         self.job: list[Process] = [self]
         self.signals = WaitQueue(f"signals of {name}[{pid}]")
         self.ignores_sigpipe = False
+        self.catches_sigint = False
+        self.interrupted = False
+        """It has had a Ctrl-C."""
         self.spins = False
         """It computes for ever and never waits."""
         self.waiting: Call | None = None

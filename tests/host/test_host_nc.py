@@ -105,7 +105,8 @@ def test_keep_listening_serves_one_after_the_other(host: Host) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("nc nosuchhost 5", 'nc: getaddrinfo for host "nosuchhost" port 5: Name or service'),
+        ("nc nosuchhost 5", 'nc: getaddrinfo for host "nosuchhost" port 5: Temporary failure'),
+        ("nc -n nosuchhost 5", 'nc: getaddrinfo for host "nosuchhost" port 5: Name or service'),
         ("nc -l", "nc: missing port number\n"),
         ("nc localhost abc", "nc: port number invalid: abc\n"),
         ("nc localhost 70000", "nc: port number too large: 70000\n"),

@@ -270,3 +270,14 @@ def test_the_systems_own_files() -> None:
     assert opened(host, "/etc/resolv.conf") == b"nameserver 10.0.2.3\n"
     assert opened(host, "/etc/hosts") == b"127.0.0.1\tlocalhost\n"
     assert opened(host, "/dev/null") == b""
+
+
+def test_a_process_that_catches_ctrl_c_lives_on() -> None:
+    host = kernel()
+    made = process(host)
+    call(host, sys.catch_sigint())
+    host.kill(made, "SIGINT")
+    assert made.exit_status is None
+    assert made.terminal.output() == b"^C\n"
+    host.kill(made, "SIGTERM")
+    assert made.exit_status == -15

@@ -13,7 +13,6 @@ from desim.userland.programs import (
     nc_openbsd,
     netstat,
     ping,
-    ping,
     small,
     tftp,
     udhcpc,
@@ -25,13 +24,11 @@ _NC_BUSYBOX = ProgramFile(nc_busybox.nc, nc_busybox.check)
 _PING = ProgramFile(ping.ping, ping.check)
 _PING_HOST = ProgramFile(ping.ping, ping.check_host)
 _HTTPD = ProgramFile(httpd.httpd, httpd.check, httpd.reads)
-_PING = ProgramFile(ping.ping, ping.check)
 _TFTP = ProgramFile(tftp.tftp, tftp.check, tftp.reads)
 
 _COMMON = {
     "busybox httpd": _HTTPD,
     "busybox nc": _NC_BUSYBOX,
-    "busybox ping": _PING,
     "busybox tftp": _TFTP,
     "cat": ProgramFile(small.cat, small.check_cat, small.cat_reads),
     "echo": ProgramFile(echo.echo, echo.check),
@@ -42,7 +39,6 @@ _COMMON = {
     "nc.busybox": _NC_BUSYBOX,
     "nc.openbsd": _NC_OPENBSD,
     "netstat": ProgramFile(netstat.netstat, netstat.check),
-    "ping": _PING,
     "sleep": ProgramFile(small.sleep, small.check),
     "tftp": _TFTP,
     "true": ProgramFile(small.true, small.check),

@@ -10,8 +10,8 @@ sending takes the alarm's place.
 
 It ends when as many replies came as ``-c`` wanted; or, once all requests are out, after
 ``-W`` seconds (10) if there was no reply at all, else after twice the longest round trip in
-whole seconds, at least one; or at the first sending that ``-w`` leaves no time for. Status 1
-if nothing came back.
+whole seconds, at least one; or at the first sending that ``-w`` leaves no time for; or by
+Ctrl-C. Status 1 if nothing came back.
 
 A pattern (``-p``) fills the code of the ICMP header too, as it does in the real one.
 
@@ -154,16 +154,24 @@ class Pinger:
             self.fd = yield sys.socket("icmp")
         except OSError:
             raise Fatal("permission denied (are you root?)") from None
+        yield sys.catch_sigint()
         yield sys.setsockopt(self.fd, SO_BROADCAST, 1)
         yield sys.setsockopt(self.fd, SO_RCVBUF, options.size * 2 + 7 * 1024)
+        try:
+            yield from self._send_and_wait()
+        except InterruptedError:
+            pass  # Ctrl-C
+        return (yield from self._print_stats())
+
+    def _send_and_wait(self) -> Step:
+        options = self.options
         start: int = yield sys.now()
         now = start
         while not (options.deadline_s and now - start >= options.deadline_s * NS):
             yield from self._sendping()
             if not (yield from self._wait_for_replies()):
-                break
+                return
             now = yield sys.now()
-        return (yield from self._print_stats())
 
     def _sendping(self) -> Step:
         options = self.options
@@ -179,6 +187,8 @@ class Pinger:
         try:
             packet = head + total.to_bytes(2, "big") + name + payload
             yield sys.sendto(self.fd, packet, (self.address, 0))
+        except InterruptedError:
+            raise
         except OSError as error:
             raise Fatal(f"sendto: {error.strerror}") from None
 
@@ -237,7 +247,7 @@ class Pinger:
         text = (
             f"\n--- {self.options.host} ping statistics ---\n"
             f"{sent} packets transmitted, {back} packets received, {repeats}"
-            f"{(sent - back) * 100 // sent}% packet loss\n"
+            f"{(sent - back) * 100 // max(sent, 1)}% packet loss\n"
         )
         if self.times_us:
             low, total, high, count = self.times_us
