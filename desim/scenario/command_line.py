@@ -19,7 +19,7 @@ from desim.config import (
     SlirpVersion,
 )
 from desim.errors import UserError
-from desim.scenario.commands import check_command
+from desim.scenario.commands import check_command, check_services
 from desim.scenario.inputs import Inputs
 from desim.scenario.modprobe import check_modprobe
 from desim.scenario.qemu_options import Network, parse_qemu_options
@@ -44,6 +44,7 @@ def machine_from_options(
     except UserError as error:
         mistakes += error.messages
     files: dict[Side, dict[str, InputFile]] = {"guest": {}, "host": {}}
+    mistakes += check_services(network.user, inputs, files["host"])
     runs: dict[Side, list[RunCommand]] = {"guest": [], "host": []}
     commands: list[tuple[Side, Sequence[str]]] = [("guest", guest), ("host", host)]
     for side, lines in commands:

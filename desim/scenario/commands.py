@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from desim.config import InputFile, Side
+from desim.config import InputFile, Side, UserNet
 from desim.scenario.inputs import Inputs
 from desim.userland.files import plain
 from desim.userland.programs import GUEST, HOST
@@ -41,6 +41,16 @@ def check_command(
         except ValueError as error:
             found.append(f"{name}: {error}")
     return found
+
+
+def check_services(user: UserNet | None, inputs: Inputs, files: dict[str, InputFile]) -> list[str]:
+    """``check_command`` for what ``guestfwd=...-cmd:`` starts on the host."""
+    return [
+        f"cmd:{rule.command}: {message}"
+        for rule in (user.guestfwd if user is not None else ())
+        if rule.command is not None
+        for message in check_command(rule.command, "host", inputs, files)
+    ]
 
 
 def _folder(name: str, inputs: Inputs) -> dict[str, InputFile]:

@@ -34,7 +34,7 @@ from desim.config import (
     SlirpVersion,
 )
 from desim.errors import UserError, nearest
-from desim.scenario.commands import check_command
+from desim.scenario.commands import check_command, check_services
 from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.inputs import Inputs
 from desim.scenario.modprobe import check_modprobe
@@ -137,6 +137,9 @@ def _qemu(words: list[str], info: ValidationInfo) -> list[str]:
         reading.network = parse_qemu_options(words, open_folder=reading.inputs.tree)
     except UserError as error:
         raise mistakes(*error.messages, quoted=True) from None
+    found = check_services(reading.network.user, reading.inputs, reading.files["host"])
+    if found:
+        raise mistakes(*found, quoted=True)
     return words
 
 

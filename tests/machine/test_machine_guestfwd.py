@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from desim.config import MachineConfig
+from desim.errors import UserError
 from desim.experiment.run import run
 from desim.machine import Machine
 from desim.scenario.command_line import machine_from_options
+from desim.scenario.inputs import Inputs
+from desim.scenario.loader import parse_scenario
 
 CARD = ["-device", "e1000,netdev=u"]
 NULL = "guestfwd=tcp:10.0.2.100:1234-chardev:null"
@@ -125,3 +128,20 @@ def test_strict_and_lazy_runs_agree(costs: str, tmp_path: Path) -> None:
         return done.trace.fingerprint(), done.ended, done.end_ns, done.files()
 
     assert trace(strict=False) == trace(strict=True)
+
+
+def test_a_program_reads_the_users_files_as_those_of_commands_do(tmp_path: Path) -> None:
+    (tmp_path / "motd").write_bytes(b"be excellent\n")
+    rule = "guestfwd=tcp::17-cmd:cat motd"
+    config = machine(rule, "nc 10.0.2.4 17 > said", folder=tmp_path)
+    assert config.host_files["motd"].data == b"be excellent\n"
+    assert run(config).files == {"guest/said": b"be excellent\n"}
+
+
+def test_a_scenarios_services_stay_in_its_folder(tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (tmp_path / "secret").write_bytes(b"x")
+    line = "qemu = '-net nic -net \"user,guestfwd=tcp::17-cmd:cat ../secret\"'"
+    with pytest.raises(UserError, match=r"qemu: cmd:cat \.\./secret: .*outside the scenario"):
+        parse_scenario(line.encode(), "x.toml", Inputs(inside))
