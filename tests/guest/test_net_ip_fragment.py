@@ -327,6 +327,13 @@ def test_a_segment_that_is_none_is_an_error_of_tcp(guest: Guest) -> None:
     assert guest.take() == []
 
 
+def test_port_unreachable_quotes_the_reassembled_datagram(guest: Guest) -> None:
+    whole = datagram(payload(2000), dport=9)
+    guest.put(*map(to_guest, cut(whole, 1480)))
+    (packet,) = sent(guest)
+    assert Icmp.parse(packet.payload).payload == whole.emit()[:548]
+
+
 def test_datagrams_are_kept_apart(guest: Guest) -> None:
     sock = receiver(guest)
     a, b = payload(2000), bytes(2000)

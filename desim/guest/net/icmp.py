@@ -116,13 +116,8 @@ class IcmpCore:
 
     @stage("__icmp_send", file="net/ipv4/icmp.c")
     def icmp_send(self, packet: Ipv4, kind: int, code: int) -> None:
-        """An error about ``packet``, to its sender.
-
-        Never about a broadcast, and of a datagram's fragments only about the first.
-        """
+        """An error about ``packet``, to its sender; never about a broadcast."""
         if not self._ip.is_local(packet.dst) or self._ip.is_broadcast(packet.src):
-            return
-        if packet.offset:
             return
         if packet.src == bytes(4) or packet.src[0] & 0xF0 == 0xE0:
             return
@@ -155,7 +150,10 @@ class IcmpCore:
         self._tell(quoted, message.code, error)
 
     def link_failure(self, head: bytes) -> None:
-        """Our own neighbour table gave up on a packet of ours (``head``: from its IP header on)."""
+        """Our own neighbour table gave up on a packet of ours (``head``: from its IP header on).
+
+        Of a datagram's fragments only the first says whose it is.
+        """
         try:
             quoted = Ipv4.parse(head, quoted=True)
         except WireError:

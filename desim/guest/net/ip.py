@@ -342,24 +342,23 @@ class Ip:
         """Past the packet filter, towards the link (``ip_finish_output``)."""
         head = skb.head
         if (head[2] << 8 | head[3]) > route.device.mtu and not skb.gso_size:
-            return self.ip_fragment(skb, route, dst, sk)
+            return self._above_mtu(skb, route, dst, sk)
         return self.ip_finish_output2(skb, route, dst, sk)
 
-    def ip_fragment(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
+    def _above_mtu(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
         """A packet above the MTU: EMSGSIZE if it carries DF and we have to heed it."""
         if skb.head[6] & DF >> 8 and not skb.ignore_df:
             self._snmp.ip["FragFails"] += 1
             raise error_of(errno.EMSGSIZE)
         return self.ip_do_fragment(skb, route, dst, sk)
 
-    @stage("ip_do_fragment", file="net/ipv4/ip_output.c")
+    @stage("ip_fragment", "ip_do_fragment", file="net/ipv4/ip_output.c")
     def ip_do_fragment(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
         """Send a packet in pieces of at most the MTU; the first that is dropped ends it."""
         assert skb.ip_summed != CHECKSUM_PARTIAL, "a card cannot sum what comes in pieces"
         mib = self._snmp.ip
-        whole = skb.head if not skb.frags else b"".join((skb.head, *skb.frags))
-        _, tos, length, ident, _, ttl, protocol, _, src, dst_ip = _HEADER.unpack_from(whole)
-        data = memoryview(whole)
+        _, tos, length, ident, _, ttl, protocol, _, src, _ = _HEADER.unpack_from(skb.head)
+        data = memoryview(skb.head)
         most = route.device.mtu - HEADER_LEN
         at = HEADER_LEN
         while at < length:
@@ -367,7 +366,7 @@ class Ip:
             if size > most:
                 size, flags = most & ~7, MF
             fields = (at - HEADER_LEN >> 3 | flags, ttl, protocol)
-            header = ip_header(tos, HEADER_LEN + size, ident, *fields, src, dst_ip)
+            header = ip_header(tos, HEADER_LEN + size, ident, *fields, src, dst)
             piece = Skb(b"".join((header, data[at : at + size])))
             piece.protocol = ETH_P_IP
             if not self.ip_finish_output2(piece, route, dst, sk):
