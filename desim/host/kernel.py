@@ -91,8 +91,8 @@ class HostKernel(Kernel):
             return TcpSocket(self.net, owner)
         if kind == "udp":
             return UdpSocket(self.net, owner)
-        # A packet socket needs CAP_NET_RAW.
-        raise failure(errno.EPERM if kind == "packet" else errno.EPROTONOSUPPORT)
+        # Packet and raw sockets need CAP_NET_RAW.
+        raise failure(errno.EPERM if kind in ("packet", "icmp") else errno.EPROTONOSUPPORT)
 
     def sys_interfaces(self, process: Process) -> list[Interface]:
         return [

@@ -179,7 +179,10 @@ def test_a_sleeping_process_does_not_wait_for_input(host: Host) -> None:
 
 def test_the_calls_that_strace_shows_are_stages() -> None:
     for cls, names in (
-        (HostKernel, {"read", "write", "poll", "accept", "connect", "sendto", "recvfrom"}),
+        (
+            HostKernel,
+            {"read", "write", "poll", "accept", "connect", "sendto", "recvfrom", "recvmsg"},
+        ),
         (QemuSockets, {"recv", "send", "accept", "connect", "sendto", "recvfrom", "fork"}),
     ):
         marks = [getattr(vars(cls)[name], "__stage__", None) for name in vars(cls)]
