@@ -27,6 +27,7 @@ COMMANDS = {
     "topology": "show how the machine of a scenario is wired",
     "scenarios": "list the scenarios that come with desim",
     "costs": "list the cost profiles",
+    "rates": "show which interrupt rates the driver's parameter really gives",
     "conform": "replay recordings of the real card or slirp and compare",
     "lint-driver": "check the log of an e1000 driver against the manual and QEMU",
 }

@@ -27,6 +27,7 @@ from desim.guest.e1000.param import (
 )
 from desim.guest.e1000.regs import (
     CTRL,
+    ETHTOOL_C,
     ITR,
     M88_PSCR,
     M88_PSSR,
@@ -52,8 +53,6 @@ from desim.userland.ethtool import LinkSettings, Rings
 
 if TYPE_CHECKING:
     from desim.guest.e1000.main import E1000Driver
-
-ETHTOOL_C = "drivers/net/ethernet/intel/e1000/e1000_ethtool.c"
 
 LINK_MODES = (
     ("10baseT/Half", ADVERTISE_10_HALF),

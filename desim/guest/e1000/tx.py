@@ -131,6 +131,11 @@ class TxRing:
         room = self.next_to_clean - self.next_to_use - 1
         return room if self.next_to_clean > self.next_to_use else room + self.count
 
+    @property
+    def asks_for_delay(self) -> bool:
+        """Whether the last descriptor of a packet has IDE: its interrupt may be held back."""
+        return bool(self._txd_cmd & TXD_CMD_IDE)
+
     @stage("e1000_setup_tx_resources", file=MAIN_C)
     def setup_tx_resources(self) -> bool:
         """Get memory for the ring; False when there is none."""
