@@ -12,6 +12,7 @@ from desim.userland.programs import (
     nc_busybox,
     nc_openbsd,
     netstat,
+    nslookup,
     ping,
     small,
     tftp,
@@ -21,6 +22,7 @@ from desim.userland.shell import ProgramFile
 
 _NC_OPENBSD = ProgramFile(nc_openbsd.nc, nc_openbsd.check)
 _NC_BUSYBOX = ProgramFile(nc_busybox.nc, nc_busybox.check)
+_NSLOOKUP = ProgramFile(nslookup.nslookup, nslookup.check)
 _PING = ProgramFile(ping.ping, ping.check)
 _PING_HOST = ProgramFile(ping.ping, ping.check_host)
 _HTTPD = ProgramFile(httpd.httpd, httpd.check, httpd.reads)
@@ -29,6 +31,7 @@ _TFTP = ProgramFile(tftp.tftp, tftp.check, tftp.reads)
 _COMMON = {
     "busybox httpd": _HTTPD,
     "busybox nc": _NC_BUSYBOX,
+    "busybox nslookup": _NSLOOKUP,
     "busybox tftp": _TFTP,
     "cat": ProgramFile(small.cat, small.check_cat, small.cat_reads),
     "echo": ProgramFile(echo.echo, echo.check),
@@ -39,6 +42,7 @@ _COMMON = {
     "nc.busybox": _NC_BUSYBOX,
     "nc.openbsd": _NC_OPENBSD,
     "netstat": ProgramFile(netstat.netstat, netstat.check),
+    "nslookup": _NSLOOKUP,
     "sleep": ProgramFile(small.sleep, small.check),
     "tftp": _TFTP,
     "true": ProgramFile(small.true, small.check),
