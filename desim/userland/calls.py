@@ -156,6 +156,11 @@ class sys:
         return Call("unlink", name)
 
     @staticmethod
+    def isatty(fd: int) -> Call:
+        """Whether ``fd`` is a terminal."""
+        return Call("isatty", fd)
+
+    @staticmethod
     def close(fd: int) -> Call:
         """None."""
         return Call("close", fd)

@@ -362,6 +362,9 @@ class Kernel:
             return folder == below or any((folder + one).startswith(below) for one in names)
         return False
 
+    def sys_isatty(self, process: Process, fd: int) -> bool:
+        return isinstance(process.file(fd), Terminal)
+
     def sys_close(self, process: Process, fd: int) -> None:
         process.close(fd)
 

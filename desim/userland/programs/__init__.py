@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from desim.userland.programs import (
+    curl,
     dmesg,
     echo,
     ethtool,
@@ -25,6 +26,7 @@ _NC_BUSYBOX = ProgramFile(nc_busybox.nc, nc_busybox.check)
 _NSLOOKUP = ProgramFile(nslookup.nslookup, nslookup.check)
 _PING = ProgramFile(ping.ping, ping.check)
 _PING_HOST = ProgramFile(ping.ping, ping.check_host)
+_CURL = ProgramFile(curl.curl, curl.check)
 _HTTPD = ProgramFile(httpd.httpd, httpd.check, httpd.reads)
 _TFTP = ProgramFile(tftp.tftp, tftp.check, tftp.reads)
 
@@ -34,6 +36,7 @@ _COMMON = {
     "busybox nslookup": _NSLOOKUP,
     "busybox tftp": _TFTP,
     "cat": ProgramFile(small.cat, small.check_cat, small.cat_reads),
+    "curl": _CURL,
     "echo": ProgramFile(echo.echo, echo.check),
     "false": ProgramFile(small.false, small.check),
     "httpd": _HTTPD,
