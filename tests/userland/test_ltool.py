@@ -148,7 +148,7 @@ def test_a_ping_makes_the_calls_of_the_kernel_trace() -> None:
     kernel = Kernel(echoes)
     assert kernel.run("ltool ping 10.0.2.2 2 20000 56 1") == 0
     start = ["resolve", "load", "socket", "setsockopt", "setsockopt", "getpid", "clock_gettime"]
-    assert kernel.calls == start + 2 * (ROUND + SEND + RECEIVE) + ["write"]
+    assert kernel.calls == start + 2 * (ROUND + SEND + RECEIVE) + ["load", "write"]
 
 
 def test_the_requests_are_those_of_the_recordings() -> None:
@@ -185,7 +185,7 @@ def test_the_result_has_the_recorded_keys_and_stamps() -> None:
 def test_a_train_goes_out_before_its_replies_are_read() -> None:
     kernel = Kernel(echoes)
     kernel.run("ltool ping 10.0.2.2 1 10000 56 3")
-    assert kernel.calls[-19:] == 3 * SEND + 3 * RECEIVE + ["write"]
+    assert kernel.calls[-20:] == 3 * SEND + 3 * RECEIVE + ["load", "write"]
 
 
 def test_without_a_reply_the_next_train_leaves_when_it_is_due() -> None:
@@ -321,10 +321,10 @@ def test_source_writes_in_pieces_and_looks_every_fifth_of_a_millisecond() -> Non
     kernel.answers["tcp_info"] = lambda fd: {"snd_mss": 1460}
     kernel.run("ltool source 10.0.2.100 1234 2500 1000 50")
     assert [len(data) for _, data in kernel.sent] == [1000, 1000, 500]
-    tail = ["shutdown", "ppoll", "clock_gettime", "close", "write"]
+    tail = ["shutdown", "ppoll", "clock_gettime", "close", "load", "write"]
     look = ["outq", "clock_gettime"]
     sleep = ["nanosleep"]
-    assert kernel.calls[-13:] == [*look, *sleep, *look, *sleep, *look, "tcp_info", *tail][-13:]
+    assert kernel.calls[-14:] == [*look, *sleep, *look, *sleep, *look, "tcp_info", *tail][-14:]
     result = kernel.result
     assert result["acked_ns"] - result["written_ns"] == 2 * (200 * US + SLACK)
     assert result["eof_ns"] - result["acked_ns"] == 50 * MS

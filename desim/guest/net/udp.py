@@ -105,6 +105,7 @@ class UdpSocket(DatagramSocket):
             self.shutdown_mask |= SEND_SHUTDOWN
         self.sock_def_readable()
 
+    @stage("udp_poll", file="net/ipv4/udp.c")
     def poll_events(self) -> int:
         """See ``Socket``."""
         events = POLLOUT
