@@ -12,7 +12,9 @@ frame is sent at once, more than one waits only while ARP or NDP has no answer.
   first run after its second has passed.
 * A session that queues 6 frames without a pause, 3 of which went out already, is
   greedy: it is put in front of ``batchq``.
-* ``next_m`` (QEMU 2.8): the walk over ``batchq`` goes on where the last one stopped.
+* ``next_m`` (QEMU 2.8): the walk over ``batchq`` goes on where the last one stopped. Once
+  it is past the end, frames of earlier sessions that waited stay there for good, and what
+  joins their sessions stays with them: only a new session is looked at.
 * The last session of ``fastq`` gets only one frame per run; the walk has left the
   fast queue by then (libslirp).
 * The queues have no limit. ``IF_THRESH`` exists in slirp without effect.

@@ -119,6 +119,7 @@ class TcpEnd:
         "rx",
         "shut_r",
         "shut_w",
+        "unix",
         "urgent",
     )
 
@@ -140,6 +141,8 @@ class TcpEnd:
         self.shut_w = False
         self.limit: int | None = None
         """How many more bytes it takes; None: any number."""
+        self.unix = False
+        """It is a Unix socket's: what happens to one end the other knows at once."""
 
 
 class TcpListener:
@@ -283,6 +286,7 @@ class LoopbackHost:
             raise error(errno.ENOENT)
         end = TcpEnd(None, (LOOPBACK, 0))
         self._connect(end, listener)
+        end.unix = end.peer.unix = True
         return self._add(end)
 
     def spawn(self, command: str) -> Fd:
@@ -316,7 +320,8 @@ class LoopbackHost:
 
     def peer_gone(self, fd: Fd) -> bool:
         end = self._tcp(fd)
-        return end.dead or (end.eof and end.shut_w)
+        # A Unix socket goes on naming its peer (unix_getname).
+        return not end.unix and (end.dead or (end.eof and end.shut_w))
 
     def shutdown(self, fd: Fd, *, read: bool = False, write: bool = False) -> None:
         end = self._tcp(fd)
@@ -429,6 +434,9 @@ class LoopbackHost:
             self._reset(end.peer)
         else:
             self._fin(end)
+            if end.unix:
+                # Nobody is left to refuse what would still be sent (unix_release_sock).
+                end.peer.shut_w = True
 
     # -- UDP and ping as slirp uses them -----------------------------------------------
 
@@ -445,14 +453,15 @@ class LoopbackHost:
     def sendto(self, fd: Fd, data: bytes, to: Endpoint, *, ttl: int | None = None) -> int:
         end = self._fds[fd]
         assert isinstance(end, UdpEnd)
-        if end.error:
-            number, end.error = end.error, 0
-            raise error(number)
         if end.ping and data[:2] != b"\x08\0":
             raise error(errno.EINVAL)
         if not (end.ping or to[1]):
             raise error(errno.EINVAL)
         _reachable(to[0])
+        # Linux looks for a route first (udp_sendmsg), for an old error where it allocates.
+        if end.error:
+            number, end.error = end.error, 0
+            raise error(number)
         if end.ping:
             reply = b"\0\0\0\0\0\1" + data[6:]
             reply = reply[:2] + checksum(reply).to_bytes(2, "big") + reply[4:]
@@ -558,11 +567,14 @@ class LoopbackHost:
         if end.dead or end.closed:
             return
         end.closed = True
+        end.limit = None
         if reset:
             end.dead = True
             self._reset(end.peer)
         else:
             self._fin(end)
+            if end.unix:
+                end.peer.shut_w = True
 
     def host_accept_bytes(self, name: str, count: int | None) -> None:
         self.conns[name].limit = count

@@ -26,9 +26,10 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisException
 
 from desim.slirp.compare import DifferenceError
-from desim.slirp.recordings import Recording
+from desim.slirp.recordings import Recording, frame_bytes
 from desim.slirp.replay import replay
 
+SERVICES = {67: "DHCP", 69: "TFTP", 547: "DHCPv6", 53: "DNS"}
 SAVE = Path("build/differential")
 ATTEMPTS = 3
 """How often a conversation is held before its difference counts as the kernel's doing."""
@@ -80,6 +81,10 @@ class Differences:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.counts: Counter[str] = Counter()
+        self.stimuli: Counter[str] = Counter()
+        """What was done to both, by kind."""
+        self.events: Counter[str] = Counter()
+        """What came of it, by kind."""
         self.excluded: Counter[str] = Counter()
         self.crashes: list[dict[str, Any]] = []
         """What made the library crash and how; there is nothing then to compare with."""
@@ -109,13 +114,38 @@ class Differences:
         self.excluded.update(answer["excluded"])
         for step in answer["recording"]["steps"]:
             self.counts["stimuli"] += 1
-            self.counts.update(event["ev"] for event in step["out"])
+            self.stimuli[stimulus(step["do"])] += 1
+            self.events.update(event["ev"] for event in step["out"])
 
     def _no_recording(self, answer: dict[str, Any], script: dict[str, Any]) -> None:
         if "crash" not in answer:
             raise RuntimeError(f"the worker failed: {answer.get('error')} on {json.dumps(script)}")
         self.counts["crashes of the library"] += 1
         self.crashes.append({"crash": answer["crash"], "said": answer["said"], "script": script})
+
+
+def stimulus(do: dict[str, Any]) -> str:
+    """The kind of a step: its operation, or the protocol of the guest's frame."""
+    if do["op"] != "guest_frame":
+        return str(do["op"])
+    raw = frame_bytes(do)
+    if raw[12:14] == b"\x08\0" and len(raw) >= 34:
+        fragment = raw[20] & 0x3F or raw[21]
+        protocol = {1: "ICMP", 6: "TCP", 17: "UDP"}.get(raw[23], "other IP")
+        ports = raw[14 + (raw[14] & 15) * 4 :][:4]
+        if protocol == "UDP":
+            protocol = SERVICES.get(int.from_bytes(ports[2:4], "big"), protocol)
+        return "fragment" if fragment else protocol
+    if raw[12:14] == b"\x86\xdd" and len(raw) >= 54:
+        protocol = {6: "TCP6", 17: "UDP6", 58: "ICMP6"}.get(raw[20], "other IP6")
+        if protocol == "UDP6":
+            protocol = SERVICES.get(int.from_bytes(raw[56:58], "big"), protocol)
+        return protocol
+    return "ARP" if raw[12:14] == b"\x08\6" else "other frame"
+
+
+def listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
 
 
 def run(examples: int, number: int, save: Path) -> int:
@@ -150,8 +180,10 @@ def run(examples: int, number: int, save: Path) -> int:
             raise
         status = 1
     library.close()
-    counts = ", ".join(f"{count} {what}" for what, count in sorted(differences.counts.items()))
-    print(f"differential: seed {number}: {counts}; {time.monotonic() - start:.0f} s")
+    seconds = time.monotonic() - start
+    print(f"differential: seed {number}: {listed(differences.counts)}; {seconds:.0f} s")
+    print(f"differential: stimuli: {listed(differences.stimuli)}")
+    print(f"differential: seen: {listed(differences.events)}")
     for name, count in sorted(differences.excluded.items()):
         print(f"differential: {count} frames left out: {name}")
     if differences.crashes:

@@ -91,6 +91,17 @@ def mangled(raw: bytes, edits: list[tuple[int, int]], cut: int | None, mend: boo
     return bytes(frame)
 
 
+def with_ip_options(raw: bytes, options: bytes) -> bytes:
+    """``raw`` with options in its IPv4 header; other frames as they are."""
+    if raw[12:14] != b"\x08\0" or raw[14] != 0x45:
+        return raw
+    options = (options + bytes(-len(options) % 4))[:40]
+    size = int.from_bytes(raw[16:18], "big") + len(options)
+    head = bytes((0x45 + len(options) // 4, raw[15])) + size.to_bytes(2, "big") + raw[18:24]
+    head += b"\0\0" + raw[26:34] + options
+    return raw[:14] + head[:10] + checksum(head).to_bytes(2, "big") + head[12:] + raw[34:]
+
+
 @dataclass(slots=True)
 class Connection:
     """One TCP connection as the guest sees it."""
@@ -115,11 +126,15 @@ class Connection:
         window: int = WINDOW,
         urgent: int = 0,
         tos: int = 0,
+        options: bytes = b"",
     ) -> bytes:
-        """A frame; ``seq`` and ``ack`` are the next ones unless they are given."""
-        options = b""
+        """A frame; ``seq`` and ``ack`` are the next ones unless they are given.
+
+        ``options`` come behind the MSS and are filled up to whole words.
+        """
         if flags & SYN and self.mss is not None:
-            options = b"\x02\x04" + self.mss.to_bytes(2, "big")
+            options = b"\x02\x04" + self.mss.to_bytes(2, "big") + options
+        options = (options + bytes(-len(options) % 4))[:40]
         header = struct.pack(
             "!HHIIBBHHH",
             self.port,

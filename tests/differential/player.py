@@ -31,8 +31,10 @@ from differential.guest import (
     arp,
     datagram,
     ipv4,
+    ipv6,
     mangled,
     packet,
+    with_ip_options,
 )
 from differential.recorder import START_NS, Recorder
 
@@ -45,7 +47,9 @@ ANSWERS_MAX = 200
 
 LAST_FRAGMENT_FIRST = "a fragment out of order (the library crashes)"
 URGENT_BEYOND_DATA = "an urgent pointer beyond the data (the library reads beyond its buffer)"
-KNOWN_DEFECTS = (LAST_FRAGMENT_FIRST, URGENT_BEYOND_DATA)
+URGENT_TO_UNIX = "urgent data for a Unix socket (a matter of how the kernel is configured)"
+RULE_IN_USE = "a guestfwd rule removed under its connections (the library uses it after free)"
+KNOWN_DEFECTS = (LAST_FRAGMENT_FIRST, URGENT_BEYOND_DATA, URGENT_TO_UNIX, RULE_IN_USE)
 
 FRAGMENT_LIFE_NS = 20_000_000_000
 """Less than the library keeps an incomplete datagram: later its next fragment is a first one."""
@@ -53,6 +57,8 @@ FRAGMENT_LIFE_NS = 20_000_000_000
 TFTP_FILES: dict[str, dict[str, Any]] = {
     "boot": {"pattern": [5, 0, 1300]},
     "pxe/menu": {"pattern": [6, 0, 512]},
+    "kernel": {"pattern": [7, 0, 70_000]},
+    "empty": {"hex": ""},
 }
 RESOLVERS = ["127.0.0.1", "::1"]
 
@@ -85,17 +91,31 @@ CONFIG: dict[str, Any] = {
     "host_resolvers": RESOLVERS,
     "ra_interval_ms": None,
     "kick": True,
-    "guestfwd": [],
+    "guestfwd": [
+        {"addr": "10.0.2.100", "port": 1234, "kind": "callback"},
+        {"addr": "10.0.2.101", "port": 80, "kind": "unix", "listener": "w"},
+    ],
     "hostfwd": [
         {"proto": "tcp", "host": ["127.0.0.1", 2222], "guest": ["10.0.2.15", 22]},
         {"proto": "tcp", "host": ["127.0.0.1", 2121], "guest": ["10.0.2.15", 21]},
         {"proto": "udp", "host": ["127.0.0.1", 5000], "guest": ["10.0.2.15", 7]},
+        {"proto": "tcp", "host": ["::1", 2222], "guest": ["fec0::5054:ff:fe12:3456", 22]},
+        {"proto": "udp", "host": ["::1", 5000], "guest": ["fec0::5054:ff:fe12:3456", 7]},
     ],
 }
 """QEMU's defaults, with everything switched on that can be."""
 
-FORWARDED = (2222, 2121, 4444)
-"""Host ports that a program connects to; nothing listens on the last until a move adds it."""
+FORWARDED = (
+    ("127.0.0.1", 2222),
+    ("127.0.0.1", 2121),
+    ("::1", 2222),
+    ("127.0.0.1", 4444),
+    ("::1", 4444),
+)
+"""What a program connects to; nothing listens on the last two until a move adds it."""
+GUEST_RULES = (("10.0.2.100", 1234), ("10.0.2.101", 80), ("10.0.2.102", 80))
+"""Addresses with something behind them, and one without."""
+UNIX_RULE = ip("10.0.2.101")
 
 
 class Player:
@@ -107,6 +127,8 @@ class Player:
         self.recorder = Recorder({**CONFIG, **script["config"]}, tftp_path)
         self.excluded: Counter[str] = Counter()
         self._mangle: list[Any] | None = None
+        self._ip_options = b""
+        self._tcp_options = b""
         self._fragments: dict[bytes, tuple[int, int]] = {}
         self._clients = 0
         self._sources: set[int] = set()
@@ -122,6 +144,7 @@ class Player:
             ("u6", "::1", 9000),
             ("dns", "127.0.0.1", 53),
             ("c", "127.0.0.1", 61000),
+            ("c6", "::1", 61000),
         ):
             self._look(recorder.udp_bind(sock, (address, port)))
         for move, *arguments in self.script["moves"]:
@@ -132,6 +155,9 @@ class Player:
 
     def _send(self, raw: bytes) -> None:
         defect = None
+        if self._ip_options:
+            raw = with_ip_options(raw, self._ip_options)
+            self._ip_options = b""
         if self._mangle is not None:
             raw = mangled(raw, *self._mangle)
             self._mangle = None
@@ -169,8 +195,11 @@ class Player:
             protocol, tcp = raw[20], raw[54 : 54 + int.from_bytes(raw[18:20], "big")]
         else:
             return None
-        if protocol == TCP and len(tcp) >= 20 and tcp[13] & URG and self._beyond(tcp):
-            return URGENT_BEYOND_DATA
+        if protocol == TCP and len(tcp) >= 20 and tcp[13] & URG:
+            if self._beyond(tcp):
+                return URGENT_BEYOND_DATA
+            if raw[30:34] == UNIX_RULE:
+                return URGENT_TO_UNIX
         return None
 
     def _beyond(self, tcp: bytes) -> bool:
@@ -203,6 +232,14 @@ class Player:
         """The guest's next frame of a move has these bytes changed."""
         self._mangle = [[(at, value) for at, value in edits], cut, mend]
 
+    def _do_ip_options(self, options: str) -> None:
+        """The guest's next frame of a move has these options in its IPv4 header."""
+        self._ip_options = bytes.fromhex(options)
+
+    def _do_tcp_options(self, options: str) -> None:
+        """So has the guest's next segment of a move in its TCP header."""
+        self._tcp_options = bytes.fromhex(options)
+
     def _do_raw(self, data: str) -> None:
         self._send(bytes.fromhex(data))
 
@@ -213,6 +250,13 @@ class Player:
         echo = (b"\x80" if ":" in dst else b"\x08") + bytes.fromhex("00000000070001") + bytes(size)
         protocol = ICMP6 if ":" in dst else ICMP
         self._send(packet(ip(dst), protocol, echo, ttl=ttl, tos=tos))
+
+    def _do_icmp(self, dst: str, message: str, ttl: int) -> None:
+        self._send(packet(ip(dst), ICMP, bytes.fromhex(message), ttl=ttl))
+
+    def _do_ipv6(self, dst: str, protocol: int, payload: str, ttl: int) -> None:
+        """Whatever follows an IPv6 header: extension headers, fragments, no protocol of ours."""
+        self._send(ipv6(ip(dst), protocol, bytes.fromhex(payload), ttl=ttl))
 
     def _do_icmp6(self, dst: str, message: str) -> None:
         self._send(packet(ip(dst), ICMP6, bytes.fromhex(message), ttl=255))
@@ -235,6 +279,10 @@ class Player:
 
     # -- the guest's TCP ---------------------------------------------------------------
 
+    def _options(self) -> bytes:
+        options, self._tcp_options = self._tcp_options, b""
+        return options
+
     def _connection(self, number: int) -> Connection | None:
         known = self.guest.connections
         return known[number % len(known)] if known else None
@@ -244,7 +292,8 @@ class Player:
     ) -> None:
         conn = Connection(sport, (ip(dst), dport), mss=mss, snd_nxt=ISN + 1)
         self.guest.connections.append(conn)
-        self._send(conn.segment(SYN, seq=ISN, window=window, tos=tos))
+        options = self._options()
+        self._send(conn.segment(SYN, seq=ISN, window=window, tos=tos, options=options))
 
     def _do_synack(self, number: int, mss: int | None, window: int) -> None:
         asked = [conn for conn in self.guest.connections if conn.asked]
@@ -258,7 +307,8 @@ class Player:
         conn = self._connection(number)
         if conn is not None:
             data = bytes((conn.snd_nxt + i) & 255 for i in range(size))
-            raw = conn.segment(flags | ACK, data=data, window=window)
+            options = self._options()
+            raw = conn.segment(flags | ACK, data=data, window=window, options=options)
             conn.snd_nxt += size + (flags & FIN)
             self._send(raw)
 
@@ -283,6 +333,7 @@ class Player:
                     ack=conn.rcv_nxt + ack,
                     window=window,
                     urgent=urgent,
+                    options=self._options(),
                 )
             )
 
@@ -307,9 +358,10 @@ class Player:
         if source is not None and source not in self._sources:
             self._sources.add(source)
             port = source
+        to = FORWARDED[which % len(FORWARDED)]
+        source_address = "::1" if to[0] == "::1" else "127.0.0.1"
         conn = f"c{self._clients}"
-        to = ("127.0.0.1", FORWARDED[which % len(FORWARDED)])
-        self._look(self.recorder.host_connect(conn, ("127.0.0.1", port), to))
+        self._look(self.recorder.host_connect(conn, (source_address, port), to))
 
     def _program(self, number: int) -> str | None:
         names = self.recorder.open_connections()
@@ -322,7 +374,11 @@ class Player:
             # Beyond that, the kernel's own flow control would show.
             if sent + size <= 60_000:
                 self._sent[conn] = sent + size
-                self._look(self.recorder.host_send(conn, {"pattern": [1, sent, size]}, oob=oob))
+                self._look(
+                    self.recorder.host_send(
+                        conn, {"pattern": [1, sent, size]}, oob=oob and not _is_unix(conn)
+                    )
+                )
 
     def _do_host_shutdown(self, number: int) -> None:
         conn = self._program(number)
@@ -332,19 +388,44 @@ class Player:
     def _do_host_close(self, number: int, reset: bool) -> None:
         conn = self._program(number)
         if conn is not None:
-            self._look(self.recorder.host_close(conn, reset=reset))
+            # A Unix socket has no reset that a program could ask for.
+            self._look(self.recorder.host_close(conn, reset=reset and not _is_unix(conn)))
 
     def _do_udp_answer(self, sock: str, size: int) -> None:
         self._look(self.recorder.udp_send(sock, None, {"pattern": [2, 0, size]}))
 
-    def _do_udp_in(self, size: int) -> None:
+    def _do_udp_in(self, sock: str, size: int) -> None:
         """A datagram to the forwarded port."""
-        self._look(self.recorder.udp_send("c", ("127.0.0.1", 5000), {"pattern": [3, 0, size]}))
+        to = ("::1" if sock == "c6" else "127.0.0.1", 5000)
+        self._look(self.recorder.udp_send(sock, to, {"pattern": [3, 0, size]}))
+
+    def _do_accept_bytes(self, number: int, count: int | None) -> None:
+        conn = self._program(number)
+        if conn is not None and not _is_unix(conn):
+            self._look(self.recorder.host_accept_bytes(conn, count))
+
+    def _do_guestfwd_send(self, which: int, size: int) -> None:
+        address, port = GUEST_RULES[which % len(GUEST_RULES)]
+        self._look(self.recorder.guestfwd_send(address, port, {"pattern": [4, 0, size]}))
+
+    def _do_guestfwd_remove(self, which: int) -> None:
+        address, port = GUEST_RULES[which % len(GUEST_RULES)]
+        if any(conn.remote == (ip(address), port) for conn in self.guest.connections):
+            self.excluded[RULE_IN_USE] += 1
+        else:
+            self._look(self.recorder.guestfwd_remove(address, port))
 
     def _do_forward(self, add: bool, which: int) -> None:
         rules: list[dict[str, Any]] = [
-            *CONFIG["hostfwd"][:2],
+            *CONFIG["hostfwd"],
             {"proto": "tcp", "host": ["127.0.0.1", 4444], "guest": ["10.0.2.15", 22]},
+            {"proto": "tcp", "host": ["127.0.0.1", 4444], "guest": ["0.0.0.0", 22]},
+            {"proto": "tcp", "host": ["::1", 4444], "guest": ["fec0::5054:ff:fe12:3456", 22]},
+            {"proto": "tcp", "host": ["::1", 4444], "guest": ["::", 22]},
         ]
         rule = rules[which % len(rules)]
         self._look(self.recorder.hostfwd_add(rule) if add else self.recorder.hostfwd_remove(rule))
+
+
+def _is_unix(conn: str) -> bool:
+    return conn.startswith("w.")

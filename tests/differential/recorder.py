@@ -12,19 +12,22 @@ import array
 import errno
 import fcntl
 import hashlib
+import os
 import select
 import socket
 import struct
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from differential.library import VERSION, RealSlirp
 
-from desim.ports import POLLERR, POLLHUP
+from desim.ports import POLLERR, POLLHUP, POLLOUT
+from desim.slirp.config import GuestFwd
 from desim.slirp.recordings import FORMAT, Recording, payload
 from desim.slirp.replay import MAX_ROUNDS, config_of
-from desim.wire.addresses import ip
+from desim.wire.addresses import ip, ip_text
 
 START_NS = 1_000_000_000
 LONG = 1024
@@ -55,7 +58,15 @@ class Recorder:
         self._socks: dict[str, socket.socket] = {}
         self._peers: dict[str, Any] = {}
         self._labels: dict[int, str] = {}
+        self._limits: dict[str, int] = {}
+        self._ends: dict[tuple[Any, ...], str] = {}
+        """The ends of a connection, the library's own first; its name."""
+        folder = Path(tftp_path).parent
         settings = config_of(config)
+        for guest_rule in settings.guestfwd:
+            if guest_rule.unix is not None:
+                self._listeners[guest_rule.unix] = _unix(folder / guest_rule.unix)
+                guest_rule.unix = str(folder / guest_rule.unix)
         self._forwarded = {r.host_port: r for r in settings.hostfwd if r.protocol == "udp"}
         self._watched: list[tuple[int, int]] = []
         self._slirp = RealSlirp(
@@ -63,6 +74,9 @@ class Recorder:
             now=lambda: self.time_ns,
             send=lambda raw: self._note("frame", hex=raw.hex()),
             closed=self._closed,
+            room=self._room,
+            guestfwd=self._guestfwd_output,
+            ra_interval_ms=config["ra_interval_ms"],
             tftp_path=tftp_path if config["tftp"] else None,
         )
         self.initial = self._take()
@@ -100,8 +114,8 @@ class Recorder:
     def advance(self, duration_ns: int) -> list[bytes]:
         """Time passes."""
         start, end = self.time_ns, self.time_ns + duration_ns
-        while self._deadline_ns <= end:
-            self.time_ns = self._deadline_ns
+        while (wake := min([self._deadline_ns, *self._slirp.deadlines_ns()])) <= end:
+            self.time_ns = wake
             self.wakes.append(self.time_ns)
             self._settle()
         self.time_ns = end
@@ -132,7 +146,7 @@ class Recorder:
 
         def connected() -> None:
             if outcome == 0:
-                self._conns[conn] = sock
+                self._connected(conn, sock)
                 self._note("host_connected", conn=conn)
             else:
                 sock.close()
@@ -166,12 +180,42 @@ class Recorder:
     def host_close(self, conn: str, *, reset: bool = False) -> list[bytes]:
         def close() -> None:
             sock = self._conns.pop(conn)
+            self._limits.pop(conn, None)
             if reset:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sock.close()
 
         do = {"op": "host_close", "conn": conn, **({"reset": True} if reset else {})}
         return self._step(do, close)
+
+    def host_accept_bytes(self, conn: str, count: int | None) -> list[bytes]:
+        """The program takes ``count`` more bytes; None: any number."""
+
+        def limit() -> None:
+            self._limits.pop(conn, None)
+            if count is not None:
+                self._limits[conn] = count
+
+        return self._step({"op": "host_accept_bytes", "conn": conn, "n": count}, limit)
+
+    def guestfwd_send(self, address: str, port: int, data: dict[str, Any]) -> list[bytes]:
+        """As much of ``data`` for the guest as it has room for."""
+
+        def send() -> dict[str, int]:
+            room = self._slirp.guestfwd_can_recv(ip(address), port)
+            taken = payload(data)[:room]
+            if taken:
+                self._slirp.guestfwd_recv(ip(address), port, taken)
+            return {"can_recv": room, "taken": len(taken)}
+
+        do = {"op": "guestfwd_send", "addr": address, "port": port, "data": data}
+        return self._step(do, send)
+
+    def guestfwd_remove(self, address: str, port: int) -> list[bytes]:
+        def remove() -> int:
+            return 0 if self._slirp.remove_guestfwd(ip(address), port) else -1
+
+        return self._step({"op": "guestfwd_remove", "addr": address, "port": port}, remove)
 
     def udp_bind(self, sock: str, address: tuple[str, int]) -> list[bytes]:
         def bind() -> None:
@@ -247,7 +291,7 @@ class Recorder:
         for fd, events in self._watched:
             if fd != GONE:
                 poll.register(fd, events)
-        found = dict(poll.poll(0))
+        found = {fd: self._unlimited(fd, events) for fd, events in poll.poll(0)}
         wanted = [(fd, events | POLLERR | POLLHUP) for fd, events in self._watched]
         self._found = [found.get(fd, 0) & events for fd, events in wanted]
         return any(self._found)
@@ -261,12 +305,54 @@ class Recorder:
             self._ready()
             before = len(self._events)
             self._slirp.poll(self._found)
+            self._slirp.fire()
             self._drain()
             self._prepare()
             self._drain()
             if not self._ready() and len(self._events) == before:
                 return
         self.unsettled += 1
+
+    # -- programs that take only so much -----------------------------------------------
+
+    def _connected(self, conn: str, sock: socket.socket) -> None:
+        self._conns[conn] = sock
+        if sock.family != socket.AF_UNIX:
+            self._ends[sock.getpeername(), sock.getsockname()] = conn
+
+    def _limit(self, fd: int) -> tuple[str, int] | None:
+        """The connection that a descriptor of the library belongs to, and what it takes."""
+        if not self._limits:
+            return None
+        with socket.socket(fileno=os.dup(fd)) as sock:
+            try:
+                conn = self._ends.get((sock.getsockname(), sock.getpeername()))
+            except OSError:
+                # It listens, or has lost its peer.
+                return None
+        if conn is None or conn not in self._limits:
+            return None
+        return conn, self._limits[conn]
+
+    def _room(self, fd: int, size: int) -> int:
+        limit = self._limit(fd)
+        if limit is None:
+            return size
+        conn, left = limit
+        taken = min(size, left)
+        self._limits[conn] = left - taken
+        return taken
+
+    def _unlimited(self, fd: int, events: int) -> int:
+        """What poll finds, but for the room that the kernel has and the program has not."""
+        if events & POLLOUT and not events & (POLLERR | POLLHUP):
+            limit = self._limit(fd)
+            if limit is not None and limit[1] == 0:
+                return events & ~POLLOUT
+        return events
+
+    def _guestfwd_output(self, rule: GuestFwd, data: bytes) -> None:
+        self._note("gfwd_data", addr=ip_text(rule.address), port=rule.port, **_data(data))
 
     # -- what the host's programs see --------------------------------------------------
 
@@ -295,7 +381,7 @@ class Recorder:
             self._accepted[name] = number = self._accepted.get(name, 0) + 1
             sock.setblocking(False)
             _set_up(sock)
-            self._conns[f"{name}.{number}"] = sock
+            self._connected(f"{name}.{number}", sock)
             self._note("accept", listener=name, conn=f"{name}.{number}")
 
     def _read(self, name: str, sock: socket.socket) -> None:
@@ -342,14 +428,28 @@ def _socket(address: tuple[str, int], kind: socket.SocketKind) -> socket.socket:
     return sock
 
 
+def _unix(path: Path) -> socket.socket:
+    """A listening Unix socket."""
+    sock = socket.socket(socket.AF_UNIX)
+    path.unlink(missing_ok=True)
+    sock.bind(str(path))
+    sock.listen(64)
+    sock.setblocking(False)
+    return sock
+
+
 def _set_up(sock: socket.socket) -> None:
     """Deliver at once, and read urgent bytes with all others, as the recordings' programs."""
+    if sock.family == socket.AF_UNIX:
+        return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
 
 def _wait_until_sent(sock: socket.socket) -> None:
     """The recordings' hosts deliver at once; the kernel may wait for an acknowledgement."""
+    if sock.family == socket.AF_UNIX:
+        return
     left = array.array("i", [1])
     for _ in range(1000):
         fcntl.ioctl(sock.fileno(), SIOCOUTQNSD, left)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from differential import library
-from differential.__main__ import Differences, Library, UnavailableError, run
+from differential.__main__ import Differences, Library, UnavailableError, run, stimulus
 from differential.guest import (
     ACK,
     GUEST_MAC,
     HOST,
+    HOST6,
     ICMP,
     ISN,
     ROUTER_MAC,
@@ -21,9 +22,12 @@ from differential.guest import (
     Connection,
     Guest,
     arp,
+    datagram,
     mangled,
     packet,
+    with_ip_options,
 )
+from differential.interpose import interpose
 from differential.player import CONFIG
 
 from desim.slirp.compare import DifferenceError
@@ -169,6 +173,111 @@ def test_known_defects_of_the_library_are_left_out_and_counted(real: Library) ->
         "an urgent pointer beyond the data (the library reads beyond its buffer)": 1,
     }
     replay(answer["recording"])
+
+
+def kinds(recording: dict[str, Any]) -> set[str]:
+    """The kinds of all stimuli and events."""
+    stimuli = {stimulus(step["do"]) for step in recording["steps"]}
+    return stimuli | {event["ev"] for step in recording["steps"] for event in step["out"]}
+
+
+def data_of(recording: dict[str, Any], kind: str) -> list[int]:
+    """The sizes of a kind of event, in order."""
+    return [e["len"] for step in recording["steps"] for e in step["out"] if e["ev"] == kind]
+
+
+def test_a_program_that_takes_only_so_much(real: Library) -> None:
+    answer = real.hold(
+        script(
+            ["syn", "10.0.2.2", 8080, 4000, 1460, 65535, 0],
+            ["accept_bytes", 0, 30],
+            ["data", 0, 100, 0, 65535],
+            ["data", 0, 20, 0, 65535],
+            ["wait", 1000],
+            ["accept_bytes", 0, None],
+        )
+    )
+    assert data_of(answer["recording"], "host_data") == [30, 90]
+    replay(answer["recording"])
+
+
+def test_limits_are_those_of_one_connection_of_a_forwarded_port(real: Library) -> None:
+    answer = real.hold(
+        script(
+            ["host_connect", 0, None],
+            ["host_connect", 0, None],
+            ["accept_bytes", 0, 0],
+            ["data", 0, 7, 0, 65535],
+            ["data", 1, 5, 0, 65535],
+        )
+    )
+    assert data_of(answer["recording"], "host_data") == [5]
+    replay(answer["recording"])
+
+
+def test_programs_behind_guestfwd(real: Library) -> None:
+    answer = real.hold(
+        script(
+            ["syn", "10.0.2.100", 1234, 4010, 1460, 65535, 0],
+            ["data", 0, 9, 0, 65535],
+            ["guestfwd_send", 0, 70_000],
+            ["syn", "10.0.2.101", 80, 4011, 1460, 65535, 0],
+            ["data", 1, 4, 0, 65535],
+            ["guestfwd_remove", 2],
+            restricted=True,
+        )
+    )
+    assert data_of(answer["recording"], "gfwd_data") == [9]
+    assert data_of(answer["recording"], "host_data") == [4]
+    results = [step["result"] for step in answer["recording"]["steps"] if "result" in step]
+    assert [r["taken"] if isinstance(r, dict) else r for r in results] == [70_000, -1]
+    replay(answer["recording"])
+
+
+def test_router_advertisements_come_by_themselves(real: Library) -> None:
+    answer = real.hold(script(["wait", 1_300_000], ra_interval_ms=500))
+    frames = [e for step in answer["recording"]["steps"] for e in step["out"]]
+    assert [frame["t"] for frame in frames] == [1_500_000_000, 2_000_000_000]
+    replay(answer["recording"])
+
+
+def test_hosts_reach_the_guest_by_ipv6(real: Library) -> None:
+    answer = real.hold(
+        script(
+            ["host_connect", 2, None],
+            ["host_send", 0, 10, False],
+            ["data", 0, 3, 0, 65535],
+            ["udp_in", "c6", 5],
+        )
+    )
+    assert data_of(answer["recording"], "host_data") == [3]
+    assert {"TCP6", "ICMP6", "host_connected"} <= kinds(answer["recording"])
+    replay(answer["recording"])
+
+
+def test_options_are_put_into_headers_that_stay_right() -> None:
+    raw = with_ip_options(ECHO, b"\7\7\4\0\0\0\0")
+    assert (raw[14], len(raw)) == (0x47, len(ECHO) + 8)
+    assert ones_sum(raw[14:42]) == 0xFFFF
+    assert with_ip_options(raw, b"\1") == raw
+
+
+def test_a_function_that_is_not_imported_cannot_be_replaced(real: Library) -> None:
+    with pytest.raises(LookupError, match="imports no fork_bomb"):
+        interpose(library.load(), "fork_bomb", library.SEND_TO_HOST(lambda *_: 0))
+
+
+def test_stimuli_are_told_apart() -> None:
+    def of(raw: bytes) -> str:
+        return stimulus({"op": "guest_frame", "hex": raw.hex()})
+
+    assert of(ECHO) == "ICMP"
+    assert of(arp(1, HOST)) == "ARP"
+    assert of(datagram(3000, HOST, 69, b"", ttl=64, tos=0)) == "TFTP"
+    assert of(datagram(3000, HOST6, 547, b"", ttl=64, tos=0)) == "DHCPv6"
+    assert of(ECHO[:20] + b"\x20" + ECHO[21:]) == "fragment"
+    assert of(b"") == "other frame"
+    assert stimulus({"op": "advance", "to": 1}) == "advance"
 
 
 def test_the_configuration_is_one_that_recordings_have() -> None:

@@ -5,173 +5,29 @@ from __future__ import annotations
 import gc
 import struct
 import tracemalloc
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
+from hostile import (
+    FRAMES,
+    GUEST,
+    GUEST_MAC,
+    HOST,
+    HOST_MAC,
+    SECOND,
+    Bed,
+    arp_reply,
+    ipv4,
+    mended,
+    tcp,
+    versions,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desim.slirp.config import HostFwd, SlirpConfig
-from desim.slirp.recordings import frame_bytes, read_recordings
-from desim.slirp.slirp import Slirp
-from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
-from desim.slirp.version import VERSION_2_8, VERSION_4_7, Version
+from desim.slirp.version import Version
 from desim.wire.addresses import ip
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame
 from desim.wire.segment import build_segment
-
-VECTORS = Path(__file__).parent.parent / "vectors" / "slirp"
-GUEST = ip("10.0.2.15")
-HOST = ip("10.0.2.2")
-GUEST_MAC = bytes.fromhex("525400123456")
-HOST_MAC = bytes.fromhex("52550a000202")
-SECOND = 1_000_000_000
-
-versions = pytest.mark.parametrize("version", [VERSION_4_7, VERSION_2_8], ids=lambda v: v.name)
-
-
-class Wire:
-    """The guest's end: all frames that came."""
-
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-
-    def send(self, frame: Frame) -> int:
-        self.frames.append(frame)
-        return len(frame)
-
-    def flush(self) -> None:
-        """Nothing waits here."""
-
-    def loopback(self, frame: Frame) -> int:
-        raise AssertionError("slirp does not loop back")
-
-
-class Bed:
-    """A stack with everything switched on, on a host with two listening programs."""
-
-    def __init__(self, version: Version = VERSION_4_7) -> None:
-        self.clock = ManualClock(SECOND)
-        self.wire = Wire()
-        self.host = LoopbackHost(self.clock, [ip("127.0.0.1"), ip("::1")])
-        self.host.host_listen("s", (ip("127.0.0.1"), 80))
-        self.host.udp_bind("u", (ip("127.0.0.1"), 9000))
-        self.ledger = NoteLosses()
-        self.slirp = Slirp(
-            clock=self.clock,
-            net=self.wire,
-            sockets=self.host,
-            loop=NoLoop(),
-            ledger=self.ledger,
-            config=SlirpConfig(
-                tftp={"a.txt": b"x" * 2000},
-                bootfile="a.txt",
-                hostfwd=[HostFwd("tcp", ip("127.0.0.1"), 5555, GUEST, 22)],
-            ),
-            version=version,
-        )
-        self.poll()
-
-    def poll(self, rounds: int = 3) -> None:
-        for _ in range(rounds):
-            self.host.prepare()
-            self.slirp.pollfds_fill()
-            self.host.poll()
-            self.slirp.pollfds_poll()
-
-    def guest(self, raw: bytes) -> list[Frame]:
-        """What comes back for a frame of the guest."""
-        before = len(self.wire.frames)
-        self.slirp.slirp_input(Frame(raw))
-        self.poll()
-        return self.wire.frames[before:]
-
-    def works(self) -> bool:
-        """Whether the stack still answers an echo request."""
-        message = b"\x08\0\0\0\0\1\0\1ping"
-        message = message[:2] + checksum(message).to_bytes(2, "big") + message[4:]
-        # What waits for neighbours that will never answer blocks what is behind it in the
-        # older stack, each frame for its own second.
-        for _ in range(1000):
-            self.clock.time += SECOND + 1_000_000
-            self.guest(arp_reply())
-            if not self.slirp.interface.queued():
-                break
-        assert not self.slirp.interface.queued()
-        before = len(self.wire.frames)
-        self.guest(ipv4(1, message))
-        reply = b"\0\0" + checksum(b"\0\0" + message[4:]).to_bytes(2, "big") + message[4:]
-        return any(frame.raw[34:] == reply for frame in self.wire.frames[before:])
-
-
-def arp_reply() -> bytes:
-    return (
-        HOST_MAC
-        + GUEST_MAC
-        + bytes.fromhex("08060001080006040002")
-        + GUEST_MAC
-        + GUEST
-        + HOST_MAC
-        + HOST
-    )
-
-
-def ipv4(protocol: int, payload: bytes, **fields: int) -> bytes:
-    length = fields.get("length", 20 + len(payload))
-    head = struct.pack(
-        "!BBHHHBBH4s4s",
-        fields.get("first", 0x45),
-        0,
-        length & 0xFFFF,
-        fields.get("ident", 1),
-        fields.get("offset", 0),
-        fields.get("ttl", 64),
-        protocol,
-        0,
-        GUEST,
-        HOST,
-    )
-    head = head[:10] + checksum(head).to_bytes(2, "big") + head[12:]
-    return HOST_MAC + GUEST_MAC + b"\x08\0" + head + payload
-
-
-def tcp(payload: bytes = b"", **fields: int) -> bytes:
-    return build_segment(
-        HOST_MAC,
-        GUEST_MAC,
-        GUEST,
-        HOST,
-        fields.get("sport", 3000),
-        fields.get("dport", 80),
-        fields.get("seq", 1000),
-        fields.get("ack", 0),
-        fields.get("flags", 2),
-        fields.get("window", 65535),
-        payload,
-        ident=1,
-        ttl=64,
-        tos=0,
-        df=False,
-        urgent=fields.get("urgent", 0),
-    ).raw
-
-
-def recorded_frames() -> Iterator[bytes]:
-    """One frame of each size and kind that the recordings' guests send."""
-    seen = set()
-    for family in ("tcp_guest", "udp", "dhcp", "icmp", "ipv6", "tftp", "arp"):
-        for _, recording in read_recordings(VECTORS / f"v470-{family}.tar.xz"):
-            for step in recording["steps"]:
-                if step["do"]["op"] == "guest_frame":
-                    raw = frame_bytes(step["do"])
-                    if (kind := (raw[12:14], raw[23:24], len(raw))) not in seen:
-                        seen.add(kind)
-                        yield raw
-
-
-FRAMES = list(recorded_frames())
 
 
 @versions
@@ -250,21 +106,6 @@ def test_segments_around_the_window_of_a_connection(
         seq += len(payload) if dseq == 0 else 0
         bed.clock.time += wait_ms * 1_000_000
         bed.poll()
-    assert bed.works()
-
-
-def test_ten_thousand_half_open_connections() -> None:
-    bed = Bed()
-    bed.guest(arp_reply())
-    for number in range(10_000):
-        raw = tcp(sport=1024 + number % 60_000, dport=80)
-        bed.slirp.slirp_input(Frame(raw))
-    bed.poll()
-    assert len(bed.slirp.tcp_subr.tcb) == 10_001
-    for _ in range(160):
-        bed.clock.time += 500_000_000
-        bed.poll(1)
-    assert len(bed.slirp.tcp_subr.tcb) == 1
     assert bed.works()
 
 
@@ -347,15 +188,6 @@ def test_the_pseudo_header_is_checked_too() -> None:
     total = checksum(payload, pseudo_sum(GUEST, ip("10.0.2.3"), 17, 12))
     bed.guest(ipv4(17, payload[:6] + total.to_bytes(2, "big") + payload[8:]))
     assert bed.host.events == []
-
-
-def mended(raw: bytes) -> bytes:
-    """``raw`` with its IPv4 header's checksum right again, if there is a header."""
-    size = (raw[14] & 15) * 4
-    if raw[12:14] != b"\x08\0" or size < 20 or len(raw) < 14 + size:
-        return raw
-    head = raw[14:24] + b"\0\0" + raw[26 : 14 + size]
-    return raw[:24] + checksum(head).to_bytes(2, "big") + raw[26:]
 
 
 LENGTHS = (0, 1, 7, 8, 19, 20, 21, 27, 28, 39, 40, 255, 256, 1499, 1501, 0x7FFF, 0xFFFF)
