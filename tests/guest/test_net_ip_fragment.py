@@ -490,6 +490,15 @@ def test_after_30_seconds_the_sender_is_told(guest: Guest) -> None:
     assert guest.stack.frags.peers == {}
 
 
+def test_odd_bytes_of_a_first_fragment_are_not_quoted(guest: Guest) -> None:
+    """As a real kernel does: the quoted header still says 43 bytes."""
+    first = Ipv4(SLIRP, GUEST, PROTO_UDP, payload(23), 1, mf=True)
+    guest.put(to_guest(first))
+    guest.cpu.run(33 * SECOND)
+    (packet,) = sent(guest)
+    assert Icmp.parse(packet.payload).payload == first.emit()[:36]
+
+
 def test_nobody_is_told_without_the_first_fragment(guest: Guest) -> None:
     _, last = cut(datagram(payload(2000)), 1480)
     guest.put(to_guest(last))
@@ -686,4 +695,4 @@ def test_what_one_guest_cuts_another_puts_together(size: int, mtu: int) -> None:
 def test_reassembly_needs_somebody_to_tell(guest: Guest) -> None:
     alone = IpFragments(cpu=guest.cpu, snmp=guest.stack.snmp)
     with pytest.raises(AssertionError, match="no ICMP above"):
-        alone.time_exceeded(datagram(b""))
+        alone.time_exceeded(datagram(b""), 28)

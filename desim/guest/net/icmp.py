@@ -115,13 +115,16 @@ class IcmpCore:
             self._mib["OutErrors"] += 1
 
     @stage("__icmp_send", file="net/ipv4/icmp.c")
-    def icmp_send(self, packet: Ipv4, kind: int, code: int) -> None:
-        """An error about ``packet``, to its sender; never about a broadcast."""
+    def icmp_send(self, packet: Ipv4, kind: int, code: int, size: int = _MAX_ERROR) -> None:
+        """An error about ``packet``, to its sender; never about a broadcast.
+
+        It quotes what is left of it, at most ``size`` bytes.
+        """
         if not self._ip.is_local(packet.dst) or self._ip.is_broadcast(packet.src):
             return
         if packet.src == bytes(4) or packet.src[0] & 0xF0 == 0xE0:
             return
-        quoted = packet.emit()[:_MAX_ERROR]
+        quoted = packet.emit()[: min(size, _MAX_ERROR)]
         self._push(packet.src, packet.dst, Icmp(kind, code, 0, quoted), _INTERNETCONTROL)
 
     def proto_unreachable(self, packet: Ipv4) -> None:
@@ -132,9 +135,9 @@ class IcmpCore:
         """Nobody here has the port that ``packet`` is for."""
         self.icmp_send(packet, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH)
 
-    def frag_time_exceeded(self, packet: Ipv4) -> None:
+    def frag_time_exceeded(self, packet: Ipv4, size: int) -> None:
         """The datagram that ``packet`` starts has not become complete in time."""
-        self.icmp_send(packet, ICMP_TIME_EXCEEDED, ICMP_EXC_FRAGTIME)
+        self.icmp_send(packet, ICMP_TIME_EXCEEDED, ICMP_EXC_FRAGTIME, size)
 
     @stage("icmp_unreach", file="net/ipv4/icmp.c")
     def icmp_unreach(self, message: Icmp) -> None:

@@ -164,7 +164,7 @@ class IpFragments:
         self.queues: dict[Key, Ipq] = {}
         self.peers: dict[bytes, Peer] = {}
         self.mem = 0
-        self.time_exceeded: Callable[[Ipv4], None] = _nobody_to_tell
+        self.time_exceeded: Callable[[Ipv4, int], None] = _nobody_to_tell
 
     @stage("ip_defrag", file="net/ipv4/ip_fragment.c")
     def ip_defrag(self, skb: Skb, packet: Ipv4) -> tuple[Skb, Ipv4] | None:
@@ -303,7 +303,8 @@ class IpFragments:
         self._mib["ReasmFails"] += 1
         self._mib["ReasmTimeout"] += 1
         if queue.first is not None:
-            self.time_exceeded(queue.first)
+            # Bytes that are no multiple of eight are gone, though the header counts them.
+            self.time_exceeded(queue.first, HEADER_LEN + len(queue.fragments[0][0]))
 
 
 def coalesced_truesize(in_order: list[tuple[bytes, int]]) -> int:
@@ -328,5 +329,5 @@ def coalesced_truesize(in_order: list[tuple[bytes, int]]) -> int:
     return truesize
 
 
-def _nobody_to_tell(packet: Ipv4) -> None:
+def _nobody_to_tell(packet: Ipv4, size: int) -> None:
     raise AssertionError("reassembly has no ICMP above it")
