@@ -99,6 +99,15 @@ class Cpu(Protocol):
     def wake_up(self, queue: WaitQueue) -> None:
         """Make every task that sleeps on ``queue`` runnable."""
 
+    def call_at(
+        self, instant: int, function: Callable[[], None], *, periodic: bool = False
+    ) -> None:
+        """Call ``function`` in a timer interrupt at ``instant`` (``hrtimer_start``).
+
+        ``periodic`` marks a call that only keeps something ticking: it does not keep a
+        run from ending.
+        """
+
     def timer(
         self, name: str, function: Callable[[], None], *, periodic: bool = False
     ) -> KernelTimer:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from desim.guest import e1000
+from desim.guest.bare import DEFAULT_PERIOD_US, PlainDriver, PollingDriver
+from desim.guest.bare import PARAMETERS as POLLING_PARAMETERS
 from desim.guest.context import Cpu
 from desim.guest.memory import Memory
 from desim.guest.modprobe import Modprobe, read_modprobe
@@ -20,6 +22,9 @@ class CardDriver(NetDriver, Protocol):
 
     def init_module(self) -> None:
         """What loading it does: say hello, probe the card."""
+
+    def unpolled(self) -> bool:
+        """Whether a received frame waits and no interrupt will tell of it."""
 
 
 class Surroundings(NamedTuple):
@@ -37,6 +42,15 @@ def _e1000(values: Mapping[str, int], here: Surroundings) -> CardDriver:
     return here.build(e1000.E1000Driver)(options=e1000.ModuleOptions(**values), **here._asdict())
 
 
+def _plain(values: Mapping[str, int], here: Surroundings) -> CardDriver:
+    return here.build(PlainDriver)(**here._asdict())
+
+
+def _polling(values: Mapping[str, int], here: Surroundings) -> CardDriver:
+    period_us = values.get("period_us", DEFAULT_PERIOD_US)
+    return here.build(PollingDriver)(period_us=period_us, **here._asdict())
+
+
 class Module(NamedTuple):
     """A driver's module: its parameters, with the numbers they hold, and what it makes."""
 
@@ -46,6 +60,8 @@ class Module(NamedTuple):
 
 MODULES = {
     "e1000": Module(e1000.PARAMETERS, _e1000),
+    "e1000_plain": Module({}, _plain),
+    "e1000_polling": Module(POLLING_PARAMETERS, _polling),
 }
 
 

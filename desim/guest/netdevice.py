@@ -77,6 +77,8 @@ class NetDevice(Protocol):
     stats: NetDeviceStats
     ethtool_ops: EthtoolOps
     """The driver puts its own here, if it has any."""
+    hw_offload: bool
+    """Scatter-gather, checksums and TCP segmentation: the device has all, or none."""
 
     def netif_carrier_ok(self) -> bool: ...
     def netif_carrier_on(self) -> None: ...
@@ -105,6 +107,9 @@ class NetDevice(Protocol):
 
     def napi_gro_receive(self, skb: Skb) -> None:
         """Hand a received packet, from its Ethernet header on, to the stack."""
+
+    def netif_rx(self, skb: Skb) -> None:
+        """The same from a driver without NAPI, in its interrupt."""
 
 
 class NetDriver(Protocol):

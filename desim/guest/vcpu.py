@@ -121,7 +121,7 @@ class Vcpu:
         self._tick_stopped = False
         self._spinners = 0
         self._sleep_alarm = Alarm(env, self._tick)
-        self._sleepers: list[tuple[int, int, Callable[[], None]]] = []
+        self._sleepers: list[tuple[int, int, Callable[[], None], bool]] = []
         self._sleep_order = 0
         self._works: deque[DelayedWork] = deque()
         self._kworker = KThread("kworker/0:1", self.worker_thread)
@@ -463,11 +463,13 @@ class Vcpu:
         self.meet_run_queue()
         return self._need_resched
 
-    def call_at(self, instant: int, function: Callable[[], None]) -> None:
-        """Call ``function`` in an interrupt at ``instant`` (a process's ``hrtimer``)."""
+    def call_at(
+        self, instant: int, function: Callable[[], None], *, periodic: bool = False
+    ) -> None:
+        """See ``Cpu``; what a process's sleep is made of, too."""
         self._touches["timer"]()
         self._sleep_order += 1
-        self._sleepers.append((instant, self._sleep_order, function))
+        self._sleepers.append((instant, self._sleep_order, function, periodic))
         self._sleepers.sort(key=lambda entry: entry[:2])
         self._sleep_alarm.set(max(self._sleepers[0][0], self.env._now))
 
@@ -482,7 +484,8 @@ class Vcpu:
 
     def idle(self) -> bool:
         """At rest, and nobody sleeps towards a deadline or a timer that is not periodic."""
-        return self.at_rest() and not self._sleepers and not self.wheel.waiting()
+        asleep = any(not periodic for _, _, _, periodic in self._sleepers)
+        return self.at_rest() and not asleep and not self.wheel.waiting()
 
     def arrive(self, task: Task) -> None:
         """A new task comes from outside of all threads (somebody starts a program)."""

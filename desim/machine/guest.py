@@ -104,6 +104,10 @@ class Guest:
         opened = device is not None and device.flags & IFF_UP
         return show_interrupts(self.vcpu, self._irq, ETH0 if opened else None)
 
+    def unpolled(self) -> bool:
+        """Whether a frame in the card's ring waits for the driver to look."""
+        return self.driver is not None and self.driver.unpolled()
+
     def boot(self) -> None:
         """Load the driver, then the script that brings the network up; on the vCPU's thread."""
         if self.driver is None:

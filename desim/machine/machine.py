@@ -246,6 +246,7 @@ class Machine:
         return (
             self.vcpu.idle()
             and self.guest.stack.idle()
+            and not self.guest.unpolled()
             and not self.qemu.loop.timers.waiting()
             and self.qemu.net.filters_keep_nothing()
             and (slirp is None or slirp.idle())

@@ -166,6 +166,14 @@ class FakeCpu(Cpu):
     def in_softirq(self) -> bool:
         return self._bh_off > 0
 
+    def call_at(
+        self, instant: int, function: Callable[[], None], *, periodic: bool = False
+    ) -> None:
+        timer = FakeTimer("call_at", function, periodic)
+        timer.deadline = instant
+        self.timers = [t for t in self.timers if t.name != "call_at" or t.deadline is not None]
+        self.timers.append(timer)
+
     def raise_softirq(self, vector: int) -> None:
         assert vector == NET_RX_SOFTIRQ
         self._raised = True
@@ -198,6 +206,7 @@ class FakeDevice:
         self.uc_list: list[bytes] = []
         self.stats = NetDeviceStats()
         self.ethtool_ops = EthtoolOps()
+        self.hw_offload = True
         self.received: list[Skb] = []
         self.polls: list[int] = []
         self.budget = 64
@@ -268,6 +277,9 @@ class FakeDevice:
         return True
 
     def napi_gro_receive(self, skb: Skb) -> None:
+        self.received.append(skb)
+
+    def netif_rx(self, skb: Skb) -> None:
         self.received.append(skb)
 
     def net_rx_action(self) -> None:

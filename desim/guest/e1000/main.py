@@ -158,6 +158,10 @@ class E1000Driver:
 
     # Loading
 
+    def unpolled(self) -> bool:
+        """A frame in the ring always has an interrupt to come, or a poll that is due."""
+        return False
+
     @stage("e1000_init_module", file=MAIN_C)
     def init_module(self) -> None:
         """What ``modprobe e1000`` does: say hello, probe the card."""

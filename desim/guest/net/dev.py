@@ -50,6 +50,7 @@ from desim.guest.net.device import (
     Napi,
 )
 from desim.guest.net.gro import Gro
+from desim.guest.net.offload import Offload
 from desim.guest.net.snmp import Snmp
 from desim.guest.netdevice import NETDEV_TX_OK
 from desim.guest.skb import CHECKSUM_UNNECESSARY, Skb
@@ -89,6 +90,7 @@ class NetCore:
         self._linkwatch: dict[Device, Work] = {}
         self._linkwatch_nextevent = cpu.jiffies
         self._serving = False
+        self._offload: Offload = build(Offload)()
 
     def idle(self) -> bool:
         """Whether no packet is on its way through and no soft interrupt is due."""
@@ -207,16 +209,21 @@ class NetCore:
         else:
             self._snmp.softnet["unhandled"] += 1
 
+    def loop_back(self, skb: Skb, device: Device) -> None:
+        """A packet that was sent on ``device`` is received there."""
+        frame = Frame(b"".join((skb.head, *skb.frags)))
+        received = Skb(frame.raw, frame)
+        received.ip_summed = CHECKSUM_UNNECESSARY
+        self.free_skb(skb)
+        self.netif_rx(received, device)
+
     def netif_rx(self, skb: Skb, device: Device) -> None:
         """``__netif_rx``: receive a packet of a device without NAPI, through the backlog."""
         if len(self._input_pkt_queue) >= _MAX_BACKLOG:
             self._snmp.softnet["dropped"] += 1
             self.free_skb(skb)
             return
-        received = Skb(skb.head, Frame(b"".join((skb.head, *skb.frags))))
-        received.ip_summed = CHECKSUM_UNNECESSARY
-        self.free_skb(skb)
-        self._input_pkt_queue.append((received, device))
+        self._input_pkt_queue.append((skb, device))
         if not self._backlog.scheduled:
             self._backlog.scheduled = True
             self._backlog.disabled = False
@@ -228,8 +235,6 @@ class NetCore:
         work = 0
         while self._input_pkt_queue and work < quota:
             skb, device = self._input_pkt_queue.popleft()
-            assert skb.frame is not None
-            skb.head = skb.frame.raw
             self.netif_receive_skb(skb, device)
             work += 1
         if work < quota:
@@ -314,6 +319,8 @@ class NetCore:
     @stage("sch_direct_xmit", file="net/sched/sch_generic.c")
     def sch_direct_xmit(self, batch: list[Skb], device: Device) -> bool:
         """Give packets to the card; True if the queue may be tried further."""
+        if not device.hw_offload:
+            batch = [piece for skb in batch for piece in self._offload.validate_xmit_skb(skb)]
         if not device.netif_xmit_stopped():
             batch = self.dev_hard_start_xmit(batch, device)
         if batch:

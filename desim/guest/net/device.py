@@ -62,6 +62,7 @@ class DeviceCore(Protocol):
     def linkwatch_fire_event(self, device: Device) -> None: ...
     def free_skb(self, skb: Skb) -> None: ...
     def netif_receive_skb_list(self, device: Device, batch: list[Skb]) -> None: ...
+    def netif_rx(self, skb: Skb, device: Device) -> None: ...
 
 
 class Device:
@@ -92,6 +93,8 @@ class Device:
         self.uc_list: list[bytes] = []
         self.stats = NetDeviceStats()
         self.ethtool_ops = EthtoolOps()
+        self.hw_offload = True
+        """NETIF_F_SG, _HW_CSUM and _TSO: the device has all of them, or none."""
         self._cpu = cpu
         self._core = core
         self._carrier = False
@@ -221,6 +224,10 @@ class Device:
     def napi_gro_receive(self, skb: Skb) -> None:
         """See ``NetDevice``."""
         self.napi.gro.dev_gro_receive(skb)
+
+    def netif_rx(self, skb: Skb) -> None:
+        """See ``NetDevice``."""
+        self._core.netif_rx(skb, self)
 
     # Multicast membership.
 

@@ -186,7 +186,7 @@ class NetStack:
         )
         device.flags = IFF_LOOPBACK
         device.ethtool_ops = LoopbackEthtool()
-        device.driver = self.build(Loopback)(lambda skb: self.core.netif_rx(skb, device), device)
+        device.driver = self.build(Loopback)(lambda skb: self.core.loop_back(skb, device), device)
         device.netif_start_queue()
         self.devices["lo"] = device
         return device
