@@ -63,6 +63,7 @@ def trace_of(scenario: str, *, without: tuple[str, ...] = (), **changes: Any) ->
         machine.files(),
         [record.events for record in machine.trace.threads.values()],
         machine.captures().keys(),
+        machine.transcripts(),
     )
 
 
@@ -89,10 +90,29 @@ def test_without_a_touch_point_some_scenario_breaks_it(point: str, tmp_path: Pat
     pytest.fail(f"no profile of {SEEDS} notices that {point!r} is gone")
 
 
-def test_without_the_users_touch_point_a_stopped_run_leaves_what_has_not_happened() -> None:
-    for until_ns in range(4_003_000_000, 4_016_000_000, 70_000):
-        lazy = trace_of("upload", until_ns=until_ns, without=("user",))
-        if lazy != trace_of("upload", until_ns=until_ns, without=("user",), strict=True):
+SYSTEM_CALLS = """description = "what a program does takes time before it can be seen"
+["arch/x86/entry/common.c"]
+do_syscall_64 = { enter = 1000, source = "chosen" }
+"""
+
+
+def test_without_the_users_touch_point_a_stopped_run_leaves_what_has_not_happened(
+    tmp_path: Path,
+) -> None:
+    costs = tmp_path / "calls.toml"
+    costs.write_text(SYSTEM_CALLS)
+    machine = Machine(config("hello", costs=str(costs)))
+    machine.run()
+    vcpu, name = machine.trace.threads["vcpu"], machine.trace.codes.name
+    entries = [
+        time
+        for time, code in zip(vcpu.times, vcpu.codes, strict=True)
+        if not code & 1 and name(code) == "do_syscall_64"
+    ]
+    for entry in reversed(entries):
+        stop: dict[str, Any] = {"costs": str(costs), "until_ns": entry + 500}
+        lazy = trace_of("hello", without=("user",), **stop)
+        if lazy != trace_of("hello", without=("user",), strict=True, **stop):
             return
     pytest.fail("no instant notices that the user's touch point is gone")
 
