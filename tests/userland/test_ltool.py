@@ -386,8 +386,9 @@ def test_the_rate_has_three_places() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("ltool", "usage: ltool ping|"),
-        ("ltool pnig 1", "; did you mean 'ping'?\n"),
+        ("ltool", "usage: ltool ping DST N INTERVAL_US SIZE TRAIN\n       ltool tftp HOST "),
+        ("ltool pnig 1", "ltool: there is no 'pnig'; did you mean 'ping'?\nusage: ltool ping"),
+        ("ltool ping 10.0.2.2 1001 1 1 1000", "1001 trains of 1000 are more than 1000000 packets"),
         ("ltool ping 10.0.2.2", "usage: ltool ping DST N INTERVAL_US SIZE TRAIN\n"),
         ("ltool spin 1", "usage: ltool spin\n"),
         ("ltool source 10.0.2.2 1 1 1 1 1", "[LINGER_MS]\n"),

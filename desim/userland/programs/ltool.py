@@ -59,25 +59,33 @@ SUBCOMMANDS = {
 }
 
 
+def _usage(*names: str) -> str:
+    lines = [f"ltool {name} {SUBCOMMANDS[name].operands}".rstrip() for name in names]
+    return "usage: " + "\n       ".join(lines) + "\n"
+
+
 def ltool(argv: list[str]) -> Program:
     """Run one subcommand."""
-    found = SUBCOMMANDS.get(argv[1]) if len(argv) > 1 else None
+    if len(argv) < 2:
+        yield from err(_usage(*SUBCOMMANDS))
+        return 1
+    found = SUBCOMMANDS.get(argv[1])
     if found is None:
-        near = difflib.get_close_matches(argv[1], SUBCOMMANDS, n=1) if len(argv) > 1 else []
+        near = difflib.get_close_matches(argv[1], SUBCOMMANDS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        yield from err(f"usage: ltool {'|'.join(SUBCOMMANDS)} ...{hint}\n")
+        yield from err(f"ltool: there is no {argv[1]!r}{hint}\n" + _usage(*SUBCOMMANDS))
         return 1
     operands = argv[2:]
-    usage = f"usage: ltool {argv[1]} {found.operands}".rstrip()
+    usage = _usage(argv[1])
     names = found.operands.split()
     required = [name for name in names if not name.startswith("[")]
     if not len(required) <= len(operands) <= len(names):
-        yield from err(f"{usage}\n")
+        yield from err(usage)
         return 1
     try:
         return (yield from found.start(operands))
     except UsageError as mistake:
-        yield from err(f"ltool {argv[1]}: {mistake}\n{usage}\n")
+        yield from err(f"ltool {argv[1]}: {mistake}\n{usage}")
     except OSError as error:
         yield from err(f"ltool {argv[1]}: {error.strerror}\n")
     return 1

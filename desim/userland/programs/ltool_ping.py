@@ -27,12 +27,14 @@ from desim.userland.programs.ltool_common import (
     BUFFER,
     LAST_WAIT_NS,
     LEAD_NS,
+    MAX_PACKETS,
     NS_PER_US,
     RCVBUF,
     number,
     say,
     since,
     sleep_until,
+    trains,
 )
 from desim.wire.icmp import HEADER_LEN, ICMP_ECHOREPLY, Icmp
 
@@ -65,10 +67,11 @@ class Ping:
 def ping(argv: list[str]) -> Program:
     """Send, wait, and print the stamps."""
     dst = argv[0]
-    n = number(argv[1], "N", low=1, high=100_000)
+    n = number(argv[1], "N", low=1, high=MAX_PACKETS)
     interval_us = number(argv[2], "INTERVAL_US")
     size = number(argv[3], "SIZE", high=65507)
-    train = number(argv[4], "TRAIN", low=1, high=10_000)
+    train = number(argv[4], "TRAIN", low=1, high=MAX_PACKETS)
+    count = trains(n, train)
     to = (yield sys.resolve(dst)), 0
     code: Ping = yield sys.load(Ping)
     fd: int = yield sys.socket("icmp")
@@ -76,7 +79,6 @@ def ping(argv: list[str]) -> Program:
     yield sys.setsockopt(fd, SO_TIMESTAMP, 1)
     ident = (yield sys.getpid()) & 0xFFFF
     fill = FILL * size
-    count = n * train
     send, sent, krx, recv = ([-1] * count for _ in range(4))
     due = (yield sys.clock_gettime()) + LEAD_NS
     for first in range(0, count, train):

@@ -19,6 +19,7 @@ from desim.userland.programs.ltool_common import (
     BUFFER,
     LAST_WAIT_NS,
     LEAD_NS,
+    MAX_PACKETS,
     NS_PER_MS,
     NS_PER_US,
     RCVBUF,
@@ -27,6 +28,7 @@ from desim.userland.programs.ltool_common import (
     say,
     since,
     sleep_until,
+    trains,
 )
 from desim.wire.addresses import IP_ANY
 
@@ -50,12 +52,13 @@ class Udp:
 
 def udpsend(argv: list[str]) -> Program:
     """Send, and with ECHO wait for the answers."""
-    rounds = number(argv[2], "ROUNDS", low=1, high=1_000_000)
-    train = number(argv[3], "TRAIN", low=1, high=100_000)
+    rounds = number(argv[2], "ROUNDS", low=1, high=MAX_PACKETS)
+    train = number(argv[3], "TRAIN", low=1, high=MAX_PACKETS)
     size = number(argv[4], "SIZE", low=NUMBER_LEN, high=MAX_SIZE)
     gap_us = number(argv[5], "GAP_US")
     interval_us = number(argv[6], "INTERVAL_US")
     echo = number(argv[7], "ECHO", high=1)
+    count = trains(rounds, train)
     to = (yield sys.resolve(argv[0])), port(argv[1])
     code: Udp = yield sys.load(Udp)
     fd: int = yield sys.socket("udp")
@@ -63,7 +66,6 @@ def udpsend(argv: list[str]) -> Program:
     yield sys.setsockopt(fd, SO_TIMESTAMP, 1)
     yield sys.bind(fd, IP_ANY, 0)
     rest = bytes(size - NUMBER_LEN)
-    count = rounds * train
     send, sent, krx, recv = ([-1] * count for _ in range(4))
     due = (yield sys.clock_gettime()) + LEAD_NS
     for first in range(0, count, train):
