@@ -176,7 +176,7 @@ class Kernel:
         if name == "/dev/null":
             return Null()
         if kind == "<":
-            return InputFile(name, self.files(name))
+            return InputFile(name, self.content(name))
         return self.tree.open(name, append=kind == ">>")
 
     def kill(self, process: Process, signal: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from desim.host.kernel import HostKernel
 from desim.host.loopback import SocketObserver
 from desim.kernel.streams import Streams
-from desim.userland.calls import Call
+from desim.userland.calls import Call, Program
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Blocked, Process
 from desim.userland.programs import HOST
@@ -34,16 +34,10 @@ class Host:
             wake_up=self.wake_up,
             random=Streams(1),
             touch=self.touch,
-            files=self.read,
+            files=lambda name: self.files[name],
             tree=self.tree,
             observer=observer,
         )
-
-    def read(self, name: str) -> bytes:
-        try:
-            return self.files[name]
-        except KeyError:
-            raise FileNotFoundError(2, "No such file or directory") from None
 
     def touch(self, point: str) -> None:
         assert point == "host_socket"
@@ -56,6 +50,12 @@ class Host:
     def start(self, line: str) -> list[Process]:
         terminal = Terminal(line, now=lambda: self.time, quota=self.quota)
         return self.kernel.spawn(parse(line, HOST), terminal)
+
+    def serve(self, program: Program) -> None:
+        """Start a program that no command line names, and let it get to its first sleep."""
+        terminal = Terminal("server", now=lambda: self.time, quota=self.quota)
+        self.kernel.spawn_program("server", program, terminal)
+        self.settle(self.time)
 
     def run(self, line: str) -> Process:
         """Start a line and let everything settle, at this instant only; its last process."""

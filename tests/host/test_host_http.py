@@ -1,0 +1,405 @@
+"""``httpd`` and ``curl`` on one host; every text is what the real ones printed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from host_bench import SECOND, Host, output
+from hypothesis import given
+from hypothesis import strategies as st
+
+from desim.userland.calls import Program, sys
+from desim.userland.programs.curl_options import CurlError, read_url
+from desim.userland.programs.httpd import decoded, http_date, span
+from desim.wire.addresses import IP_ANY
+
+BIG = bytes(range(256)) * 1200
+SITE = {
+    "www/": b"index.html\nsub/a.txt\nbig.bin\nempty\n",
+    "www/index.html": b"hello\n",
+    "www/sub/a.txt": b"data\n",
+    "www/big.bin": BIG,
+    "www/empty": b"",
+}
+HEAD = (
+    "HTTP/1.1 200 OK\r\n"
+    "Date: Wed, 16 Nov 2016 00:00:00 GMT\r\n"
+    "Connection: close\r\n"
+    "Content-type: text/html\r\n"
+    "Accept-Ranges: bytes\r\n"
+    "Last-Modified: Wed, 16 Nov 2016 00:00:00 GMT\r\n"
+    'ETag: "582ba180-6"\r\n'
+    "Content-Length: 6\r\n"
+    "\r\n"
+)
+
+
+def refusal(title: str, text: str) -> str:
+    return (
+        f"HTTP/1.1 {title}\r\nDate: Wed, 16 Nov 2016 00:00:00 GMT\r\nConnection: close\r\n"
+        f"Content-type: text/html\r\n\r\n<HTML><HEAD><TITLE>{title}</TITLE></HEAD>\n"
+        f"<BODY><H1>{title}</H1>\n{text}\n</BODY></HTML>\n"
+    )
+
+
+BAD = refusal("400 Bad Request", "Unsupported method")
+MISSING = refusal("404 Not Found", "The requested URL was not found")
+UNKNOWN = refusal("501 Not Implemented", "The requested method is not recognized")
+
+
+@pytest.fixture
+def host() -> Host:
+    made = Host(files=dict(SITE))
+    made.run("httpd -f -p 127.0.0.1:8080 -h www")
+    return made
+
+
+def asked(host: Host, *pieces: str, until: int = 0) -> str:
+    """What comes back for a request sent in these pieces; the client stays open."""
+    got: list[bytes] = []
+
+    def client() -> Program:
+        fd = yield sys.socket("tcp")
+        yield sys.connect(fd, bytes((127, 0, 0, 1)), 8080)
+        for piece in pieces:
+            yield sys.write(fd, piece.encode())
+            yield sys.sleep_ns(1000)
+        while data := (yield sys.read(fd, 65536)):
+            got.append(data)
+        return 0
+
+    host.serve(client())
+    host.settle(until or SECOND)
+    return b"".join(got).decode()
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", HEAD + "hello\n"),
+        ("get /index.html?q=1 HTTP/1.0\n\n", HEAD + "hello\n"),
+        ("HEAD /sub/..//./index%2ehtml HTTP/1.1\r\n\r\n", HEAD),
+        ("GET /nope HTTP/1.1\r\n\r\n", MISSING),
+        ("HEAD /sub/ HTTP/1.1\r\n\r\n", MISSING),
+        ("GET /..%2f HTTP/1.1\r\n\r\n", MISSING),
+        ("GET /cgi-bin/x HTTP/1.1\r\n\r\n", MISSING),
+        ("GET /cgi-bin/ HTTP/1.1\r\n\r\n", refusal("403 Forbidden", "")),
+        ("PUT /x HTTP/1.1\r\n\r\n", UNKNOWN),
+        ("POST /sub/a.txt HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", UNKNOWN),
+        ("GARBAGE\r\n\r\n", BAD),
+        ("GET /../etc HTTP/1.1\r\n\r\n", BAD),
+        ("GET /a%zz HTTP/1.1\r\n\r\n", BAD),
+        ("GET index.html HTTP/1.1\r\n\r\n", BAD),
+        ("GET  / HTTP/1.1\r\n\r\n", BAD),
+        ("GET /\r\n\r\n", BAD),
+        ("GET / FOO\r\n\r\n", BAD),
+        ("GET http://x/index.html HTTP/1.1\r\n\r\n", BAD),
+        ("GET /" + "a" * 9000 + " HTTP/1.1\r\n\r\n", BAD),
+        ("\r\n", ""),
+    ],
+)
+def test_httpd_answers_as_the_real_one(host: Host, request_: str, answer: str) -> None:
+    assert asked(host, request_) == answer
+
+
+def test_a_folder_without_its_slash_is_redirected(host: Host) -> None:
+    answer = asked(host, "GET /sub?x HTTP/1.1\r\n\r\n")
+    assert answer.startswith("HTTP/1.1 302 Found\r\n")
+    assert answer.endswith("Content-type: text/html\r\nLocation: /sub/?x\r\n\r\n")
+
+
+def test_a_request_may_come_in_pieces(host: Host) -> None:
+    assert asked(host, "GET /ind", "ex.html HT", "TP/1.1\r\nA: b\r\n", "\r\n") == HEAD + "hello\n"
+
+
+def test_a_request_that_never_ends_is_told_so_after_a_minute(host: Host) -> None:
+    answer = asked(host, "GET / HTTP/1.1\r\nHost: x\r\n", until=70 * SECOND)
+    assert answer.startswith("HTTP/1.1 408 Request Timeout\r\nDate: Wed, 16 Nov 2016 00:01:00 GMT")
+    assert "No request appeared within 60 seconds" in answer
+
+
+def test_a_slow_client_keeps_nobody_waiting(host: Host) -> None:
+    host.run("nc localhost 8080")
+    fast = host.run("curl -s localhost:8080/index.html")
+    host.settle(SECOND)
+    assert output(fast) == "hello\n"
+
+
+def test_a_range_is_part_of_the_file(host: Host) -> None:
+    answer = asked(host, "GET / HTTP/1.1\r\nRange: bytes=1-2\r\n\r\n")
+    assert answer.startswith("HTTP/1.1 206 Partial Content\r\n")
+    assert "Content-type: text/html\r\nContent-Range: bytes 1-2/6\r\nAccept-Ranges" in answer
+    assert answer.endswith("Content-Length: 2\r\n\r\nel")
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("bytes=2-", (2, 4)),
+        ("bytes=0-99", (0, 6)),
+        ("bytes=9-", (0, 6)),
+        ("bytes=-2", (0, 6)),
+        ("bytes=3-1", (0, 6)),
+        ("", (0, 6)),
+    ],
+)
+def test_ranges(header: str, found: tuple[int, int]) -> None:
+    assert span(header, 6) == found
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=40))
+def test_no_path_leads_out(text: str) -> None:
+    path = decoded("/" + text)
+    assert path is None or (path.startswith("/") and ".." not in path.split("/"))
+
+
+def test_dates() -> None:
+    assert http_date(0) == "Wed, 16 Nov 2016 00:00:00 GMT"
+    assert http_date(46 * 86400 * SECOND + 1) == "Sun, 01 Jan 2017 00:00:00 GMT"
+
+
+def test_httpd_serves_what_a_program_has_written(host: Host) -> None:
+    host.time = 2 * SECOND
+    host.run("echo new > www/index.html")
+    client = host.run("curl -s -I -w '%{content_type}' localhost:8080")
+    host.settle(3 * SECOND)
+    assert "Last-Modified: Wed, 16 Nov 2016 00:00:02 GMT\r\n" in output(client)
+    assert "Content-Length: 4\r\n\r\ntext/html" in output(client)
+
+
+def test_httpd_tells_what_it_did() -> None:
+    host = Host()
+    server = host.run("httpd -f -p 80 -vv")
+    host.run("curl -s 'localhost/x?y'")
+    host.settle()
+    first, second = output(server).splitlines()
+    assert first.endswith(": url:/x")
+    assert second.endswith(": response:404")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "httpd -f -h none",
+            "httpd: can't change directory to 'none': No such file or directory\n",
+        ),
+        (
+            "httpd -f -h www/empty",
+            "httpd: can't change directory to 'www/empty': Not a directory\n",
+        ),
+        ("httpd -f -p 127.0.0.1:8080", "httpd: bind: Address already in use\n"),
+        ("httpd -f -p abc", "httpd: bad address 'abc'\n"),
+        ("httpd -z", "httpd: invalid option -- 'z'\nBusyBox v1.35.0 (Debian"),
+    ],
+)
+def test_httpd_says_why_it_cannot_start(host: Host, line: str, message: str) -> None:
+    server = host.run(line)
+    assert output(server).startswith(message)
+    assert server.exit_status == 1
+
+
+# curl
+
+
+def test_curl_writes_the_page(host: Host) -> None:
+    client = host.run("curl -s http://localhost:8080/")
+    host.settle(SECOND)
+    assert (output(client), client.exit_status) == ("hello\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("curl -s -o x/y localhost:8080/big.bin", "x/y"),
+        ("curl -sO localhost:8080/big.bin", "big.bin"),
+    ],
+)
+def test_curl_keeps_a_large_file_whole(host: Host, line: str, name: str) -> None:
+    host.run(line)
+    host.settle(SECOND)
+    assert host.written(name) == BIG
+
+
+def test_an_empty_answer_makes_an_empty_file(host: Host) -> None:
+    host.run("curl -s -o f localhost:8080/empty")
+    host.settle(SECOND)
+    assert host.written("f") == b""
+
+
+def test_curl_tells_what_it_does(host: Host) -> None:
+    client = host.run("curl -s -v --data a=b -d c -o out localhost:8080/x")
+    host.settle(SECOND)
+    assert output(client) == (
+        "*   Trying 127.0.0.1:8080...\n"
+        "* Connected to localhost (127.0.0.1) port 8080 (#0)\n"
+        "> POST /x HTTP/1.1\n"
+        "> Host: localhost:8080\n"
+        "> User-Agent: curl/7.88.1\n"
+        "> Accept: */*\n"
+        "> Content-Length: 5\n"
+        "> Content-Type: application/x-www-form-urlencoded\n"
+        "> \n"
+        "} [5 bytes data]\n"
+        "< HTTP/1.1 501 Not Implemented\n"
+        "< Date: Wed, 16 Nov 2016 00:00:00 GMT\n"
+        "< Connection: close\n"
+        "< Content-type: text/html\n"
+        "< \n"
+        "{ [143 bytes data]\n"
+        "* Closing connection 0\n"
+    )
+
+
+def test_write_out_names_what_happened(host: Host) -> None:
+    text = "%{http_code}:%{size_download}:%{content_type}:%{url_effective}:%{num_connects}:%{nope}"
+    client = host.run(f"curl -s -o /dev/null -w '{text}\\n%%' localhost:8080/index.html#top")
+    host.settle(SECOND)
+    assert output(client) == (
+        "curl: unknown --write-out variable: 'nope'\n"
+        "200:6:text/html:http://localhost:8080/index.html:1:\n%"
+    )
+
+
+def test_headers_may_be_replaced_and_taken_away(host: Host) -> None:
+    client = host.run("curl -sv -H X-Y:z -H Accept: -H 'Host: other' -A me localhost:8080/empty")
+    host.settle(SECOND)
+    sent = [line for line in output(client).splitlines() if line.startswith("> ")]
+    assert sent == ["> GET /empty HTTP/1.1", "> Host: other", "> User-Agent: me", "> X-Y:z", "> "]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("curl", 2, "curl: try 'curl --help' or 'curl --manual' for more information\n"),
+        ("curl --data", 2, "curl: option --data: requires parameter\ncurl: try 'curl --help'"),
+        ("curl -m x y", 2, "curl: option -m: expected a proper numerical parameter\ncurl: try"),
+        ("curl http://", 3, "curl: (3) URL using bad/illegal format or missing URL\n"),
+        ("curl localhost:99999/", 3, "curl: (3) URL using bad/illegal format or missing URL\n"),
+        ("curl nosuch.example", 6, "curl: (6) Could not resolve host: nosuch.example\n"),
+        (
+            "curl localhost:81",
+            7,
+            "curl: (7) Failed to connect to localhost port 81 after 0 ms: "
+            "Couldn't connect to server\n",
+        ),
+        ("curl -s localhost:81", 7, ""),
+        ("curl -sS localhost:81", 7, "curl: (7) Failed to connect"),
+        ("curl -f localhost:8080/x", 22, "curl: (22) The requested URL returned error: 404\n"),
+        ("curl -O localhost:8080/", 23, "curl: Remote file name has no length!\ncurl: (23) Failed"),
+    ],
+)
+def test_curl_says_why_it_failed(host: Host, line: str, code: int, message: str) -> None:
+    client = host.run(line)
+    host.settle(SECOND)
+    assert output(client).startswith(message)
+    assert client.exit_status == code
+
+
+def answering(*pieces: bytes, wait_s: int = 0, reset: bool = False) -> Any:
+    """A server that sends these pieces to one client, and closes after a while."""
+
+    def program() -> Program:
+        listener = yield sys.socket("tcp")
+        yield sys.bind(listener, IP_ANY, 80)
+        yield sys.listen(listener, 1)
+        fd, _ = yield sys.accept(listener)
+        if not reset:
+            yield sys.read(fd, 65536)
+        for piece in pieces:
+            yield sys.write(fd, piece)
+            yield sys.sleep_ns(1000)
+        yield sys.sleep_ns(wait_s * SECOND)
+        yield sys.close(fd)
+        return 0
+
+    return program()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("server", "code", "shown"),
+    [
+        (answering(), 52, "curl: (52) Empty reply from server\n"),
+        (
+            answering(OK + b"Content-Length: 9\r\n\r\n", b"abc"),
+            18,
+            "abccurl: (18) transfer closed ",
+        ),
+        (answering(b"nonsense\n"), 1, "curl: (1) Received HTTP/0.9 when not allowed\n"),
+        (answering(OK + b"\r\n", b"to the", b" end"), 0, "to the end"),
+        (answering(OK + b"Content-Length: 3\r\n\r\nabc", b"def", wait_s=9), 0, "abc"),
+        (answering(b"HTTP/1.1 100 Continue\r\n\r\n", OK + b"\r\nx"), 0, "x"),
+        (answering(b"HTTP/1.1 204 No\r\n\r\n", wait_s=9), 0, ""),
+        (
+            answering(
+                OK + b"Transfer-Encoding: chunked\r\n\r\n",
+                b"3\r\nab",
+                b"c\r\n1;x\r\nd\r\n0\r\n\r\n",
+            ),
+            0,
+            "abcd",
+        ),
+        (
+            answering(OK + b"Transfer-Encoding: chunked\r\n\r\nz\r\n"),
+            56,
+            "curl: (56) Illegal or missi",
+        ),
+        (
+            answering(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab"),
+            18,
+            "abcurl: (18) transfer clos",
+        ),
+        (
+            answering(wait_s=1, reset=True),
+            56,
+            "curl: (56) Recv failure: Connection reset by peer\n",
+        ),
+    ],
+)
+def test_where_an_answer_ends(server: Program, code: int, shown: str) -> None:
+    host = Host()
+    host.serve(server)
+    client = host.run("curl localhost")
+    host.settle(8 * SECOND)
+    assert output(client).startswith(shown)
+    assert client.exit_status == code
+
+
+def test_max_time_ends_a_transfer() -> None:
+    host = Host()
+    host.serve(answering(OK + b"Content-Length: 9\r\n\r\nabc", wait_s=99))
+    client = host.run("curl -m 1.5 localhost")
+    host.settle(9 * SECOND)
+    assert output(client) == (
+        "abccurl: (28) Operation timed out after 1500 milliseconds with 3 out of 9 bytes received\n"
+    )
+    assert (client.exit_status, client.ended_ns) == (28, SECOND * 3 // 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "path"),
+    [
+        ("a", "a", 80, "/"),
+        ("HTTP://a:8080?q", "a", 8080, "/?q"),
+        ("a/b/../c/./d?e=/../f#g", "a", 80, "/c/d?e=/../f"),
+        ("a/b/..", "a", 80, "/"),
+        ("a:/b", "a", 80, "/b"),
+    ],
+)
+def test_urls(text: str, host: str, port: int, path: str) -> None:
+    url = read_url(text)
+    assert (url.host, url.port, url.path) == (host, port, path)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_url_or_error_3(text: str) -> None:
+    try:
+        url = read_url(text)
+    except CurlError:
+        return
+    assert url.path.startswith("/")
+    assert "\n" not in url.host + url.path
