@@ -142,8 +142,8 @@ class TimerWheel:
             timer.bucket = None
             del self._armed[timer]
             timer.function()
-        self._next = None
-        self._reprogram()
+        self._next = self._first()
+        self._program_next()
 
     def due(self) -> bool:
         """Whether a bucket has been reached that holds something."""
@@ -153,11 +153,17 @@ class TimerWheel:
         """Whether a timer that is not periodic is armed."""
         return any(not timer.periodic for timer in self._armed)
 
+    def _first(self) -> int | None:
+        return min((t.bucket for t in self._armed if t.bucket is not None), default=None)
+
     def _reprogram(self) -> None:
-        first = min((t.bucket for t in self._armed if t.bucket is not None), default=None)
+        first = self._first()
         if first != self._next:
             self._next = first
-            self._program(None if first is None else first * JIFFY_NS)
+            self._program_next()
+
+    def _program_next(self) -> None:
+        self._program(None if self._next is None else self._next * JIFFY_NS)
 
 
 class DelayedWork:

@@ -30,10 +30,17 @@ Method = Callable[..., Any]
 class OpenStage:
     """One open stage on a watched thread's stack."""
 
-    __slots__ = ("args", "code", "file", "mark", "name", "owner")
+    __slots__ = ("args", "code", "file", "mark", "name", "owner", "size")
 
     def __init__(
-        self, name: str, file: str, mark: Mark, code: int, owner: object, args: tuple[Any, ...]
+        self,
+        name: str,
+        file: str,
+        mark: Mark,
+        code: int,
+        owner: object,
+        args: tuple[Any, ...],
+        size: int = 0,
     ) -> None:
         self.name = name
         self.file = file
@@ -41,6 +48,8 @@ class OpenStage:
         self.code = code
         self.owner = owner
         self.args = args
+        self.size = size
+        """Bytes, if the stage's cost depends on them."""
 
     def says(self) -> str | None:
         """The debug line of the real function, if it has one."""
@@ -173,7 +182,7 @@ class Instrument:
             size = size_of(args)
             for name, code, cost in steps:
                 thread.marks.append(thread.now << CODE_BITS | code)
-                stack.append(OpenStage(name, mark.file, mark, code, self, args))
+                stack.append(OpenStage(name, mark.file, mark, code, self, args, size))
                 watch.entered(thread, stack)
                 thread.charge(cost.enter + cost.per_1000_bytes * size // 1000)
             try:

@@ -21,6 +21,7 @@ from desim.kernel.instrument import Watcher
 from desim.machine import Machine
 from desim.machine.ports import Captured
 from desim.scenario.qemu_options import parse_qemu_options
+from desim.userland.programs.ltool_common import LEAD_NS
 
 SERVED_FILE = "f"
 SERVED_BYTES = 150_000
@@ -28,6 +29,9 @@ SERVED_BYTES = 150_000
 
 SERVER_START_NS = 30_000_000
 """How long after the counters' first reading a guest program that prints no start began."""
+
+SCHEDULED = ("ping", "udpsend")
+"""What the tool does at set times; it makes the schedule some time ahead of the first."""
 
 INTERRUPT = ("common_interrupt", "arch/x86/kernel/irq.c")
 
@@ -98,9 +102,11 @@ def configuration(
 
 def start_of(run: Run, test: Test) -> int:
     """The virtual time at which a test's program begins in the guest."""
+    out = test.out
     for key in ("t0_ns", "t0", "t_connect_start"):
-        if key in test.out:
-            return run.virtual(int(test.out[key]))
+        if key in out:
+            lead = LEAD_NS if out.get("test") in SCHEDULED else 0
+            return run.virtual(int(out[key])) - lead
     return test.window_ns[0] + SERVER_START_NS
 
 

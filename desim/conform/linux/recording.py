@@ -26,11 +26,15 @@ from typing import Any
 JIFFY_NS = 4_000_000
 TIMER_BUCKET = 8
 """Jiffies: the timer wheel's resolution for a timer two seconds away."""
+TRACE_WINDOW_NS = 1_000_000_000
+"""How long a traced command is given at most."""
 
 META, METRICS, SAMPLES = "meta.json", "metrics.json", "samples.json.gz"
+TRACE = ".trace.txt.gz"
 
 _STAGE = re.compile(r'^(\w+) \{"raw":(\d+),"mono":(\d+)', re.MULTILINE)
 _LINK_UP = re.compile(r"\[ *(\d+)\.(\d{6})\] e1000: eth0 NIC Link is Up")
+_TRACE_LINE = re.compile(r"^EV=.* tr (\S+) (.+)$")
 _TEST_LINE = re.compile(r"^(TB?) (\S+) (.+)$")
 
 
@@ -69,6 +73,31 @@ class HostProgram:
 
 
 @dataclass(slots=True, kw_only=True)
+class KernelTrace:
+    """A traced command; ``text`` is what it printed (one line of JSON) and the trace behind it."""
+
+    name: str
+    command: str
+    text: str
+
+    def as_test(self) -> Test:
+        """The same as a test that was not measured otherwise."""
+        out: dict[str, Any] = json.loads(self.text.partition("\n")[0])
+        begin = int(out.get("t0_ns", out.get("t0", 0)))
+        return Test(
+            name=self.name,
+            command=self.command,
+            serves=False,
+            window_ns=(begin, begin + TRACE_WINDOW_NS),
+            out=out,
+            samples=_lists(out, None),
+            interrupts=None,
+            frames=None,
+            tcp=[],
+        )
+
+
+@dataclass(slots=True, kw_only=True)
 class Run:
     """One recorded run. ``kind`` is its family: det, sizes, vt, rt, ..."""
 
@@ -91,6 +120,7 @@ class Run:
     warm_up: list[str]
     """Commands of the script in front of the first test."""
     tests: list[Test] = field(default_factory=list)
+    traces: list[KernelTrace] = field(default_factory=list)
 
     def virtual(self, guest_ns: int) -> int:
         """The machine's time of a guest's time stamp."""
@@ -107,9 +137,9 @@ def read_runs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for meta in sorted(path.rglob(META)):
             folder = meta.parent
             files = {
-                name: (folder / name).read_bytes()
-                for name in (META, METRICS, SAMPLES)
-                if (folder / name).is_file()
+                file.name: file.read_bytes()
+                for file in sorted(folder.iterdir())
+                if _wanted(file.name) and file.is_file()
             }
             yield str(folder), _documents(str(folder), files)
         return
@@ -117,7 +147,7 @@ def read_runs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     with tarfile.open(path) as archive:
         for member in archive:
             folder_name, _, name = member.name.rpartition("/")
-            if name in (META, METRICS, SAMPLES) and member.isfile():
+            if _wanted(name) and member.isfile():
                 stream = archive.extractfile(member)
                 assert stream is not None, "a file has contents"
                 found.setdefault(folder_name, {})[name] = stream.read()
@@ -127,11 +157,18 @@ def read_runs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield place, _documents(place, files)
 
 
+def _wanted(name: str) -> bool:
+    return name in (META, METRICS, SAMPLES) or name.endswith(TRACE)
+
+
 def _documents(place: str, files: Mapping[str, bytes]) -> dict[str, Any]:
     documents: dict[str, Any] = {}
     for name, data in files.items():
         try:
             raw = gzip.GzipFile(fileobj=io.BytesIO(data)).read() if name.endswith("gz") else data
+            if name.endswith(TRACE):
+                documents[name] = raw.decode()
+                continue
             documents[name] = json.loads(raw)
         except (OSError, EOFError, ValueError) as error:
             raise RecordingError(f"{place}/{name}: {error}") from None
@@ -144,17 +181,18 @@ def _documents(place: str, files: Mapping[str, bytes]) -> dict[str, Any]:
 
 def parse_run(documents: Mapping[str, Any]) -> Run:
     """The run that the three documents describe. Raises ``RecordingError``."""
-    meta, metrics = documents[META], documents[METRICS]
-    samples = documents.get(SAMPLES, {})
+    meta = documents[META]
     try:
-        return _run(meta, metrics, samples)
+        return _run(documents)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise RecordingError(
             f"{meta.get('name', '?')}: not as a recorded run is: {type(error).__name__} {error}"
         ) from None
 
 
-def _run(meta: dict[str, Any], metrics: dict[str, Any], samples: dict[str, Any]) -> Run:
+def _run(documents: Mapping[str, Any]) -> Run:
+    meta, metrics = documents[META], documents[METRICS]
+    samples = documents.get(SAMPLES, {})
     tests = metrics["tests"]
     stages = {name: (int(raw), int(mono)) for name, raw, mono in _STAGE.findall(metrics["net_log"])}
     offset = round(metrics["clock0"]["offset_mod_ns"])
@@ -176,11 +214,18 @@ def _run(meta: dict[str, Any], metrics: dict[str, Any], samples: dict[str, Any])
         warm_up=[],
     )
     commands: dict[str, tuple[str, str]] = {}
-    for line in meta["guest_script"].splitlines():
+    lines = meta["guest_script"].splitlines()
+    for line in lines:
         if match := _TEST_LINE.match(line):
             commands[match[2]] = (match[1], match[3])
         elif not commands and line.startswith("ltool "):
             run.warm_up.append(line.partition(">")[0].strip())
+    traced = [match.groups() for line in lines if (match := _TRACE_LINE.match(line))]
+    run.traces += [
+        KernelTrace(name=name, command=command, text=documents[name + TRACE])
+        for name, command in traced
+        if name + TRACE in documents
+    ]
     hosts = {entry["name"]: entry for entry in metrics.get("host") or []}
     for test in tests:
         if test["name"] in commands:

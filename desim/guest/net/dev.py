@@ -176,12 +176,20 @@ class NetCore:
     # The way in.
 
     def netif_receive_skb_list(self, device: Device, batch: list[Skb]) -> None:
-        """``__netif_receive_skb_list_core``: stamp them all, then each packet in turn."""
+        """``__netif_receive_skb_list_core``: stamp them all, look at each, and hand on those
+        of one protocol together."""
         if self._netstamp_needed:
             for skb in batch:
                 self.net_timestamp_check(skb)
+        together: list[Skb] = []
+        protocol = -1
         for skb in batch:
-            self.netif_receive_skb(skb, device)
+            of = self.netif_receive_skb_core(skb, device)
+            if of != protocol:
+                self._deliver(together, protocol, device)
+                together, protocol = [], of
+            together.append(skb)
+        self._deliver(together, protocol, device)
 
     def net_enable_timestamp(self, by: int) -> None:
         """One socket more (1) or less (-1) wants received packets stamped."""
@@ -194,20 +202,30 @@ class NetCore:
 
     @stage("netif_receive_skb", file="net/core/dev.c")
     def netif_receive_skb(self, skb: Skb, device: Device) -> None:
-        """To the packet sockets and to the protocol of the Ethernet header."""
+        """One packet by itself, to its protocol."""
+        self._deliver([skb], self.netif_receive_skb_core(skb, device), device)
+
+    @stage("__netif_receive_skb_core", file="net/core/dev.c")
+    def netif_receive_skb_core(self, skb: Skb, device: Device) -> int:
+        """To the packet sockets; returns the protocol of the Ethernet header."""
         self._snmp.softnet["processed"] += 1
         for tap in self.taps:
             tap(skb, device)
-        head = skb.head
-        protocol = head[12] << 8 | head[13]
+        return skb.head[12] << 8 | skb.head[13]
+
+    def _deliver(self, batch: list[Skb], protocol: int, device: Device) -> None:
+        """Packets of one protocol, to it."""
         if protocol == ETH_P_IP:
-            self.ip_rcv(skb, device)
+            receive = self.ip_rcv
         elif protocol == ETH_P_ARP:
-            self.arp_rcv(skb, device)
+            receive = self.arp_rcv
         elif protocol == ETH_P_IPV6 and self.ipv6_rcv is not None:
-            self.ipv6_rcv(skb, device)
+            receive = self.ipv6_rcv
         else:
-            self._snmp.softnet["unhandled"] += 1
+            self._snmp.softnet["unhandled"] += len(batch)
+            return
+        for skb in batch:
+            receive(skb, device)
 
     def loop_back(self, skb: Skb, device: Device) -> None:
         """A packet that was sent on ``device`` is received there."""

@@ -1,0 +1,106 @@
+"""From recorded runs to a profile, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from desim.calibrate.fit import Fit, fit
+from desim.calibrate.kernel_trace import POINTS, parse_trace
+from desim.calibrate.meter import QEMU, QEMU_THREADS, Meter
+from desim.calibrate.observe import (
+    Clockwork,
+    Observation,
+    Waits,
+    tool_observations,
+    trace_observations,
+)
+from desim.calibrate.profile_text import profile_text, uniform
+from desim.conform.linux.predict import configuration, printed, simulate
+from desim.conform.linux.recording import KernelTrace, Run, Test
+from desim.kernel.stages import MARKS
+
+START = 300
+"""Instructions of every stage to begin with."""
+
+ROUNDS = 3
+"""Fits, each with the counts of a simulation that uses the figures of the one before."""
+
+KINDS = ("ping", "tftp", "source")
+"""Tests of which only the guest's processor decides the length."""
+
+MOST_BYTES = 1 << 18
+"""Longer uploads say nothing new, and take long to simulate under observation."""
+
+
+class Round(NamedTuple):
+    """One fit: its number from 1 on, and what came out."""
+
+    number: int
+    fit: Fit
+
+
+def guest_stages() -> Iterator[tuple[str, str]]:
+    """Every marked stage of the guest, as file and name."""
+    for stage, files in sorted(MARKS.items()):
+        for file in files:
+            if not file.startswith(QEMU) and file not in QEMU_THREADS:
+                yield file, stage
+
+
+def calibrate(
+    runs: Sequence[Run],
+    output: Path,
+    *,
+    comment: str,
+    description: str,
+    told: Callable[[Round], None] = lambda _: None,
+) -> Fit:
+    """Fit a profile to ``runs`` and write it to ``output``, anew in every round."""
+    output.write_text(uniform(guest_stages(), START), encoding="utf-8")
+    for number in range(1, ROUNDS + 1):
+        observations = [o for run in runs for o in observe(run, str(output))]
+        found = fit(observations)
+        told(Round(number, found))
+        text = profile_text(
+            found.figures, description=description, comment=comment, status="measured"
+        )
+        output.write_text(text, encoding="utf-8")
+    return found
+
+
+def observe(run: Run, costs: str) -> Iterator[Observation]:
+    """The observations of one run, with the counts of its simulation under ``costs``."""
+    tests = [
+        test
+        for test in run.tests
+        if test.out.get("test") in KINDS and test.out.get("bytes", 0) <= MOST_BYTES
+    ]
+    for test in tests:
+        yield from _observe_test(run, test, costs)
+    for trace in run.traces:
+        yield from _observe_trace(run, trace, costs)
+
+
+def _observe_test(run: Run, test: Test, costs: str) -> Iterator[Observation]:
+    meter = Meter()
+    machine = simulate(configuration(run, costs=costs, tests=[test]), meter)
+    yield from tool_observations(
+        f"{run.name} {test.name}",
+        test.samples | test.out,
+        printed(machine, test.name),
+        Clockwork(meter, machine),
+    )
+
+
+def _observe_trace(run: Run, trace: KernelTrace, costs: str) -> Iterator[Observation]:
+    meter = Meter(POINTS)
+    config = configuration(run, costs=costs, tests=[trace.as_test()])
+    machine = simulate(config, meter)
+    yield from trace_observations(
+        f"{run.name} {trace.name}",
+        parse_trace(trace.text),
+        meter.since(config.guest[-1].at_ns or 0),
+        Waits(machine),
+    )

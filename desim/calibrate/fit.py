@@ -1,0 +1,89 @@
+"""Least squares without negative figures (bounded-variable least squares, as SciPy has it)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from desim.calibrate.meter import Figure
+from desim.calibrate.observe import Observation
+from desim.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FLOOR = 400.0
+"""Instructions: an observation shorter than this counts by its absolute error, for a trace
+event is itself worth some hundred."""
+
+TIE = 2e-4
+"""Pull of every figure towards nothing, per 1000 instructions: it shares out equally what
+observations tell of a sum only, and moves no figure that they tell by more than its rounding."""
+
+
+class Fitted(NamedTuple):
+    """A figure (instructions, or instructions per 1000 bytes) and how well it is known."""
+
+    figure: Figure
+    value: float
+    observations: int
+    """How many observations it takes part in."""
+    residual: float
+    """Root mean square of the relative errors of these, weighted by its share in them."""
+
+
+class Fit(NamedTuple):
+    """What came out: the figures, and each observation's measured and fitted length."""
+
+    figures: list[Fitted]
+    observations: list[tuple[Observation, float]]
+
+
+def fit(observations: Sequence[Observation]) -> Fit:
+    """The figures that explain ``observations`` best. Raises ``UserError`` without SciPy."""
+    try:
+        import numpy as np
+        from scipy.optimize import lsq_linear
+    except ImportError:
+        raise UserError(
+            "calibrate: needs numpy and scipy; install them with: pip install 'desim[calibrate]'"
+        ) from None
+    names = sorted({figure for o in observations for figure in o.counts})
+    places = {figure: place for place, figure in enumerate(names)}
+    unit = [1000.0 if figure[2] == "per_1000_bytes" else 1.0 for figure in names]
+    rows = np.zeros((len(observations), len(names)))
+    lengths = np.array([o.measured for o in observations])
+    for row, observation in enumerate(observations):
+        for figure, count in observation.counts.items():
+            rows[row, places[figure]] = count / unit[places[figure]]
+    scale = 1.0 / np.maximum(lengths, FLOOR)
+    tie = np.eye(len(names)) * (TIE / 1000)
+    values = lsq_linear(
+        np.vstack([rows * scale[:, None], tie]),
+        np.concatenate([lengths * scale, np.zeros(len(names))]),
+        bounds=(0, np.inf),
+        method="bvls",
+        max_iter=100 * len(names),
+    ).x
+    fitted = rows @ values
+    errors = (fitted - lengths) * scale
+    return Fit(
+        [_judged(figure, values, rows, errors, fitted, places[figure]) for figure in names],
+        [(o, float(length)) for o, length in zip(observations, fitted, strict=True)],
+    )
+
+
+def _judged(
+    figure: Figure,
+    values: NDArray,
+    rows: NDArray,
+    errors: NDArray,
+    fitted: NDArray,
+    place: int,
+) -> Fitted:
+    share = rows[:, place] * max(values[place], 1e-9) / (fitted + 1e-9)
+    weight = float(share.sum())
+    residual = float((share * errors**2).sum() / weight) ** 0.5 if weight > 0 else 0.0
+    return Fitted(
+        figure, float(values[place]), int((rows[:, place] > 0).sum()), residual
+    )

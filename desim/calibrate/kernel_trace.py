@@ -1,0 +1,75 @@
+"""Kernel traces (ftrace) of the recorded guest, as points that the simulation has, too.
+
+A trace event becomes the point where the model enters or leaves the same function. Events
+without a model are kept as such: writing them down took time that belongs to no stage.
+Time stamps are those of the guest's cycle counter: with counted instructions, virtual ns
+plus a constant.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+FUNCTION = "function"
+"""The kind of all events of the function tracer; other events are each of their own kind."""
+
+_LINE = re.compile(r"^\s*(\S+)-\d+\s+\[\d+\]\s+(\S{5,6})\s+(\d+): (.*)$")
+
+_POINTS = {
+    "net_dev_queue": "__dev_queue_xmit>",
+    "net_dev_start_xmit": "dev_hard_start_xmit>",
+    "net_dev_xmit": "dev_hard_start_xmit<",
+    "irq_handler_entry": "__handle_irq_event_percpu>",
+    "irq_handler_exit": "__handle_irq_event_percpu<",
+    "napi_gro_receive_entry": "napi_gro_receive>",
+    "netif_receive_skb": "__netif_receive_skb_core>",
+    "napi_poll": "__napi_poll<",
+    "tcp_probe": "tcp_rcv_established>",
+}
+_SOFTIRQS = {"vec=2": "net_tx_action", "vec=3": "net_rx_action"}
+_FUNCTIONS = frozenset(
+    """e1000_xmit_frame e1000_intr e1000_clean e1000_clean_rx_irq e1000_alloc_rx_buffers
+    e1000_update_itr e1000_set_itr""".split()
+)
+POINTS = frozenset(
+    {point[:-1] for point in _POINTS.values()} | set(_SOFTIRQS.values()) | _FUNCTIONS
+) | {"do_syscall_64"}
+
+
+class Event(NamedTuple):
+    """One line of a trace. ``kind``: what it takes to write it down depends on it; ``point``
+    is "" for what has no model."""
+
+    time: int
+    kind: str
+    point: str
+    task: str
+
+
+def parse_trace(text: str) -> list[Event]:
+    """The events of a trace, in order; its first line, the tool's own result, is passed over."""
+    events = []
+    for line in text.splitlines():
+        if match := _LINE.match(line):
+            task, _, time, what = match.groups()
+            kind, point = _point(what)
+            if point == "sys_write>":  # the tool prints its result
+                break
+            events.append(Event(int(time), kind, point, task))
+    return events
+
+
+def _point(what: str) -> tuple[str, str]:
+    if " <-" in what:
+        function = what.partition(" ")[0]
+        return FUNCTION, f"{function}>" if function in _FUNCTIONS else ""
+    if what.startswith("sys_"):
+        name, entry, _ = re.split(r"(\(| -> )", what, maxsplit=1)
+        entering = entry == "("
+        return "sys_enter" if entering else "sys_exit", name + (">" if entering else "<")
+    name, _, detail = what.partition(": ")
+    if name in ("softirq_entry", "softirq_exit"):
+        handler = _SOFTIRQS.get(detail.partition(" ")[0])
+        return name, handler + (">" if name.endswith("entry") else "<") if handler else ""
+    return name, _POINTS.get(name, "")

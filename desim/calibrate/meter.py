@@ -1,0 +1,93 @@
+"""Counts what the guest's processor passes through, between two points of a run."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from desim.kernel.instrument import OpenStage
+from desim.kernel.thread import Thread
+
+Figure = tuple[str, str, str]
+"""A figure of a profile: file, stage, field (``enter`` or ``per_1000_bytes``)."""
+
+QEMU = ("slirp/", "hw/", "net/slirp.c", "net/net.c", "net/queue.c", "net/hub.c", "net/filter")
+QEMU_THREADS = ("main-loop.c", "qemu-timer.c", "vl.c", "cpus.c", "host kernel")
+CLOCK = "__vdso_clock_gettime"
+
+
+class Reading(NamedTuple):
+    """The counters at a point of the run."""
+
+    time: int
+    what: str
+    """The stage, and whether it was entered (``>``) or left (``<``)."""
+    counts: tuple[int, ...]
+
+
+class Meter:
+    """A ``Watcher``: how often each figure was due on the vCPU so far.
+
+    ``readings`` holds the counters at every return from reading the clock and at every
+    passage of a stage in ``points``.
+    """
+
+    def __init__(self, points: frozenset[str] = frozenset()) -> None:
+        self.figures: list[Figure] = []
+        self.readings: list[Reading] = []
+        self._places: dict[tuple[str, str], int] = {}
+        self._counts: list[int] = []
+        self._points = points
+
+    def entered(self, thread: Thread, stack: list[OpenStage]) -> None:
+        """See ``Watcher``: called before the entry is charged for."""
+        if thread.name != "vcpu":
+            return
+        stage = stack[-1]
+        if stage.name in self._points:
+            self._read(thread, _named(stage) + ">")
+        key = (stage.file, stage.name)
+        place = self._places.get(key)
+        if place is None:
+            if stage.file.startswith(QEMU) or stage.file in QEMU_THREADS:
+                place = -1
+            else:
+                place = len(self._counts)
+                self._counts += [0, 0]
+                for field in ("enter", "per_1000_bytes"):
+                    self.figures.append((stage.file, stage.name, field))
+            self._places[key] = place
+        if place >= 0:
+            self._counts[place] += 1
+            if stage.size:
+                self._counts[place + 1] += stage.size
+
+    def left(self, thread: Thread, stage: OpenStage, depth: int) -> None:
+        """See ``Watcher``."""
+        if thread.name == "vcpu" and (stage.name == CLOCK or stage.name in self._points):
+            self._read(thread, _named(stage) + "<")
+
+    def _read(self, thread: Thread, what: str) -> None:
+        self.readings.append(Reading(thread.now, what, tuple(self._counts)))
+
+    def since(self, instant: int) -> Meter:
+        """The same meter without the readings before ``instant``."""
+        later = Meter(self._points)
+        later.figures = self.figures
+        later.readings = [reading for reading in self.readings if reading.time >= instant]
+        return later
+
+    def between(self, first: Reading, last: Reading) -> dict[Figure, int]:
+        """How often each figure was due between two readings (bytes for per-byte figures)."""
+        before = first.counts + (0,) * (len(last.counts) - len(first.counts))
+        return {
+            figure: after - earlier
+            for figure, earlier, after in zip(self.figures, before, last.counts, strict=False)
+            if after != earlier
+        }
+
+
+def _named(stage: OpenStage) -> str:
+    """The stage's name; a system call's with the call's own."""
+    if stage.name == "do_syscall_64":
+        return f"sys_{stage.args[0].name}"
+    return stage.name

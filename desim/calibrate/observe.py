@@ -1,0 +1,205 @@
+"""What recordings measured, as equations over the figures of a cost profile.
+
+Stretches in which the guest's processor never waits, all of it work:
+
+* from one reading of the clock to another in ``ltool``'s tests: a round trip, a train's
+  sending, a TFTP block without mitigation;
+* from one event to the next of a kernel trace.
+
+A stretch in which the simulated processor waits is left out: its length says when
+something else happened, not how much work there was.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import median
+from typing import Any, NamedTuple
+
+from desim.calibrate.kernel_trace import Event
+from desim.calibrate.meter import Figure, Meter, Reading
+from desim.machine import Machine
+
+EVENT_FILE = "kernel trace"
+"""The file under which the cost of writing a trace event is fitted; no profile has it."""
+
+WAITS = ("(spinning)", "(halted)")
+
+
+class Observation(NamedTuple):
+    """One equation: the figures, each as often as it was due, add up to ``measured``."""
+
+    name: str
+    measured: float
+    counts: Mapping[Figure, float]
+
+
+class Waits:
+    """How long the vCPU has waited, up to any instant."""
+
+    def __init__(self, machine: Machine) -> None:
+        codes = machine.trace.codes
+        record = machine.trace.threads["vcpu"]
+        wanted = {code for code in set(record.codes) if codes.name(code) in WAITS}
+        self._ends = [0]
+        self._sums = [0]
+        begin = 0
+        for time, code in zip(record.times, record.codes, strict=True):
+            if code in wanted:
+                if code & 1:
+                    self._ends.append(time)
+                    self._sums.append(self._sums[-1] + time - begin)
+                else:
+                    begin = time
+
+    def between(self, first: int, last: int) -> int:
+        """Ns of waiting in waits that ended after ``first`` and by ``last``."""
+        upper = bisect_left(self._ends, last + 1) - 1
+        lower = bisect_left(self._ends, first + 1) - 1
+        return self._sums[upper] - self._sums[lower]
+
+
+class Clockwork:
+    """The clock readings of a simulated run, by the time they showed."""
+
+    def __init__(self, meter: Meter, machine: Machine) -> None:
+        self._meter = meter
+        self._at = {r.time: r for r in meter.readings if r.what == "__vdso_clock_gettime<"}
+        self._waits = Waits(machine)
+
+    def stretch(self, first: int, last: int) -> dict[Figure, int] | None:
+        """The figures due between two readings; None if the processor waited meanwhile."""
+        begin, end = self._at.get(first), self._at.get(last)
+        if begin is None or end is None or self._waits.between(first, last):
+            return None
+        return self._meter.between(begin, end)
+
+
+def mean_stretch(
+    name: str,
+    measured: Sequence[int],
+    simulated: Iterable[tuple[int, int]],
+    clock: Clockwork,
+) -> Iterator[Observation]:
+    """One observation of stretches of one kind: their mean. Nothing if the processor waits."""
+    total: dict[Figure, float] = defaultdict(float)
+    n = 0
+    for first, last in simulated:
+        counts = clock.stretch(first, last)
+        if counts is None:
+            return
+        n += 1
+        for figure, count in counts.items():
+            total[figure] += count
+    if n and measured:
+        mean = sum(measured) / len(measured)
+        yield Observation(name, mean, {figure: count / n for figure, count in total.items()})
+
+
+def tool_observations(
+    name: str, measured: Mapping[str, Any], simulated: Mapping[str, Any], clock: Clockwork
+) -> Iterator[Observation]:
+    """What a test of ``ltool`` measured by its own clock."""
+    start = simulated.get("t0_ns", simulated.get("t0"))
+    if start is None:
+        return
+    if "sent_ns" in measured and "train" in simulated:
+        yield from _ping(name, measured, simulated, start, clock)
+    elif "rtt_ns" in measured:
+        yield from _blocks(name, measured, simulated, start, clock)
+
+
+def _ping(
+    name: str, measured: Mapping[str, Any], found: Mapping[str, Any], start: int, clock: Clockwork
+) -> Iterator[Observation]:
+    train = found["train"]
+    if train == 1:
+        for label, begin, end in (
+            ("send to return", "send_ns", "sent_ns"),
+            ("return to reply", "sent_ns", "recv_ns"),
+        ):
+            yield from mean_stretch(
+                f"{name}: {label}",
+                [b - a for a, b in zip(measured[begin], measured[end], strict=True)],
+                [
+                    (start + a, start + b)
+                    for a, b in zip(found[begin], found[end], strict=True)
+                ],
+                clock,
+            )
+        return
+    for label, times in (("sending", ("send_ns", "sent_ns")), ("reading", ("recv_ns", "recv_ns"))):
+        spans = []
+        for lists in (measured, found):
+            begins, ends = lists[times[0]], lists[times[1]]
+            spans.append(
+                [
+                    (begins[at], ends[at + train - 1])
+                    for at in range(0, len(ends) - train + 1, train)
+                ]
+            )
+        yield from mean_stretch(
+            f"{name}: {label} a train",
+            [b - a for a, b in spans[0]],
+            [(start + a, start + b) for a, b in spans[1]],
+            clock,
+        )
+
+
+def _blocks(
+    name: str, measured: Mapping[str, Any], found: Mapping[str, Any], start: int, clock: Clockwork
+) -> Iterator[Observation]:
+    # The tool prints round trips; in the simulation their ends are clock readings in a row.
+    times = found.get("_rtt_at")
+    if times:
+        yield from mean_stretch(f"{name}: a block", measured["rtt_ns"], times, clock)
+
+
+def trace_observations(
+    name: str, events: Sequence[Event], meter: Meter, waits: Waits
+) -> Iterator[Observation]:
+    """The stretches of a kernel trace that the simulation has passed as well.
+
+    A stretch is known by its two ends and the point in front of it; the median of all of
+    its kind stands for them.
+    """
+    measured: dict[tuple[str, str, str], list[tuple[int, dict[Figure, float]]]] = defaultdict(list)
+    before = here = ""
+    began = 0
+    writing: dict[Figure, float] = {}
+    for event in events:
+        if event.point:
+            if here and before:
+                measured[before, here, event.point].append((event.time - began, writing))
+            before, here, began = here, event.point, event.time
+            writing = {}
+        figure = (EVENT_FILE, event.kind, "enter")
+        writing[figure] = writing.get(figure, 0) + 1
+    simulated = _stretches(meter, waits, {key for key in measured})
+    for key, found in measured.items():
+        if key in simulated:
+            length = median(length for length, _ in found)
+            writing = min(found, key=lambda entry: abs(entry[0] - length))[1]
+            counts: dict[Figure, float] = dict(simulated[key])
+            counts.update(writing)
+            yield Observation(f"{name}: {' '.join(key)}", length, counts)
+
+
+def _stretches(
+    meter: Meter, waits: Waits, wanted: set[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], dict[Figure, int]]:
+    """The counts of the most frequent way through each wanted stretch."""
+    ways: dict[tuple[str, str, str], list[dict[Figure, int]]] = defaultdict(list)
+    used = {point for key in wanted for point in key}
+    last: list[Reading] = []
+    for reading in meter.readings:
+        if reading.what not in used:
+            continue
+        if len(last) == 2:
+            key = (last[0].what, last[1].what, reading.what)
+            if key in wanted and not waits.between(last[1].time, reading.time):
+                ways[key].append(meter.between(last[1], reading))
+        last = [*last[-1:], reading]
+    return {key: max(found, key=found.count) for key, found in ways.items()}

@@ -1,0 +1,39 @@
+"""A fitted cost profile as the TOML file that ``--costs`` takes."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+
+from desim.calibrate.fit import Fitted
+from desim.calibrate.observe import EVENT_FILE
+
+
+def profile_text(figures: Iterable[Fitted], *, description: str, comment: str, status: str) -> str:
+    """The file's text; figures that come to nothing are left out."""
+    stages: dict[tuple[str, str], list[Fitted]] = defaultdict(list)
+    for found in figures:
+        file, stage, _ = found.figure
+        if file != EVENT_FILE and round(found.value) > 0:
+            stages[file, stage].append(found)
+    lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+    lines += ["", f"description = {json.dumps(description)}", f"status = {json.dumps(status)}"]
+    before = ""
+    for (file, stage), found in sorted(stages.items()):
+        if file != before:
+            lines += ["", f"[{json.dumps(file)}]"]
+            before = file
+        values = [f"{one.figure[2]} = {round(one.value)}" for one in found]
+        best = max(found, key=lambda one: one.observations)
+        source = f"fitted to {best.observations} observations, residual {best.residual:.1%}"
+        lines.append(f"{stage} = {{ {', '.join(values)}, source = {json.dumps(source)} }}")
+    return "\n".join(lines) + "\n"
+
+
+def uniform(stages: Iterable[tuple[str, str]], each: int) -> str:
+    """A profile to start from: every stage takes the same."""
+    figures = [Fitted((file, stage, "enter"), each, 0, 0.0) for file, stage in stages]
+    return profile_text(
+        figures, description="The same for every stage", comment="", status="assumed"
+    )
