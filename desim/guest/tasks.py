@@ -36,6 +36,7 @@ class ProcessTask:
         self.kernel = kernel
         self.process = process
         self.name = process.name
+        self.vruntime = 0
         self.asleep = False
         self.until: int | None = None
         self.signal: str | None = None

@@ -10,7 +10,8 @@ One thread runs everything, on one stack:
 
 * *Tasks*: programs (generators of system calls), kworkers (functions) and
   ksoftirqd. They are not preempted in the kernel; a task that has been woken runs
-  when the current one sleeps or returns to user mode.
+  when the current one sleeps or, if it is to go first (``desim.guest.sched``), returns
+  to user mode.
 * *Hard interrupts* come at any meeting while interrupts are on, at their own
   instant, nested on whatever runs: the local timer first, then the card.
 * *Soft interrupts* run at the end of a hard interrupt, at ``local_bh_enable``, or
@@ -39,6 +40,7 @@ from typing import Protocol, cast
 
 from desim.guest.context import JIFFY_NS, TIMER_SOFTIRQ
 from desim.guest.ioapic import IoApicPin
+from desim.guest.sched import RunQueue, Task
 from desim.guest.timers import DelayedWork, TimerWheel, WheelTimer
 from desim.kernel.alarm import Alarm
 from desim.kernel.environment import Environment
@@ -50,15 +52,6 @@ from desim.userland.waitqueue import WaitQueue
 MAX_SOFTIRQ_RESTART = 10
 MAX_SOFTIRQ_TIME = 1
 """Jiffies (``msecs_to_jiffies(2)``)."""
-
-
-class Task(Protocol):
-    """Something the scheduler can run."""
-
-    name: str
-
-    def run(self) -> bool:
-        """Run until it sleeps or ends; True if it wants to go on after the others."""
 
 
 class Waiter(Protocol):
@@ -73,6 +66,7 @@ class KThread:
 
     def __init__(self, name: str, function: Callable[[], None]) -> None:
         self.name = name
+        self.vruntime = 0
         self._function = function
 
     def run(self) -> bool:
@@ -106,9 +100,8 @@ class Vcpu:
         self.handler: Callable[[], bool] = lambda: False
         self.timer_interrupts = 0
         self.wakeups = 0
-        self.run_queue: deque[Task] = deque()
+        self.run_queue = RunQueue()
         self.boot: Callable[[], None] = lambda: None
-        self._current: Task | None = None
         self._softirqs = 0
         self._vectors: list[tuple[int, Callable[[], None]]] = []
         self._bh_depth = 0
@@ -152,12 +145,10 @@ class Vcpu:
         while True:
             self.meet_run_queue()
             if self.run_queue:
-                task = self._current = self.run_queue.popleft()
+                task = self.run_queue.pick(self.env.time())
                 self._need_resched = False
                 again = task.run()
-                self._current = None
-                if again:
-                    self.run_queue.append(task)
+                self.run_queue.put(self.env.time(), again=again)
             elif self._spinners:
                 self.spin()
             else:
@@ -271,6 +262,8 @@ class Vcpu:
         now = self.now()
         if not self._tick_stopped and self._next_tick.due is None:
             self._restart_tick()
+            if self.run_queue.tick(now):
+                self._need_resched = True
         while self._sleepers and self._sleepers[0][0] <= now:
             self._sleepers.pop(0)[2]()
         if self._sleepers:
@@ -459,7 +452,7 @@ class Vcpu:
 
     @property
     def need_resched(self) -> bool:
-        """Whether a task has been woken since the current one was chosen."""
+        """Whether the current task has to let another one run."""
         self.meet_run_queue()
         return self._need_resched
 
@@ -493,8 +486,8 @@ class Vcpu:
         self.thread.kick()
 
     def _enqueue(self, task: Task) -> None:
-        self._need_resched = True
-        self.run_queue.append(task)
+        if self.run_queue.wake(task, self.env.time()):
+            self._need_resched = True
 
     def _queue_work(self, work: DelayedWork) -> None:
         self._works.append(work)
