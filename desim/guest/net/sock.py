@@ -103,10 +103,12 @@ class DatagramSocket(Socket):
 
     def set_rcvbuf(self, size: int) -> None:
         """SO_RCVBUF."""
+        self._cpu.touch("lock_sock")
         self.rcvbuf = max(min(size, RMEM_MAX) * 2, SOCK_MIN_RCVBUF)
 
     def sock_enable_timestamp(self, on: bool) -> None:
         """SO_TIMESTAMP."""
+        self._cpu.touch("lock_sock")
         if on != self.timestamp:
             self.timestamp = on
             self._net_enable_timestamp(1 if on else -1)
