@@ -13,7 +13,7 @@ child would have slept.
 
 What it serves is what programs of its side have written; with ``-h FOLDER`` also the user's
 folder of that name, as it was before the run. The user's files are dated to power-on, which
-is BOOT (chosen; no clock of the machine that runs the simulation is ever looked at).
+is BOOT_S (chosen: no clock of the machine that runs the simulation is ever looked at).
 
 Not modelled: CGI (below /cgi-bin/ there is nothing), passwords, configuration files,
 keep-alive of the TCP connection, and running in the background (``-f`` is required).
@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from desim.ports import POLLIN, POLLOUT, Endpoint
@@ -65,9 +64,11 @@ MAX_LINE = 8191
 SENDFILE_SIZE = 65536
 HEADER_READ_TIMEOUT_S = 60
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-BOOT = datetime(2016, 11, 16, tzinfo=UTC)
+BOOT_S = 1_479_254_400
+"""16 November 2016, 00:00:00 UTC, in seconds since 1970."""
+DAY_S = 86_400
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 OK = 200
@@ -449,11 +450,31 @@ def span(header: str, size: int) -> tuple[int, int]:
 
 def http_date(time_ns: int) -> str:
     """A virtual instant as HTTP writes it."""
-    date = BOOT + timedelta(seconds=time_ns // NS)
-    day, month = _DAYS[date.weekday()], _MONTHS[date.month - 1]
-    return f"{day}, {date.day:02d} {month} {date.year} {date:%H:%M:%S} GMT"
+    days, second = divmod(_seconds(time_ns), DAY_S)
+    year, month, day = _civil(days)
+    weekday = _DAYS[(days + 3) % 7]  # 1 January 1970 was a Thursday
+    clock = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+    return f"{weekday}, {day:02d} {_MONTHS[month - 1]} {year} {clock} GMT"
+
+
+def _civil(days: int) -> tuple[int, int, int]:
+    """Year, month and day, so many days after 1 January 1970 (Gregorian)."""
+    year = 1970
+    while days >= (size := 366 if _leap(year) else 365):
+        days -= size
+        year += 1
+    for month, usual in enumerate(_MONTH_DAYS, 1):
+        size = usual + (month == 2 and _leap(year))
+        if days < size:
+            break
+        days -= size
+    return year, month, days + 1
+
+
+def _leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
 
 
 def _seconds(time_ns: int) -> int:
     """Seconds since 1970."""
-    return (BOOT - EPOCH) // timedelta(seconds=1) + time_ns // NS
+    return BOOT_S + time_ns // NS
