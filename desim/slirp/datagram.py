@@ -25,7 +25,7 @@ class Datagram:
     what follows. Together they are what an ICMP error quotes.
     """
 
-    __slots__ = ("dst", "frame", "header", "payload", "src", "tos", "ttl")
+    __slots__ = ("behind", "dst", "frame", "header", "payload", "src", "tos", "ttl")
 
     def __init__(
         self,
@@ -44,6 +44,9 @@ class Datagram:
         self.tos = tos
         self.ttl = ttl
         self.payload = payload
+        self.behind = b""
+        """What slirp's buffer holds beyond the length in the header: fragments whose headers
+        differ in length, or that make more than 65,535 bytes."""
 
     def strip_options(self) -> None:
         """Forget the options of an IPv4 header (``ip_stripoptions``); its checksum stays."""

@@ -164,11 +164,13 @@ class Ip:
         first = fragments[0]
         whole = first.header + b"".join(fragment.data for fragment in fragments)
         # Lengths are 16 bits wide; the header's length is that of the last arrival.
-        whole = whole[: hlen + (end & 0xFFFF)]
+        size = hlen + (end & 0xFFFF)
         header = whole[:hlen] if hlen <= len(first.header) else first.header
-        return Datagram(
-            new.frame, header, key[1], key[2], header[1], header[8], whole[len(header) :]
+        datagram = Datagram(
+            new.frame, header, key[1], key[2], header[1], header[8], whole[len(header) : size]
         )
+        datagram.behind = whole[size:]
+        return datagram
 
     @staticmethod
     def _insert(fragments: list[_Fragment], new: _Fragment) -> bool:

@@ -62,6 +62,7 @@ class Udp:
         if length > len(payload):
             slirp.drop(datagram.frame, "UDP length beyond the datagram")
             return
+        untrimmed = payload
         payload = datagram.payload = payload[:length]
         src, dst = datagram.src, datagram.dst
         if sum_field and checksum(payload, pseudo_sum(src, dst, IPPROTO_UDP, length)):
@@ -90,8 +91,11 @@ class Udp:
                 slirp.icmp.icmp_send_error(datagram, ICMP_TIMXCEED, 0)
                 slirp.drop(datagram.frame, "TTL exceeded")
                 return
+        if datagram.behind:
+            # What is sent is as long as the buffer says, not the header.
+            payload = (untrimmed + datagram.behind)[: length + len(datagram.behind)]
         # A length below the header's own makes a negative size, which no host accepts.
-        if length < UDP_HLEN or not slirp.socket_io.sosendto(so, payload[UDP_HLEN:], ttl):
+        if len(payload) < UDP_HLEN or not slirp.socket_io.sosendto(so, payload[UDP_HLEN:], ttl):
             slirp.icmp.icmp_send_error(datagram, ICMP_UNREACH, ICMP_UNREACH_NET)
             slirp.drop(datagram.frame, "the host cannot send it")
             return

@@ -93,6 +93,23 @@ fragments = move(
     st.integers(0, 3),
     st.integers(1, 60),
 )
+scattered = move(
+    "scattered",
+    st.booleans(),
+    st.sampled_from([100, 500, 1480, 3000]),
+    st.sampled_from([1, 3, 12, 25, 60, 100]),
+    st.integers(0, 3),
+    st.lists(
+        st.tuples(
+            st.integers(0, 5), st.sampled_from([0, 0, 0, 1, 4]), st.sampled_from([0, 0, 0, 1, 4])
+        ).map(list),
+        min_size=1,
+        max_size=9,
+    ).map(sorted)
+    | st.lists(
+        st.tuples(st.integers(0, 5), st.just(0), st.sampled_from([0, 1, 4])).map(list), max_size=5
+    ),
+)
 quotes = st.sampled_from(
     [b"", bytes(8), bytes.fromhex("4500001c00000000401162c30a0002020a00020f0fa01f9000080000")]
 )
@@ -451,7 +468,7 @@ malformed = st.one_of(
     scene(st.binary(min_size=14, max_size=80).map(lambda raw: ["raw", raw.hex()])),
 )
 
-scenes: SearchStrategy[Scene] = st.one_of(
+SCENES: list[SearchStrategy[Scene]] = [
     connections,
     connections,
     silences,
@@ -466,7 +483,8 @@ scenes: SearchStrategy[Scene] = st.one_of(
     services,
     services,
     advertised,
-    scene(ip_options, st.one_of(pings, udps, syns, fragments, dhcps, segments)),
+    scene(ip_options, st.one_of(pings, udps, syns, dhcps, segments)),
+    st.lists(ip_options | scattered | fragments, min_size=2, max_size=5),
     scene(tcp_options, st.one_of(syns, guest_openings, data, segments), data),
     st.lists(icmps | packets6 | pings, min_size=1, max_size=3),
     st.lists(dhcps, min_size=1, max_size=3),
@@ -474,7 +492,8 @@ scenes: SearchStrategy[Scene] = st.one_of(
     st.tuples(tftp_requests, st.lists(tftp_acks | tftp_waits | tftp_requests, max_size=6)).map(
         lambda t: [t[0], *t[1]]
     ),
-    scene(fragments, move("wait", st.sampled_from([1_000, 31_000_000]))),
+    scene(fragments | scattered, move("wait", st.sampled_from([1_000, 31_000_000]))),
+    st.lists(scattered | fragments, min_size=1, max_size=4),
     scene(udps, answers),
     scene(udps, udps, answers),
     scene(udps, answers, move("wait", expiries), udps, answers),
@@ -484,7 +503,12 @@ scenes: SearchStrategy[Scene] = st.one_of(
     scene(move("forward", False, rules), move("forward", True, rules), host_openings),
     scene(move("habits", st.booleans(), st.booleans(), st.booleans())),
     scene(move("wait", waits)),
+]
+mixed = st.lists(st.one_of(SCENES), min_size=2, max_size=10)
+focused = st.lists(st.sampled_from(SCENES), min_size=1, max_size=3).flatmap(
+    lambda few: st.lists(st.one_of(few), min_size=2, max_size=10)
 )
+"""Few kinds of scenes, again and again: they come to states that a mixture never reaches."""
 
 CHANGES: list[tuple[str, Any]] = [
     ("kick", False),
@@ -530,6 +554,6 @@ scripts: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "name": st.just("difference"),
         "config": configs,
         "guest": habits,
-        "moves": st.lists(scenes, min_size=2, max_size=10).map(_flat),
+        "moves": (mixed | focused).map(_flat),
     }
 )

@@ -45,12 +45,13 @@ from desim.wire.addresses import ip
 ANSWERS_MAX = 200
 """Frames that the guest sends by itself in answer to one move."""
 
-LAST_FRAGMENT_FIRST = "a fragment out of order (the library crashes)"
+FRAGMENT_ORDER = "a fragment out of order (Debian's library is miscompiled: it crashes)"
 URGENT_BEYOND_DATA = "an urgent pointer beyond the data (the library reads beyond its buffer)"
 URGENT_TO_UNIX = "urgent data for a Unix socket (a matter of how the kernel is configured)"
 RULE_IN_USE = "a guestfwd rule removed under its connections (the library uses it after free)"
-KNOWN_DEFECTS = (LAST_FRAGMENT_FIRST, URGENT_BEYOND_DATA, URGENT_TO_UNIX, RULE_IN_USE)
+KNOWN_DEFECTS = (FRAGMENT_ORDER, URGENT_BEYOND_DATA, URGENT_TO_UNIX, RULE_IN_USE)
 
+FRAGMENT_MAX = 1480
 FRAGMENT_LIFE_NS = 20_000_000_000
 """Less than the library keeps an incomplete datagram: later its next fragment is a first one."""
 
@@ -129,7 +130,8 @@ class Player:
         self._mangle: list[Any] | None = None
         self._ip_options = b""
         self._tcp_options = b""
-        self._fragments: dict[bytes, tuple[int, int]] = {}
+        self._fragments: dict[bytes, tuple[list[tuple[int, int, bool]], int]] = {}
+        """Start, end and "more" of what the library has of each datagram; since when."""
         self._clients = 0
         self._sources: set[int] = set()
         self._sent: dict[str, int] = {}
@@ -163,7 +165,7 @@ class Player:
             self._mangle = None
             if raw[12:14] == b"\x08\0" and int.from_bytes(raw[20:22], "big") & 0x3FFF:
                 # Nobody knows whether the library takes it, and so which is the next one.
-                defect = LAST_FRAGMENT_FIRST
+                defect = FRAGMENT_ORDER
         defect = defect or self._defect(raw)
         if defect is None:
             self._look(self.recorder.guest_frame(raw))
@@ -187,8 +189,8 @@ class Player:
         """What the library is known to do wrong with ``raw``."""
         if raw[12:14] == b"\x08\0" and len(raw) >= 34:
             field = int.from_bytes(raw[20:22], "big")
-            if field & 0x3FFF and not self._in_order(raw, field):
-                return LAST_FRAGMENT_FIRST
+            if field & 0x3FFF and self._out_of_order(raw, field):
+                return FRAGMENT_ORDER
             protocol, tcp = raw[23], raw[14 + (raw[14] & 15) * 4 :]
             tcp = tcp[: max(0, int.from_bytes(raw[16:18], "big") - (raw[14] & 15) * 4)]
         elif raw[12:14] == b"\x86\xdd" and len(raw) >= 54:
@@ -213,20 +215,26 @@ class Player:
             if conn.port == sport and conn.remote[1] == dport
         )
 
-    def _in_order(self, raw: bytes, field: int) -> bool:
-        """Whether a fragment is the next one of its datagram."""
+    def _out_of_order(self, raw: bytes, field: int) -> bool:
+        """Whether a fragment is a last one alone, or begins before one that the library has.
+
+        A datagram that may be complete counts as forgotten, as does an old one.
+        """
         key = raw[18:20] + raw[23:24] + raw[26:34]
-        start = (field & 0x1FFF) * 8
         size = int.from_bytes(raw[16:18], "big") - (raw[14] & 15) * 4
+        start = (field & 0x1FFF) * 8
         now = self.recorder.time_ns
-        expected, since = self._fragments.get(key, (0, now))
-        if start != expected or now - since > FRAGMENT_LIFE_NS or (size % 8 and field & 0x2000):
-            return False
-        if field & 0x2000:
-            self._fragments[key] = (start + size, since)
-        else:
-            self._fragments.pop(key, None)
-        return True
+        parts, since = self._fragments.get(key, ([], now))
+        if now - since > FRAGMENT_LIFE_NS:
+            parts, since = [], now
+        more = field & 0x2000 != 0
+        if start < parts[-1][0] if parts else not more:
+            return True
+        parts = [*parts, (start, start + size, more)]
+        self._fragments[key] = (parts, since)
+        if _may_be_whole(parts):
+            del self._fragments[key]
+        return False
 
     def _do_mangle(self, edits: list[list[int]], cut: int | None, mend: bool) -> None:
         """The guest's next frame of a move has these bytes changed."""
@@ -266,16 +274,26 @@ class Player:
 
     def _do_fragments(self, udp: bool, size: int, cut: int, ident: int, count: int) -> None:
         """The first ``count`` of the fragments of a datagram, ``8 * cut`` bytes in each."""
-        data = bytes(n & 255 for n in range(size))
-        if udp:
-            whole = datagram(3000, HOST, 9000, data, ttl=64, tos=0)[34:]
-        else:
-            whole = packet(HOST, ICMP, bytes.fromhex("0800000000070001") + data)[34:]
-        protocol = 17 if udp else ICMP
+        whole = _whole(udp, size)
         for start in range(0, len(whole), 8 * cut)[:count]:
-            more = 0x2000 if start + 8 * cut < len(whole) else 0
-            part = whole[start : start + 8 * cut]
-            self._send(ipv4(HOST, protocol, part, ident=ident, offset=more | start // 8))
+            self._fragment(udp, ident, whole, start, start + 8 * cut)
+
+    def _do_scattered(
+        self, udp: bool, size: int, cut: int, ident: int, order: list[list[int]]
+    ) -> None:
+        """Some fragments, some twice; each begins and ends some words off its place."""
+        whole = _whole(udp, size)
+        starts = range(0, len(whole), 8 * cut)
+        for number, before, behind in order:
+            start = starts[number % len(starts)]
+            end = start + 8 * (cut + behind)
+            self._fragment(udp, ident, whole, max(0, start - 8 * before), end)
+
+    def _fragment(self, udp: bool, ident: int, whole: bytes, start: int, end: int) -> None:
+        more = 0x2000 if end < len(whole) else 0
+        protocol = 17 if udp else ICMP
+        part = whole[start:end][:FRAGMENT_MAX]
+        self._send(ipv4(HOST, protocol, part, ident=ident, offset=more | start // 8))
 
     # -- the guest's TCP ---------------------------------------------------------------
 
@@ -429,3 +447,23 @@ class Player:
 
 def _is_unix(conn: str) -> bool:
     return conn.startswith("w.")
+
+
+def _whole(udp: bool, size: int) -> bytes:
+    """The datagram that is sent in fragments, without its IP header."""
+    data = bytes(n & 255 for n in range(size))
+    if udp:
+        return datagram(3000, HOST, 9000, data, ttl=64, tos=0)[34:]
+    return packet(HOST, ICMP, bytes.fromhex("0800000000070001") + data)[34:]
+
+
+def _may_be_whole(parts: list[tuple[int, int, bool]]) -> bool:
+    """Whether the fragments leave no gap up to a last one."""
+    end = 0
+    for start, stop, more in sorted(parts):
+        if start > end:
+            return False
+        end = max(end, stop)
+        if not more:
+            return True
+    return False
