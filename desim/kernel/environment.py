@@ -79,6 +79,7 @@ class TooManyEventsError(KernelError):
 class Environment(simpy.Environment):
     """A SimPy environment in integer nanoseconds, with threads.
 
+    ``turn`` is the highest rank of the threads that have run at this instant, 0 if none has.
     ``still`` counts the meetings at the instant ``still_at``.
 
     ``strict`` makes every charge a meeting: slower, and by law the same trace.
@@ -101,6 +102,7 @@ class Environment(simpy.Environment):
             raise ValueError(f"no such touch points: {', '.join(sorted(unknown))}")
         self.running: Thread | None = None
         self.threads: list[Thread] = []
+        self.turn = 0
         self.still = 0
         self.still_at = -1
         self.steps = 0
@@ -133,6 +135,8 @@ class Environment(simpy.Environment):
         self.steps += 1
         if self.steps > self.event_limit:
             raise TooManyEventsError(f"more than {self.event_limit} events by {self._now} ns")
+        if self._queue and self._queue[0][0] > self._now:
+            self.turn = 0
         super().step()
 
     def time(self) -> int:

@@ -70,6 +70,8 @@ class Thread(Event):
     """This thread's own time, in ns: never behind the environment's while it runs."""
     taken: int
     """How many marks the trace has taken over already."""
+    met: int
+    """The instant at which it last met the others."""
     is_alive: bool
     irq_pending = False
     """Whether an interrupt waits to be taken; only a virtual CPU ever sets it."""
@@ -91,6 +93,8 @@ class Thread(Event):
         self.marks: list[int] = []
         self.events: list[tuple[Any, ...]] = []
         self.taken = 0
+        self.met = env._now
+        self._before_us = False
         self.waiting: str | None = "start"
         self.is_alive = True
         self.collect: Callable[[Thread], None] | None = None
@@ -135,8 +139,10 @@ class Thread(Event):
             else:
                 alone = True
             if alone:
+                self.met = target
                 if target > env._now:
                     env._now = target
+                    env.turn = self.rank
                     if len(self.marks) > _CHUNK and self.collect is not None:
                         self.collect(self)
                 elif env.still_at != target:
@@ -149,6 +155,7 @@ class Thread(Event):
                 return
             self._sleep(target)
             if env._now == target and not (self.irq_pending and self.irqs_on):
+                self.met = target
                 return
 
     def park(self, reason: str, deadline: int | None = None) -> None:
@@ -163,7 +170,7 @@ class Thread(Event):
         self.waiting = reason
         self._sleep(deadline)
         self.waiting = None
-        self.now = self.env._now
+        self.now = self.met = self.env._now
         self.marks.append(self.now << CODE_BITS | code + 1)
 
     def wait(self, event: Event) -> Any:
@@ -185,7 +192,9 @@ class Thread(Event):
 
     def kick(self) -> None:
         """An interrupt has become pending: stop at the current instant and look."""
-        if self.env.running is not self:
+        running = self.env.running
+        if running is not self:
+            self._before_us = running is None and self.env.turn <= self.rank
             self._wake_at(self.env._now)
 
     def kill(self) -> None:
@@ -202,14 +211,21 @@ class Thread(Event):
         raise AssertionError(f"{self.name} takes no interrupts")
 
     def _interrupted(self) -> None:
-        """Run the handler now; what was charged and recorded beyond now follows it."""
+        """Run the handler now; what was charged and recorded beyond now follows it.
+
+        So does what was recorded at this very instant, if time was charged to get there and
+        the interrupt came before it was this thread's turn (from a timer): a meeting at the
+        end of that charge would have found it.
+        """
         env, marks, events = self.env, self.marks, self.events
         instant = env._now
         rest, self.now = self.now - instant, instant
+        begin = max(instant, self.met + 1) if self._before_us else instant + 1
+        self._before_us = False
         first, later = len(marks), len(events)
-        while first and marks[first - 1] >> CODE_BITS > instant:
+        while first and marks[first - 1] >> CODE_BITS >= begin:
             first -= 1
-        while later and events[later - 1][0] > instant:
+        while later and events[later - 1][0] >= begin:
             later -= 1
         tail, tail_events, place = marks[first:], events[later:], self.taken + first
         del marks[first:], events[later:]
@@ -258,6 +274,7 @@ class Thread(Event):
         self._due = None
         env = self.env
         env.running = self
+        env.turn = max(env.turn, self.rank)
         self._greenlet.parent = env.hub
         self._greenlet.switch()
         env.running = None

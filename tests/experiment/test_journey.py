@@ -102,7 +102,7 @@ def test_every_message_passes_these_stations(name: str) -> None:
         "e1000_receive_iov",
         "receive ring",
         "e1000_clean_rx_irq",
-        "ip_rcv",
+        "ip_rcv_core",
         "socket queue",
         "do_syscall_64",
     ]

@@ -15,15 +15,14 @@ far as the byte limit allows, and tells the driver of each but the last that the
 more. A queue that was stopped is run again from NET_TX_SOFTIRQ.
 
 A change of carrier is acted upon in a kworker (net/core/link_watch.c): link up puts
-the queueing discipline in place and, as IPv6 configures its link-local address, joins
-the solicited-node group 33:33:ff:xx:xx:xx. Each join reaches the driver's
-``set_rx_mode``.
+the queueing discipline in place. Whoever wants to know (``netdev_chain``: IPv6) is told of
+it, and of interfaces that come, are opened and closed. Each group that is joined reaches
+the driver's ``set_rx_mode``.
 
 ``tasklets`` is the part of TASKLET_SOFTIRQ that the network uses: it runs after the
 network's own vectors.
 
-Not modelled: the frames that IPv6 sends at start-up (MLD reports, duplicate address
-detection, router solicitations); fq_codel's flows and its delay target, which need a
+Not modelled: fq_codel's flows and its delay target, which need a
 standing queue of 5 ms to show (the queue is one FIFO with its limit of 10240 packets);
 GRO's and the receive path's list forms, in which several packets walk each layer
 together: here each walks on its own, in the same order.
@@ -38,7 +37,6 @@ from typing import Any
 from desim.guest.context import HZ, NET_RX_SOFTIRQ, NET_TX_SOFTIRQ, Cpu, Work
 from desim.guest.net.device import (
     ALL_HOSTS_MAC,
-    ALL_NODES_MAC,
     IFF_RUNNING,
     IFF_UP,
     NAPI_WEIGHT,
@@ -79,6 +77,7 @@ class NetCore:
         """Packet sockets, oldest first; they see what is received."""
         self._netstamp_needed = 0
         self.ip_rcv: Tap = _nobody
+        self.ip_list_rcv: Callable[[list[Skb], Device], None] = _nobody_at_all
         self.arp_rcv: Tap = _nobody
         self.skb_destructor: Callable[[Any, Skb], None] = _nothing
         self.ipv6_rcv: Tap | None = None
@@ -203,7 +202,11 @@ class NetCore:
     @stage("netif_receive_skb", file="net/core/dev.c")
     def netif_receive_skb(self, skb: Skb, device: Device) -> None:
         """One packet by itself, to its protocol."""
-        self._deliver([skb], self.netif_receive_skb_core(skb, device), device)
+        protocol = self.netif_receive_skb_core(skb, device)
+        if protocol == ETH_P_IP:
+            self.ip_rcv(skb, device)
+        else:
+            self._deliver([skb], protocol, device)
 
     @stage("__netif_receive_skb_core", file="net/core/dev.c")
     def netif_receive_skb_core(self, skb: Skb, device: Device) -> int:
@@ -216,24 +219,15 @@ class NetCore:
     def _deliver(self, batch: list[Skb], protocol: int, device: Device) -> None:
         """Packets of one protocol, to it."""
         if protocol == ETH_P_IP:
-            receive = self.ip_rcv
+            self.ip_list_rcv(batch, device)
         elif protocol == ETH_P_ARP:
-            receive = self.arp_rcv
+            for skb in batch:
+                self.arp_rcv(skb, device)
         elif protocol == ETH_P_IPV6 and self.ipv6_rcv is not None:
-            receive = self.ipv6_rcv
+            for skb in batch:
+                self.ipv6_rcv(skb, device)
         else:
             self._snmp.softnet["unhandled"] += len(batch)
-            return
-        for skb in batch:
-            receive(skb, device)
-
-    def loop_back(self, skb: Skb, device: Device) -> None:
-        """A packet that was sent on ``device`` is received there."""
-        frame = Frame(b"".join((skb.head, *skb.frags)))
-        received = Skb(frame.raw, frame)
-        received.ip_summed = CHECKSUM_UNNECESSARY
-        self.free_skb(skb)
-        self.netif_rx(received, device)
 
     def netif_rx(self, skb: Skb, device: Device) -> None:
         """``__netif_rx``: receive a packet of a device without NAPI, through the backlog."""
@@ -383,8 +377,6 @@ class NetCore:
             self.dev_activate(device)
         if not device.flags & 0x8:
             device.dev_mc_add(ALL_HOSTS_MAC)
-            if self.ipv6_rcv is None:
-                device.dev_mc_add(ALL_NODES_MAC)
         self.call_netdevice_notifiers(NETDEV_UP, device)
 
     @stage("__dev_close_many", file="net/core/dev.c")
@@ -436,11 +428,13 @@ class NetCore:
         carrier = device.netif_carrier_ok()
         if carrier and not device.active:
             self.dev_activate(device)
-            if self.ipv6_rcv is None:
-                device.dev_mc_add(b"\x33\x33\xff" + device.dev_addr[3:])
         elif not carrier and device.active:
             self.dev_deactivate(device)
         self.call_netdevice_notifiers(NETDEV_CHANGE, device)
+
+
+def _nobody_at_all(batch: list[Skb], device: Device) -> None:
+    raise AssertionError("no protocol above the devices")
 
 
 def _nobody(skb: Skb, device: Device) -> None:

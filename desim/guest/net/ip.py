@@ -45,7 +45,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from desim.guest.context import Cpu
 from desim.guest.entropy import Entropy
@@ -412,43 +412,60 @@ class Ip:
 
     # Input.
 
-    @stage("ip_rcv", "ip_rcv_core", file="net/ipv4/ip_input.c")
+    @stage("ip_list_rcv", "ip_sublist_rcv", file="net/ipv4/ip_input.c")
+    def ip_list_rcv(self, batch: list[Skb], device: Device) -> None:
+        """Packets that arrived together: all headers first, then each to its protocol."""
+        checked = [(skb, self.ip_rcv_core(skb, device)) for skb in batch]
+        for skb, packet in checked:
+            self._deliver(skb, packet, device)
+
+    @stage("ip_rcv", file="net/ipv4/ip_input.c")
     def ip_rcv(self, skb: Skb, device: Device) -> None:
-        """Check the header and decide whose packet it is."""
+        """A packet by itself."""
+        self._deliver(skb, self.ip_rcv_core(skb, device), device)
+
+    def _deliver(self, skb: Skb, packet: Ipv4 | _ForTcp | None, device: Device) -> None:
+        if packet is _FOR_TCP:
+            self.ip_local_deliver_tcp(skb)
+        elif packet is not None:
+            self.ip_local_deliver(skb, cast("Ipv4", packet), device)
+
+    @stage("ip_rcv_core", file="net/ipv4/ip_input.c")
+    def ip_rcv_core(self, skb: Skb, device: Device) -> Ipv4 | _ForTcp | None:
+        """Check the header and decide whose packet it is; None if it is nobody's here."""
         mib = self._snmp.ip
         mib["InReceives"] += 1
         head = skb.head
         if head[:6] != device.dev_addr and not head[0] & 1 and not device.flags & 8:
             mib["InDiscards"] += 1
-            return
+            return None
         frame = skb.frame
         segment = frame.segment if frame is not None else None
         if segment is not None:
             # The checksums are verified together, when TCP asks.
             if self.is_local(segment.dst):
                 mib["InDelivers"] += 1
-                self.ip_local_deliver_tcp(skb)
-            else:
-                mib["InAddrErrors"] += 1
-            return
+                return _FOR_TCP
+            mib["InAddrErrors"] += 1
+            return None
         try:
             packet = Ipv4.parse(head[14:])
         except WireError:
             mib["InHdrErrors"] += 1
-            return
+            return None
         if not packet.sum_ok:
             mib["InCsumErrors"] += 1
-            return
-        if packet.options:
+        elif packet.options:
             mib["InHdrErrors"] += 1
         elif (
             self.is_local(packet.dst)
             or self.is_broadcast(packet.dst)
             or packet.dst == b"\xe0\x00\x00\x01"
         ):
-            self.ip_local_deliver(skb, packet, device)
+            return packet
         else:
             mib["InAddrErrors"] += 1
+        return None
 
     @stage("ip_local_deliver", file="net/ipv4/ip_input.c")
     def ip_local_deliver_tcp(self, skb: Skb) -> None:
@@ -526,6 +543,11 @@ def ip_header(
     )
 
 
+class _ForTcp:
+    """Stands for a TCP segment whose headers have been read together."""
+
+
+_FOR_TCP = _ForTcp()
 _LOOPBACK_HEADER = bytes(12) + b"\x08\x00"
 
 

@@ -8,16 +8,17 @@ the ``Cpu`` it was given.
 How a segment travels
 ---------------------
 In: the driver's poll -> ``Device.napi_gro_receive`` -> ``Gro`` -> ``NetCore``
-(netif_receive_skb) -> ``Ip.ip_rcv`` -> ``TcpIpv4.tcp_v4_rcv`` -> ``TcpInput`` -> the
+(netif_receive_skb) -> ``Ip.ip_list_rcv`` -> ``TcpIpv4.tcp_v4_rcv`` -> ``TcpInput`` -> the
 receive queue, and the program is woken.
 
 Out: ``Tcp.tcp_sendmsg`` -> ``TcpOutput.tcp_write_xmit`` -> ``__tcp_transmit_skb`` ->
 ``Ip.ip_queue_xmit`` -> ``ip_output`` -> ``ip_finish_output2`` -> the neighbour ->
 ``NetCore.dev_queue_xmit`` -> ``sch_direct_xmit`` -> ``dev_hard_start_xmit`` -> the driver.
 
-Not modelled: IPv6 but for the groups that it joins (its start-up frames are missing:
-MLD reports, duplicate address detection, router solicitations), netfilter, more than
-one CPU, namespaces. Each part says what it leaves out itself.
+IPv6 is a package of its own (``desim.guest.net.ipv6``), without sockets.
+
+Not modelled: netfilter, more than one CPU, namespaces. Each part says what it leaves out
+itself.
 """
 
 from __future__ import annotations
@@ -161,6 +162,7 @@ class NetStack:
     def _wire_up(self) -> None:
         core, ip = self.core, self.ip
         core.ip_rcv = ip.ip_rcv
+        core.ip_list_rcv = ip.ip_list_rcv
         core.arp_rcv = self.arp.arp_rcv
         core.skb_destructor = self.tcp.tcp_wfree
         ip.arp = self.arp
