@@ -1,8 +1,9 @@
-"""Files under /proc that tell of the card: /proc/interrupts and /proc/net/dev.
+"""Files under /proc that tell of the card and its network: interrupts, net/dev, net/arp.
 
 Models: ``show_interrupts`` (kernel/irq/proc.c) with ``arch_show_interrupts``
-(arch/x86/kernel/irq.c), and ``dev_seq_show`` (net/core/net-procfs.c) of Linux 6.1, in
-their columns.
+(arch/x86/kernel/irq.c), ``dev_seq_show`` (net/core/net-procfs.c) and ``arp_seq_show``
+(net/ipv4/arp.c) of Linux 6.1, in their columns. Neighbours are in the order in which they
+were first asked for, where Linux has that of its hash.
 
 Not modelled: the lines of devices that there are not, and the architecture's counters
 other than that of the local timer; all other files.
@@ -11,7 +12,14 @@ other than that of the local timer; all other files.
 from __future__ import annotations
 
 from desim.guest.net.device import Device
+from desim.guest.net.neigh import NUD_PERMANENT, NUD_VALID, Neighbour
 from desim.guest.vcpu import Vcpu
+from desim.wire.addresses import ip_text, mac_text
+
+ARPHRD_ETHER = 1
+ATF_COM = 0x02
+ATF_PERM = 0x04
+_ARP_HEAD = "IP address       HW type     Flags       HW address            Mask     Device\n"
 
 _NET_DEV_HEAD = (
     "Inter-|   Receive                                                |  Transmit\n"
@@ -33,6 +41,21 @@ def show_interrupts(vcpu: Vcpu, irq: int, device: str | None) -> str:
 def dev_seq_show(devices: list[Device]) -> str:
     """/proc/net/dev, in the order in which interfaces were registered."""
     return _NET_DEV_HEAD + "".join(_interface(device) for device in devices)
+
+
+def arp_seq_show(neighbours: list[Neighbour]) -> str:
+    """/proc/net/arp."""
+    return _ARP_HEAD + "".join(map(_neighbour, neighbours))
+
+
+def _neighbour(neigh: Neighbour) -> str:
+    flags = ATF_COM if neigh.nud_state & NUD_VALID else 0
+    if neigh.nud_state & NUD_PERMANENT:
+        flags |= ATF_PERM
+    return (
+        f"{ip_text(neigh.primary_key):<16} 0x{ARPHRD_ETHER:<10x}0x{flags:<10x}"
+        f"{mac_text(neigh.ha):<17}     *        {neigh.device.name}\n"
+    )
 
 
 def _interface(device: Device) -> str:

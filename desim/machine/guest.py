@@ -11,7 +11,7 @@ from desim.guest.kernel import GuestKernel
 from desim.guest.memory import Memory
 from desim.guest.net.device import IFF_UP, Device
 from desim.guest.net.stack import NetStack
-from desim.guest.procfs import dev_seq_show, show_interrupts
+from desim.guest.procfs import arp_seq_show, dev_seq_show, show_interrupts
 from desim.guest.tasks import ProcessTask
 from desim.guest.vcpu import Vcpu
 from desim.kernel.instrument import Instrument
@@ -85,6 +85,7 @@ class Guest:
             self._attach(mmio, mac, memory)
         self.kernel.proc = {
             "/proc/interrupts": self._show_interrupts,
+            "/proc/net/arp": lambda: arp_seq_show(list(self.stack.arp.table.values())),
             "/proc/net/dev": lambda: dev_seq_show(list(self.stack.devices.values())),
         }
         vcpu.boot = self.boot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from desim.userland.programs import (
+    arp,
     curl,
     dmesg,
     echo,
@@ -26,6 +27,7 @@ _NC_BUSYBOX = ProgramFile(nc_busybox.nc, nc_busybox.check)
 _NSLOOKUP = ProgramFile(nslookup.nslookup, nslookup.check)
 _PING = ProgramFile(ping.ping, ping.check)
 _PING_HOST = ProgramFile(ping.ping, ping.check_host)
+_ARP = ProgramFile(arp.arp, arp.check)
 _CURL = ProgramFile(curl.curl, curl.check)
 _HTTPD = ProgramFile(httpd.httpd, httpd.check, httpd.reads)
 _TFTP = ProgramFile(tftp.tftp, tftp.check, tftp.reads)
@@ -57,6 +59,8 @@ _UDHCPC = ProgramFile(udhcpc.udhcpc, udhcpc.check)
 
 HOST = _COMMON | {"busybox ping": _PING_HOST, "ping": _PING_HOST}
 GUEST = _COMMON | {
+    "arp": _ARP,
+    "busybox arp": _ARP,
     "busybox dmesg": _DMESG,
     "busybox ifconfig": _IFCONFIG,
     "busybox ping": _PING,

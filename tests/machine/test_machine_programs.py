@@ -1,0 +1,143 @@
+"""The users' programs in whole machines: through slirp, the card and the guest's network."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from desim.config import SlirpVersion
+from desim.experiment.run import RunResult, run
+from desim.scenario.command_line import machine_from_options
+
+BIG = b"".join(hashlib.sha256(n.to_bytes(4, "big")).digest() for n in range(6000))
+SECOND = 1_000_000_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "site" / "sub").mkdir(parents=True)
+    (tmp_path / "site" / "big").write_bytes(BIG)
+    (tmp_path / "site" / "sub" / "page.html").write_bytes(b"<p>page\n")
+    return tmp_path
+
+
+def made(
+    folder: Path,
+    *,
+    guest: list[str],
+    host: list[str] | None = None,
+    qemu: str = "",
+    version: SlirpVersion = "4.7",
+    stop_first: bool = False,
+) -> RunResult:
+    """A run that costs nothing. ``stop_first`` stops the guest's first command at 30 s."""
+    config = machine_from_options(
+        ["-nic", "user" + qemu], guest=guest, host=host or [], folder=folder, version=version
+    )
+    config.costs = "zero"
+    for number, command in enumerate(config.guest):
+        command.at_ns = (10 + number) * SECOND
+    if stop_first:
+        config.guest[0].stop_ns = 30 * SECOND
+    return run(config)
+
+
+def shown(result: RunResult, terminal: str) -> str:
+    return next(t.output.decode() for t in result.transcripts if t.name == terminal)
+
+
+def test_the_host_fetches_a_large_file_from_the_guest(folder: Path) -> None:
+    result = made(
+        folder,
+        qemu=",hostfwd=tcp::8080-:80",
+        guest=["httpd -f -h site"],
+        host=["curl -s -o big localhost:8080/big", "curl -s localhost:8080/sub/page.html"],
+        stop_first=True,
+    )
+    assert result.files["host/big"] == BIG
+    assert shown(result, "host 2") == "<p>page\n"
+
+
+def test_the_guest_fetches_a_large_file_from_the_host(folder: Path) -> None:
+    config = machine_from_options(
+        ["-nic", "user"],
+        guest=["curl -s -O 10.0.2.2:8000/big"],
+        host=["httpd -f -p 8000 -h site"],
+        folder=folder,
+    )
+    config.costs = "zero"
+    config.host[0].at_ns = SECOND
+    assert run(config).files["guest/big"] == BIG
+
+
+def test_what_curl_says_of_a_guest_that_does_not_answer(folder: Path) -> None:
+    result = made(
+        folder,
+        qemu=",hostfwd=tcp::8080-:80",
+        guest=["curl 10.0.2.2:9", "sleep 20"],
+        host=["curl localhost:8080"],
+    )
+    assert "Failed to connect to 10.0.2.2 port 9" in shown(result, "guest 1")
+    # QEMU accepts before it asks the guest; without costs it has closed before curl writes.
+    assert shown(result, "host 1") == "curl: (52) Empty reply from server\n"
+
+
+@pytest.mark.parametrize("block", [8, 512, 1428, 65464])
+def test_slirps_tftp_server_sends_files_whole(folder: Path, block: int) -> None:
+    name = "sub/page.html" if block == 8 else "big"
+    line = f"tftp -g -r {name} -l got -b {block} 10.0.2.2"
+    result = made(folder, qemu=",tftp=site", guest=[line])
+    assert result.files["guest/got"] == (folder / "site" / name).read_bytes()
+
+
+@pytest.mark.parametrize(("block", "size"), [(512, len(BIG)), (1000, len(BIG)), (100, 37_500)])
+def test_the_old_server_ignores_small_blocks_and_the_client_believes_it(
+    folder: Path, block: int, size: int
+) -> None:
+    line = f"tftp -g -r big -b {block} 10.0.2.2"
+    result = made(folder, qemu=",tftp=site", guest=[line], version="2.8")
+    assert len(result.files["guest/big"]) == size
+
+
+def test_what_tftp_says(folder: Path) -> None:
+    lines = ["tftp -g -r none 10.0.2.2", "tftp -p -l site/big 10.0.2.2"]
+    result = made(folder, qemu=",tftp=site", guest=lines)
+    assert shown(result, "guest 1") == "tftp: server error: (1) File not found\n"
+    assert shown(result, "guest 2") == "tftp: timeout\n"
+    assert result.files == {}
+
+
+def test_ping_and_arp_tell_who_is_there(folder: Path) -> None:
+    lines = ["ping -q -c 2 10.0.2.2", "ping -c 1 -W 1 10.0.2.77", "ping -c 1 localhost", "arp -an"]
+    result = made(folder, guest=lines)
+    assert "2 packets transmitted, 2 packets received, 0% packet loss" in shown(result, "guest 1")
+    assert "1 packets transmitted, 0 packets received, 100%" in shown(result, "guest 2")
+    assert "64 bytes from 127.0.0.1: seq=0 ttl=64 time=0.000 ms" in shown(result, "guest 3")
+    assert shown(result, "guest 4") == (
+        "? (10.0.2.2) at 52:55:0a:00:02:02 [ether]  on eth0\n"
+        "? (10.0.2.77) at <incomplete>  on eth0\n"
+    )
+    assert [t.status for t in result.transcripts if t.side == "guest"][1:] == [0, 1, 0, 0]
+
+
+def test_ctrl_c_shows_pings_statistics(folder: Path) -> None:
+    result = made(folder, guest=["ping 10.0.2.2"], stop_first=True)
+    text = shown(result, "guest 1")
+    _, statistics = text.split("\n^C\n\n--- 10.0.2.2 ping statistics ---\n")
+    assert statistics.startswith("20 packets transmitted, 20 packets received, 0% packet loss\n")
+
+
+def test_the_address_of_the_name_server_comes_by_dhcp(folder: Path) -> None:
+    lines = ["cat /etc/resolv.conf", "ping -c 1 nosuch"]
+    result = made(folder, qemu=",dns=10.0.2.9,domainname=lan", guest=lines)
+    assert shown(result, "guest 1") == "search lan\nnameserver 10.0.2.9\n"
+    assert shown(result, "guest 2") == "ping: bad address 'nosuch'\n"
+
+
+def test_the_users_files_have_their_sums_in_the_summary(folder: Path) -> None:
+    result = made(folder, guest=["httpd -f -h site"], stop_first=True)
+    digest = hashlib.sha256(BIG).hexdigest()
+    assert result.summary["inputs"]["site/big"] == digest
+    assert sorted(result.summary["inputs"]) == ["site/", "site/big", "site/sub/page.html"]
