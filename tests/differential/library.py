@@ -107,11 +107,14 @@ class Callbacks(c.Structure):
 
 def load() -> c.CDLL:
     """The library; raises ``LibraryError`` if it is missing or another version."""
+    if c.sizeof(c.c_void_p) != 8:
+        raise LibraryError("its layouts are known for 64-bit machines only")
     try:
         library = c.CDLL(SONAME)
-    except OSError:
+    except OSError as error:
         raise LibraryError(
-            f"{SONAME} is not here; install libslirp {VERSION} (Debian package libslirp0)"
+            f"{SONAME} cannot be loaded ({error}); install libslirp {VERSION} "
+            "(Debian package libslirp0)"
         ) from None
     library.slirp_version_string.restype = c.c_char_p
     found = library.slirp_version_string().decode()
