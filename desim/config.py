@@ -317,7 +317,7 @@ class MachineConfig:
     """A cost of one instruction takes ``2 ** icount_shift`` ns (``-icount shift=N``)."""
     modprobe: str = DEFAULT_MODPROBE
     """How the guest loads its driver: the module's name, then ``PARAMETER=VALUE`` words."""
-    guest_ipv6: bool = False
+    guest_ipv6: bool = True
     """Whether the guest's kernel speaks IPv6 (what ``ipv6.disable=1`` takes away)."""
     guest: list[RunCommand] = field(default_factory=list)
     host: list[RunCommand] = field(default_factory=list)

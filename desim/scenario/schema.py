@@ -274,7 +274,7 @@ class Guest(Strict):
 
     run: Annotated[list[GuestRun], Field(max_length=MAX_COMMANDS)] = []
     modprobe: Annotated[CommandText, AfterValidator(_modprobe)] = DEFAULT_MODPROBE
-    ipv6: bool = False
+    ipv6: bool = True
 
 
 class Host(Strict):

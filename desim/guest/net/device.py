@@ -39,7 +39,6 @@ TX_QUEUE_LIMIT = 10240
 """Packets that the queueing discipline holds (fq_codel's default limit)."""
 
 ALL_HOSTS_MAC = b"\x01\x00\x5e\x00\x00\x01"
-ALL_NODES_MAC = b"\x33\x33\x00\x00\x00\x01"
 
 
 class Napi:
