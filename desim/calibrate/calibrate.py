@@ -10,6 +10,7 @@ from desim.calibrate.fit import Fit, fit
 from desim.calibrate.kernel_trace import POINTS, parse_trace
 from desim.calibrate.meter import QEMU, QEMU_THREADS, Meter
 from desim.calibrate.observe import (
+    STAMP,
     Clockwork,
     Observation,
     Waits,
@@ -30,7 +31,7 @@ ROUNDS = 3
 KINDS = ("ping", "tftp", "source")
 """Tests of which only the guest's processor decides the length."""
 
-MOST_BYTES = 1 << 18
+MOST_BYTES = 1 << 20
 """Longer uploads say nothing new, and take long to simulate under observation."""
 
 
@@ -84,7 +85,7 @@ def observe(run: Run, costs: str) -> Iterator[Observation]:
 
 
 def _observe_test(run: Run, test: Test, costs: str) -> Iterator[Observation]:
-    meter = Meter()
+    meter = Meter(frozenset({STAMP}))
     machine = simulate(configuration(run, costs=costs, tests=[test]), meter)
     yield from tool_observations(
         f"{run.name} {test.name}",

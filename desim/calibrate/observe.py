@@ -14,16 +14,33 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
 from desim.calibrate.kernel_trace import Event
-from desim.calibrate.meter import Figure, Meter, Reading
+from desim.calibrate.meter import CLOCK, Figure, Meter, Reading
 from desim.machine import Machine
 
 EVENT_FILE = "kernel trace"
 """The file under which the cost of writing a trace event is fitted; no profile has it."""
+
+GROUPS, ENOUGH = 4, 20
+"""Parts into which stretches of one kind are divided, if there are enough."""
+
+SINGLE_STRETCHES = (
+    ("send to return", "send_ns", "sent_ns", 0, 0),
+    ("return to reply", "sent_ns", "recv_ns", 0, 0),
+    ("stamp to reply", "krx_ns", "recv_ns", 0, 0),
+)
+TRAIN_STRETCHES = (
+    ("sending a train", "send_ns", "sent_ns", 0, -1),
+    ("first stamp to first reply", "krx_ns", "recv_ns", 0, 0),
+    ("last stamp to last reply", "krx_ns", "recv_ns", -1, -1),
+    ("reading a train", "recv_ns", "recv_ns", 0, -1),
+)
+"""What the four lists of a ping give: from which list to which, and of which packets of a
+train (the first is 0, the last -1)."""
 
 WAITS = ("(spinning)", "(halted)")
 
@@ -61,12 +78,17 @@ class Waits:
         return self._sums[upper] - self._sums[lower]
 
 
+STAMP = "net_timestamp_check"
+"""The stage that stamps a received packet."""
+
+
 class Clockwork:
-    """The clock readings of a simulated run, by the time they showed."""
+    """The clock readings of a simulated run, the program's and the kernel's, by their time."""
 
     def __init__(self, meter: Meter, machine: Machine) -> None:
         self._meter = meter
-        self._at = {r.time: r for r in meter.readings if r.what == "__vdso_clock_gettime<"}
+        wanted = (f"{CLOCK}<", f"{STAMP}<")
+        self._at = {r.time: r for r in meter.readings if r.what in wanted}
         self._waits = Waits(machine)
 
     def stretch(self, first: int, last: int) -> dict[Figure, int] | None:
@@ -76,26 +98,48 @@ class Clockwork:
             return None
         return self._meter.between(begin, end)
 
+    def pairs(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The program's readings from one instant to another, two and two."""
+        times = [
+            r.time
+            for r in self._meter.readings
+            if r.what == f"{CLOCK}<" and first < r.time <= last
+        ]
+        return list(zip(times[::2], times[1::2], strict=False))
 
-def mean_stretch(
+
+def stretches(
     name: str,
     measured: Sequence[int],
-    simulated: Iterable[tuple[int, int]],
+    simulated: Sequence[tuple[int, int]],
     clock: Clockwork,
 ) -> Iterator[Observation]:
-    """One observation of stretches of one kind: their mean. Nothing if the processor waits."""
-    total: dict[Figure, float] = defaultdict(float)
-    n = 0
+    """Observations of stretches of one kind. Nothing if the processor waits in one.
+
+    With many of them there are several: the shortest quarter measured stands against the
+    shortest quarter simulated, and so on, so that what is due only now and then is told
+    from what always is.
+    """
+    found = []
     for first, last in simulated:
         counts = clock.stretch(first, last)
         if counts is None:
             return
-        n += 1
-        for figure, count in counts.items():
-            total[figure] += count
-    if n and measured:
-        mean = sum(measured) / len(measured)
-        yield Observation(name, mean, {figure: count / n for figure, count in total.items()})
+        found.append((last - first, counts))
+    found.sort(key=lambda entry: entry[0])
+    ordered = sorted(measured)
+    parts = GROUPS if min(len(found), len(ordered)) >= ENOUGH else 1
+    for part in range(parts):
+        ours = found[part * len(found) // parts : (part + 1) * len(found) // parts]
+        theirs = ordered[part * len(ordered) // parts : (part + 1) * len(ordered) // parts]
+        if not ours or not theirs:
+            return
+        total: dict[Figure, float] = defaultdict(float)
+        for _, counts in ours:
+            for figure, count in counts.items():
+                total[figure] += count / len(ours)
+        label = f"{name}, part {part + 1} of {parts}" if parts > 1 else name
+        yield Observation(label, sum(theirs) / len(theirs), total)
 
 
 def tool_observations(
@@ -107,54 +151,35 @@ def tool_observations(
         return
     if "sent_ns" in measured and "train" in simulated:
         yield from _ping(name, measured, simulated, start, clock)
-    elif "rtt_ns" in measured:
-        yield from _blocks(name, measured, simulated, start, clock)
+    elif "rtt_ns" in measured and "elapsed_ns" in simulated:
+        blocks = clock.pairs(start, start + simulated["elapsed_ns"])[: len(simulated["rtt_ns"])]
+        yield from stretches(f"{name}: a block", measured["rtt_ns"], blocks, clock)
+    elif "written_ns" in measured and "written_ns" in simulated:
+        ends = ("connect_ns", "written_ns")
+        first, last = (start + simulated[end] for end in ends)
+        yield from stretches(
+            f"{name}: writing", [measured[ends[1]] - measured[ends[0]]], [(first, last)], clock
+        )
 
 
 def _ping(
     name: str, measured: Mapping[str, Any], found: Mapping[str, Any], start: int, clock: Clockwork
 ) -> Iterator[Observation]:
     train = found["train"]
-    if train == 1:
-        for label, begin, end in (
-            ("send to return", "send_ns", "sent_ns"),
-            ("return to reply", "sent_ns", "recv_ns"),
-        ):
-            yield from mean_stretch(
-                f"{name}: {label}",
-                [b - a for a, b in zip(measured[begin], measured[end], strict=True)],
-                [
-                    (start + a, start + b)
-                    for a, b in zip(found[begin], found[end], strict=True)
-                ],
-                clock,
-            )
-        return
-    for label, times in (("sending", ("send_ns", "sent_ns")), ("reading", ("recv_ns", "recv_ns"))):
-        spans = []
-        for lists in (measured, found):
-            begins, ends = lists[times[0]], lists[times[1]]
-            spans.append(
-                [
-                    (begins[at], ends[at + train - 1])
-                    for at in range(0, len(ends) - train + 1, train)
-                ]
-            )
-        yield from mean_stretch(
-            f"{name}: {label} a train",
-            [b - a for a, b in spans[0]],
+    for label, begin, end, first, last in SINGLE_STRETCHES if train == 1 else TRAIN_STRETCHES:
+        spans = [
+            [
+                (lists[begin][at + first % train], lists[end][at + last % train])
+                for at in range(0, len(lists[end]) - train + 1, train)
+            ]
+            for lists in (measured, found)
+        ]
+        yield from stretches(
+            f"{name}: {label}",
+            [b - a for a, b in spans[0] if a >= 0 and b >= 0],
             [(start + a, start + b) for a, b in spans[1]],
             clock,
         )
-
-
-def _blocks(
-    name: str, measured: Mapping[str, Any], found: Mapping[str, Any], start: int, clock: Clockwork
-) -> Iterator[Observation]:
-    # The tool prints round trips; in the simulation their ends are clock readings in a row.
-    times = found.get("_rtt_at")
-    if times:
-        yield from mean_stretch(f"{name}: a block", measured["rtt_ns"], times, clock)
 
 
 def trace_observations(
