@@ -229,6 +229,14 @@ class NetCore:
         else:
             self._snmp.softnet["unhandled"] += len(batch)
 
+    def loop_back(self, skb: Skb, device: Device) -> None:
+        """A packet that was sent on ``device`` is received there."""
+        frame = Frame(b"".join((skb.head, *skb.frags)))
+        received = Skb(frame.raw, frame)
+        received.ip_summed = CHECKSUM_UNNECESSARY
+        self.free_skb(skb)
+        self.netif_rx(received, device)
+
     def netif_rx(self, skb: Skb, device: Device) -> None:
         """``__netif_rx``: receive a packet of a device without NAPI, through the backlog."""
         if len(self._input_pkt_queue) >= _MAX_BACKLOG:
