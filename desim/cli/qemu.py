@@ -27,7 +27,8 @@ Packet filters are QEMU's (filter-buffer, filter-dump) and, in the same form, fa
   -object filter-duplicate, -object filter-reorder, -object filter-corrupt
 
 Programs are simulated; no shell and no real program is started. "< FILE" reads a
-real file, "> FILE" writes below DIR/guest or DIR/host when --out DIR is given.
+real file, "httpd -h FOLDER" shows a real folder, "> FILE" writes below DIR/guest or
+DIR/host when --out DIR is given.
 """
 
 

@@ -147,9 +147,9 @@ def _transcript(transcript: Transcript, width: int) -> Iterator[Line]:
     head = f"-- {transcript.name}, {began} "
     yield Line(head + "-" * max(width - len(head), 3), "dim")
     yield Line(f"{transcript.prompt}$ {escape(transcript.command)}", "bold green")
-    output = [
-        line.expandtabs(8).rstrip() for line in escape(transcript.output).rstrip("\n").split("\n")
-    ]
+    # A terminal goes to the line's start anyway.
+    text = escape(transcript.output.replace(b"\r\n", b"\n"))
+    output = [line.expandtabs(8).rstrip() for line in text.rstrip("\n").split("\n")]
     shown = output if output != [""] else []
     for line in shown[:MAX_LINES]:
         yield Line(line)

@@ -327,12 +327,11 @@ class Kernel:
         written = self.tree.files.get(plain(name))
         if written is not None:
             return written.content()
-        if self._is_folder(name):
-            raise failure(errno.EISDIR)
         try:
             return self.files(plain(name))
         except KeyError:
-            raise failure(errno.ENOENT) from None
+            code = errno.EISDIR if self._is_folder(name) else errno.ENOENT
+            raise failure(code) from None
 
     def system_file(self, name: str) -> bytes | None:
         """What a file of the system holds; None if there is no such file."""

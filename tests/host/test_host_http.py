@@ -237,19 +237,19 @@ def test_curl_tells_what_it_does(host: Host) -> None:
     assert output(client) == (
         "*   Trying 127.0.0.1:8080...\n"
         "* Connected to localhost (127.0.0.1) port 8080 (#0)\n"
-        "> POST /x HTTP/1.1\n"
-        "> Host: localhost:8080\n"
-        "> User-Agent: curl/7.88.1\n"
-        "> Accept: */*\n"
-        "> Content-Length: 5\n"
-        "> Content-Type: application/x-www-form-urlencoded\n"
-        "> \n"
+        "> POST /x HTTP/1.1\r\n"
+        "> Host: localhost:8080\r\n"
+        "> User-Agent: curl/7.88.1\r\n"
+        "> Accept: */*\r\n"
+        "> Content-Length: 5\r\n"
+        "> Content-Type: application/x-www-form-urlencoded\r\n"
+        "> \r\n"
         "} [5 bytes data]\n"
-        "< HTTP/1.1 501 Not Implemented\n"
-        "< Date: Wed, 16 Nov 2016 00:00:00 GMT\n"
-        "< Connection: close\n"
-        "< Content-type: text/html\n"
-        "< \n"
+        "< HTTP/1.1 501 Not Implemented\r\n"
+        "< Date: Wed, 16 Nov 2016 00:00:00 GMT\r\n"
+        "< Connection: close\r\n"
+        "< Content-type: text/html\r\n"
+        "< \r\n"
         "{ [143 bytes data]\n"
         "* Closing connection 0\n"
     )
@@ -332,6 +332,14 @@ OK = b"HTTP/1.1 200 OK\r\n"
             18,
             "abccurl: (18) transfer closed ",
         ),
+        (answering(b"HTTP/1.1 200"), 52, "curl: (52) Empty reply from server\n"),
+        (answering(OK + b"A: b\r\n"), 0, ""),
+        (answering(OK + b"Content-Length: x\r\n\r\n"), 8, "curl: (8) Invalid Content-Length: val"),
+        (
+            answering(OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\naXX\r\n"),
+            56,
+            "acurl: (56) Malfo",
+        ),
         (answering(b"nonsense\n"), 1, "curl: (1) Received HTTP/0.9 when not allowed\n"),
         (answering(OK + b"\r\n", b"to the", b" end"), 0, "to the end"),
         (answering(OK + b"Content-Length: 3\r\n\r\nabc", b"def", wait_s=9), 0, "abc"),
@@ -370,6 +378,31 @@ def test_where_an_answer_ends(server: Program, code: int, shown: str) -> None:
     host.settle(8 * SECOND)
     assert output(client).startswith(shown)
     assert client.exit_status == code
+
+
+@pytest.mark.parametrize(
+    ("server", "says"),
+    [
+        (answering(OK + b"\r\nabc"), "< HTTP/1.1 200 OK\r\n* no chunk, no close, no size. Assume"),
+        (answering(OK + b"Content-Length: 1\r\n\r\na"), "* Connection #0 to host localhost left"),
+        (
+            answering(OK + b"Content-Length: 1\r\n\r\nabc"),
+            "* Excess found in a read: excess = 2, s",
+        ),
+        (answering(OK + b"Content-Length: 0\r\n\r\nab"), "* Excess found: excess = 2 url = / (zer"),
+        (answering(b"HTTP/1.0 200 OK\r\n\r\n"), "* HTTP 1.0, assume close after body\n< HTTP/1."),
+        (
+            answering(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n"),
+            "* HTTP/1.0 connection set to keep alive\n< Connection: keep-alive\r\n",
+        ),
+    ],
+)
+def test_curl_says_what_it_makes_of_an_answer(server: Program, says: str) -> None:
+    host = Host()
+    host.serve(server)
+    client = host.run("curl -v localhost")
+    host.settle(8 * SECOND)
+    assert says in output(client)
 
 
 def test_max_time_ends_a_transfer() -> None:

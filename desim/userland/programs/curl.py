@@ -48,7 +48,7 @@ CONNECT_TIMEOUT_NS = 300_000_000_000
 MS = 1_000_000
 HINT = "curl: try 'curl --help' or 'curl --manual' for more information\n"
 
-_STATUS = re.compile(rb"HTTP/(1\.[01]) ([0-9]{3})(?:[ \r\n]|$)")
+_STATUS = re.compile(r"HTTP/(1\.[01]) ([0-9]{3})(?=[ \r\n])")
 _VARIABLE = re.compile(r"%%|%\{([^}]*)\}|\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
@@ -94,6 +94,9 @@ class Transfer:
         self.status = 0
         self.version = "0"
         self.headers: dict[str, str] = {}
+        self.headers_done = False
+        self.closes = False
+        """Whether the connection could not be used again."""
         self.size_header = self.size_body = self.size_request = 0
         self.expected: int | None = None
         self.file = -1
@@ -105,6 +108,16 @@ class Transfer:
         options = self.options
         usual = "HEAD" if options.head else "GET" if options.data is None else "POST"
         return options.method or usual
+
+    @property
+    def bodiless(self) -> bool:
+        """Whether nothing follows the headers."""
+        return self.options.head or self.status in (204, 304) or self.expected == 0
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body comes in chunks."""
+        return self.headers.get("transfer-encoding", "").lower() == "chunked"
 
     def run(self) -> Step:
         """Make the transfer; ``CurlError`` says how it failed."""
@@ -121,10 +134,8 @@ class Transfer:
             yield from self._disconnect("Closing connection 0")
             yield from self._mark("total")
             raise
-        closes = self.version == "1.0" or "close" in self.headers.get("connection", "").lower()
-        closes = closes or (self.expected is None and not self.options.head)
         kept = f"Connection #0 to host {self.url.host} left intact"
-        yield from self._disconnect("Closing connection 0" if closes else kept)
+        yield from self._disconnect("Closing connection 0" if self.closes else kept)
         yield from self._mark("total")
         if self.file < 0 and self._output_name() is not None and not self.size_body:
             yield from self._open_output()
@@ -135,14 +146,17 @@ class Transfer:
         yield from self._connect(address)
         yield from self._mark("connect", "pretransfer")
         yield from self._send_request()
-        head = yield from self._receive_headers()
-        yield from self._show_headers(head)
-        if self.options.fail and self.status >= 400:
-            raise CurlError(22, f"The requested URL returned error: {self.status}")
-        if self.options.head or self.status in (204, 304):
-            self.expected = 0
+        if not (yield from self._receive_headers()):
             return
-        if self.headers.get("transfer-encoding", "").lower() == "chunked":
+        self.headers_done = True
+        if self.bodiless:
+            if self.buffer:
+                excess = f"excess = {len(self.buffer)} url = {self.url.path} (zero-length body)"
+                yield from self._info(f"Excess found: {excess}")
+            return
+        if self.buffer:
+            yield from self._show_data("{", len(self.buffer))
+        if self.chunked:
             yield from self._receive_chunks()
         else:
             yield from self._receive_body()
@@ -253,7 +267,8 @@ class Transfer:
         head = self._request_head()
         body = _bytes(self.options.data or "")
         self.size_request = len(_bytes(head))
-        yield from self._show("> ", _bytes(head))
+        if self.options.verbose:
+            yield from err("".join(f"> {line}\n" for line in head.split("\n")[:-1]))
         left = _bytes(head) + body
         while left:
             try:
@@ -282,6 +297,8 @@ class Transfer:
             except OSError as error:
                 raise CurlError(56, f"Recv failure: {error.strerror}") from None
             self.buffer += data
+            if data and self.headers_done:
+                yield from self._show_data("{", len(data))
             return bool(data)
 
     def _time_is_up(self) -> Step:
@@ -291,48 +308,79 @@ class Transfer:
             got = f"{self.size_body} out of {self.expected} bytes received"
         raise CurlError(28, f"Operation timed out after {spent} milliseconds with {got}")
 
-    def _receive_headers(self) -> Generator[Call, Any, bytes]:
-        """The status line and the headers, up to the blank line and with it."""
+    def _receive_headers(self) -> Generator[Call, Any, bool]:
+        """The status line and the headers, line by line; False if the stream ends among them."""
         while True:
-            match = re.search(rb"\r?\n\r?\n", self.buffer)
-            if match is None:
-                before = self.buffer
-                there = yield from self._more()
-                if not before and there:
-                    yield from self._mark("starttransfer")
-                if not there and not self.buffer:
+            line = yield from self._header_line()
+            if line is None:
+                if not self.status:
                     raise CurlError(52, "Empty reply from server")
-                if self.buffer and not b"HTTP/".startswith(self.buffer[:5]):
-                    raise CurlError(1, "Received HTTP/0.9 when not allowed")
-                if len(self.buffer) > MAX_HEADERS:
-                    raise CurlError(56, f"Too large response headers: more than {MAX_HEADERS}")
-                if not there:
-                    # Headers that the end of the stream cuts off are all that there are.
-                    match = re.search(rb"\Z", self.buffer)
-            if match is not None:
-                head, self.buffer = self.buffer[: match.end()], self.buffer[match.end() :]
-                self._read_headers(head)
-                if self.status >= 200:
-                    return head
-                yield from self._show("< ", head)
+                return False
+            text = line.decode("utf-8", "surrogateescape")
+            done = yield from self._read_header(text)
+            self.size_header += len(line)
+            if self.size_header > MAX_HEADERS:
+                raise CurlError(56, f"Too large response headers: more than {MAX_HEADERS}")
+            if self.options.verbose:
+                yield from err(f"< {text}")
+            if self.options.head or self.options.include:
+                yield from self._write(line)
+            if done and self.status >= 200:
+                return True
+            if done:
+                self.status = 0  # 1xx: another answer follows
 
-    def _read_headers(self, head: bytes) -> None:
-        status = _STATUS.match(head)
-        if status is None:
-            raise CurlError(1, "Unsupported HTTP version in response")
-        self.version, self.status = status[1].decode(), int(status[2])
-        self.size_header += len(head)
-        self.headers = {}
-        for line in head.decode("utf-8", "surrogateescape").splitlines()[1:]:
-            name, _, value = line.partition(":")
-            self.headers[name.lower()] = value.strip()
-        length = self.headers.get("content-length", "")
-        self.expected = int(length) if length.isascii() and length.isdigit() else None
+    def _header_line(self) -> Generator[Call, Any, bytes | None]:
+        """The next line with its end; None if the stream ends first."""
+        while b"\n" not in self.buffer:
+            first = not self.buffer and not self.size_header
+            if not (yield from self._more()):
+                return None
+            if first:
+                yield from self._mark("starttransfer")
+            if not self.status and not self.buffer.startswith(b"HTTP/"[: len(self.buffer)]):
+                self.closes = True
+                raise CurlError(1, "Received HTTP/0.9 when not allowed")
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        return line + b"\n"
 
-    def _show_headers(self, head: bytes) -> Step:
-        yield from self._show("< ", head)
-        if self.options.head or self.options.include:
-            yield from self._write(head)
+    def _read_header(self, line: str) -> Generator[Call, Any, bool]:
+        """Take in the status line or one header; whether it is the blank line at the end."""
+        if not self.status:
+            status = _STATUS.match(line)
+            if status is None:
+                raise CurlError(1, "Unsupported HTTP version in response")
+            self.version, self.status = status[1], int(status[2])
+            self.headers, self.expected = {}, None
+            self.closes = self.version == "1.0"
+            if self.closes:
+                yield from self._info("HTTP 1.0, assume close after body")
+            return False
+        name, _, value = (part.strip() for part in line.lower().partition(":"))
+        if not line.strip():
+            yield from self._end_of_headers()
+            return True
+        self.headers[name] = line.partition(":")[2].strip()
+        if name == "content-length":
+            if not (value.isascii() and value.isdigit()):
+                raise CurlError(8, "Invalid Content-Length: value")
+            self.expected = int(value)
+        elif name == "connection" and value == "keep-alive" and self.version == "1.0":
+            yield from self._info("HTTP/1.0 connection set to keep alive")
+            self.closes = False
+        elif name == "connection" and value == "close":
+            self.closes = True
+        return False
+
+    def _end_of_headers(self) -> Step:
+        if self.chunked:
+            self.expected = None
+        unknown = self.expected is None and not self.chunked and not self.bodiless
+        if unknown and not self.closes and self.status >= 200:
+            yield from self._info("no chunk, no close, no size. Assume close to signal end")
+            self.closes = True
+        if self.options.fail and self.status >= 400:
+            raise CurlError(22, f"The requested URL returned error: {self.status}")
 
     def _receive_body(self) -> Step:
         while self.expected is None or self.size_body < self.expected:
@@ -342,18 +390,27 @@ class Transfer:
                 left = self.expected - self.size_body
                 raise CurlError(18, f"transfer closed with {left} bytes remaining to read")
             wanted = len(self.buffer)
-            if self.expected is not None:
+            if self.expected is not None and self.expected - self.size_body < wanted:
+                yield from self._too_much(wanted)
                 wanted = self.expected - self.size_body
             data, self.buffer = self.buffer[:wanted], self.buffer[wanted:]
             yield from self._take(data)
 
+    def _too_much(self, got: int) -> Step:
+        assert self.expected is not None
+        excess = got - (self.expected - self.size_body)
+        yield from self._info(
+            f"Excess found in a read: excess = {excess}, size = {self.expected}, "
+            f"maxdownload = {self.expected}, bytecount = {self.size_body}"
+        )
+        self.closes = True
+
     def _receive_chunks(self) -> Step:
         """RFC 9112 section 7.1."""
-        self.expected = None
         while True:
             line = yield from self._chunk_line()
             try:
-                left = int(line.partition(b";")[0], 16)
+                left = int(line.strip().partition(b";")[0], 16)
             except ValueError:
                 text = "Illegal or missing hexadecimal sequence in chunked-encoding"
                 raise CurlError(56, text) from None
@@ -365,10 +422,11 @@ class Transfer:
                 data, self.buffer = self.buffer[:left], self.buffer[left:]
                 left -= len(data)
                 yield from self._take(data)
-            yield from self._chunk_line()
-        while (yield from self._chunk_line()):
-            pass  # trailers
-        self.expected = self.size_body
+            if (yield from self._chunk_line()).strip():
+                raise CurlError(56, "Malformed encoding found in chunked-encoding")
+        while (trailer := (yield from self._chunk_line())).strip():
+            if self.options.include:
+                yield from self._write(trailer)
 
     def _chunk_line(self) -> Generator[Call, Any, bytes]:
         while b"\n" not in self.buffer:
@@ -376,7 +434,7 @@ class Transfer:
                 raise CurlError(56, "Illegal or missing hexadecimal sequence in chunked-encoding")
             yield from self._more_of_chunks()
         line, _, self.buffer = self.buffer.partition(b"\n")
-        return line.rstrip(b"\r")
+        return line + b"\n"
 
     def _more_of_chunks(self) -> Step:
         if not (yield from self._more()):
@@ -386,7 +444,6 @@ class Transfer:
 
     def _take(self, data: bytes) -> Step:
         self.size_body += len(data)
-        yield from self._show_data("{", len(data))
         yield from self._write(data)
 
     def _output_name(self) -> str | None:
@@ -417,11 +474,6 @@ class Transfer:
     def _info(self, text: str) -> Step:
         if self.options.verbose:
             yield from err(f"* {text}\n")
-
-    def _show(self, mark: str, lines: bytes) -> Step:
-        if self.options.verbose:
-            text = lines.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
-            yield from err("".join(f"{mark}{line}\n" for line in text.splitlines()))
 
     def _show_data(self, mark: str, size: int) -> Step:
         """Data themselves are not shown, and their size only where they are not seen anyway."""
@@ -465,7 +517,7 @@ class Transfer:
             "content_type": self.headers.get("content-type", ""),
             "exitcode": str(self.exit_code),
             "http_code": code,
-            "http_version": self.version,
+            "http_version": self.version.removesuffix(".0"),
             "local_ip": ip_text(self.local[0]) if self.connects else "",
             "local_port": str(self.local[1]),
             "method": self.method,
