@@ -169,7 +169,11 @@ class FakeCpu(Cpu):
     def call_at(
         self, instant: int, function: Callable[[], None], *, periodic: bool = False
     ) -> None:
-        timer = FakeTimer("call_at", function, periodic)
+        def interrupt() -> None:
+            function()
+            self._do_softirq()
+
+        timer = FakeTimer("call_at", interrupt, periodic)
         timer.deadline = instant
         self.timers = [t for t in self.timers if t.name != "call_at" or t.deadline is not None]
         self.timers.append(timer)

@@ -243,22 +243,28 @@ class NetCore:
             self._snmp.softnet["dropped"] += 1
             self.free_skb(skb)
             return
+        self._cpu.local_irq_disable()
         self._input_pkt_queue.append((skb, device))
-        if not self._backlog.scheduled:
-            self._backlog.scheduled = True
+        fresh, self._backlog.scheduled = not self._backlog.scheduled, True
+        self._cpu.local_irq_enable()
+        if fresh:
             self._backlog.disabled = False
             self.napi_schedule(self._backlog)
 
     @stage("process_backlog", file="net/core/dev.c")
     def process_backlog(self, quota: int) -> int:
         """The poll of the backlog."""
-        work = 0
-        while self._input_pkt_queue and work < quota:
+        cpu, work = self._cpu, 0
+        while work < quota:
+            cpu.local_irq_disable()  # an interrupt may bring the next packet
+            if not self._input_pkt_queue:
+                self._backlog.scheduled = False
+                cpu.local_irq_enable()
+                break
             skb, device = self._input_pkt_queue.popleft()
+            cpu.local_irq_enable()
             self.netif_receive_skb(skb, device)
             work += 1
-        if work < quota:
-            self._backlog.scheduled = False
         return work
 
     # The way out.

@@ -71,6 +71,7 @@ class Offload:
             segment.csum_start, segment.csum_offset = tcp, 16
             segments.append(segment)
         segments[-1].sk, skb.sk = skb.sk, None
+        segments[-1].parsed = skb.parsed
         return segments
 
     @stage("skb_checksum_help", file="net/core/dev.c", size="skb")
