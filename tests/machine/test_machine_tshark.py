@@ -29,13 +29,25 @@ RECORDED = {
     "hello-hub": "seed_hub_tcg_openbsd_plain",
     "hello-redir": "seed_hub_tcg_openbsd_plain",
     # These have no recording of their own: what tshark says of any stream may be said.
+    "http": "seed_direct_tcg_openbsd_plain",
     "names": "seed_direct_tcg_openbsd_plain",
+    "netboot": "seed_direct_tcg_openbsd_plain",
     "refused": "seed_direct_tcg_openbsd_plain",
     "services": "seed_direct_tcg_openbsd_plain",
     "upload": "seed_direct_tcg_openbsd_plain",
 }
 
 MEANT = {
+    # It remarks on every request and every status.
+    "http": {
+        "GET / HTTP/1.1\\r\\n",
+        "GET /notes.txt HTTP/1.1\\r\\n",
+        "GET /nothing HTTP/1.1\\r\\n",
+        "HTTP/1.1 200 OK\\r\\n",
+        "HTTP/1.1 404 Not Found\\r\\n",
+    },
+    # A file that is not there.
+    "netboot": {"TFTP ERROR packet"},
     # What restrict=on does not let pass is refused.
     "services": {"Connection reset (RST)"},
 }
