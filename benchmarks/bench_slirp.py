@@ -1,36 +1,54 @@
 """How many TCP segments per second pass the slirp stack alone, in both directions.
 
-    python benchmarks/bench_slirp.py [--profile]
+    python benchmarks/bench_slirp.py [--profile | --against DIR]
 
-No net layer, no card, no guest: frames go straight in and out. The host's side takes
-and gives at once. Each figure counts the segments with data; their ACKs come with them.
+No net layer, no card, no guest: frames go straight in and out, and the host's side
+takes and gives at once. The guest's frames arrive as bytes, as the card hands them on:
+the stack reads them and verifies their sums. Making them, and reading what the stack
+sent, is the guest's work and not timed. Each figure counts the segments with data,
+and their payload; the ACKs come with them.
+
+CPU time, the best of several turns. ``--against`` takes turns with the ``desim`` of
+another checkout, and prints the ratio.
 """
 
 from __future__ import annotations
 
 import argparse
 import cProfile
+import json
+import os
 import pstats
-import time
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from time import process_time
+from typing import NamedTuple
 
 from desim.ports import POLLIN, POLLOUT
-from desim.slirp import Slirp, SlirpConfig
+from desim.slirp import HostFwd, Slirp, SlirpConfig
 from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
-from desim.wire.addresses import ip
+from desim.wire.addresses import LOOPBACK, ip
 from desim.wire.frame import Frame
-from desim.wire.segment import build_segment
+from desim.wire.segment import Segment, build_segment
 
 GUEST = ip("10.0.2.15")
 HOST = ip("10.0.2.2")
 GUEST_MAC = bytes.fromhex("525400123456")
 HOST_MAC = bytes.fromhex("52550a000202")
-MSS = 1440
-SYN, ACK, PSH = 2, 16, 8
+GUEST_PORT, SERVER_PORT, FORWARDED_PORT = 3000, 80, 5555
+MSS = 1460
+SYN, PSH, ACK = 2, 8, 16
+PAYLOAD = (bytes(range(256)) * 6)[:MSS]
+ROUND_TRIP_NS = 100_000
+TURNS = 5
+BATCH = 200
+"""Frames of the guest that are made at a time, while the watch stands."""
 
 
 class FastHost(LoopbackHost):
-    """A host whose one connection swallows everything, and offers ``supply`` without end."""
+    """A host whose one connection swallows everything, and gives ``supply`` at each read."""
 
     supply = b""
 
@@ -44,33 +62,69 @@ class FastHost(LoopbackHost):
         return self.supply[:size] if self.supply else super().recv(fd, size)
 
 
-class Bed:
-    """A stack with one open connection from the guest."""
+class Watch:
+    """Runs inside ``with``; profiles there, if there is a profile."""
 
-    def __init__(self) -> None:
+    def __init__(self, profile: cProfile.Profile | None) -> None:
+        self.profile = profile
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        if self.profile is not None:
+            self.profile.enable()
+        self._start = process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += process_time() - self._start
+        if self.profile is not None:
+            self.profile.disable()
+
+
+class Bed:
+    """A stack, its host, and a guest with one connection."""
+
+    def __init__(self, profile: cProfile.Profile | None) -> None:
+        self.watch = Watch(profile)
         self.frames: list[Frame] = []
         self.clock = ManualClock(1_000_000_000)
         self.host = FastHost(self.clock, [])
-        self.host.host_listen("s", (ip("127.0.0.1"), 80))
+        self.host.host_listen("s", (LOOPBACK, SERVER_PORT))
         self.slirp = Slirp(
             clock=self.clock,
             net=self,
             sockets=self.host,
             loop=NoLoop(),
             ledger=NoteLosses(),
-            config=SlirpConfig(),
+            config=SlirpConfig(
+                hostfwd=[HostFwd("tcp", LOOPBACK, FORWARDED_PORT, GUEST, GUEST_PORT)]
+            ),
         )
         arp = bytes.fromhex("08060001080006040002") + GUEST_MAC + GUEST + HOST_MAC + HOST
         self.slirp.slirp_input(Frame(HOST_MAC + GUEST_MAC + arp))
         self.seq = 1
         self.ack = 0
+        self.peer_port = SERVER_PORT
+
+    def connect(self) -> None:
+        """The guest opens the connection."""
         self.guest(SYN)
+        self.poll()
+        self.poll()
+        self._established(self.received()[0])
+
+    def accept(self) -> None:
+        """A program of the host opens it, through a forwarded port."""
+        self.host.host_connect("c", (LOOPBACK, 40_000), (LOOPBACK, FORWARDED_PORT))
+        self.poll()
+        syn = self.received()[0]
+        self.peer_port = syn.sport
+        self.ack = syn.seq + 1
+        self.guest(SYN | ACK)
+        self._established(syn)
+
+    def _established(self, syn: Segment) -> None:
+        self.ack = syn.seq + 1
         self.seq += 1
-        self.poll()
-        self.poll()
-        answer = self.frames.pop().segment
-        assert answer is not None
-        self.ack = answer.seq + 1
         self.guest(ACK)
 
     def send(self, frame: Frame) -> int:
@@ -83,27 +137,30 @@ class Bed:
     def loopback(self, frame: Frame) -> int:
         raise AssertionError("slirp never loops a frame back")
 
-    def guest(self, flags: int, payload: bytes = b"") -> None:
-        self.slirp.slirp_input(
-            build_segment(
-                HOST_MAC,
-                GUEST_MAC,
-                GUEST,
-                HOST,
-                3000,
-                80,
-                self.seq & 0xFFFFFFFF,
-                self.ack & 0xFFFFFFFF,
-                flags,
-                65535,
-                payload,
-                ident=1,
-                ttl=64,
-                tos=0,
-                df=True,
-            )
+    def made(self, flags: int, payload: bytes = b"") -> Frame:
+        """The guest's next frame, as bytes that nobody has read."""
+        frame = build_segment(
+            HOST_MAC,
+            GUEST_MAC,
+            GUEST,
+            HOST,
+            GUEST_PORT,
+            self.peer_port,
+            self.seq & 0xFFFFFFFF,
+            self.ack & 0xFFFFFFFF,
+            flags,
+            65535,
+            payload,
+            ident=1,
+            ttl=64,
+            tos=0,
+            df=True,
         )
         self.seq += len(payload)
+        return Frame(frame.raw)
+
+    def guest(self, flags: int) -> None:
+        self.slirp.slirp_input(self.made(flags))
 
     def poll(self) -> None:
         self.host.prepare()
@@ -111,83 +168,179 @@ class Bed:
         self.host.poll()
         self.slirp.pollfds_poll()
 
-    def take(self) -> int:
-        """The guest reads what came: how many segments with data."""
-        count = 0
-        for frame in self.frames:
-            segment = frame.segment
-            assert segment is not None
-            if segment.payload:
-                count += 1
-                self.ack = segment.seq + len(segment.payload)
+    def received(self) -> list[Segment]:
+        """What has come to the guest."""
+        segments = [frame.segment for frame in self.frames]
         self.frames.clear()
-        return count
+        return [segment for segment in segments if segment is not None]
+
+    def received_bytes(self, count: int) -> Segment:
+        """The last of ``count`` bytes that came, each in a segment of its own."""
+        segments = [segment for segment in self.received() if segment.payload]
+        assert len(segments) == count
+        assert segments[-1].seq + 1 == self.ack
+        return segments[-1]
 
 
-def guest_to_host(segments: int) -> int:
-    """Bulk from the guest: each segment is acknowledged."""
-    bed = Bed()
-    payload = bytes(range(256)) * 5 + bytes(180)
-    for _ in range(segments):
-        bed.guest(ACK, payload)
-        bed.frames.clear()
-    return segments
+class Result(NamedTuple):
+    """What one turn moved, and in which time."""
+
+    segments: int
+    payload: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Segments with data per second."""
+        return self.segments / self.seconds
 
 
-def host_to_guest(segments: int) -> int:
+def guest_to_host(segments: int, profile: cProfile.Profile | None) -> Result:
+    """Bulk from the guest: slirp acknowledges each segment."""
+    bed = Bed(profile)
+    bed.connect()
+    for _ in range(segments // BATCH):
+        frames = [bed.made(ACK, PAYLOAD) for _ in range(BATCH)]
+        with bed.watch:
+            for frame in frames:
+                bed.slirp.slirp_input(frame)
+        acks = bed.received()
+        assert len(acks) == BATCH
+        assert acks[-1].ack == bed.seq
+    return Result(segments, segments * MSS, bed.watch.seconds)
+
+
+def host_to_guest(segments: int, profile: cProfile.Profile | None) -> Result:
     """Bulk to the guest, which acknowledges every second segment."""
-    bed = Bed()
-    bed.host.supply = bytes(range(256)) * 1024
-    count = 0
+    bed = Bed(profile)
+    bed.connect()
+    bed.host.supply = PAYLOAD * 200
+    acks: list[Frame] = []
+    count = payload = 0
     while count < segments:
-        bed.poll()
-        frames, bed.frames = bed.frames, []
-        for number, frame in enumerate(frames):
-            segment = frame.segment
-            assert segment is not None
-            bed.ack = segment.seq + len(segment.payload)
-            if number & 1 or number == len(frames) - 1:
-                bed.guest(ACK)
-        count += len(frames)
-    return count
+        with bed.watch:
+            for frame in acks:
+                bed.slirp.slirp_input(frame)
+            bed.poll()
+        acks.clear()
+        arrived = bed.received()
+        for number, segment in enumerate(arrived, 1):
+            assert segment.seq == bed.ack
+            bed.ack += len(segment.payload)
+            payload += len(segment.payload)
+            if number % 2 == 0 or number == len(arrived):
+                acks.append(bed.made(ACK))
+        count += len(arrived)
+    return Result(count, payload, bed.watch.seconds)
 
 
-def ping_pong(segments: int) -> int:
-    """One byte there, one byte back."""
-    bed = Bed()
-    count = 0
-    while count < segments:
-        bed.guest(ACK | PSH, b"x")
-        bed.host.supply = b"y"
-        bed.poll()
-        bed.host.supply = b""
-        count += 1 + bed.take()
-        bed.clock.time += 1_000_000
-    return count
+def guest_asks(segments: int, profile: cProfile.Profile | None) -> Result:
+    """One byte to the host and one back, each carrying the ACK of the other."""
+    bed = Bed(profile)
+    bed.connect()
+    for _ in range(0, segments, 2 * BATCH):
+        questions = []
+        for _ in range(BATCH):
+            questions.append(bed.made(ACK | PSH, b"x"))
+            bed.ack += 1
+        with bed.watch:
+            for question in questions:
+                bed.slirp.slirp_input(question)
+                bed.host.supply = b"y"
+                bed.poll()
+                bed.host.supply = b""
+                bed.clock.time += ROUND_TRIP_NS
+        assert bed.received_bytes(BATCH).ack == bed.seq
+    return Result(segments, segments, bed.watch.seconds)
 
 
-BENCHES: dict[str, tuple[Callable[[int], int], int]] = {
-    "guest to host, 1460 bytes": (guest_to_host, 60_000),
-    "host to guest, 1440 bytes": (host_to_guest, 60_000),
-    "ping-pong, 1 byte": (ping_pong, 30_000),
+def host_asks(segments: int, profile: cProfile.Profile | None) -> Result:
+    """One byte to the guest and one back; each side acknowledges before it answers."""
+    bed = Bed(profile)
+    bed.accept()
+    for _ in range(0, segments, 2 * BATCH):
+        answers = []
+        for _ in range(BATCH):
+            bed.ack += 1
+            answers += [bed.made(ACK), bed.made(ACK | PSH, b"x")]
+        turns = iter(answers)
+        with bed.watch:
+            for ack, answer in zip(turns, turns, strict=True):
+                bed.host.supply = b"y"
+                bed.poll()
+                bed.host.supply = b""
+                bed.slirp.slirp_input(ack)
+                bed.slirp.slirp_input(answer)
+                bed.clock.time += ROUND_TRIP_NS
+        assert bed.received_bytes(BATCH).ack + 1 == bed.seq
+    return Result(segments, segments, bed.watch.seconds)
+
+
+BENCHES: dict[str, tuple[Callable[[int, cProfile.Profile | None], Result], int]] = {
+    "bulk, guest to host": (guest_to_host, 20_000),
+    "bulk, host to guest": (host_to_guest, 20_000),
+    "1 byte, the guest asks": (guest_asks, 8_000),
+    "1 byte, the host asks": (host_asks, 8_000),
 }
 
 
+def profiled(name: str) -> None:
+    """Print the hottest functions of the stack."""
+    bench, segments = BENCHES[name]
+    profile = cProfile.Profile()
+    bench(segments, profile)
+    print(f"\n{name}, {segments} segments")
+    pstats.Stats(profile).sort_stats("tottime").print_stats(14)
+
+
+def turn(name: str) -> Result:
+    """The best of three runs, after a short one that warms up."""
+    bench, segments = BENCHES[name]
+    bench(segments // 10, None)
+    return max((bench(segments, None) for _ in range(3)), key=lambda result: result.rate)
+
+
+def turn_in(checkout: Path, name: str) -> Result:
+    """The same by the ``desim`` of ``checkout``, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--turn", name],
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return Result(*json.loads(done.stdout))
+
+
+def compare(checkout: Path) -> None:
+    """Take turns with another checkout; each keeps its best turn."""
+    here = Path(__file__).resolve().parents[1]
+    for name in BENCHES:
+        pairs = [(turn_in(checkout, name), turn_in(here, name)) for _ in range(TURNS)]
+        there, ours = (max(results, key=lambda r: r.rate) for results in zip(*pairs, strict=True))
+        print(f"{name:24} {there.rate:9,.0f} -> {ours.rate:9,.0f} segments/s", end="")
+        print(f"   {ours.rate / there.rate:.2f} times as fast", flush=True)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", action="store_true", help="show the hottest functions")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--profile", action="store_true", help="show the hottest functions")
+    how.add_argument("--against", type=Path, metavar="DIR", help="compare with this checkout")
+    how.add_argument("--turn", choices=BENCHES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    for name, (bench, segments) in BENCHES.items():
-        bench(segments // 20)
-        if arguments.profile:
-            profile = cProfile.Profile()
-            profile.runcall(bench, segments // 4)
-            print(f"\n{name}")
-            pstats.Stats(profile).sort_stats("tottime").print_stats(14)
-            continue
-        start = time.perf_counter()
-        count = bench(segments)
-        print(f"{name:28} {count / (time.perf_counter() - start):10,.0f} segments/s")
+    if arguments.turn:
+        print(json.dumps(turn(arguments.turn)))
+    elif arguments.against:
+        compare(arguments.against)
+    elif arguments.profile:
+        for name in BENCHES:
+            profiled(name)
+    else:
+        for name in BENCHES:
+            best = max((turn(name) for _ in range(TURNS)), key=lambda result: result.rate)
+            per_segment_us = 1e6 / best.rate
+            print(f"{name:24} {best.rate:9,.0f} segments/s   {per_segment_us:5.1f} us each", end="")
+            print(f"   {best.payload / best.seconds / 1e6:7.2f} MB/s of payload")
 
 
 if __name__ == "__main__":
