@@ -1,7 +1,9 @@
 """The figures by which a prediction is judged, from a recording or from a simulation.
 
 Times are ns, rates Mbit/s of virtual time. A percentile of n sorted values is the one at
-``int(q * n)``, as the recordings' own tables have it.
+``int(q * n)``, as the recordings' own tables have it. A bulk transfer lasts from its first
+data segment to the first segment from the other side that acknowledges the last; stamps
+are whole microseconds, so there is a rate only where that is a hundred of them or more.
 """
 
 from __future__ import annotations
@@ -17,6 +19,10 @@ from desim.wire.ipv4 import PROTO_TCP
 
 _ETHERNET = 14
 _SYN_FIN_RST = 0x07
+_ACK = 0x10
+
+RESOLVED_US = 100
+"""The shortest transfer whose rate stamps in whole microseconds tell to one percent."""
 
 
 class Figures(NamedTuple):
@@ -48,7 +54,7 @@ def measured(test: Test) -> Figures:
         percentile(trips, 95),
         test.interrupts,
         test.frames,
-        wire["mbit_s_to_last_ack"] if wire else out.get("mbit_s"),
+        _rate(wire) if wire else out.get("mbit_s"),
         _segments_per_ack(
             *max(
                 ((c["guest_to_host"], c["host_to_guest"]) for c in test.tcp),
@@ -58,6 +64,11 @@ def measured(test: Test) -> Figures:
         if wire
         else None,
     )
+
+
+def _rate(wire: dict[str, Any]) -> float | None:
+    duration_us = wire["all_acked_us"] - wire["first_data_us"]
+    return float(wire["mbit_s_to_last_ack"]) if duration_us >= RESOLVED_US else None
 
 
 def simulated(test: Test, found: Predicted) -> Figures:
@@ -111,22 +122,28 @@ class Wire:
             way.first_data_us = way.first_data_us or time_us
             way.segments += 1
             way.bytes += payload
-            way.next_seq = int.from_bytes(raw[tcp + 4 : tcp + 8], "big") + payload & 0xFFFFFFFF
+            end = int.from_bytes(raw[tcp + 4 : tcp + 8], "big") + payload
+            if way.end is None or _not_before(end, way.end):
+                way.end = end
         elif not flags & _SYN_FIN_RST:
+            way.pure_acks += 1
+        if flags & _ACK:
             way.acks.append((time_us, int.from_bytes(raw[tcp + 8 : tcp + 12], "big")))
 
     def mbit_s(self) -> float | None:
-        """From the first data to the ACK of the last."""
-        data, acks = self._sorted()
-        end = next((time for time, ack in acks.acks if ack == data.next_seq), None)
-        if end is None or end <= data.first_data_us:
+        """From the first data to the ACK of the last; see the module."""
+        data, other = self._sorted()
+        if data.end is None:
             return None
-        return round(data.bytes * 8 / (end - data.first_data_us), 3)
+        last = next((time for time, ack in other.acks if _not_before(ack, data.end)), None)
+        if last is None or last - data.first_data_us < RESOLVED_US:
+            return None
+        return round(data.bytes * 8 / (last - data.first_data_us), 3)
 
     def segments_per_ack(self) -> float | None:
         """Data segments for each pure ACK."""
-        data, acks = self._sorted()
-        return data.segments / len(acks.acks) if acks.acks else None
+        data, other = self._sorted()
+        return data.segments / other.pure_acks if other.pure_acks else None
 
     def _sorted(self) -> tuple[_Way, _Way]:
         up, down = self._ways
@@ -140,6 +157,13 @@ class _Way:
         self.bytes = 0
         self.segments = 0
         self.first_data_us = 0
-        self.next_seq = -1
+        self.end: int | None = None
+        """The sequence number behind the last data."""
+        self.pure_acks = 0
         self.acks: list[tuple[int, int]] = []
-        """When a pure ACK was seen (us), and of what."""
+        """When a segment with an ACK was seen (us), and of what."""
+
+
+def _not_before(one: int, other: int) -> bool:
+    """Whether sequence number ``one`` is ``other`` or behind it."""
+    return (one - other) & 0xFFFFFFFF < 1 << 31
