@@ -371,3 +371,20 @@ def test_udhcpc_needs_its_interface() -> None:
     script = Script(interfaces=list)
     assert script.run("udhcpc -q -i eth7") == 1
     assert script.out == "udhcpc: SIOCGIFINDEX: No such device\n"
+
+
+def test_cat_shows_files_and_says_which_it_cannot_open() -> None:
+    contents = {"a": [b"one\n", b""], "b": [b"two\n", b""]}
+    names: dict[int, str] = {}
+
+    def opened(name: str, write: bool) -> int:
+        if name not in contents:
+            raise failure(2)
+        names[len(names) + 3] = name
+        return len(names) + 2
+
+    script = Script(
+        open=opened, read=lambda fd, size: contents[names[fd]].pop(0), close=lambda fd: None
+    )
+    assert script.run("cat a none b") == 1
+    assert script.out == "one\ncat: none: No such file or directory\ntwo\n"

@@ -99,7 +99,7 @@ def test_the_files_that_a_line_reads_are_known_before_it_runs() -> None:
         ("nc localhost 1-9", 1, "port ranges"),
         ("nc.busybox -l -e cat", 1, "option -e exists"),
         ("nc.busybox -ll -p 5", 1, "-ll is not modelled"),
-        ("cat file", 1, "by < FILE"),
+        ("cat -n file", 1, "option -n is not modelled"),
         ("netstat -r", 1, "option -r exists"),
         ("udhcpc -i eth0", 1, "-q (exit with the lease) is required"),
         ("udhcpc -q -t x", 1, "not a number"),
