@@ -8,6 +8,7 @@ from fakes_driver import MAC, SECOND, Guest, noting
 from desim.guest.skb import Skb
 from desim.wire.frame import Frame
 
+MEMORY = {"e1000_copybreak", "e1000_alloc_frag", "napi_build_skb", "__alloc_pages"}
 HELPERS = {"e1000_read_phy_reg", "e1000_write_phy_reg", "e1000_read_eeprom"}
 
 
@@ -22,7 +23,7 @@ def noted() -> tuple[Guest, list[str]]:
 def test_a_received_frame(noted: tuple[Guest, list[str]]) -> None:
     guest, entered = noted
     guest.net.inject(Frame(MAC.ljust(60, b"\0")))
-    assert entered == [
+    assert [name for name in entered if name not in MEMORY] == [
         "e1000_intr",
         "e1000_clean",
         "e1000_clean_tx_irq",
