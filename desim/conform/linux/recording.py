@@ -18,6 +18,7 @@ import json
 import re
 import shlex
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,12 +30,21 @@ TIMER_BUCKET = 8
 TRACE_WINDOW_NS = 1_000_000_000
 """How long a traced command is given at most."""
 
+MAX_SIZE = 64 << 20
+"""Bytes of one file, unpacked."""
+MAX_MEMBERS = 100_000
+MAX_VIRTUAL_NS = 3_600_000_000_000
+"""A run is given an hour of virtual time at most."""
+
+ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2")
 META, METRICS, SAMPLES = "meta.json", "metrics.json", "samples.json.gz"
 TRACE = ".trace.txt.gz"
 
 _STAGE = re.compile(r'^(\w+) \{"raw":(\d+),"mono":(\d+)', re.MULTILINE)
 _LINK_UP = re.compile(r"\[ *(\d+)\.(\d{6})\] e1000: eth0 NIC Link is Up")
 _TRACE_LINE = re.compile(r"^EV=.* tr (\S+) (.+)$")
+_SHELL_LINE = re.compile(r"^(EV=.* tr .*|[A-Z]+=.*|tr\(\) \{.*|[ }].*|)$")
+"""The helper with which scripts trace the kernel, settings for it, its calls; nothing."""
 _TEST_LINE = re.compile(r"^(TB?) (\S+) (.+)$")
 
 
@@ -119,12 +129,26 @@ class Run:
     """Virtual times of loading the driver and of opening the interface."""
     warm_up: list[str]
     """Commands of the script in front of the first test."""
+    not_modelled: list[str] = field(default_factory=list)
+    """What else was done to the guest or to QEMU, as lines for people."""
     tests: list[Test] = field(default_factory=list)
     traces: list[KernelTrace] = field(default_factory=list)
 
     def virtual(self, guest_ns: int) -> int:
         """The machine's time of a guest's time stamp."""
         return guest_ns + self.offset_ns
+
+
+def places(path: Path) -> Iterator[Path]:
+    """What can be read below ``path``, one by one: folders with a run, and tar archives."""
+    if not path.is_dir():
+        yield path
+        return
+    for file in sorted(path.rglob("*")):
+        if file.name == META:
+            yield file.parent
+        elif file.name.endswith(ARCHIVES) and file.is_file():
+            yield file
 
 
 def read_runs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -137,15 +161,22 @@ def read_runs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for meta in sorted(path.rglob(META)):
             folder = meta.parent
             files = {
-                file.name: file.read_bytes()
+                file.name: _content(file)
                 for file in sorted(folder.iterdir())
                 if _wanted(file.name) and file.is_file()
             }
             yield str(folder), _documents(str(folder), files)
         return
+    if not path.exists():
+        raise RecordingError(f"{path}: no such file or folder")
+    if not path.name.endswith(ARCHIVES):
+        raise RecordingError(f"{path}: neither a folder nor a tar archive of recorded runs")
     found: dict[str, dict[str, bytes]] = {}
     with tarfile.open(path) as archive:
-        for member in archive:
+        for count, member in enumerate(archive):
+            _check_size(f"{path}: {member.name}", member.size)
+            if count >= MAX_MEMBERS:
+                raise RecordingError(f"{path}: more than {MAX_MEMBERS} members")
             folder_name, _, name = member.name.rpartition("/")
             if _wanted(name) and member.isfile():
                 stream = archive.extractfile(member)
@@ -157,6 +188,16 @@ def read_runs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield place, _documents(place, files)
 
 
+def _content(file: Path) -> bytes:
+    _check_size(str(file), file.stat().st_size)
+    return file.read_bytes()
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > MAX_SIZE:
+        raise RecordingError(f"{name}: {size} bytes; a file of a run has at most {MAX_SIZE}")
+
+
 def _wanted(name: str) -> bool:
     return name in (META, METRICS, SAMPLES) or name.endswith(TRACE)
 
@@ -165,12 +206,15 @@ def _documents(place: str, files: Mapping[str, bytes]) -> dict[str, Any]:
     documents: dict[str, Any] = {}
     for name, data in files.items():
         try:
-            raw = gzip.GzipFile(fileobj=io.BytesIO(data)).read() if name.endswith("gz") else data
+            raw = _unpacked(data) if name.endswith(".gz") else data
+            _check_size(f"{place}/{name}", len(raw))
             if name.endswith(TRACE):
                 documents[name] = raw.decode()
                 continue
             documents[name] = json.loads(raw)
-        except (OSError, EOFError, ValueError) as error:
+        except RecordingError:
+            raise
+        except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
             raise RecordingError(f"{place}/{name}: {error}") from None
         if not isinstance(documents[name], dict):
             raise RecordingError(f"{place}/{name}: not a JSON object")
@@ -179,15 +223,27 @@ def _documents(place: str, files: Mapping[str, bytes]) -> dict[str, Any]:
     return documents
 
 
+def _unpacked(data: bytes) -> bytes:
+    return gzip.GzipFile(fileobj=io.BytesIO(data)).read(MAX_SIZE + 1)
+
+
 def parse_run(documents: Mapping[str, Any]) -> Run:
     """The run that the three documents describe. Raises ``RecordingError``."""
     meta = documents[META]
     try:
-        return _run(documents)
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        run = _run(documents)
+    except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise RecordingError(
             f"{meta.get('name', '?')}: not as a recorded run is: {type(error).__name__} {error}"
         ) from None
+    for test in run.tests:
+        begin, end = test.window_ns
+        if not 0 <= begin <= end <= MAX_VIRTUAL_NS:
+            raise RecordingError(
+                f"{run.name}: {test.name}: window {begin}..{end} ns; expected within "
+                f"0..{MAX_VIRTUAL_NS}"
+            )
+    return run
 
 
 def _run(documents: Mapping[str, Any]) -> Run:
@@ -220,6 +276,13 @@ def _run(documents: Mapping[str, Any]) -> Run:
             commands[match[2]] = (match[1], match[3])
         elif not commands and line.startswith("ltool "):
             run.warm_up.append(line.partition(">")[0].strip())
+        elif not _SHELL_LINE.match(line):
+            run.not_modelled.append(f"script: {line}")
+    for key in ("premod", "prenet"):
+        if meta.get(key):
+            run.not_modelled.append(f"{key}: {meta[key]}")
+    if "-monitor" in words:
+        run.not_modelled.append(f"QEMU's monitor: {meta.get('note', 'commands unknown')}")
     traced = [match.groups() for line in lines if (match := _TRACE_LINE.match(line))]
     run.traces += [
         KernelTrace(name=name, command=command, text=documents[name + TRACE])
