@@ -18,7 +18,6 @@ def shown(*commands: str, qemu: str = "-nic user", modprobe: str = "e1000") -> l
         qemu.split(), guest=commands, host=[], folder=Path(), modprobe=modprobe
     )
     config.costs = "zero"
-    config.guest_ipv6 = False  # its packets come at random times, and would be counted
     config.guest_ipv6 = False
     for number, command in enumerate(config.guest):
         command.at_ns = (10 + number) * 10**9
