@@ -10,7 +10,10 @@ from desim.calibrate.observe import Observation
 from desim.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy
     from numpy.typing import NDArray
+
+    Floats = NDArray[numpy.float64]
 
 FLOOR = 400.0
 """Instructions: an observation shorter than this counts by its absolute error, for a trace
@@ -87,15 +90,13 @@ def fit(observations: Sequence[Observation]) -> Fit:
 
 def _judged(
     figure: Figure,
-    values: NDArray,
-    rows: NDArray,
-    errors: NDArray,
-    fitted: NDArray,
+    values: Floats,
+    rows: Floats,
+    errors: Floats,
+    fitted: Floats,
     place: int,
 ) -> Fitted:
     share = rows[:, place] * max(values[place], 1e-9) / (fitted + 1e-9)
     weight = float(share.sum())
     residual = float((share * errors**2).sum() / weight) ** 0.5 if weight > 0 else 0.0
-    return Fitted(
-        figure, float(values[place]), int((rows[:, place] > 0).sum()), residual
-    )
+    return Fitted(figure, float(values[place]), int((rows[:, place] > 0).sum()), residual)

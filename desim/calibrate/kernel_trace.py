@@ -29,8 +29,14 @@ _POINTS = {
 }
 _SOFTIRQS = {"vec=2": "net_tx_action", "vec=3": "net_rx_action"}
 _FUNCTIONS = frozenset(
-    """e1000_xmit_frame e1000_intr e1000_clean e1000_clean_rx_irq e1000_alloc_rx_buffers
-    e1000_update_itr e1000_set_itr""".split()
+    {
+        "e1000_xmit_frame",
+        "e1000_intr",
+        "e1000_clean",
+        "e1000_clean_rx_irq",
+        "e1000_alloc_rx_buffers",
+        "e1000_update_itr",
+    }
 )
 POINTS = frozenset(
     {point[:-1] for point in _POINTS.values()} | set(_SOFTIRQS.values()) | _FUNCTIONS

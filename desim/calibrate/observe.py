@@ -101,9 +101,7 @@ class Clockwork:
     def pairs(self, first: int, last: int) -> list[tuple[int, int]]:
         """The program's readings from one instant to another, two and two."""
         times = [
-            r.time
-            for r in self._meter.readings
-            if r.what == f"{CLOCK}<" and first < r.time <= last
+            r.time for r in self._meter.readings if r.what == f"{CLOCK}<" and first < r.time <= last
         ]
         return list(zip(times[::2], times[1::2], strict=False))
 
@@ -202,7 +200,7 @@ def trace_observations(
             writing = {}
         figure = (EVENT_FILE, event.kind, "enter")
         writing[figure] = writing.get(figure, 0) + 1
-    simulated = _stretches(meter, waits, {key for key in measured})
+    simulated = _stretches(meter, waits, set(measured))
     for key, found in measured.items():
         if key in simulated:
             length = median(length for length, _ in found)

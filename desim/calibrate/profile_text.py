@@ -13,10 +13,10 @@ from desim.calibrate.observe import EVENT_FILE
 def profile_text(figures: Iterable[Fitted], *, description: str, comment: str, status: str) -> str:
     """The file's text; figures that come to nothing are left out."""
     stages: dict[tuple[str, str], list[Fitted]] = defaultdict(list)
-    for found in figures:
-        file, stage, _ = found.figure
-        if file != EVENT_FILE and round(found.value) > 0:
-            stages[file, stage].append(found)
+    for one in figures:
+        file, stage, _ = one.figure
+        if file != EVENT_FILE and round(one.value) > 0:
+            stages[file, stage].append(one)
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
     lines += ["", f"description = {json.dumps(description)}", f"status = {json.dumps(status)}"]
     before = ""

@@ -27,6 +27,9 @@ class Skb:
     ``truesize`` is the memory of a reassembled packet; 0 stands for that of its frame's
     buffer (``truesize_of``).
 
+    ``page`` is the page that a short received packet shares with others: how many of them
+    are still there.
+
     ``mac``, ``network`` and ``transport`` are offsets of the headers in ``head``.
     """
 
@@ -42,6 +45,7 @@ class Skb:
         "ip_summed",
         "mac",
         "network",
+        "page",
         "parsed",
         "protocol",
         "sk",
@@ -69,6 +73,7 @@ class Skb:
         self.truesize = 0
         self.vlan_tci: int | None = None
         self.parsed: Any = None
+        self.page: list[int] | None = None
         self.sk: Any = None
 
     def __len__(self) -> int:

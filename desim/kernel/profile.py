@@ -20,7 +20,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from desim.kernel.stages import MARKS
+from desim.kernel.stages import MARKS, SIZED
 
 
 class Cost(NamedTuple):
@@ -120,6 +120,10 @@ def parse(name: str, text: str, where: str) -> Profile:
                 mistakes.append(f"{where}: {file}: {stage}: no such stage in this file{near}")
             else:
                 cost = _cost(f"{where}: {file}: {stage}", entry, mistakes)
+                if cost.per_1000_bytes and (stage, file) not in SIZED:
+                    mistakes.append(
+                        f"{where}: {file}: {stage}: per_1000_bytes: this stage has no bytes"
+                    )
                 if cost != FREE:
                     costs[file, stage] = cost
     if mistakes:

@@ -46,6 +46,10 @@ MARKS: dict[str, list[str]] = {}
 slirp's and Linux's)."""
 
 
+SIZED: set[tuple[str, str]] = set()
+"""Stages, by name and file, whose mark names a parameter that has bytes."""
+
+
 def stage(
     *names: str,
     file: str,
@@ -68,6 +72,8 @@ def stage(
             files = MARKS.setdefault(name, [])
             if file not in files:
                 files.append(file)
+            if size is not None:
+                SIZED.add((name, file))
         function.__stage__ = Mark(names, file, size, says)  # type: ignore[attr-defined]
         return function
 

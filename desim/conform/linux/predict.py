@@ -125,7 +125,9 @@ def _partner(test: Test) -> tuple[int, str] | None:
 
 def _tftp_root(_: str) -> dict[str, InputFile]:
     data = bytes(SERVED_BYTES)
-    return {SERVED_FILE: InputFile(name=SERVED_FILE, data=data, sha256=hashlib.sha256(data).hexdigest())}
+    return {
+        SERVED_FILE: InputFile(name=SERVED_FILE, data=data, sha256=hashlib.sha256(data).hexdigest())
+    }
 
 
 def simulate(config: MachineConfig, watch: Watcher | None = None) -> Machine:

@@ -21,6 +21,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -352,7 +353,7 @@ def _lists(out: dict[str, Any], samples: dict[str, Any] | None) -> dict[str, lis
 def _network_options(words: list[str], meta: dict[str, Any]) -> list[str]:
     """The options of the command line that concern the network, without the run's own files."""
     kept = []
-    for option, value in zip(words, words[1:], strict=False):
+    for option, value in pairwise(words):
         if option in ("-netdev", "-device", "-net", "-nic", "-chardev"):
             if option == "-device" and not value.startswith("e1000"):
                 continue

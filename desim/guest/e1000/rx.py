@@ -88,7 +88,7 @@ class RxRing:
     """``struct e1000_rx_ring``; ``buffers[i]`` is the address behind slot i, 0 for none."""
 
     __slots__ = (
-        "_adapter", "_block", "_page", "buffers", "count", "desc", "discarding",
+        "_adapter", "_block", "_page", "_sharing", "buffers", "count", "desc", "discarding",
         "next_to_clean", "next_to_use",
     )  # fmt: skip
 
@@ -101,6 +101,7 @@ class RxRing:
         self.next_to_clean = 0
         self.discarding = False
         self._page = 0
+        self._sharing: list[int] = []
         self._block = 0
 
     @property
@@ -260,9 +261,12 @@ class RxRing:
         """A packet of its own for a short frame, which is copied."""
         if self._page == 0:
             self._page = FRAGS_PER_PAGE
+            self._sharing = [FRAGS_PER_PAGE]
             self.alloc_pages()
         self._page -= 1
-        return Skb(frame.raw, frame)
+        skb = Skb(frame.raw, frame)
+        skb.page = self._sharing
+        return skb
 
     @stage("napi_build_skb", file="net/core/skbuff.c")
     def build_skb(self, frame: Frame) -> Skb:

@@ -59,7 +59,7 @@ class Gro:
         """Whether nothing waits here."""
         return not self.held and not self._rx_list
 
-    @stage("dev_gro_receive", file="net/core/gro.c")
+    @stage("dev_gro_receive", file="net/core/gro.c", size="skb")
     def dev_gro_receive(self, skb: Skb) -> None:
         """Merge ``skb``, hold it, or hand it on as it is."""
         frame = skb.frame

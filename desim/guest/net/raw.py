@@ -19,7 +19,6 @@ from collections.abc import Callable
 
 from desim.guest.context import Cpu
 from desim.guest.net.ip import Ip
-from desim.guest.net.skbuff import truesize_of
 from desim.guest.net.sock import DatagramSocket, error_of, would_block
 from desim.guest.skb import Skb
 from desim.kernel.stages import Build, bare, stage
@@ -69,8 +68,7 @@ class RawSocket(DatagramSocket):
     @stage("raw_rcv", file="net/ipv4/raw.c")
     def raw_rcv(self, data: bytes, packet: Ipv4, skb: Skb) -> None:
         """Keep a copy of a packet, while there is room."""
-        truesize = truesize_of(skb)
-        self.sock_queue_rcv_skb(data, (packet.src, 0), truesize, skb.tstamp)
+        self.sock_queue_rcv_skb(data, (packet.src, 0), skb)
 
     @stage("datagram_poll", file="net/core/datagram.c")
     def poll_events(self) -> int:

@@ -14,6 +14,9 @@ from collections import deque
 from collections.abc import Callable
 
 from desim.guest.context import Cpu
+from desim.guest.net.free import SkbFree
+from desim.guest.net.skbuff import truesize_of
+from desim.guest.skb import Skb
 from desim.kernel.stages import stage
 from desim.ports import Endpoint
 from desim.userland.calls import Message
@@ -84,7 +87,7 @@ class Socket(ABC):
         raise error_of(errno.EOPNOTSUPP)
 
 
-class DatagramSocket(Socket):
+class DatagramSocket(SkbFree, Socket):
     """The part of a datagram socket that does not depend on its protocol: what it receives.
 
     ``net_enable_timestamp`` is told when one socket more (1) or less (-1) wants received
@@ -93,8 +96,8 @@ class DatagramSocket(Socket):
 
     def __init__(self, cpu: Cpu, name: str, net_enable_timestamp: Callable[[int], None]) -> None:
         super().__init__(cpu, name)
-        self.receive_queue: deque[tuple[Message, int]] = deque()
-        """Messages, each with the memory that it counts for."""
+        self.receive_queue: deque[tuple[Message, int, list[int] | None]] = deque()
+        """Messages, each with the memory that it counts for and the page that it lies in."""
         self.rcvbuf = RMEM_DEFAULT
         self.rmem_alloc = 0
         self.drops = 0
@@ -113,14 +116,15 @@ class DatagramSocket(Socket):
             self.timestamp = on
             self._net_enable_timestamp(1 if on else -1)
 
-    def sock_queue_rcv_skb(self, data: bytes, sender: Endpoint, truesize: int, tstamp: int) -> bool:
-        """Keep a message; False if there is no room for it."""
+    def sock_queue_rcv_skb(self, data: bytes, sender: Endpoint, skb: Skb) -> bool:
+        """Keep ``data`` of a packet; False if there is no room for it."""
+        truesize = truesize_of(skb)
         if self.rmem_alloc + truesize > self.rcvbuf:
             self.drops += 1
             return False
         self.rmem_alloc += truesize
-        stamp = tstamp if self.timestamp else None
-        self.receive_queue.append((Message(data, sender, stamp), truesize))
+        stamp = skb.tstamp if self.timestamp else None
+        self.receive_queue.append((Message(data, sender, stamp), truesize, skb.page))
         self.sock_def_readable()
         return True
 
@@ -131,12 +135,18 @@ class DatagramSocket(Socket):
         if not self.receive_queue:
             self._cpu.local_bh_enable()
             return None
-        message, truesize = self.receive_queue.popleft()
+        message, truesize, page = self.receive_queue.popleft()
         self.rmem_alloc -= truesize
         self._cpu.local_bh_enable()
         if len(message.data) > size:
-            return message._replace(data=message.data[:size])
+            message = message._replace(data=message.data[:size])
+        self.skb_copy_datagram_iter(message.data)
+        self.consume_skb(page)
         return message
+
+    @stage("skb_copy_datagram_iter", file="net/core/datagram.c", size="data")
+    def skb_copy_datagram_iter(self, data: bytes) -> None:
+        """To the program's memory."""
 
     @abstractmethod
     def recvmsg(self, size: int) -> Message:

@@ -376,9 +376,15 @@ class Tcp:
         copied = size - wanted
         if not copied and size:
             return self._nothing_to_read(sk)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self.skb_copy_datagram_iter(data)
         self.data.tcp_rcv_space_adjust(sk)
         self.data.tcp_cleanup_rbuf(sk, copied)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return data
+
+    @stage("skb_copy_datagram_iter", file="net/core/datagram.c", size="data")
+    def skb_copy_datagram_iter(self, data: bytes) -> None:
+        """To the program's memory."""
 
     def _copy_from_queue(self, sk: TcpSock, pieces: list[bytes], wanted: int) -> int:
         """Take bytes off the receive queue; what is still wanted."""

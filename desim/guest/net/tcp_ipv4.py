@@ -13,6 +13,7 @@ import errno
 import struct
 from typing import TYPE_CHECKING
 
+from desim.guest.net.free import SkbFree
 from desim.guest.net.ip import DF, Route
 from desim.guest.net.sock import error_of
 from desim.guest.net.tcp_minisocks import RequestSock, TimewaitSock
@@ -37,7 +38,7 @@ Entry = TcpSock | RequestSock | TimewaitSock
 Key = tuple[bytes, int, bytes, int]
 
 
-class TcpIpv4:
+class TcpIpv4(SkbFree):
     """The tables of sockets, and the segments that belong to none."""
 
     def __init__(self, tcp: Tcp) -> None:
@@ -175,6 +176,7 @@ class TcpIpv4:
             self._request(entry, received)
         else:
             self._timewait(entry, received)
+        self.consume_skb(skb.page)
 
     def _request(self, request: RequestSock, skb: RcvSkb) -> None:
         if request.listener.state != State.LISTEN:

@@ -14,7 +14,6 @@ from desim.guest.net.device import Device
 from desim.guest.net.ip import HEADER_LEN as IP_HEADER_LEN
 from desim.guest.net.ip import Ip, Route
 from desim.guest.net.randomness import Random
-from desim.guest.net.skbuff import truesize_of
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import (
     RCV_SHUTDOWN,
@@ -263,9 +262,7 @@ class UdpCore:
             mib["NoPorts"] += 1
             self._port_unreachable(packet)
             return
-        truesize = truesize_of(skb)
-        sender = (packet.src, udp.sport)
-        if sock.sock_queue_rcv_skb(udp.payload, sender, truesize, skb.tstamp):
+        if sock.sock_queue_rcv_skb(udp.payload, (packet.src, udp.sport), skb):
             mib["InDatagrams"] += 1
         else:
             mib["RcvbufErrors"] += 1
