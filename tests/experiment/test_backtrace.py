@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from runs import config, desim
+from runs import HELLO, config, desim, shipped_run
 
 from desim.experiment.backtrace import Backtrace
 from desim.experiment.run import backtrace
@@ -165,8 +165,9 @@ def test_after_counts_from_that_instant_on() -> None:
 
 
 def test_packet_stops_at_that_packet_only() -> None:
-    found = at("hello", "e1000_receive_iov", packet=10)
-    assert found.packet == 10
+    (line,) = (p for p in shipped_run("hello").packets["slirp"] if HELLO in p.frame.raw)
+    found = at("hello", "e1000_receive_iov", packet=line.frame.number)
+    assert found.packet == line.frame.number
     assert found.packet_text is not None
     assert "length 17" in found.packet_text
 

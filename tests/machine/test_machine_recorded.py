@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
-from recorded import read, recorded, reduced
+from recorded import Discovery, discovery, read, recorded, recording, reduced
 from runs import config, shipped_run
 
 from desim.experiment.run import run
@@ -13,7 +14,7 @@ from desim.machine.ports import Captured
 from desim.scenario.command_line import machine_from_options
 from desim.wire import pcapng
 from desim.wire.dhcp import Dhcp
-from desim.wire.ethernet import Ethernet
+from desim.wire.ethernet import ETH_P_IP, Ethernet
 from desim.wire.ipv4 import Ipv4
 from desim.wire.udp import Udp
 
@@ -28,8 +29,11 @@ def captured(scenario: str, point: str) -> bytes:
 def offer(scenario: str, point: str) -> Captured:
     """The DHCP server's OFFER as it passed ``point``."""
     for packet in shipped_run(scenario).packets[point]:
-        ip = Ipv4.parse(Ethernet.parse(packet.frame.raw).payload)
-        if packet.to_guest and ip.protocol == 17:
+        ethernet = Ethernet.parse(packet.frame.raw)
+        if not packet.to_guest or ethernet.ethertype != ETH_P_IP:
+            continue
+        ip = Ipv4.parse(ethernet.payload)
+        if ip.protocol == 17:
             dhcp = Dhcp.parse(Udp.parse(ip.payload, ip.src, ip.dst).payload)
             if dhcp.option(53) == bytes((OFFER,)):
                 return packet
@@ -84,6 +88,55 @@ def test_with_the_slirp_of_redirs_time_windows_segment_sizes_and_padding_differ(
         if mine.get(key) != other.get(key)
     }
     assert differing == {("slirp", "window"), ("slirp", "options"), ("slirp", "length")}
+
+
+DIRECT = ("seed_direct_tcg_openbsd_plain", "seed_direct_icount3_openbsd_plain")
+HUB = ("seed_hub_tcg_openbsd_plain", "seed_hub_tcg_openbsd_plain_card")
+MS = 10**6
+
+
+# At the card's own port answers may have waited for the receiver: there only contents compare.
+@pytest.fixture(params=[*DIRECT, HUB[0], "seed_direct_tcg_busybox_N", "ours"])
+def start(request: pytest.FixtureRequest) -> list[Discovery]:
+    """How a guest begins with IPv6: real ones, and ours."""
+    if request.param == "ours":
+        return discovery(captured("hello", "slirp"))
+    return discovery(recording(request.param))
+
+
+def times(start: list[Discovery], kind: int, src: str = "", target: str = "") -> list[int]:
+    return [d.time_ns for d in start if d.kind == kind and src in d.source and target in d.content]
+
+
+def test_ipv6_frames_say_what_recorded_ones_say() -> None:
+    said = {d[1:] for d in discovery(captured("hello", "slirp"))}
+    assert len(said) == 6
+    for name in (*DIRECT, *HUB, "seed_direct_tcg_busybox_N"):
+        assert {d[1:] for d in discovery(recording(name))} == said
+
+
+def test_ipv6_begins_in_the_recorded_order_and_within_the_kernels_limits(
+    start: list[Discovery],
+) -> None:
+    """Delays and the order of what is drawn vary from run to run; these hold in all."""
+    first_report, *_ = reports = times(start, 143)
+    own_reports = times(start, 143, "fe80::")
+    (link_local,) = times(start, 135, target="fe80::")
+    (site_local,) = times(start, 135, target="fec0::")
+    asked, answered = times(start, 133), times(start, 134)
+    # A report comes from :: as long as the address is not ours.
+    assert len(reports) == 4
+    assert len(own_reports) in (2, 3)
+    assert start[0].time_ns == first_report
+    assert 0 <= link_local - first_report + 30 * MS <= 1100 * MS
+    assert 1000 * MS <= own_reports[-2] - link_local <= 1050 * MS
+    assert 0 < asked[0] - own_reports[-2] < 3 * MS
+    # Each solicitation is answered at once. The first answer may come too early to count.
+    assert len(asked) == len(answered) <= 2
+    assert all(0 <= b - a < 2 * MS for a, b in zip(asked, answered, strict=True))
+    assert all(3500 * MS <= b - a <= 4800 * MS for a, b in itertools.pairwise(asked))
+    assert 0 <= site_local - answered[0] <= 1100 * MS
+    assert own_reports[-1] - own_reports[-2] <= 1100 * MS
 
 
 def test_the_recordings_of_two_programs_differ() -> None:
