@@ -112,7 +112,7 @@ def configure(config: MachineConfig, arguments: argparse.Namespace) -> MachineCo
     if arguments.seed is not None:
         config.seed = arguments.seed
     if arguments.costs is not None:
-        config.costs = _costs(arguments.costs)
+        config.costs = known_costs(arguments.costs)
     if arguments.semantics is not None and config.nic is not None:
         config.nic.semantics = arguments.semantics
     if arguments.strict:
@@ -141,7 +141,8 @@ def profile_mistakes() -> Iterator[None]:
         raise UserError(*error.mistakes) from None
 
 
-def _costs(name: str) -> str:
+def known_costs(name: str) -> str:
+    """The argument of ``--costs``, if there is such a profile."""
     from desim.kernel.profile import shipped
 
     if "/" in name or name.endswith(".toml"):

@@ -1,4 +1,4 @@
-"""``desim conform CORE PATH...``: recordings of the real thing, replayed and compared."""
+"""``desim conform CORE PATH...``: recordings of the real thing, replayed or predicted."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import argparse
 import json
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from desim.cli._arguments import Parser, counted
+from desim.cli._arguments import Parser, counted, known_costs, profile_mistakes
 from desim.cli._screen import complain, say
+from desim.errors import UserError
 
 if TYPE_CHECKING:
     from desim.conform.suite import Outcome, Suite
@@ -17,21 +18,37 @@ if TYPE_CHECKING:
 SUITES = {
     "e1000": ("desim.conform.e1000", "CardSuite"),
     "slirp": ("desim.conform.slirp", "SlirpSuite"),
+    "linux": ("desim.conform.linux.suite", "LinuxSuite"),
 }
+PREDICTED = "linux"
 
-EPILOG = """PATH is a recording, a folder of them, or an archive (.tar, .tar.xz, .tar.gz, .zip);
-the formats are described in tests/vectors/*/README.md. A recording that differs is one
-line with the first difference; the last line counts. Exit code: 0 all passed, 1 some
-differ, 2 something could not be read.
+EPILOG = """PATH is a recording, a folder of them, or an archive (.tar, .tar.xz, .tar.gz; .zip but
+for linux); the formats are described in tests/vectors/*/README.md.
+
+e1000, slirp: recordings are replayed against the pure core. One that differs is one line
+with the first difference; the last line counts.
+
+linux: recorded runs of a whole guest are predicted. For each run a table of the figures of
+its tests, measured and predicted; the last line has the median and the 95th percentile of
+the judged errors, and counts. Runs with counted instructions use the cost profile icount,
+runs in real time tcg (neither is judged by the other's clock); docs/linux.md says what is
+judged, and how.
+
+Exit code: 0 all passed, 1 some differ, 2 something could not be read.
 """
 
 
 def command(words: list[str]) -> int:
-    """Replay recordings of the real thing against a pure core."""
-    parser = Parser("conform", "Replay recordings of the real thing and compare.", epilog=EPILOG)
+    """Hold recordings of the real thing against the model."""
+    parser = Parser(
+        "conform", "Replay or predict recordings of the real thing and compare.", epilog=EPILOG
+    )
     parser.add_argument("core", choices=list(SUITES), help="what the recordings are of")
     parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="recordings")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    parser.add_argument(
+        "--costs", metavar="NAME|FILE", help="linux: the cost profile of all predictions"
+    )
     parser.add_argument(
         "-j", "--jobs", metavar="N", type=counted, default=1, help="processes (1 if not given)"
     )
@@ -42,34 +59,72 @@ def execute(arguments: argparse.Namespace) -> int:
     """Check, show, count; the exit code."""
     from desim.conform.suite import conform
 
-    module, name = SUITES[arguments.core]
-    suite = cast("Suite", getattr(import_module(module), name)())
     outcomes = []
-    passed = failed = bad = 0
-    for outcome in conform(suite, arguments.paths, jobs=arguments.jobs):
+    errors: list[float] = []
+    passed = failed = bad = shown = 0
+    for outcome in conform(_suite(arguments), arguments.paths, jobs=arguments.jobs):
         passed += outcome.passed
         failed += bool(outcome.difference)
         bad += bool(outcome.mistake)
+        shown += not outcome.judged
+        errors += outcome.errors
         if arguments.json:
             outcomes.append(_record(outcome))
-        elif outcome.difference:
-            say(f"{outcome.place}: {outcome.difference}")
+        else:
+            if outcome.difference:
+                say(f"{outcome.place}: {outcome.difference}")
             if outcome.shown:
                 say(outcome.shown)
         if outcome.mistake:
             complain(outcome.mistake)
+    counts = {"passed": passed, "failed": failed, "unreadable": bad}
+    line = f"{passed} passed, {failed} failed"
+    more: dict[str, Any] = {}
+    if arguments.core == PREDICTED:
+        from desim.conform.linux.judgement import middle_and_95
+
+        counts["not_judged"] = shown
+        line += f", {shown} not judged" * bool(shown)
+        middle, last = middle_and_95(errors) or (None, None)
+        more["errors"] = {"judged": len(errors), "median": middle, "p95": last}
+        if middle is not None and last is not None:
+            line = f"median error {middle:.2%}, 95th percentile {last:.2%}; {line}"
     if arguments.json:
-        found = {"passed": passed, "failed": failed, "unreadable": bad, "recordings": outcomes}
-        print(json.dumps(found, indent=1))
+        print(json.dumps({**counts, **more, "recordings": outcomes}, indent=1))
     else:
-        say(f"{passed} passed, {failed} failed")
+        say(line)
     return 2 if bad else 1 if failed else 0
 
 
+def _suite(arguments: argparse.Namespace) -> Suite:
+    module, name = SUITES[arguments.core]
+    settings = {}
+    if arguments.costs is not None:
+        if arguments.core != PREDICTED:
+            raise UserError(
+                f"conform: --costs {arguments.costs}: replaying {arguments.core} takes no time; "
+                f"only {PREDICTED} has costs"
+            )
+        settings["costs"] = known_costs(arguments.costs)
+        _check_profile(settings["costs"])
+    return cast("Suite", getattr(import_module(module), name)(**settings))
+
+
+def _check_profile(costs: str) -> None:
+    """Once, so that its mistakes are not those of every recording."""
+    import desim.machine  # noqa: F401 - a profile names the functions that are marked
+    from desim.kernel.profile import load
+
+    with profile_mistakes():
+        load(costs)
+
+
 def _record(outcome: Outcome) -> dict[str, object]:
-    record: dict[str, object] = {"place": outcome.place}
+    record: dict[str, object] = {"place": outcome.place, **outcome.details}
     if outcome.mistake:
         return {**record, "result": "unreadable", "mistake": outcome.mistake}
+    if not outcome.judged:
+        return {**record, "result": "not judged"}
     if outcome.difference:
         return {**record, "result": "failed", "difference": outcome.fields}
     return {**record, "result": "passed"}

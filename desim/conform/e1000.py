@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from desim.conform.network import NetCoreNetwork
-from desim.conform.suite import Outcome
+from desim.conform.suite import Outcome, Suite
 from desim.conform.user import user_network
 from desim.e1000.recordings import read_recordings
 from desim.e1000.replay import Replay
 
 
-class CardSuite:
-    """A ``Suite`` for QEMU 7.2's e1000."""
+class CardSuite(Suite):
+    """For QEMU 7.2's e1000."""
 
     def read(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         """The recordings of one file or archive."""

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from desim.conform.suite import Outcome
+from desim.conform.suite import Outcome, Suite
 from desim.slirp.compare import DifferenceError
 from desim.slirp.recordings import RecordingError, read_recordings
 from desim.slirp.replay import replay
 from desim.slirp.version import VERSION_2_8, VERSION_4_7, Version
 
 
-class SlirpSuite:
-    """A ``Suite`` for both versions of the user-mode stack."""
+class SlirpSuite(Suite):
+    """For both versions of the user-mode stack."""
 
     def read(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         """The recordings of one file or archive."""

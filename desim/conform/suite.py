@@ -2,7 +2,8 @@
 
 Theory of operation
 -------------------
-A *suite* is one core's own recordings: how to read them, and how to check one. Paths
+A *suite* is one core's own recordings: how to find them below a path, how to read them,
+and how to check one. Paths
 are opened up into files in order of their names; each recording is checked by itself,
 here or in one of several processes. Whatever their number, outcomes come in the order
 of the recordings, so that output does not depend on it. A file that cannot be read is
@@ -54,16 +55,26 @@ class Outcome:
     fields: dict[str, Any] = field(default_factory=dict)
     """The difference's parts by name, for programs."""
     shown: str = ""
-    """More of the difference for people, on lines of its own."""
+    """More for people, on lines of its own."""
+    judged: bool = True
+    """False: it is only shown, and neither passes nor fails."""
+    errors: list[float] = field(default_factory=list)
+    """Relative errors of what was predicted and judged."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What is there to be known besides, by name, for programs."""
 
     @property
     def passed(self) -> bool:
         """Whether everything was as recorded."""
-        return not self.mistake and not self.difference
+        return self.judged and not self.mistake and not self.difference
 
 
 class Suite(Protocol):
     """The recordings of one core. An instance must be picklable: it goes to other processes."""
+
+    def places(self, path: Path) -> Iterator[Path]:
+        """What to read below ``path``, one by one."""
+        return files(path)
 
     def read(self, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         """The recordings in one file or archive, by place; raises one of ``UNREADABLE``."""
@@ -99,9 +110,10 @@ def _recordings(
 ) -> Iterator[Outcome | tuple[str, dict[str, Any]]]:
     for path in paths:
         count = 0
-        for file in _files(path):
+        for file in suite.places(path):
             try:
-                check_regular(file)
+                if not file.is_dir():
+                    check_regular(file)
                 for item in suite.read(file):
                     count += 1
                     yield item
@@ -112,7 +124,8 @@ def _recordings(
             yield Outcome(place=str(path), mistake=f"{path}: no recordings in it")
 
 
-def _files(path: Path) -> Iterator[Path]:
+def files(path: Path) -> Iterator[Path]:
+    """The recordings and archives of recordings below ``path``, or the path itself."""
     if not path.is_dir():
         yield path
         return

@@ -9,13 +9,15 @@ are whole microseconds, so there is a rate only where that is a hundred of them 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from desim.conform.linux.predict import Predicted
 from desim.conform.linux.recording import Test
 from desim.machine.ports import Captured
 from desim.wire.ethernet import ETH_P_IP
 from desim.wire.ipv4 import PROTO_TCP
+
+Number = TypeVar("Number", int, float)
 
 _ETHERNET = 14
 _SYN_FIN_RST = 0x07
@@ -36,7 +38,7 @@ class Figures(NamedTuple):
     segments_per_ack: float | None = None
 
 
-def percentile(values: Sequence[int], hundredths: int) -> int | None:
+def percentile(values: Sequence[Number], hundredths: int) -> Number | None:
     """See the module; None without values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, hundredths * len(ordered) // 100)] if ordered else None
