@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 from desim.ports import POLLIN, POLLOUT
 from desim.slirp import HostFwd, Slirp, SlirpConfig
-from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
+from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses, TcpEnd
 from desim.wire.addresses import LOOPBACK, ip
 from desim.wire.frame import Frame
 from desim.wire.segment import Segment, build_segment
@@ -53,7 +53,10 @@ class FastHost(LoopbackHost):
     supply = b""
 
     def _ready(self, fd: int) -> int:
-        return super()._ready(fd) | (POLLIN if self.supply else 0) | POLLOUT
+        found = super()._ready(fd)
+        if isinstance(self._fds.get(fd), TcpEnd):
+            found |= POLLOUT | (POLLIN if self.supply else 0)
+        return found
 
     def send(self, fd: int, data: bytes) -> int:
         return len(data)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
 
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame
 from desim.wire.ipv4 import PROTO_TCP
 from desim.wire.segment import Segment
-
-if TYPE_CHECKING:
-    from desim.slirp.socket import Socket
 
 NEVER = (1 << 64) - 1
 
@@ -95,34 +91,17 @@ def tcp_segment(datagram: Datagram) -> Segment | None:
     )
 
 
-class TcpFields(NamedTuple):
-    """A TCP segment over IPv4 that becomes bytes only when its frame is made."""
-
-    src: bytes
-    dst: bytes
-    sport: int
-    dport: int
-    seq: int
-    ack: int
-    flags: int
-    window: int
-    payload: bytes
-    options: bytes
-    urgent: int
-    ttl: int
-    tos: int
-
-
 class Mbuf:
-    """An IP packet in an output queue: either its bytes in ``ip`` or its fields in ``tcp``."""
+    """An IP packet in an output queue: its bytes in ``ip``, or a segment without a frame yet.
 
-    __slots__ = ("dst", "expiration_date", "ident", "ip", "resolution_requested", "so", "tcp")
+    A plain segment over IPv4 becomes bytes only when its receiver's MAC is known.
+    """
 
-    def __init__(self, so: Socket | None, dst: bytes, ip: bytes, tcp: TcpFields | None) -> None:
-        self.so = so
+    __slots__ = ("dst", "expiration_date", "ip", "resolution_requested", "tcp")
+
+    def __init__(self, dst: bytes, ip: bytes, tcp: Segment | None = None) -> None:
         self.dst = dst
         self.ip = ip
         self.tcp = tcp
-        self.ident = 0
         self.resolution_requested = False
         self.expiration_date = NEVER

@@ -235,7 +235,7 @@ class Icmp6:
         dst = SOLICITED_NODE_PREFIX + ip[13:]
         message = bytes((ICMP6_NDP_NS,)) + bytes(7) + ip + b"\x01\x01" + special_ethaddr6(host)
         packet: Mbuf = self.slirp.ip6.packet(
-            None, host, dst, IPPROTO_ICMPV6, self._message(host, dst, message)
+            host, dst, IPPROTO_ICMPV6, self._message(host, dst, message)
         )
         self.slirp.if_encap(packet)
 

@@ -16,11 +16,11 @@ import struct
 from typing import TYPE_CHECKING
 
 from desim.kernel.stages import stage
-from desim.slirp.datagram import Datagram, Mbuf, TcpFields
+from desim.slirp.datagram import Datagram, Mbuf
 from desim.slirp.socket import Socket
 from desim.wire.checksum import checksum, ones_sum
 from desim.wire.frame import Frame
-from desim.wire.segment import build_segment
+from desim.wire.segment import Segment, segment_frame
 
 if TYPE_CHECKING:
     from desim.slirp.slirp import Slirp
@@ -209,14 +209,14 @@ class Ip:
                     self.slirp.drop(fragment.frame, "IP reassembly time exceeded")
 
     @stage("ip_output", file="slirp/ip_output.c")
-    def ip_output_tcp(self, so: Socket | None, tcp: TcpFields, claimed: int | None = None) -> None:
+    def ip_output_tcp(self, so: Socket | None, tcp: Segment, claimed: int | None = None) -> None:
         """Send a segment. If it needs no fragments, its bytes are made with its frame.
 
         ``claimed`` is what its header says its length is, if that is wrong.
         """
         length = 40 + len(tcp.options) + len(tcp.payload)
         if claimed is not None or length > self.slirp.config.if_mtu:
-            packet = segment_frame(bytes(6), bytes(6), 0, tcp).raw[14:]
+            packet = segment_frame(tcp).raw[14:]
             self._output(
                 so,
                 tcp.src,
@@ -229,10 +229,9 @@ class Ip:
                 claimed,
             )
             return
-        ifm = Mbuf(so, tcp.dst, b"", tcp)
-        ifm.ident = self.ip_id
-        self.ip_id = (self.ip_id + 1) & 0xFFFF
-        self.slirp.interface.if_output(so, ifm)
+        tcp.ident = self.ip_id
+        self.ip_id = (tcp.ident + 1) & 0xFFFF
+        self.slirp.interface.if_output(so, Mbuf(tcp.dst, b"", tcp))
 
     @stage("ip_output", file="slirp/ip_output.c", size="payload")
     def ip_output(
@@ -268,7 +267,7 @@ class Ip:
         interface = self.slirp.interface
         if length <= mtu:
             header = _ip_header(tos, length, ident, IP_DF if df else 0, ttl, protocol, src, dst)
-            interface.if_output(so, Mbuf(so, dst, header + payload, None))
+            interface.if_output(so, Mbuf(dst, header + payload))
             return
         size = (mtu - 20) & ~7
         if df or size < 8:
@@ -278,30 +277,7 @@ class Ip:
             end = min(start + size, total)
             offset = start >> 3 | (IP_MF if end < total else 0)
             header = _ip_header(tos, 20 + end - start, ident, offset, ttl, protocol, src, dst)
-            interface.if_output(so, Mbuf(so, dst, header + payload[start:end], None))
-
-
-def segment_frame(dst_mac: bytes, src_mac: bytes, ident: int, tcp: TcpFields) -> Frame:
-    """The frame of a segment that was kept as fields."""
-    return build_segment(
-        dst_mac,
-        src_mac,
-        tcp.src,
-        tcp.dst,
-        tcp.sport,
-        tcp.dport,
-        tcp.seq,
-        tcp.ack,
-        tcp.flags,
-        tcp.window,
-        tcp.payload,
-        ident=ident,
-        ttl=tcp.ttl,
-        tos=tcp.tos,
-        df=False,
-        urgent=tcp.urgent,
-        options=tcp.options,
-    )
+            interface.if_output(so, Mbuf(dst, header + payload[start:end]))
 
 
 def _ip_header(

@@ -15,12 +15,13 @@ import struct
 from typing import TYPE_CHECKING
 
 from desim.kernel.stages import stage
-from desim.slirp.datagram import Datagram, Mbuf, TcpFields
+from desim.slirp.datagram import Datagram, Mbuf
 from desim.slirp.icmp6 import ICMP6_TIMXCEED, ICMP6_TOOBIG, IPPROTO_ICMPV6
 from desim.slirp.ip import IPPROTO_TCP, IPPROTO_UDP
 from desim.slirp.socket import Socket
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame
+from desim.wire.segment import Segment
 
 if TYPE_CHECKING:
     from desim.slirp.slirp import Slirp
@@ -80,11 +81,10 @@ class Ip6:
         payload: bytes,
     ) -> None:
         """Send ``payload`` to the guest."""
-        self.slirp.interface.if_output(so, self.packet(so, src, dst, protocol, payload))
+        self.slirp.interface.if_output(so, self.packet(src, dst, protocol, payload))
 
     @staticmethod
     def packet(
-        so: Socket | None,
         src: bytes,
         dst: bytes,
         protocol: int,
@@ -95,10 +95,10 @@ class Ip6:
         if length is None:
             length = len(payload) & 0xFFFF
         header = _HEADER.pack(6 << 28, length, protocol, IP6_HOP_LIMIT, src, dst)
-        return Mbuf(so, dst, header + payload, None)
+        return Mbuf(dst, header + payload)
 
     @stage("ip6_output", file="slirp/ip6_output.c")
-    def ip_output_tcp(self, so: Socket | None, tcp: TcpFields, claimed: int | None = None) -> None:
+    def ip_output_tcp(self, so: Socket | None, tcp: Segment, claimed: int | None = None) -> None:
         """Send a segment; ``claimed`` is the wrong length to be put in its header, if any."""
         offset_flags = 0x5000 + (len(tcp.options) << 10) | tcp.flags
         body = tcp.options + tcp.payload
@@ -108,5 +108,5 @@ class Ip6:
         segment = _TCP.pack(*ports, checksum(head + body, pseudo), tcp.urgent) + body
         if claimed is not None:
             claimed = int.from_bytes(claimed.to_bytes(2, "little"), "big")
-        packet = self.packet(so, tcp.src, tcp.dst, IPPROTO_TCP, segment, claimed)
+        packet = self.packet(tcp.src, tcp.dst, IPPROTO_TCP, segment, claimed)
         self.slirp.interface.if_output(so, packet)

@@ -61,7 +61,7 @@ from desim.slirp.icmp6 import (
     special_ethaddr6,
 )
 from desim.slirp.interface import Interface
-from desim.slirp.ip import Ip, segment_frame
+from desim.slirp.ip import Ip
 from desim.slirp.ip6 import Ip6
 from desim.slirp.socket import (
     SS_FACCEPTCONN,
@@ -92,8 +92,9 @@ from desim.slirp.tftp import Tftp
 from desim.slirp.udp import Udp
 from desim.slirp.udp6 import Udp6
 from desim.slirp.version import VERSION_4_7, Version
-from desim.wire.addresses import IP6_ANY, IP_ANY
+from desim.wire.addresses import IP6_ANY, IP_ANY, ZERO_MAC
 from desim.wire.frame import Frame
+from desim.wire.segment import segment_frame
 
 TIMEOUT_FAST_MS = 2
 TIMEOUT_SLOW_MS = 499
@@ -201,7 +202,7 @@ class Slirp:
         """Send a packet; False if it has to wait for its receiver's MAC."""
         dst = ifm.dst
         if dst == IP_ANY and self.version.arp_drops_any:
-            self.ledger.lost(self._frame(ifm, bytes(6)), "slirp", "sent to 0.0.0.0")
+            self.ledger.lost(self._unsent(ifm), "slirp", "sent to 0.0.0.0")
             return True
         ipv4 = len(dst) == 4
         mac = self.arp.arp_table_search(dst) if ipv4 else self.icmp6.ndp_table_search(dst)
@@ -213,7 +214,7 @@ class Slirp:
                     self.icmp6.ndp_send_ns(dst)
                 ifm.resolution_requested = True
                 ifm.expiration_date = self.clock.now() + RESOLUTION_NS
-                self.ledger.held(self._frame(ifm, bytes(6)), "slirp", "ARP")
+                self.ledger.held(self._unsent(ifm), "slirp", "ARP")
             return False
         frame = self._frame(ifm, mac)
         if len(frame.raw) > self.version.frame_max:
@@ -225,15 +226,22 @@ class Slirp:
     def _frame(self, ifm: Mbuf, mac: bytes) -> Frame:
         tcp = ifm.tcp
         if tcp is not None:
-            return segment_frame(mac, self.ethaddr, ifm.ident, tcp)
+            tcp.dst_mac = mac
+            tcp.src_mac = self.ethaddr
+            return segment_frame(tcp)
         if len(ifm.dst) == 16:
             source = special_ethaddr6(ifm.ip[8:24])
             return Frame(b"".join((mac, source, b"\x86\xdd", ifm.ip)))
         return Frame(b"".join((mac, self.ethaddr, b"\x08\x00", ifm.ip)))
 
+    def _unsent(self, ifm: Mbuf) -> Frame:
+        """A packet without a receiver's MAC, to tell the ledger of."""
+        # The bytes alone: its segment belongs to the frame that may yet be sent.
+        return Frame(self._frame(ifm, ZERO_MAC).raw)
+
     def expired(self, ifm: Mbuf) -> None:
         """A packet's receiver did not answer in time."""
-        self.ledger.lost(self._frame(ifm, bytes(6)), "slirp", "no answer to ARP")
+        self.ledger.lost(self._unsent(ifm), "slirp", "no answer to ARP")
 
     def drop(self, frame: Frame, why: str) -> None:
         """A frame of the guest that ends here."""

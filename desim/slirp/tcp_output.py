@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from desim.kernel.stages import stage
-from desim.slirp.datagram import TcpFields
 from desim.slirp.ip import IPDEFTTL
 from desim.slirp.tcp_var import (
     SEQ,
@@ -40,6 +39,8 @@ from desim.slirp.tcp_var import (
     seq_gt,
     seq_lt,
 )
+from desim.wire.addresses import ZERO_MAC
+from desim.wire.segment import Segment
 
 if TYPE_CHECKING:
     from desim.slirp.slirp import Slirp
@@ -147,7 +148,10 @@ class TcpOutput:
         ip = self.slirp.ip if len(src) == 4 else self.slirp.ip6
         ip.ip_output_tcp(
             so,
-            TcpFields(
+            # As the parameters of Segment stand: it costs half as much as by name.
+            Segment(
+                ZERO_MAC,
+                ZERO_MAC,
                 src,
                 dst,
                 sport,
@@ -156,11 +160,15 @@ class TcpOutput:
                 tp.rcv_nxt,
                 flags,
                 window & 0xFFFF,
-                payload,
-                options,
                 urgent,
+                options,
+                payload,
+                0,
                 IPDEFTTL,
                 so.so_iptos,
+                False,
+                b"",
+                True,
             ),
         )
         if window > 0 and seq_gt(tp.rcv_nxt + window, tp.rcv_adv):

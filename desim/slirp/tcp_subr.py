@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from desim.kernel.stages import stage
 from desim.ports import Endpoint
-from desim.slirp.datagram import TcpFields
 from desim.slirp.ip import MAXTTL
 from desim.slirp.socket import (
     IPTOS_LOWDELAY,
@@ -45,6 +44,8 @@ from desim.slirp.tcp_var import (
     TcpCb,
     Ti,
 )
+from desim.wire.addresses import ZERO_MAC
+from desim.wire.segment import Segment
 
 if TYPE_CHECKING:
     from desim.slirp.slirp import Slirp
@@ -132,20 +133,26 @@ class TcpSubr:
         ip = self.slirp.ip if len(ti.src) == 4 else self.slirp.ip6
         ip.ip_output_tcp(
             None,
-            TcpFields(
-                ti.dst,
-                ti.src,
-                ti.dport,
-                ti.sport,
-                seq & SEQ,
-                ack & SEQ,
-                flags,
-                window & 0xFFFF,
-                b"",
-                b"",
-                0,
-                MAXTTL,
-                0,
+            Segment(
+                dst_mac=ZERO_MAC,
+                src_mac=ZERO_MAC,
+                src=ti.dst,
+                dst=ti.src,
+                sport=ti.dport,
+                dport=ti.sport,
+                seq=seq & SEQ,
+                ack=ack & SEQ,
+                flags=flags,
+                window=window & 0xFFFF,
+                urgent=0,
+                options=b"",
+                payload=b"",
+                ident=0,
+                ttl=MAXTTL,
+                tos=0,
+                df=False,
+                raw=b"",
+                sums_ok=True,
             ),
             self.slirp.version.respond_length,
         )

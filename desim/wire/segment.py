@@ -1,9 +1,9 @@
 """The fast way to build the frames of a bulk transfer.
 
-``build_segment`` writes Ethernet, IPv4 and TCP headers with one ``struct`` and
+``segment_frame`` writes Ethernet, IPv4 and TCP headers with one ``struct`` and
 sums them by arithmetic on the fields, so the payload is the only thing that is
 read, once. The Frame carries its ``Segment``: the receiver neither parses nor
-sums it again.
+sums it again. ``build_segment`` takes the fields one by one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from desim.wire.ipv4 import PROTO_TCP
 from desim.wire.parsed import HEADERS, Segment, parse_segment
 from desim.wire.tcp import MAX_OPTIONS
 
-__all__ = ["Segment", "build_segment", "parse_segment"]
+__all__ = ["Segment", "build_segment", "parse_segment", "segment_frame"]
 
 _from_bytes = int.from_bytes
 
@@ -43,6 +43,38 @@ def build_segment(
     options: bytes = b"",
 ) -> Frame:
     """A frame with one TCP segment in it, both checksums right; it is not padded."""
+    return segment_frame(
+        Segment(
+            dst_mac,
+            src_mac,
+            src,
+            dst,
+            sport,
+            dport,
+            seq,
+            ack,
+            flags,
+            window,
+            urgent,
+            options,
+            payload,
+            ident,
+            ttl,
+            tos,
+            df,
+            b"",
+            True,
+        )
+    )
+
+
+def segment_frame(segment: Segment) -> Frame:
+    """The frame of a segment that has none yet, both checksums right; it is not padded.
+
+    It carries ``segment``, which from now on is shared.
+    """
+    dst_mac, src_mac, src, dst = segment.dst_mac, segment.src_mac, segment.src, segment.dst
+    options, payload, flags = segment.options, segment.payload, segment.flags
     options_len = len(options)
     if options_len & 3 or options_len > MAX_OPTIONS or flags & ~0xFF:
         raise WireError(
@@ -54,10 +86,13 @@ def build_segment(
             f"TCP: addresses {dst_mac!r}, {src_mac!r}, {src!r}, {dst!r}; expected "
             "6, 6, 4 and 4 bytes"
         )
+    tos, ident, ttl = segment.tos, segment.ident, segment.ttl
+    sport, dport, seq, ack = segment.sport, segment.dport, segment.seq, segment.ack
+    window, urgent = segment.window, segment.urgent
     tcp_len = 20 + options_len + len(payload)
     length = 20 + tcp_len
     offset_flags = 0x5000 + (options_len << 10) | flags
-    fragment = 0x4000 if df else 0
+    fragment = 0x4000 if segment.df else 0
     addresses = _from_bytes(src, "big") + _from_bytes(dst, "big")
     # 0x4500 and ttl << 8 | protocol are header words; a sum may hold 32-bit fields
     # unsplit, and -n % 0xFFFF is its checksum (see checksum.py).
@@ -108,26 +143,8 @@ def build_segment(
         )
     except struct.error as error:
         raise WireError(f"TCP segment of {length} bytes: {error}") from None
+    segment._raw = raw
+    segment._sums_ok = True
     frame = Frame(raw)
-    frame._segment = Segment(
-        dst_mac,
-        src_mac,
-        src,
-        dst,
-        sport,
-        dport,
-        seq,
-        ack,
-        flags,
-        window,
-        urgent,
-        options,
-        payload,
-        ident,
-        ttl,
-        tos,
-        df,
-        raw,
-        True,
-    )
+    frame._segment = segment
     return frame
