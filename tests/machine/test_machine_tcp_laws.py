@@ -236,26 +236,31 @@ kinds = st.one_of(
         st.sampled_from(["0ms", "1ms", "50ms"]),
     ),
 )
-faults = st.lists(
-    st.tuples(kinds, st.sampled_from(["all", "rx", "tx"]), choices), min_size=1, max_size=3
-).map(
-    lambda drawn: [
+
+
+def named(drawn: list[tuple[str, str, str]]) -> list[str]:
+    """Drawn faults as the words behind ``-object``."""
+    return [
         f"{kind},id=f{n},netdev=u,queue={queue},{choice}"
         for n, (kind, queue, choice) in enumerate(drawn)
     ]
-)
+
+
+faults = st.lists(
+    st.tuples(kinds, st.sampled_from(["all", "rx", "tx"]), choices), min_size=1, max_size=3
+).map(named)
 """A corrupted frame has one wrong bit: what a checksum of 16 bits always finds."""
 
 sizes = st.one_of(st.sampled_from([0, 1, 17, 1460, 5000]), st.integers(0, 80_000))
-whole_transfers = st.builds(Transfer, st.sampled_from(sorted(ROUTES)), sizes, st.integers(0, 3000))
-cut_transfers = st.builds(
-    Transfer,
-    st.sampled_from(sorted(ROUTES)),
+routes, starts = st.sampled_from(sorted(ROUTES)), st.integers(0, 3000)
+whole_transfers = st.tuples(routes, sizes, starts).map(lambda drawn: Transfer(*drawn))
+cut_transfers = st.tuples(
+    routes,
     sizes,
-    st.integers(0, 3000),
+    starts,
     st.sampled_from(["guest", "host"]),
     st.sampled_from([1, 10, 100, 1_000, 30_000]),
-)
+).map(lambda drawn: Transfer(*drawn))
 several = st.lists(
     st.one_of(whole_transfers, whole_transfers, cut_transfers), min_size=1, max_size=3
 )
@@ -267,6 +272,32 @@ def test_the_laws_hold_whatever_happens(
     objects: list[str], transfers: list[Transfer], seed: int
 ) -> None:
     check(ran(objects, transfers, seed), transfers)
+
+
+gentle_faults = st.lists(
+    st.tuples(
+        kinds,
+        st.sampled_from(["all", "rx", "tx"]),
+        st.one_of(
+            st.builds("probability={}%,first=5".format, st.sampled_from([1, 2, 5])),
+            st.builds("every={},first={}".format, st.integers(12, 40), st.integers(5, 40)),
+        ),
+    ),
+    min_size=1,
+    max_size=3,
+).map(named)
+"""So rare that no end gives up: retransmission has to mend all of it."""
+
+
+@settings(max_examples=max(EXAMPLES // 3, 1))
+@given(gentle_faults, st.lists(whole_transfers, min_size=1, max_size=3), st.integers(0, 1 << 32))
+def test_on_a_wire_that_is_not_hopeless_everything_arrives(
+    objects: list[str], transfers: list[Transfer], seed: int
+) -> None:
+    made = ran(objects, transfers, seed)
+    check(made, transfers)
+    for number, transfer in enumerate(transfers):
+        assert got(made, number) == transfer.data(number) or slirp_lost_it(made, number), transfer
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -316,5 +347,5 @@ def test_a_second_syn_ack_empties_so_snd() -> None:
     made = ran(["filter-loss,id=f,netdev=u,queue=tx,frames=5-6"], transfers)
     assert slirp_lost_it(made, 0)
     assert not somebody_was_told(made, 0)
-    assert got(made, 0) == b""
-    assert leftovers(made) == []
+    assert len(got(made, 0)) < 5000, "its client sees no error, its server an end of file"
+    check(made, transfers)
