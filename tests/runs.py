@@ -12,7 +12,7 @@ from typing import Any
 
 from desim.config import MachineConfig
 from desim.experiment.run import RunResult, run
-from desim.kernel.stages import MARKS
+from desim.kernel.stages import MARKS, SIZED
 from desim.scenario.loader import load_scenario
 from desim.scenario.shipped import shipped_scenarios
 
@@ -74,6 +74,8 @@ def random_profile(seed: int, folder: Path) -> str:
         for name in sorted(name for name, files in MARKS.items() if file in files):
             draw = random.Random(f"{seed} {file} {name}")
             enter, per_1000_bytes, leave = figure(), draw.choice((0, 0, 300)), figure()
+            if (name, file) not in SIZED:
+                per_1000_bytes = 0
             if draw.random() < share and (with_access or not name.startswith("e1000_mmio")):
                 lines.append(
                     f"{name} = {{ enter = {enter}, per_1000_bytes = {per_1000_bytes}, "
