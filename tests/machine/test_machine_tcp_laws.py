@@ -109,7 +109,7 @@ def machine(objects: list[str], transfers: list[Transfer], seed: int) -> Machine
         f",hostfwd=tcp::{FORWARDED + n}-:{FORWARDED + n}" for n in range(len(transfers))
     )
     config = machine_from_options(
-        ["-netdev", f"user,id=u{rules}", "-device", "e1000,netdev=u"]
+        ["-netdev", f"user,id=u,ipv6=off{rules}", "-device", "e1000,netdev=u"]
         + [word for o in objects for word in ("-object", o)],
         guest=[],
         host=[],
