@@ -30,6 +30,12 @@ SERVED_BYTES = 150_000
 SERVER_START_NS = 30_000_000
 """How long after the counters' first reading a guest program that prints no start began."""
 
+AFTER_NS = 1_000_000
+"""How long after a program's end the counters were read."""
+
+LONGER_NS = 1_000_000_000
+"""What a simulated program may take longer than the recorded one."""
+
 SCHEDULED = ("ping", "udpsend")
 """What the tool does at set times; it makes the schedule some time ahead of the first."""
 
@@ -94,7 +100,7 @@ def configuration(
             seeded=run.seeded,
         ),
         modprobe=run.modprobe,
-        until_ns=end,
+        until_ns=end + LONGER_NS,
         guest=guest,
         host=host,
     )
@@ -107,6 +113,8 @@ def start_of(run: Run, test: Test) -> int:
         if key in out:
             lead = LEAD_NS if out.get("test") in SCHEDULED else 0
             return run.virtual(int(out[key])) - lead
+    if "connect_errno" in out:
+        return test.window_ns[1] - AFTER_NS - int(out["connect_ns"])
     return test.window_ns[0] + SERVER_START_NS
 
 
@@ -138,8 +146,14 @@ def simulate(config: MachineConfig, watch: Watcher | None = None) -> Machine:
 
 
 def predicted(machine: Machine, test: Test) -> Predicted:
-    """What the machine has to say of one test."""
+    """What the machine has to say of one test.
+
+    The counters are read when the program has ended, should that be later than recorded.
+    """
     begin, end = test.window_ns
+    for transcript in machine.transcripts():
+        if transcript.name == test.name and transcript.ended_ns is not None:
+            end = max(end, transcript.ended_ns + AFTER_NS)
     packets = machine.captures().get("slirp", [])
     first = bisect_left(packets, begin, key=lambda packet: packet.time)
     last = bisect_left(packets, end, key=lambda packet: packet.time)
