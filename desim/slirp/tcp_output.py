@@ -148,7 +148,7 @@ class TcpOutput:
         ip = self.slirp.ip if len(src) == 4 else self.slirp.ip6
         ip.ip_output_tcp(
             so,
-            # As the parameters of Segment stand: it costs half as much as by name.
+            # As the parameters of Segment stand: by name it costs three times as much.
             Segment(
                 ZERO_MAC,
                 ZERO_MAC,

@@ -5,6 +5,10 @@ The ones' complement sum of 16-bit words is arithmetic modulo 65535, and 65536 i
 big-endian number, modulo 65535. One division in C replaces the loop. Two things
 need care: a remainder of 0 stands for 0xFFFF unless every byte is zero, and an
 odd length is padded with a zero byte on the right.
+
+Dividing a long number takes longer than reading it. So it is folded first, which
+the same law allows: what stands above a whole number of words is added to what
+stands below them. ``benchmarks/bench_wire.py`` shows what that gains.
 """
 
 from __future__ import annotations
@@ -14,24 +18,42 @@ from desim.wire.errors import WireError
 Octets = bytes | bytearray | memoryview
 """What can be summed where it lies, without a copy."""
 
+_FOLD_AT = tuple((8 * size, (1 << 8 * size) - 1) for size in (184 << n for n in range(8, -1, -1)))
+"""Bits and mask: by halves, from 64 KiB to what is divided as fast as folded again.
+
+A multiple of 184 a little above half of 1460, because that is how long most of it is.
+"""
+_SHORT = 1 << 8 * 2 * 184
+"""Below, a number is not worth folding."""
+
+
+def remainder(number: int) -> int:
+    """``number % 0xFFFF``, for numbers as long as a packet."""
+    if number >= _SHORT:
+        for bits, mask in _FOLD_AT:
+            if number > mask:
+                number = (number >> bits) + (number & mask)
+    return number % 0xFFFF
+
 
 def ones_sum(data: Octets) -> int:
     """The folded ones' complement sum of ``data`` as big-endian 16-bit words, not inverted."""
     number = int.from_bytes(data, "big")
+    total = remainder(number)
     if len(data) & 1:
-        number <<= 8
+        total = (total << 8) % 0xFFFF
     # "or" picks 0xFFFF for a multiple of 65535 and 0 only where there is nothing but zeros.
-    return number % 0xFFFF or (0xFFFF if number else 0)
+    return total or (0xFFFF if number else 0)
 
 
 def checksum(data: Octets, initial: int = 0) -> int:
     """The checksum to store over ``data``; ``initial`` is a sum to start from (pseudo header)."""
     number = int.from_bytes(data, "big")
+    total = remainder(number)
     if len(data) & 1:
-        number <<= 8
-    number += initial
+        total <<= 8
     # -n % 65535 is the inverse of the sum: 0 where that is 0xFFFF.
-    return -number % 0xFFFF if number else 0xFFFF
+    return -(total + initial) % 0xFFFF if number or initial else 0xFFFF
 
 
 def pseudo_sum(src: bytes, dst: bytes, protocol: int, length: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 
+from desim.wire.checksum import remainder
 from desim.wire.ethernet import ETH_P_IP
 from desim.wire.ipv4 import PROTO_TCP
 from desim.wire.tcp import TcpOptions
@@ -108,10 +109,10 @@ class Segment:
             return False
         length = 20 + len(self.options) + len(self.payload)
         # The addresses (bytes 26 to 34) are the pseudo header's, and lie before the segment.
-        number = int.from_bytes(raw[26 : 34 + length], "big")
+        total = remainder(int.from_bytes(raw[26 : 34 + length], "big"))
         if length & 1:
-            number <<= 8
-        return (number + PROTO_TCP + length) % 0xFFFF == 0
+            total <<= 8
+        return (total + PROTO_TCP + length) % 0xFFFF == 0
 
     def __repr__(self) -> str:
         names = [name for name in self.__slots__ if not name.startswith("_")]

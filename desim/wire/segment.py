@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 
+from desim.wire.checksum import remainder
 from desim.wire.errors import WireError
 from desim.wire.ethernet import ETH_P_IP
 from desim.wire.frame import Frame
@@ -98,11 +99,13 @@ def segment_frame(segment: Segment) -> Frame:
     # unsplit, and -n % 0xFFFF is its checksum (see checksum.py).
     ip_sum = 0x4500 + tos + length + ident + fragment + (ttl << 8) + PROTO_TCP + addresses
     body = options + payload if options_len else payload
-    number = _from_bytes(body, "big")
-    if tcp_len & 1:
-        number <<= 8
+    body_sum = 0
+    if body:
+        body_sum = remainder(_from_bytes(body, "big"))
+        if tcp_len & 1:
+            body_sum <<= 8
     tcp_sum = (
-        number % 0xFFFF
+        body_sum
         + addresses
         + PROTO_TCP
         + tcp_len

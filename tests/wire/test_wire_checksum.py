@@ -35,6 +35,17 @@ def test_checksum_is_the_inverted_sum(data: bytes) -> None:
     assert checksum(data) == plain_sum(data) ^ 0xFFFF
 
 
+@given(
+    st.sampled_from([184 << n for n in range(9)] + [1460, 1500, 65535]),
+    st.integers(-3, 3),
+    datas.filter(bool) | st.sampled_from([b"\xff", b"\0\0\0\1"]),
+)
+def test_long_data_is_summed_by_halves(size: int, more: int, pattern: bytes) -> None:
+    data = (pattern * (size // len(pattern) + 4))[: size + more]
+    assert ones_sum(data) == plain_sum(data)
+    assert checksum(data) == plain_sum(data) ^ 0xFFFF
+
+
 @given(datas, edges.map(b"".join))
 def test_initial_goes_into_the_sum(data: bytes, before: bytes) -> None:
     assert checksum(data, ones_sum(before)) == checksum(before + data)
