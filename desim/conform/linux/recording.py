@@ -2,7 +2,8 @@
 
 A run is a folder (in the file system, or inside an archive) with ``meta.json`` (the
 QEMU command line, the driver's parameters, the guest's script), ``metrics.json`` (what
-each test printed and how the counters moved) and ``samples.json.gz`` (the long lists).
+each test printed and how the counters moved) and ``samples.json`` (the long lists), each
+also compressed (``.gz``).
 tests/vectors/linux/README.md describes the format.
 
 Three clocks occur in it. *Virtual* time is the machine's, in ns since power-on. *Guest*
@@ -38,8 +39,8 @@ MAX_VIRTUAL_NS = 3_600_000_000_000
 """A run is given an hour of virtual time at most."""
 
 ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2")
-META, METRICS, SAMPLES = "meta.json", "metrics.json", "samples.json.gz"
-TRACE = ".trace.txt.gz"
+META, METRICS, SAMPLES = "meta.json", "metrics.json", "samples.json"
+TRACE = ".trace.txt"
 
 _STAGE = re.compile(r'^(\w+) \{"raw":(\d+),"mono":(\d+)', re.MULTILINE)
 _LINK_UP = re.compile(r"\[ *(\d+)\.(\d{6})\] e1000: eth0 NIC Link is Up")
@@ -200,15 +201,17 @@ def _check_size(name: str, size: int) -> None:
 
 
 def _wanted(name: str) -> bool:
+    name = name.removesuffix(".gz")
     return name in (META, METRICS, SAMPLES) or name.endswith(TRACE)
 
 
 def _documents(place: str, files: Mapping[str, bytes]) -> dict[str, Any]:
     documents: dict[str, Any] = {}
-    for name, data in files.items():
+    for file, data in files.items():
+        name = file.removesuffix(".gz")
         try:
-            raw = _unpacked(data) if name.endswith(".gz") else data
-            _check_size(f"{place}/{name}", len(raw))
+            raw = _unpacked(data) if name != file else data
+            _check_size(f"{place}/{file}", len(raw))
             if name.endswith(TRACE):
                 documents[name] = raw.decode()
                 continue
@@ -216,9 +219,9 @@ def _documents(place: str, files: Mapping[str, bytes]) -> dict[str, Any]:
         except RecordingError:
             raise
         except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
-            raise RecordingError(f"{place}/{name}: {error}") from None
+            raise RecordingError(f"{place}/{file}: {error}") from None
         if not isinstance(documents[name], dict):
-            raise RecordingError(f"{place}/{name}: not a JSON object")
+            raise RecordingError(f"{place}/{file}: not a JSON object")
     if METRICS not in documents:
         raise RecordingError(f"{place}: no {METRICS} beside {META}")
     return documents
