@@ -67,10 +67,11 @@ def fit(observations: Sequence[Observation]) -> Fit:
         for figure, count in observation.counts.items():
             rows[row, places[figure]] = count / unit[places[figure]]
     scale = 1.0 / np.maximum(lengths, FLOOR)
+    heavy = np.sqrt(np.array([o.weight for o in observations]))
     tie = np.eye(len(names)) * (TIE / 1000)
     trust = np.ones(len(lengths))
     for _ in range(ROUNDS):
-        weight = scale * trust
+        weight = scale * heavy * trust
         values = lsq_linear(
             np.vstack([rows * weight[:, None], tie]),
             np.concatenate([lengths * weight, np.zeros(len(names))]),

@@ -35,6 +35,7 @@ _FUNCTIONS = frozenset(
         "e1000_clean",
         "e1000_clean_rx_irq",
         "e1000_alloc_rx_buffers",
+        "e1000_unmap_and_free_tx_resource",
         "e1000_update_itr",
     }
 )

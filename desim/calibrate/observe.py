@@ -42,6 +42,9 @@ TRAIN_STRETCHES = (
 """What the four lists of a ping give: from which list to which, and of which packets of a
 train (the first is 0, the last -1)."""
 
+TRANSFER_WEIGHT = 10.0
+"""An upload is one stretch, and holds what hundreds of segments take."""
+
 WAITS = ("(spinning)", "(halted)")
 
 
@@ -51,6 +54,8 @@ class Observation(NamedTuple):
     name: str
     measured: float
     counts: Mapping[Figure, float]
+    weight: float = 1.0
+    """How many observations it stands for."""
 
 
 class Waits:
@@ -155,9 +160,9 @@ def tool_observations(
     elif "written_ns" in measured and "written_ns" in simulated:
         ends = ("connect_ns", "written_ns")
         first, last = (start + simulated[end] for end in ends)
-        yield from stretches(
-            f"{name}: writing", [measured[ends[1]] - measured[ends[0]]], [(first, last)], clock
-        )
+        writing = [measured[ends[1]] - measured[ends[0]]]
+        for found in stretches(f"{name}: writing", writing, [(first, last)], clock):
+            yield found._replace(weight=TRANSFER_WEIGHT)
 
 
 def _ping(

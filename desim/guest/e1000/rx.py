@@ -252,7 +252,7 @@ class RxRing:
         """Memory for one slot; 0 when there is none."""
         if self._block == 0:
             self._block = FRAGS_PER_BLOCK
-            self.alloc_pages()
+            self.page_frag_cache_refill()
         self._block -= 1
         return self._adapter.memory.alloc(RX_SLOT, align=RX_SLOT)
 
@@ -272,6 +272,10 @@ class RxRing:
     def build_skb(self, frame: Frame) -> Skb:
         """A packet around the buffer itself."""
         return Skb(frame.raw, frame)
+
+    @stage("__page_frag_cache_refill", file="mm/page_alloc.c")
+    def page_frag_cache_refill(self) -> None:
+        """A new block of eight pages."""
 
     @stage("__alloc_pages", file="mm/page_alloc.c")
     def alloc_pages(self) -> None:

@@ -372,7 +372,7 @@ class TxRing:
                     if info.skb is not None:
                         bytes_compl += len(info.skb)
                         pkts_compl += 1
-                self._unmap(i, info)
+                self.unmap_and_free_tx_resource(i, info)
                 count += 1
                 i = i + 1 if i + 1 < self.count else 0
             eop = self.buffer_info[i].next_to_watch
@@ -396,7 +396,8 @@ class TxRing:
         address = self.desc + i * DESC_SIZE + _UPPER
         return bool(self._adapter.memory.read(address, 1)[0] & TXD_STAT_DD)
 
-    def _unmap(self, i: int, info: TxBuffer) -> None:
+    @stage("e1000_unmap_and_free_tx_resource", file=MAIN_C)
+    def unmap_and_free_tx_resource(self, i: int, info: TxBuffer) -> None:
         """Free one slot, after a look that its descriptor is still the one written."""
         memory = self._adapter.memory
         address = self.desc + i * DESC_SIZE
@@ -406,10 +407,16 @@ class TxRing:
         for owned in info.owned:
             memory.free(owned)
         info.owned = ()
-        info.skb = None
+        if info.skb is not None:
+            self.consume_skb()
+            info.skb = None
         info.dma = 0
         info.time_stamp = 0
         memory.write(address + _UPPER, b"\0\0\0\0")
+
+    @stage("napi_consume_skb", file="net/core/skbuff.c")
+    def consume_skb(self) -> None:
+        """The packet itself goes with its last descriptor."""
 
     def _detect_hang(self, eop: int) -> None:
         adapter = self._adapter

@@ -55,6 +55,9 @@ from desim.guest.skb import Skb
 from desim.kernel.stages import Build, bare, stage
 from desim.wire.tcp import ACK, FIN, PSH
 
+PAGE_FRAG_BYTES = 32768
+"""What a program's writes are copied into, one after the other (``SKB_FRAG_PAGE_ORDER``)."""
+
 
 class Tcp:
     """All TCP of the host."""
@@ -76,6 +79,7 @@ class Tcp:
         self._tasklet_schedule = tasklet_schedule
         self._ext = snmp.tcp_ext
         self._tsq: list[TcpSock] = []
+        self._frag_left = 0
         self.sockets: dict[TcpSock, None] = {}
         """Every socket that is not closed, oldest first."""
         self.ipv4: TcpIpv4 = build(TcpIpv4)(self)
@@ -261,7 +265,7 @@ class Tcp:
             self.release_sock(sk)
         return child
 
-    @stage("tcp_sendmsg", "tcp_sendmsg_locked", file="net/ipv4/tcp.c", size="data")
+    @stage("tcp_sendmsg", "tcp_sendmsg_locked", file="net/ipv4/tcp.c")
     def tcp_sendmsg(self, sk: TcpSock, data: bytes) -> int:
         """Take as much of ``data`` as the buffer has room for."""
         self.lock_sock(sk)
@@ -289,7 +293,12 @@ class Tcp:
                 skb = SndSkb(sk.write_seq, ACK)
                 output.tcp_queue_skb(sk, skb)
                 room = goal
+            if not self._frag_left:
+                self.sk_page_frag_refill()
+            room = min(room, self._frag_left)
             piece = data[copied : copied + room] if copied or room < size else data
+            self._frag_left -= len(piece)
+            self.skb_copy_to_page_nocache(piece)
             if not copied:
                 skb.flags &= ~PSH
             skb.append(piece)
@@ -312,6 +321,15 @@ class Tcp:
         else:
             self.tcp_push(sk, sk.nonagle, goal)
         return copied
+
+    @stage("sk_page_frag_refill", "skb_page_frag_refill", file="net/core/sock.c")
+    def sk_page_frag_refill(self) -> None:
+        """Memory for what is written next: eight pages at a time."""
+        self._frag_left = PAGE_FRAG_BYTES
+
+    @stage("skb_copy_to_page_nocache", file="include/net/sock.h", size="piece")
+    def skb_copy_to_page_nocache(self, piece: bytes) -> None:
+        """From the program's memory."""
 
     def tcp_xmit_size_goal(self, sk: TcpSock) -> int:
         """Bytes of the packets that a write fills: no more than half of the peer's window."""
