@@ -81,7 +81,7 @@ class TcpOutput:
         so = tp.t_socket
         cc = len(so.so_snd.data)
         off = seq_diff(tp.snd_nxt, tp.snd_una)
-        win = min(tp.snd_wnd, tp.snd_cwnd)
+        win = tp.snd_wnd if tp.snd_wnd < tp.snd_cwnd else tp.snd_cwnd
         flags = TCP_OUTFLAGS[tp.t_state]
         if tp.t_force:
             if win == 0:
@@ -92,7 +92,7 @@ class TcpOutput:
             else:
                 tp.t_timer[TCPT_PERSIST] = 0
                 tp.t_rxtshift = 0
-        length = min(cc, win) - off
+        length = (cc if cc < win else win) - off
         if length < 0:
             # Either the FIN is under way (-1) or the window shrank below what is.
             length = 0
@@ -106,7 +106,9 @@ class TcpOutput:
             flags &= ~TH_FIN
         rcv = so.so_rcv
         room = rcv.datalen - len(rcv.data)
-        if not self._due(tp, length, off, cc, room, flags):
+        if room > TCP_MAXWIN:
+            room = TCP_MAXWIN
+        if not (tp.t_flags & TF_ACKNOW or self._due(tp, length, off, cc, room, flags)):
             if cc and not tp.t_timer[TCPT_REXMT] and not tp.t_timer[TCPT_PERSIST]:
                 tp.t_rxtshift = 0
                 self.tcp_setpersist(tp)
@@ -135,7 +137,11 @@ class TcpOutput:
             seq = tp.snd_nxt
         else:
             seq = tp.snd_max
-        window = self._window(tp, room)
+        # What was promised stays promised. (If the guest has sent more than that, the
+        # difference is a huge unsigned number, as in the real slirp.)
+        window = promised = (tp.rcv_adv - tp.rcv_nxt) & SEQ
+        if room > promised and (room >= tp.t_maxseg or room >= rcv.datalen // 4):
+            window = room
         urgent = 0
         if seq_gt(tp.snd_up, tp.snd_una):
             urgent = (tp.snd_up - seq) & 0xFFFF
@@ -171,13 +177,13 @@ class TcpOutput:
                 True,
             ),
         )
-        if window > 0 and seq_gt(tp.rcv_nxt + window, tp.rcv_adv):
+        if window > promised:
             tp.rcv_adv = (tp.rcv_nxt + window) & SEQ
         tp.t_flags &= ~(TF_ACKNOW | TF_DELACK)
         return again
 
     def _due(self, tp: TcpCb, length: int, off: int, cc: int, room: int, flags: int) -> bool:
-        """Whether there is a reason to send ``length`` bytes from ``off`` (see above)."""
+        """Whether to send ``length`` bytes from ``off``, though no ACK is owed (see above)."""
         if length and (
             length == tp.t_maxseg
             or length + off >= cc
@@ -186,24 +192,13 @@ class TcpOutput:
             or seq_lt(tp.snd_nxt, tp.snd_max)
         ):
             return True
-        if tp.t_flags & TF_ACKNOW:
-            return True
         if room > 0:
-            growth = min(room, TCP_MAXWIN) - ((tp.rcv_adv - tp.rcv_nxt) & SEQ)
+            growth = room - ((tp.rcv_adv - tp.rcv_nxt) & SEQ)
             if growth >= 2 * tp.t_maxseg or 2 * growth >= tp.t_socket.so_rcv.datalen:
                 return True
         if flags & (TH_SYN | TH_RST) or seq_gt(tp.snd_up, tp.snd_una):
             return True
         return bool(flags & TH_FIN) and (not tp.t_flags & TF_SENTFIN or tp.snd_nxt == tp.snd_una)
-
-    @staticmethod
-    def _window(tp: TcpCb, room: int) -> int:
-        """The window to advertise while ``room`` bytes are free."""
-        if room < tp.t_socket.so_rcv.datalen // 4 and room < tp.t_maxseg:
-            room = 0
-        # What was promised stays promised. (If the guest has sent more than that, the
-        # difference is a huge unsigned number, as in the real slirp.)
-        return max(min(room, TCP_MAXWIN), (tp.rcv_adv - tp.rcv_nxt) & SEQ)
 
     @staticmethod
     def _account(tp: TcpCb, length: int, flags: int) -> None:
