@@ -10,17 +10,21 @@ from desim.calibrate.fit import Fit, fit
 from desim.calibrate.kernel_trace import POINTS, parse_trace
 from desim.calibrate.meter import QEMU, QEMU_THREADS, Meter
 from desim.calibrate.observe import (
+    SENT,
     STAMP,
     Clockwork,
     Observation,
     Waits,
     tool_observations,
     trace_observations,
+    wire_observations,
 )
 from desim.calibrate.profile_text import profile_text, uniform
-from desim.conform.linux.predict import configuration, printed, simulate
+from desim.conform.linux.figures import is_tcp
+from desim.conform.linux.predict import configuration, predicted, printed, simulate
 from desim.conform.linux.recording import KernelTrace, Run, Test
 from desim.kernel.stages import MARKS
+from desim.machine import Machine
 
 START = 300
 """Instructions of every stage to begin with."""
@@ -78,21 +82,25 @@ def observe(run: Run, costs: str) -> Iterator[Observation]:
         for test in run.tests
         if test.out.get("test") in KINDS and test.out.get("bytes", 0) <= MOST_BYTES
     ]
-    for test in tests:
-        yield from _observe_test(run, test, costs)
+    if tests:
+        meter = Meter(frozenset({STAMP, SENT}))
+        machine = simulate(configuration(run, costs=costs, tests=tests), meter)
+        clock = Clockwork(meter, machine)
+        for test in tests:
+            yield from _observe_test(run, test, machine, clock)
     for trace in run.traces:
         yield from _observe_trace(run, trace, costs)
 
 
-def _observe_test(run: Run, test: Test, costs: str) -> Iterator[Observation]:
-    meter = Meter(frozenset({STAMP}))
-    machine = simulate(configuration(run, costs=costs, tests=[test]), meter)
-    yield from tool_observations(
-        f"{run.name} {test.name}",
-        test.samples | test.out,
-        printed(machine, test.name),
-        Clockwork(meter, machine),
-    )
+def _observe_test(
+    run: Run, test: Test, machine: Machine, clock: Clockwork
+) -> Iterator[Observation]:
+    name = f"{run.name} {test.name}"
+    yield from tool_observations(name, test.samples | test.out, printed(machine, test.name), clock)
+    begin, end = (ns // 1000 for ns in test.window_ns)
+    recorded = [p for p in run.packets if begin <= p.time_us < end and p.kind == "tcp"]
+    found = [p for p in predicted(machine, test).packets if is_tcp(p.frame.raw)]
+    yield from wire_observations(name, recorded, found, clock)
 
 
 def _observe_trace(run: Run, trace: KernelTrace, costs: str) -> Iterator[Observation]:

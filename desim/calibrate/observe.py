@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 
 from desim.calibrate.kernel_trace import Event
 from desim.calibrate.meter import CLOCK, Figure, Meter, Reading
+from desim.conform.linux.recording import Packet
 from desim.machine import Machine
+from desim.machine.ports import Captured
 
 EVENT_FILE = "kernel trace"
 """The file under which the cost of writing a trace event is fitted; no profile has it."""
@@ -41,6 +43,9 @@ TRAIN_STRETCHES = (
 )
 """What the four lists of a ping give: from which list to which, and of which packets of a
 train (the first is 0, the last -1)."""
+
+WIRE_STRETCH_NS = 40_000
+"""Captures are stamped in whole us; a stretch is so long that this does not matter."""
 
 TRANSFER_WEIGHT = 10.0
 """An upload is one stretch, and holds what hundreds of segments take."""
@@ -86,13 +91,16 @@ class Waits:
 STAMP = "net_timestamp_check"
 """The stage that stamps a received packet."""
 
+SENT = "e1000_send_packet"
+"""The stage in which the card hands a frame of the guest to slirp."""
+
 
 class Clockwork:
     """The clock readings of a simulated run, the program's and the kernel's, by their time."""
 
     def __init__(self, meter: Meter, machine: Machine) -> None:
         self._meter = meter
-        wanted = (f"{CLOCK}<", f"{STAMP}<")
+        wanted = (f"{CLOCK}<", f"{STAMP}<", f"{SENT}>")
         self._at = {r.time: r for r in meter.readings if r.what in wanted}
         self._waits = Waits(machine)
 
@@ -183,6 +191,32 @@ def _ping(
             [(start + a, start + b) for a, b in spans[1]],
             clock,
         )
+
+
+def wire_observations(
+    name: str,
+    recorded: Sequence[Packet],
+    simulated: Sequence[Captured],
+    clock: Clockwork,
+) -> Iterator[Observation]:
+    """Stretches between frames of the guest, as far as the same frames go in the same order."""
+    begin: tuple[int, int] | None = None
+    for packet, captured in zip(recorded, simulated, strict=False):
+        frame = captured.frame
+        if (packet.to_guest, packet.length) != (captured.to_guest, len(frame.raw)):
+            return
+        if captured.to_guest:
+            continue
+        here = (packet.time_us * 1000, captured.time)
+        if begin is None:
+            begin = here
+            continue
+        counts = clock.stretch(begin[1], here[1])
+        if counts is None:
+            begin = here
+        elif here[0] - begin[0] >= WIRE_STRETCH_NS:
+            yield Observation(f"{name}: {begin[0]} to {here[0]}", here[0] - begin[0], counts)
+            begin = here
 
 
 def trace_observations(

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, TypeVar
 from desim.conform.linux.predict import Predicted
 from desim.conform.linux.recording import Test
 from desim.machine.ports import Captured
-from desim.wire.ethernet import ETH_P_IP
 from desim.wire.ipv4 import PROTO_TCP
 
 Number = TypeVar("Number", int, float)
@@ -104,6 +103,11 @@ def _segments_per_ack(guest: dict[str, Any], host: dict[str, Any]) -> float | No
     return sender["data_segments"] / acks if acks else None
 
 
+def is_tcp(raw: bytes) -> bool:
+    """Whether a frame holds TCP over IPv4."""
+    return raw[12:14] == b"\x08\x00" and raw[_ETHERNET + 9] == PROTO_TCP
+
+
 class Wire:
     """The bulk transfer among captured packets: its data, and the ACKs of it."""
 
@@ -114,7 +118,7 @@ class Wire:
 
     def _packet(self, time_us: int, way: _Way, raw: bytes) -> None:
         start = _ETHERNET
-        if int.from_bytes(raw[12:14], "big") != ETH_P_IP or raw[start + 9] != PROTO_TCP:
+        if not is_tcp(raw):
             return
         tcp = start + (raw[start] & 15) * 4
         length = int.from_bytes(raw[start + 2 : start + 4], "big")

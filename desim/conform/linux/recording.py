@@ -13,6 +13,7 @@ constant that the boot log shows; the guest's ticks are multiples of 4 ms of it.
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -24,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 JIFFY_NS = 4_000_000
 TIMER_BUCKET = 8
@@ -41,6 +42,7 @@ MAX_VIRTUAL_NS = 3_600_000_000_000
 ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2")
 META, METRICS, SAMPLES = "meta.json", "metrics.json", "samples.json"
 TRACE = ".trace.txt"
+PACKETS = "packets.csv"
 
 _STAGE = re.compile(r'^(\w+) \{"raw":(\d+),"mono":(\d+)', re.MULTILINE)
 _LINK_UP = re.compile(r"\[ *(\d+)\.(\d{6})\] e1000: eth0 NIC Link is Up")
@@ -82,6 +84,16 @@ class HostProgram:
     words: list[str]
     out: dict[str, Any]
     samples: dict[str, list[int]]
+
+
+class Packet(NamedTuple):
+    """One frame at slirp's port."""
+
+    time_us: int
+    to_guest: bool
+    length: int
+    """Of the frame, without FCS."""
+    kind: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -135,6 +147,8 @@ class Run:
     """What else was done to the guest or to QEMU, as lines for people."""
     tests: list[Test] = field(default_factory=list)
     traces: list[KernelTrace] = field(default_factory=list)
+    packets: list[Packet] = field(default_factory=list)
+    """Every frame at slirp's port, if the run has the list."""
 
     def virtual(self, guest_ns: int) -> int:
         """The machine's time of a guest's time stamp."""
@@ -202,7 +216,7 @@ def _check_size(name: str, size: int) -> None:
 
 def _wanted(name: str) -> bool:
     name = name.removesuffix(".gz")
-    return name in (META, METRICS, SAMPLES) or name.endswith(TRACE)
+    return name in (META, METRICS, SAMPLES, PACKETS) or name.endswith(TRACE)
 
 
 def _documents(place: str, files: Mapping[str, bytes]) -> dict[str, Any]:
@@ -212,7 +226,7 @@ def _documents(place: str, files: Mapping[str, bytes]) -> dict[str, Any]:
         try:
             raw = _unpacked(data) if name != file else data
             _check_size(f"{place}/{file}", len(raw))
-            if name.endswith(TRACE):
+            if name.endswith(TRACE) or name == PACKETS:
                 documents[name] = raw.decode()
                 continue
             documents[name] = json.loads(raw)
@@ -292,6 +306,10 @@ def _run(documents: Mapping[str, Any]) -> Run:
         KernelTrace(name=name, command=command, text=documents[name + TRACE])
         for name, command in traced
         if name + TRACE in documents
+    ]
+    run.packets += [
+        Packet(int(row["t_us"]), row["dir"] == "h>g", int(row["len"]), row["kind"])
+        for row in csv.DictReader(io.StringIO(documents.get(PACKETS, "")))
     ]
     hosts = {entry["name"]: entry for entry in metrics.get("host") or []}
     for test in tests:
