@@ -22,7 +22,6 @@ frame is sent at once, more than one waits only while ARP or NDP has no answer.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from desim.kernel.stages import stage
@@ -43,7 +42,7 @@ class Session:
 
     def __init__(self, so: Socket | None, ifm: Mbuf) -> None:
         self.so = so
-        self.packets = deque((ifm,))
+        self.packets = [ifm]
 
 
 def _after(queue: list[Session], session: Session) -> Session | None:
@@ -123,15 +122,16 @@ class Interface:
         self.if_start_busy = False
 
     def _walk(self, now: int) -> None:
-        fastq = self.fastq
-        sessions = list(fastq)
-        for session in sessions:
-            # The walk counts as being in batchq once it is at fastq's last session.
-            greedy = session is not sessions[-1]
-            while self._send_first(fastq, session, now) and greedy and session.packets:
-                pass
-        for session in list(self.batchq):
-            self._send_first(self.batchq, session, now)
+        fastq, batchq = self.fastq, self.batchq
+        if fastq:
+            sessions = list(fastq)
+            for session in sessions:
+                # The walk counts as being in batchq once it is at fastq's last session.
+                greedy = session is not sessions[-1]
+                while self._send_first(fastq, session, now) and greedy and session.packets:
+                    pass
+        for session in list(batchq):
+            self._send_first(batchq, session, now)
 
     def _walk_from_next_m(self, now: int) -> None:
         """The older walk: all of fastq, then batchq from ``next_m`` to its end.
@@ -163,7 +163,7 @@ class Interface:
             self.slirp.expired(ifm)
         elif not self.slirp.if_encap(ifm):
             return False
-        session.packets.popleft()
+        del session.packets[0]
         if not session.packets:
             queue.remove(session)
         so = session.so

@@ -29,7 +29,7 @@ Not modelled: SMB, NC-SI, state saving.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 from desim.kernel.stages import Build, bare, stage
@@ -338,9 +338,9 @@ class Slirp:
     # -- the main loop -----------------------------------------------------------------
 
     @staticmethod
-    def newest_first(table: Iterable[Socket]) -> list[Socket]:
+    def newest_first(table: dict[Socket, None]) -> list[Socket]:
         """slirp puts a new socket in front of its list; what one pass adds it does not visit."""
-        return list(table)[::-1]
+        return [*reversed(table)]
 
     @stage("slirp_pollfds_fill", file="slirp/slirp.c")
     def pollfds_fill(self) -> int:
