@@ -15,6 +15,10 @@ third of its own is free. A FIN arrives behind the last byte.
 before anybody accepts it. A listener keeps one more than its backlog; beyond that a
 SYN is ignored, and sent again after 1, 2, 4 ... seconds, until ETIMEDOUT.
 
+What counts as acknowledged (SIOCOUTQ) is what the other end has read, and all that its
+buffer holds when nothing has come for 40 ms: its delayed ACK. That is so with short
+segments; Linux acknowledges the first few of a connection, and long ones, at once.
+
 A connection is reset when a socket is closed with unread data in it, and when data
 arrives for a socket that has been closed; the other end may still read what had
 arrived, then gets ECONNRESET once (EPIPE if it had seen the FIN), then end of stream.
@@ -40,6 +44,8 @@ SNDBUF = 2_621_440
 """Where tcp_wmem's auto-tuning ends on loopback, in bytes of payload (2.5 MiB)."""
 RCVBUF = 131_072
 """tcp_rmem[1]."""
+DELACK_NS = 40_000_000
+"""TCP_DELACK_MIN."""
 SYN_RETRIES = 6
 SECOND_NS = 1_000_000_000
 
@@ -63,6 +69,7 @@ class TcpSocket(Socket):
 
     __slots__ = (
         "accept_queue",
+        "arrived_ns",
         "backlog",
         "conn",
         "error",
@@ -105,6 +112,7 @@ class TcpSocket(Socket):
         self.conn = 0
         self.side = ""
         self.receive = ByteQueue()
+        self.arrived_ns = 0
         self.sent_total = 0
         self.received_total = 0
         self.urgent: int | None = None
@@ -270,6 +278,9 @@ class TcpSocket(Socket):
     def outq(self) -> int:
         if self.state == LISTEN:
             raise failure(errno.EINVAL)
+        peer = self.peer
+        if peer is not None and self.net.now() < peer.arrived_ns + DELACK_NS:
+            return peer.receive.size
         return self.unsent
 
     def _writeable(self) -> bool:
@@ -363,6 +374,7 @@ class TcpSocket(Socket):
             peer._changed()
         else:
             peer.receive.push(taken)
+            peer.arrived_ns = self.net.now()
             peer._changed()
         return len(taken)
 

@@ -380,9 +380,10 @@ class Tcp:
         if sk.state == State.LISTEN:
             raise error_of(errno.ENOTCONN)
         pieces: list[bytes] = []
+        ends: list[int] = []
         wanted = size
         while wanted:
-            wanted = self._copy_from_queue(sk, pieces, wanted)
+            wanted = self._copy_from_queue(sk, pieces, ends, wanted)
             if not wanted:
                 break
             self.cpu.touch("lock_sock")
@@ -396,7 +397,9 @@ class Tcp:
             return self._nothing_to_read(sk)
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self.skb_copy_datagram_iter(data)
-        self.data.tcp_rcv_space_adjust(sk)
+        for end in ends:
+            # Linux does so behind each packet; what is copied of all of them is one copy here.
+            self.data.tcp_rcv_space_adjust(sk, end)
         self.data.tcp_cleanup_rbuf(sk, copied)
         return data
 
@@ -404,8 +407,11 @@ class Tcp:
     def skb_copy_datagram_iter(self, data: bytes) -> None:
         """To the program's memory."""
 
-    def _copy_from_queue(self, sk: TcpSock, pieces: list[bytes], wanted: int) -> int:
-        """Take bytes off the receive queue; what is still wanted."""
+    def _copy_from_queue(
+        self, sk: TcpSock, pieces: list[bytes], ends: list[int], wanted: int
+    ) -> int:
+        """Take bytes off the receive queue, noting how far each packet went; what is still
+        wanted."""
         queue = sk.receive_queue
         while queue:
             skb = queue[0]
@@ -415,6 +421,7 @@ class Tcp:
             if taken:
                 self._take(skb.pieces, offset, taken, pieces)
                 sk.copied_seq += taken
+                ends.append(sk.copied_seq)
                 wanted -= taken
             if skb.seq + skb.len > sk.copied_seq:
                 break

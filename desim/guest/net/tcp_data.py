@@ -122,12 +122,12 @@ class TcpData:
         return 0
 
     @stage("tcp_rcv_space_adjust", file="net/ipv4/tcp_input.c")
-    def tcp_rcv_space_adjust(self, sk: TcpSock) -> None:
-        """The program has read: does it read faster than the buffer was made for?"""
+    def tcp_rcv_space_adjust(self, sk: TcpSock, copied_seq: int) -> None:
+        """The program has read up to there: is it faster than the buffer was made for?"""
         now_ns = self._cpu.now()
         if not sk.rcv_rtt_us or (now_ns - sk.rcvq_time_ns) // 1000 < sk.rcv_rtt_us >> 3:
             return
-        copied = sk.copied_seq - sk.rcvq_seq
+        copied = copied_seq - sk.rcvq_seq
         if copied > sk.rcvq_space:
             window = 2 * copied + 16 * sk.advmss
             window += 2 * (window * (copied - sk.rcvq_space) // sk.rcvq_space)
@@ -136,7 +136,7 @@ class TcpData:
                 sk.rcvbuf = rcvbuf
                 sk.window_clamp = win_from_space(rcvbuf)
             sk.rcvq_space = copied
-        sk.rcvq_seq = sk.copied_seq
+        sk.rcvq_seq = copied_seq
         sk.rcvq_time_ns = now_ns
 
     def tcp_rcv_rtt_measure(self, sk: TcpSock) -> None:

@@ -10,7 +10,8 @@
 * ``drip HOST PORT N SIZE PAUSE_US``: N writes of SIZE bytes, one each PAUSE_US; then as
   ``source``, with 60 s for the acknowledgements and 5 s for the end.
 * ``slowsrv PORT MSG N DELAY_US MODE``: N times, mode 0: read MSG bytes, sleep, write as many
-  back; mode 1: sleep, then read.
+  back; mode 1: wait for the first of them, sleep, then read (as the recorded reads, each
+  that long behind the packet, show).
 
 What is written is one buffer over and over. Where the kernel has no TCP_INFO (the
 simulated host), the result has no ``tcp_info``.
@@ -361,6 +362,7 @@ def slowsrv(argv: list[str]) -> Program:
     wrote: list[int] = []
     for _ in range(n):
         if mode:
+            yield sys.poll([(fd, POLLIN)])
             yield sys.nanosleep(delay_us * NS_PER_US)
         if not (yield from _read_all(fd, msg)):
             break
