@@ -21,6 +21,8 @@ HEADERS = struct.Struct("!6s6sHBBHHHBBH4s4sHHIIHHHH")
 
 _DF = 0x4000
 
+_from_bytes = int.from_bytes
+
 
 class Segment:
     """Every field of one TCP segment and of the headers it travels in.
@@ -105,11 +107,11 @@ class Segment:
 
     def _sum(self) -> bool:
         raw = self._raw
-        if int.from_bytes(raw[14:34], "big") % 0xFFFF:
+        if _from_bytes(raw[14:34], "big") % 0xFFFF:
             return False
         length = 20 + len(self.options) + len(self.payload)
         # The addresses (bytes 26 to 34) are the pseudo header's, and lie before the segment.
-        total = remainder(int.from_bytes(raw[26 : 34 + length], "big"))
+        total = remainder(_from_bytes(raw[26 : 34 + length], "big"))
         if length & 1:
             total <<= 8
         return (total + PROTO_TCP + length) % 0xFFFF == 0
