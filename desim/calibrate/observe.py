@@ -15,7 +15,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import median
 from typing import Any, NamedTuple
 
 from desim.calibrate.kernel_trace import Event
@@ -125,31 +124,38 @@ def stretches(
     simulated: Sequence[tuple[int, int]],
     clock: Clockwork,
 ) -> Iterator[Observation]:
-    """Observations of stretches of one kind. Nothing if the processor waits in one.
-
-    With many of them there are several: the shortest quarter measured stands against the
-    shortest quarter simulated, and so on, so that what is due only now and then is told
-    from what always is.
-    """
+    """Observations of stretches of one kind. Nothing if the processor waits in one."""
     found = []
     for first, last in simulated:
         counts = clock.stretch(first, last)
         if counts is None:
             return
         found.append((last - first, counts))
-    found.sort(key=lambda entry: entry[0])
+    yield from parts(name, measured, found)
+
+
+def parts(
+    name: str, measured: Sequence[int], simulated: Sequence[tuple[int, Mapping[Figure, int]]]
+) -> Iterator[Observation]:
+    """Stretches of one kind, measured and simulated, as one observation or as several.
+
+    With many of them there are several: the shortest quarter measured stands against the
+    shortest quarter simulated, and so on, so that what is due only now and then is told
+    from what always is.
+    """
+    found = sorted(simulated, key=lambda entry: entry[0])
     ordered = sorted(measured)
-    parts = GROUPS if min(len(found), len(ordered)) >= ENOUGH else 1
-    for part in range(parts):
-        ours = found[part * len(found) // parts : (part + 1) * len(found) // parts]
-        theirs = ordered[part * len(ordered) // parts : (part + 1) * len(ordered) // parts]
+    count = GROUPS if min(len(found), len(ordered)) >= ENOUGH else 1
+    for part in range(count):
+        ours = found[part * len(found) // count : (part + 1) * len(found) // count]
+        theirs = ordered[part * len(ordered) // count : (part + 1) * len(ordered) // count]
         if not ours or not theirs:
             return
         total: dict[Figure, float] = defaultdict(float)
         for _, counts in ours:
-            for figure, count in counts.items():
-                total[figure] += count / len(ours)
-        label = f"{name}, part {part + 1} of {parts}" if parts > 1 else name
+            for figure, times in counts.items():
+                total[figure] += times / len(ours)
+        label = f"{name}, part {part + 1} of {count}" if count > 1 else name
         yield Observation(label, sum(theirs) / len(theirs), total)
 
 
@@ -224,36 +230,45 @@ def trace_observations(
 ) -> Iterator[Observation]:
     """The stretches of a kernel trace that the simulation has passed as well.
 
-    A stretch is known by its two ends and the point in front of it; the median of all of
-    its kind stands for them.
+    A stretch is known by its two ends and the point in front of it. What happened between
+    its ends besides (an event that has no model) is part of its kind, too.
     """
-    measured: dict[tuple[str, str, str], list[tuple[int, dict[Figure, float]]]] = defaultdict(list)
+    measured: dict[Kind, list[int]] = defaultdict(list)
     before = here = ""
     began = 0
-    writing: dict[Figure, float] = {}
+    writing: list[str] = []
     for event in events:
         if event.point:
             if here and before:
-                measured[before, here, event.point].append((event.time - began, writing))
+                measured[before, here, event.point, tuple(writing)].append(event.time - began)
             before, here, began = here, event.point, event.time
-            writing = {}
-        figure = (EVENT_FILE, event.kind, "enter")
-        writing[figure] = writing.get(figure, 0) + 1
-    simulated = _stretches(meter, waits, set(measured))
-    for key, found in measured.items():
-        if key in simulated:
-            length = median(length for length, _ in found)
-            writing = min(found, key=lambda entry: abs(entry[0] - length))[1]
-            counts: dict[Figure, float] = dict(simulated[key])
-            counts.update(writing)
-            yield Observation(f"{name}: {' '.join(key)}", length, counts)
+            writing = []
+        writing.append(event.kind)
+    simulated = _stretches(meter, waits, {kind[:3] for kind in measured})
+    usual: dict[tuple[str, ...], Kind] = {}
+    for kind, lengths in measured.items():
+        best = usual.setdefault(kind[:3], kind)
+        if len(lengths) > len(measured[best]):
+            usual[kind[:3]] = kind
+    for kind in usual.values():
+        found = simulated.get(kind[:3])
+        if found:
+            events_written = [(EVENT_FILE, what, "enter") for what in kind[3]]
+            for row in parts(f"{name}: {' '.join(kind[:3])}", measured[kind], found):
+                counts = dict(row.counts)
+                for figure in events_written:
+                    counts[figure] = counts.get(figure, 0) + 1
+                yield row._replace(counts=counts)
+
+
+Kind = tuple[str, str, str, tuple[str, ...]]
 
 
 def _stretches(
-    meter: Meter, waits: Waits, wanted: set[tuple[str, str, str]]
-) -> dict[tuple[str, str, str], dict[Figure, int]]:
-    """The counts of the most frequent way through each wanted stretch."""
-    ways: dict[tuple[str, str, str], list[dict[Figure, int]]] = defaultdict(list)
+    meter: Meter, waits: Waits, wanted: set[tuple[str, ...]]
+) -> dict[tuple[str, ...], list[tuple[int, dict[Figure, int]]]]:
+    """Length and counts of each time that a wanted stretch was passed."""
+    ways: dict[tuple[str, ...], list[tuple[int, dict[Figure, int]]]] = defaultdict(list)
     used = {point for key in wanted for point in key}
     last: list[Reading] = []
     for reading in meter.readings:
@@ -262,6 +277,7 @@ def _stretches(
         if len(last) == 2:
             key = (last[0].what, last[1].what, reading.what)
             if key in wanted and not waits.between(last[1].time, reading.time):
-                ways[key].append(meter.between(last[1], reading))
+                length = reading.time - last[1].time
+                ways[key].append((length, meter.between(last[1], reading)))
         last = [*last[-1:], reading]
-    return {key: max(found, key=found.count) for key, found in ways.items()}
+    return ways
