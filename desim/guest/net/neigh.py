@@ -282,12 +282,17 @@ class NeighTable:
             self.neigh_probe(neigh)
 
     def neigh_invalidate(self, neigh: Neighbour) -> None:
-        """Nobody has answered: every waiting packet is an error of its own."""
-        while neigh.nud_state == NUD_FAILED and neigh.arp_queue:
-            skb = neigh.arp_queue.pop(0)
+        """Nobody has answered: every waiting packet is an error of its own.
+
+        The errors go by way of the loopback interface: they come when the packets are freed,
+        and who is told may ask for the neighbour again.
+        """
+        waiting, neigh.arp_queue = neigh.arp_queue, []
+        for skb in waiting:
             self._counters["OutNoRoutes"] += 1
-            self._family.link_failure(skb)
             self._free_skb(skb)
+        for skb in waiting:
+            self._family.link_failure(skb)
 
     def neigh_probe(self, neigh: Neighbour) -> None:
         """Ask once more."""

@@ -13,15 +13,24 @@ import errno
 import struct
 from typing import TYPE_CHECKING
 
+from desim.guest.context import HZ
 from desim.guest.net.free import SkbFree
 from desim.guest.net.ip import DF, Route
 from desim.guest.net.sock import error_of
 from desim.guest.net.tcp_minisocks import RequestSock, TimewaitSock
 from desim.guest.net.tcp_skb import RcvSkb
-from desim.guest.net.tcp_sock import ADVMSS, State, TcpSock
+from desim.guest.net.tcp_sock import (
+    ADVMSS,
+    RTO_MAX,
+    TIME_RETRANS,
+    TIMEOUT_INIT,
+    State,
+    TcpSock,
+)
 from desim.guest.skb import CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
 from desim.kernel.stages import stage
 from desim.wire.addresses import IP_ANY
+from desim.wire.icmp import ICMP_HOST_UNREACH, ICMP_NET_UNREACH
 from desim.wire.ipv4 import PROTO_TCP, Ipv4
 from desim.wire.segment import Segment
 from desim.wire.tcp import ACK, FIN, RST, SYN, TcpOptions
@@ -30,6 +39,11 @@ if TYPE_CHECKING:
     from desim.guest.net.tcp import Tcp
 
 PORT_LOW, PORT_HIGH = 32768, 60999
+
+_UNREACHABLE = (
+    (ICMP_NET_UNREACH, errno.ENETUNREACH),
+    (ICMP_HOST_UNREACH, errno.EHOSTUNREACH),
+)
 
 _HEADER = struct.Struct("!HHIIHHHH")
 _BACKLOG_HEADROOM = 64 * 1024
@@ -399,12 +413,36 @@ class TcpIpv4(SkbFree):
         sk = entry
         if sk.owned:
             self._ext["LockDroppedIcmps"] += 1
+        elif (code, error) in _UNREACHABLE:
+            self.tcp_ld_RTO_revert(sk, int.from_bytes(payload[4:8], "big"))
         if sk.state == State.SYN_SENT and not sk.owned:
             sk.err = error
             self.tcp.tcp_write_queue_purge(sk)
             self.tcp.tcp_done(sk)
         else:
             sk.err_soft = error
+
+
+    def tcp_ld_RTO_revert(self, sk: TcpSock, seq: int) -> None:
+        """A retransmission did not get far: that is no sign of congestion (RFC 6069).
+
+        One doubling of the RTO is taken back, and what is then due goes out at once. A
+        packet that waited for its neighbour was not sent again meanwhile, and is overdue.
+        """
+        if seq != sk.snd_una & 0xFFFFFFFF or not sk.retransmits or not sk.backoff:
+            return
+        sk.backoff -= 1
+        if sk.srtt_us:
+            self.tcp.ack.tcp_set_rto(sk)
+        else:
+            sk.rto = TIMEOUT_INIT
+        sk.rto = min(sk.rto << sk.backoff, RTO_MAX)
+        passed_us = (self._cpu.now() - sk.rtx_queue[0].sent_ns) // 1000
+        remaining = sk.rto - -(-passed_us * HZ // 1_000_000)
+        if remaining > 0:
+            self.tcp.timer.reset_xmit_timer(sk, TIME_RETRANS, remaining)
+        else:
+            self.tcp.timer.tcp_retransmit_timer(sk)
 
 
 def request_isn(request: RequestSock) -> int:
