@@ -93,6 +93,9 @@ def test_no_answer_is_three_requests_and_an_error_that_lets_the_syn_ask_again(
     with pytest.raises(OSError) as unreachable:
         sock.connect(NOBODY, 80)
     assert unreachable.value.errno == errno.EHOSTUNREACH
+    assert entry(guest, NOBODY).nud_state == NUD_INCOMPLETE
+    guest.cpu.run(4 * SECOND)
+    assert len(guest.driver.sent_at) == 6
     assert entry(guest, NOBODY).nud_state == NUD_FAILED
     sock.close()
     assert guest.stack.idle()

@@ -422,7 +422,6 @@ class TcpIpv4(SkbFree):
         else:
             sk.err_soft = error
 
-
     def tcp_ld_RTO_revert(self, sk: TcpSock, seq: int) -> None:
         """A retransmission did not get far: that is no sign of congestion (RFC 6069).
 
