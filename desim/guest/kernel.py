@@ -33,6 +33,7 @@ from desim.userland.calls import (
     SO_REUSEADDR,
     SO_REUSEPORT,
     SO_TIMESTAMP,
+    TCP_NODELAY,
     Interface,
     Message,
     SocketRow,
@@ -87,6 +88,8 @@ class GuestSocket(Socket):
             self.sock.sock_enable_timestamp(bool(value))
         elif option == SO_RCVBUF and isinstance(self.sock, DatagramSocket):
             self.sock.set_rcvbuf(value)
+        elif option == TCP_NODELAY and isinstance(self.sock, TcpSocket):
+            self._ask(self.sock.set_nodelay, bool(value))
         elif option not in (SO_REUSEADDR, SO_REUSEPORT, SO_BROADCAST):
             raise failure(errno.EINVAL)
         elif option == SO_BROADCAST and isinstance(self.sock, UdpSocket):

@@ -35,7 +35,7 @@ from collections.abc import Callable
 
 from desim.host.loopback import TIME_WAIT_NS, Loopback, loopback_of, wildcard
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint
-from desim.userland.calls import SO_REUSEADDR, SO_REUSEPORT, SocketRow
+from desim.userland.calls import SO_REUSEADDR, SO_REUSEPORT, TCP_NODELAY, SocketRow
 from desim.userland.errors import failure
 from desim.userland.files import ByteQueue, Socket
 from desim.wire.addresses import IP_ANY
@@ -138,7 +138,8 @@ class TcpSocket(Socket):
             self.reuse_address = bool(value)
         elif option == SO_REUSEPORT:
             self.reuse_port = bool(value)
-        else:
+        elif option != TCP_NODELAY:
+            # Nothing is ever delayed here.
             raise failure(errno.EINVAL)
 
     def bind(self, address: bytes, port: int) -> None:

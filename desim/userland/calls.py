@@ -28,6 +28,7 @@ SO_ATTACH_FILTER = "SO_ATTACH_FILTER"
 SO_TIMESTAMP = "SO_TIMESTAMP"
 """``recvmsg`` gives the time at which the kernel received the packet."""
 SO_RCVBUF = "SO_RCVBUF"
+TCP_NODELAY = "TCP_NODELAY"
 SO_RCVTIMEO = "SO_RCVTIMEO"
 """Nanoseconds after which a receiving call gives up with EAGAIN; 0 for never."""
 

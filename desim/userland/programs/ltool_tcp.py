@@ -7,8 +7,9 @@
 * ``tcpcli HOST PORT MSG N PAUSE_US``: N times write MSG bytes and read as many back, each
   after a pause; then end the sending side and wait for the peer's end.
 * ``tcpsrv PORT MSG N``: the other end of it.
-* ``drip HOST PORT N SIZE PAUSE_US``: N writes of SIZE bytes, one each PAUSE_US; then as
-  ``source``, with 60 s for the acknowledgements and 5 s for the end.
+* ``drip HOST PORT N SIZE PAUSE_US``: N writes of SIZE bytes, one each PAUSE_US, with
+  TCP_NODELAY (a recorded one sent on behind what was not acknowledged); then as ``source``,
+  with 60 s for the acknowledgements and 5 s for the end.
 * ``slowsrv PORT MSG N DELAY_US MODE``: N times, mode 0: read MSG bytes, sleep, write as many
   back; mode 1: wait for the first of them, sleep, then read (as the recorded reads, each
   that long behind the packet, show).
@@ -28,7 +29,7 @@ from typing import Any
 
 from desim.kernel.stages import stage
 from desim.ports import POLLIN
-from desim.userland.calls import SO_REUSEADDR, Call, Program, sys
+from desim.userland.calls import SO_REUSEADDR, TCP_NODELAY, Call, Program, sys
 from desim.userland.programs.ltool_common import (
     BUFFER,
     NS_PER_MS,
@@ -312,6 +313,7 @@ def drip(argv: list[str]) -> Program:
     if failed:
         yield from _refused("drip", failed, connect_ns)
         return 1
+    yield sys.setsockopt(fd, TCP_NODELAY, 1)
     send: list[int] = []
     error = 0
     due = t0 + connect_ns
