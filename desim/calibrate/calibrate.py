@@ -22,7 +22,7 @@ from desim.calibrate.observe import (
 from desim.calibrate.profile_text import profile_text, uniform
 from desim.conform.linux.figures import is_tcp
 from desim.conform.linux.predict import configuration, predicted, printed, simulate
-from desim.conform.linux.recording import KernelTrace, Run, Test
+from desim.conform.linux.recording import KernelTrace, RecordingError, Run, Test
 from desim.kernel.stages import MARKS
 from desim.machine import Machine
 
@@ -60,12 +60,15 @@ def calibrate(
     *,
     comment: str,
     description: str,
+    rounds: int = ROUNDS,
     told: Callable[[Round], None] = lambda _: None,
 ) -> Fit:
     """Fit a profile to ``runs`` and write it to ``output``, anew in every round."""
     output.write_text(uniform(guest_stages(), START), encoding="utf-8")
-    for number in range(1, ROUNDS + 1):
+    for number in range(1, rounds + 1):
         observations = [o for run in runs for o in observe(run, str(output))]
+        if not observations:
+            raise RecordingError("nothing in the runs can be set beside the simulation")
         found = fit(observations)
         told(Round(number, found))
         text = profile_text(
@@ -76,7 +79,16 @@ def calibrate(
 
 
 def observe(run: Run, costs: str) -> Iterator[Observation]:
-    """The observations of one run, with the counts of its simulation under ``costs``."""
+    """The observations of one run, with the counts of its simulation under ``costs``.
+
+    What was measured in ns becomes instructions: each lasts ``2 ** run.shift`` ns.
+    """
+    ns = 1 << (run.shift or 0)
+    for observation in _observe_run(run, costs):
+        yield observation._replace(measured=observation.measured / ns)
+
+
+def _observe_run(run: Run, costs: str) -> Iterator[Observation]:
     tests = [
         test
         for test in run.tests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 from desim.calibrate.meter import Figure
@@ -49,15 +50,25 @@ class Fit(NamedTuple):
     observations: list[tuple[Observation, float]]
 
 
-def fit(observations: Sequence[Observation]) -> Fit:
-    """The figures that explain ``observations`` best. Raises ``UserError`` without SciPy."""
-    try:
-        import numpy as np
-        from scipy.optimize import lsq_linear
-    except ImportError:
+def error(observation: Observation, length: float) -> float:
+    """How far ``length`` is from what was measured: relative, of a short one to ``FLOOR``."""
+    return (length - observation.measured) / max(observation.measured, FLOOR)
+
+
+def check_installed() -> None:
+    """Raises ``UserError`` without NumPy and SciPy, which only calibration needs."""
+    if find_spec("numpy") is None or find_spec("scipy") is None:
         raise UserError(
             "calibrate: needs numpy and scipy; install them with: pip install 'desim[calibrate]'"
-        ) from None
+        )
+
+
+def fit(observations: Sequence[Observation]) -> Fit:
+    """The figures that explain ``observations`` best. Raises ``UserError`` without SciPy."""
+    check_installed()
+    import numpy as np
+    from scipy.optimize import lsq_linear
+
     names = sorted({figure for o in observations for figure in o.counts})
     places = {figure: place for place, figure in enumerate(names)}
     unit = [1000.0 if figure[2] == "per_1000_bytes" else 1.0 for figure in names]
