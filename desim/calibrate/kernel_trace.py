@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-FUNCTION = "function"
-"""The kind of all events of the function tracer; other events are each of their own kind."""
+EVENT, FIELD, FUNCTION = "event", "field of an event", "function"
+"""What writing a trace down consists of: an event of the kernel's and each field of it, an event
+of the function tracer. Entry and exit of system calls (``sys_enter``, ``sys_exit``) are of
+kinds of their own."""
 
-_LINE = re.compile(r"^\s*(\S+)-\d+\s+\[\d+\]\s+(\S{5,6})\s+(\d+): (.*)$")
+_LINE = re.compile(r"^\s*\S+-\d+\s+\[\d+\]\s+\S{5,6}\s+(\d+): (.*)$")
 
 _POINTS = {
     "net_dev_queue": "__dev_queue_xmit>",
@@ -45,13 +47,12 @@ POINTS = frozenset(
 
 
 class Event(NamedTuple):
-    """One line of a trace. ``kind``: what it takes to write it down depends on it; ``point``
-    is "" for what has no model."""
+    """One line of a trace. ``point`` is "" for what has no model."""
 
     time: int
-    kind: str
+    written: tuple[str, ...]
+    """What writing it down consisted of."""
     point: str
-    task: str
 
 
 def parse_trace(text: str) -> list[Event]:
@@ -59,11 +60,12 @@ def parse_trace(text: str) -> list[Event]:
     events = []
     for line in text.splitlines():
         if match := _LINE.match(line):
-            task, _, time, what = match.groups()
+            time, what = match.groups()
             kind, point = _point(what)
+            fields = what.count("=") if kind == EVENT else 0
             if point == "sys_write>":  # the tool prints its result
                 break
-            events.append(Event(int(time), kind, point, task))
+            events.append(Event(int(time), (kind, *[FIELD] * fields), point))
     return events
 
 
@@ -78,5 +80,5 @@ def _point(what: str) -> tuple[str, str]:
     name, _, detail = what.partition(": ")
     if name in ("softirq_entry", "softirq_exit"):
         handler = _SOFTIRQS.get(detail.partition(" ")[0])
-        return name, handler + (">" if name.endswith("entry") else "<") if handler else ""
-    return name, _POINTS.get(name, "")
+        return EVENT, handler + (">" if name.endswith("entry") else "<") if handler else ""
+    return EVENT, _POINTS.get(name, "")

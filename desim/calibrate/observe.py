@@ -46,6 +46,9 @@ train (the first is 0, the last -1)."""
 WIRE_STRETCH_NS = 40_000
 """Captures are stamped in whole us; a stretch is so long that this does not matter."""
 
+TRACE_WEIGHT = 0.25
+"""Stretches of a trace are mostly the writing of events, of which a model is rough."""
+
 TRANSFER_WEIGHT = 10.0
 """An upload is one stretch, and holds what hundreds of segments take."""
 
@@ -243,7 +246,7 @@ def trace_observations(
                 measured[before, here, event.point, tuple(writing)].append(event.time - began)
             before, here, began = here, event.point, event.time
             writing = []
-        writing.append(event.kind)
+        writing += event.written
     simulated = _stretches(meter, waits, {kind[:3] for kind in measured})
     usual: dict[tuple[str, ...], Kind] = {}
     for kind, lengths in measured.items():
@@ -258,7 +261,7 @@ def trace_observations(
                 counts = dict(row.counts)
                 for figure in events_written:
                     counts[figure] = counts.get(figure, 0) + 1
-                yield row._replace(counts=counts)
+                yield row._replace(counts=counts, weight=TRACE_WEIGHT)
 
 
 Kind = tuple[str, str, str, tuple[str, ...]]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from desim.calibrate.fit import Fitted
 from desim.calibrate.observe import EVENT_FILE
+from desim.kernel.profile import INSTRUCTIONS
 
 
 def profile_text(figures: Iterable[Fitted], *, description: str, comment: str, status: str) -> str:
@@ -19,6 +20,7 @@ def profile_text(figures: Iterable[Fitted], *, description: str, comment: str, s
             stages[file, stage].append(one)
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
     lines += ["", f"description = {json.dumps(description)}", f"status = {json.dumps(status)}"]
+    lines += [f"unit = {json.dumps(INSTRUCTIONS)}"]
     before = ""
     for (file, stage), found in sorted(stages.items()):
         if file != before:
