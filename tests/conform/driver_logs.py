@@ -99,15 +99,18 @@ class Listener:
             note(card, op="cfgw", off=offset & ~3, val=word & (0xFFFF if offset < 8 else -1))
 
         def take(card: E1000, frame: Frame) -> int:
+            note(card, op="inject", dev="B", frames=[frame.raw.hex()])
+            into.append(len(self.ops) - 1)
             taken = receive(card, frame)
-            if taken > 0:
-                note(card, op="inject", dev="B", frames=[frame.raw.hex()])
+            place = into.pop()
+            if taken <= 0:
+                del self.ops[place]
             return taken
 
         def dma(bus: Bus, address: int, size: int) -> bytes:
             data = dma_read(bus, address, size)
             if into:
-                # What a write makes the card read was in memory before it.
+                # What a write or a frame makes the card read was in memory before it.
                 op = {"t": self.ops[into[-1]]["t"], "op": "mem", "addr": address}
                 self.ops.insert(into[-1], {**op, "data": data.hex()})
                 into[-1] += 1
