@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from desim.calibrate.kernel_trace import Event
@@ -45,6 +46,9 @@ train (the first is 0, the last -1)."""
 
 WIRE_STRETCH_NS = 40_000
 """Captures are stamped in whole us; a stretch is so long that this does not matter."""
+
+USUAL_WEIGHT = 4.0
+"""A median stands for many stretches that are all alike."""
 
 TRACE_WEIGHT = 0.25
 """Stretches of a trace are mostly the writing of events, of which a model is rough."""
@@ -182,6 +186,24 @@ def tool_observations(
             yield found._replace(weight=TRANSFER_WEIGHT)
 
 
+def usual_stretch(
+    name: str,
+    measured: Sequence[int],
+    simulated: Sequence[tuple[int, int]],
+    clock: Clockwork,
+) -> Iterator[Observation]:
+    """One observation of short stretches of one kind: of the usual one, the median."""
+    found = []
+    for first, last in simulated:
+        counts = clock.stretch(first, last)
+        if counts is not None:
+            found.append((last - first, counts))
+    if found and measured:
+        found.sort(key=lambda entry: entry[0])
+        length = sorted(measured)[len(measured) // 2]
+        yield Observation(name, length, found[len(found) // 2][1], USUAL_WEIGHT)
+
+
 def _ping(
     name: str, measured: Mapping[str, Any], found: Mapping[str, Any], start: int, clock: Clockwork
 ) -> Iterator[Observation]:
@@ -200,6 +222,18 @@ def _ping(
             [(start + a, start + b) for a, b in spans[1]],
             clock,
         )
+    if train > 1:
+        for label, times in (("one more request", "send_ns"), ("one more reply", "recv_ns")):
+            spans = [
+                [(a, b) for at, (a, b) in enumerate(pairwise(lists[times]), 1) if at % train]
+                for lists in (measured, found)
+            ]
+            yield from usual_stretch(
+                f"{name}: {label}",
+                [b - a for a, b in spans[0]],
+                [(start + a, start + b) for a, b in spans[1]],
+                clock,
+            )
 
 
 def wire_observations(
