@@ -313,8 +313,9 @@ class MachineConfig:
     until_ns: int = 3600 * SECOND_NS
     limits: Limits = field(default_factory=Limits)
     boot: Boot = field(default_factory=Boot)
-    icount_shift: int = 0
-    """A cost of one instruction takes ``2 ** icount_shift`` ns (``-icount shift=N``)."""
+    icount_shift: int | None = None
+    """An instruction of the guest lasts ``2 ** icount_shift`` ns (``-icount shift=N``); None:
+    not said, and 1 ns. Without effect on costs that are in ns."""
     modprobe: str = DEFAULT_MODPROBE
     """How the guest loads its driver: the module's name, then ``PARAMETER=VALUE`` words."""
     guest_ipv6: bool = True

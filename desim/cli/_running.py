@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from desim.cli._arguments import Parser, duration, profile_mistakes
@@ -37,7 +38,7 @@ def execute(config: MachineConfig, arguments: argparse.Namespace) -> int:
         output.prepare(arguments.out, force=arguments.force)
     from desim.experiment.run import run
 
-    for note in config.notes:
+    for note in [*config.notes, *_instructions_unused(config)]:
         complain(note)
     with profile_mistakes(), progress_line() as progress:
         result = run(config, progress=progress)
@@ -57,6 +58,22 @@ def execute(config: MachineConfig, arguments: argparse.Namespace) -> int:
         complain(f"interrupted at {seconds(result.end_ns)} of virtual time")
         return 130
     return 1 if result.expectations or result.failed else 0
+
+
+def _instructions_unused(config: MachineConfig) -> Iterator[str]:
+    """``-icount`` says how long an instruction lasts; most profiles have none."""
+    if config.icount_shift is None:
+        return
+    import desim.machine  # noqa: F401 - a profile names the functions that are marked
+    from desim.kernel.profile import INSTRUCTIONS, load
+
+    with profile_mistakes():
+        unit = load(config.costs).unit
+    if unit != INSTRUCTIONS:
+        yield (
+            f"no effect, ignored: -icount shift={config.icount_shift}: costs "
+            f"{config.costs} are in {unit}; those of --costs icount are in instructions"
+        )
 
 
 def seconds(ns: int) -> str:

@@ -12,7 +12,7 @@ from desim.kernel.profile import shipped
 
 def command(words: list[str]) -> int:
     """List the shipped cost profiles with what each stands for."""
-    Parser("costs", "List the cost profiles: what each function takes, in nanoseconds.").read(words)
+    Parser("costs", "List the cost profiles: what each function takes.").read(words)
     folder = resources.files("desim.kernel") / "profiles"
     for name in shipped():
         # Figures are checked when a run loads them; here the head of the file is enough.

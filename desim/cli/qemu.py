@@ -26,6 +26,9 @@ Packet filters are QEMU's (filter-buffer, filter-dump) and, in the same form, fa
   -object filter-delay,id=ID,netdev=ID,delay=10ms,jitter=2ms
   -object filter-duplicate, -object filter-reorder, -object filter-corrupt
 
+-icount shift=N makes an instruction of the guest last 2**N ns (1 ns without it), with
+--costs icount or another profile that is in instructions.
+
 Programs are simulated; no shell and no real program is started. "< FILE" reads a
 real file, "httpd -h FOLDER" shows a real folder, "> FILE" writes below DIR/guest or
 DIR/host when --out DIR is given.

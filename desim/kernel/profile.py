@@ -4,11 +4,12 @@ A profile is a TOML file with one table per source file of the real code::
 
     description = "..."
     status = "assumed"            # or "measured"
+    unit = "ns"                   # or "instructions", of which -icount says how long they last
 
     ["slirp/tcp_output.c"]
     tcp_output = { enter = 400, per_1000_bytes = 180, leave = 50, source = "..." }
 
-All figures are whole nanoseconds. A stage that is not named costs nothing. A name
+All figures are whole numbers of the unit. A stage that is not named costs nothing. A name
 that no model marks is a mistake, and said so with the nearest known one.
 """
 
@@ -22,9 +23,11 @@ from typing import Any, NamedTuple
 
 from desim.kernel.stages import MARKS, SIZED
 
+NS, INSTRUCTIONS = UNITS = ("ns", "instructions")
+
 
 class Cost(NamedTuple):
-    """Nanoseconds of one stage: at entry, per 1000 bytes (also at entry), at exit."""
+    """What one stage takes: at entry, per 1000 bytes (also at entry), at exit."""
 
     enter: int = 0
     per_1000_bytes: int = 0
@@ -46,22 +49,31 @@ class Profile:
     """The costs of all stages under one name."""
 
     def __init__(
-        self, name: str, description: str, status: str, costs: dict[tuple[str, str], Cost]
+        self,
+        name: str,
+        description: str,
+        status: str,
+        costs: dict[tuple[str, str], Cost],
+        unit: str = NS,
     ) -> None:
         self.name = name
         self.description = description
         self.status = status
         self.costs = costs
+        self.unit = unit
 
     def cost(self, file: str, name: str) -> Cost:
         """What stage ``name`` of ``file`` takes."""
         return self.costs.get((file, name), FREE)
 
-    def scaled(self, factor: int) -> Profile:
-        """The same profile with every figure ``factor`` times as large."""
-        if factor == 1:
+    def in_ns(self, icount_shift: int) -> Profile:
+        """The same in ns, an instruction lasting ``2 ** icount_shift`` of them."""
+        if self.unit == NS:
             return self
-        costs = {stage: Cost(*(factor * ns for ns in cost)) for stage, cost in self.costs.items()}
+        costs = {
+            stage: Cost(*(figure << icount_shift for figure in cost))
+            for stage, cost in self.costs.items()
+        }
         return Profile(self.name, self.description, self.status, costs)
 
     @property
@@ -106,6 +118,9 @@ def parse(name: str, text: str, where: str) -> Profile:
     status = document.pop("status", "assumed")
     if status not in ("assumed", "measured"):
         mistakes.append(f'{where}: status: {status!r} is neither "assumed" nor "measured"')
+    unit = document.pop("unit", NS)
+    if unit not in UNITS:
+        mistakes.append(f'{where}: unit: {unit!r} is neither "ns" nor "instructions"')
     files = sorted({file for known in MARKS.values() for file in known})
     for file, table in document.items():
         if not isinstance(table, dict) or file not in files:
@@ -128,7 +143,7 @@ def parse(name: str, text: str, where: str) -> Profile:
                     costs[file, stage] = cost
     if mistakes:
         raise ProfileError(mistakes)
-    return Profile(name, description, status, costs)
+    return Profile(name, description, status, costs, unit)
 
 
 def _cost(where: str, entry: Any, mistakes: list[str]) -> Cost:
@@ -138,7 +153,7 @@ def _cost(where: str, entry: Any, mistakes: list[str]) -> Cost:
     figures = {field: entry.get(field, 0) for field in Cost._fields}
     for field, figure in figures.items():
         if type(figure) is not int or not 0 <= figure <= 10**12:
-            mistakes.append(f"{where}: {field}: {figure!r} is not a whole number of ns from 0 on")
+            mistakes.append(f"{where}: {field}: {figure!r} is not a whole number from 0 on")
     if not isinstance(entry.get("source"), str) or not entry["source"]:
         mistakes.append(f"{where}: source: missing; every figure says where it comes from")
     known = [*Cost._fields, "source"]

@@ -67,7 +67,7 @@ class Machine:
         without: Iterable[str] = (),
     ) -> None:
         self.config = config
-        self.profile = load(config.costs).scaled(1 << config.icount_shift)
+        self.profile = load(config.costs).in_ns(config.icount_shift or 0)
         self.env = env = Environment(
             strict=config.strict, without=without, event_limit=config.limits.events
         )

@@ -69,6 +69,7 @@ def machine_from_options(
         nic=network.nic,
         hub=network.hub,
         filters=network.filters,
+        icount_shift=network.icount_shift,
         modprobe=modprobe,
         guest=runs["guest"],
         host=runs["host"],

@@ -88,6 +88,7 @@ def _configuration(scenario: Scenario, reading: Reading, name: str) -> MachineCo
         filters=network.filters,
         dns=scenario.dns.made(),
         costs=scenario.costs,
+        icount_shift=network.icount_shift,
         seed=scenario.seed,
         strict=scenario.strict,
         until_ns=scenario.until,

@@ -27,6 +27,7 @@ from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac
 from desim.scenario.qemu_forward import forward_host, parse_redir
 from desim.scenario.qemu_guestfwd import Chardevs
+from desim.scenario.qemu_icount import read_icount
 from desim.scenario.qemu_object import is_filter, read_filters
 from desim.scenario.qemu_user import (
     BOOTFILE_MAX,
@@ -94,6 +95,8 @@ class Network:
     filters: list[NetFilter] = field(default_factory=list)
     spellings: Spellings = field(default_factory=Spellings)
     """What of the line not every QEMU has."""
+    icount_shift: int | None = None
+    """An instruction of the guest lasts ``2 ** icount_shift`` ns; None: not said."""
 
     def choose_slirp(self, asked: SlirpVersion | None) -> None:
         """Settle whose slirp it is; :class:`UserError` if the line does not go with ``asked``."""
@@ -160,6 +163,7 @@ def parse_qemu_options(
     options, ignored = read_words(words, mistakes)
     chardevs = Chardevs.read([o for o in options if o.flag == "-chardev"], mistakes)
     wiring = _Wiring(open_folder, mistakes, chardevs, ignored=ignored)
+    shift = read_icount([o for o in options if o.flag == "-icount"], ignored, mistakes)
     wiring.default_net = not any(
         o.flag in ("-netdev", "-net", "-nic", "-nodefaults") for o in options
     )
@@ -179,6 +183,7 @@ def parse_qemu_options(
     _legacy_services(wiring, options)
     _note_spellings(wiring, options)
     network = _connect(wiring, [o for o in options if o.flag in ("-netdev", "-net", "-nic")])
+    network.icount_shift = shift
     network.filters = read_filters(wiring.filters, wiring.netdevs(), wiring.complainer)
     if mistakes:
         raise UserError(*mistakes)

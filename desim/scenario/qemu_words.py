@@ -93,13 +93,14 @@ NETWORK = {
     "-tftp": "",
     "-bootp": "",
     "-chardev": "backend",
+    "-icount": "shift",
 }
 """The options that are read, with the key that their first part may leave out."""
 
 WITH_VALUE = word_set(
     """-accel -acpitable -action -add-fd -append -audio -audiodev -balloon -bios -blockdev -boot -bt
     -cdrom -chroot -clock -compat -cpu -D -d -debugcon -dfilter -display -drive -dtb -echr
-    -fda -fdb -fsdev -fw_cfg -g -gdb -hda -hdachs -hdb -hdc -hdd -icount -incoming -initrd -iscsi
+    -fda -fdb -fsdev -fw_cfg -g -gdb -hda -hdachs -hdb -hdc -hdd -incoming -initrd -iscsi
     -k -kernel -L -loadvm -M -m -machine -mem-path -mon -monitor -msg -mtdblock -name -numa
     -option-rom -overcommit -parallel -pflash -pidfile -plugin -prom-env -qmp -qmp-pretty -realtime
     -rotate -rtc -run-with -runas -sandbox -sd -seed -semihosting-config -serial -smbios -smp

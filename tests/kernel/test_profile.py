@@ -6,9 +6,14 @@ from desim.kernel.profile import Cost, ProfileError, load, parse, shipped
 from desim.kernel.stages import stage
 
 
-@stage("fake_output", file="fake/output.c")
-def fake_output(self):
+@stage("fake_output", file="fake/output.c", size="data")
+def fake_output(self, data):
     """Something to charge for."""
+
+
+@stage("fake_input", file="fake/output.c")
+def fake_input(self):
+    """Without bytes."""
 
 
 GOOD = """
@@ -25,6 +30,24 @@ def test_a_profile_gives_the_cost_of_a_stage():
     assert profile.cost("fake/output.c", "another") == Cost()
 
 
+def test_instructions_last_as_long_as_icount_says():
+    profile = parse("p", 'unit = "instructions"' + GOOD, "p.toml")
+    assert profile.in_ns(0).cost("fake/output.c", "fake_output") == Cost(400, 12, 5)
+    assert profile.in_ns(3).cost("fake/output.c", "fake_output") == Cost(3200, 96, 40)
+    assert profile.in_ns(3).in_ns(3).cost("fake/output.c", "fake_output") == Cost(3200, 96, 40)
+
+
+def test_nanoseconds_are_not_instructions():
+    profile = parse("p", GOOD, "p.toml")
+    assert profile.in_ns(3) is profile
+
+
+def test_a_cost_per_byte_of_what_has_no_bytes_is_a_mistake():
+    text = '["fake/output.c"]\nfake_input = { per_1000_bytes = 1, source = "x" }'
+    with pytest.raises(ProfileError, match="fake_input: per_1000_bytes: this stage has no bytes"):
+        parse("p", text, "p.toml")
+
+
 def test_zero_is_free():
     assert load("zero").is_free
 
@@ -32,6 +55,7 @@ def test_zero_is_free():
 def test_all_mistakes_are_named_at_once():
     text = """
 status = "guessed"
+unit = "ms"
 ["fake/output.c"]
 fake_outptu = { enter = 1, source = "x" }
 fake_output = { enter = 0.5, laeve = 3 }
@@ -42,6 +66,7 @@ fake_output = { enter = 1, source = "x" }
         parse("p", text, "p.toml")
     message = str(caught.value)
     assert "status: 'guessed'" in message
+    assert "unit: 'ms' is neither" in message
     assert "did you mean 'fake_output'?" in message
     assert "enter: 0.5 is not a whole number" in message
     assert "source: missing" in message

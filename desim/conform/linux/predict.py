@@ -92,7 +92,7 @@ def configuration(
         hub=network.hub,
         costs=costs,
         seed=seed,
-        icount_shift=run.shift or 0,
+        icount_shift=run.shift,
         boot=Boot(
             insmod_ns=run.insmod_ns,
             up_ns=run.up_ns,
