@@ -40,6 +40,9 @@ MAX_VIRTUAL_NS = 3_600_000_000_000
 """A run is given an hour of virtual time at most."""
 
 ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2")
+SERVERS = {"sink": ["port"], "tcpsrv": ["port", "msg", "n"], "udpecho": ["port"]}
+"""Servers among the host programs, whose arguments were not recorded: what they printed tells."""
+
 META, METRICS, SAMPLES = "meta.json", "metrics.json", "samples.json"
 TRACE = ".trace.txt"
 PACKETS = "packets.csv"
@@ -313,9 +316,11 @@ def _run(documents: Mapping[str, Any]) -> Run:
     ]
     hosts = {entry["name"]: entry for entry in metrics.get("host") or []}
     for test in tests:
-        if test["name"] in commands:
-            how, command = commands[test["name"]]
-            run.tests.append(_test(test, how == "TB", command, samples, hosts))
+        name = test["name"]
+        if name in commands:
+            how, command = commands[name]
+            host = hosts.get(name) or _server_of_several(name, hosts)
+            run.tests.append(_test(test, how == "TB", command, samples, host))
     return run
 
 
@@ -338,7 +343,7 @@ def _test(
     serves: bool,
     command: str,
     samples: dict[str, Any],
-    hosts: dict[str, Any],
+    host: dict[str, Any] | None,
 ) -> Test:
     name = test["name"]
     out = test["out"][0] if test["out"] else {}
@@ -353,15 +358,25 @@ def _test(
         interrupts=test["delta"].get("irq_eth0"),
         frames=test["frames"].get("count"),
         tcp=test["tcp"],
-        host=_host(hosts[name], samples.get(f"host:{name}")) if name in hosts else None,
+        host=None if host is None else _host(host, samples.get(f"host:{name}")),
     )
+
+
+def _server_of_several(name: str, hosts: dict[str, Any]) -> dict[str, Any] | None:
+    """The host program that served some tests, as ``uecho`` did ``uecho1`` and ``uecho16``."""
+    for prefix, entry in hosts.items():
+        if name.startswith(prefix) and not entry.get("args"):
+            found: dict[str, Any] = entry
+            return found
+    return None
 
 
 def _host(entry: dict[str, Any], samples: dict[str, Any] | None) -> HostProgram:
     out = entry["out"][0] if entry["out"] else {}
     words = list(entry.get("args") or [])
-    if not words and out.get("test") == "sink":
-        words = ["sink", str(out["port"])]
+    operands = SERVERS.get(out.get("test", ""))
+    if not words and operands is not None:
+        words = [out["test"], *(str(out[operand]) for operand in operands)]
     return HostProgram(words=words, out=out, samples=_lists(out, samples))
 
 
