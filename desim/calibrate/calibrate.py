@@ -15,6 +15,7 @@ from desim.calibrate.observe import (
     Clockwork,
     Observation,
     Waits,
+    burst_observations,
     tool_observations,
     trace_observations,
     wire_observations,
@@ -113,6 +114,7 @@ def _observe_test(
     recorded = [p for p in run.packets if begin <= p.time_us < end and p.kind == "tcp"]
     found = [p for p in predicted(machine, test).packets if is_tcp(p.frame.raw)]
     yield from wire_observations(name, recorded, found, clock)
+    yield from burst_observations(name, recorded, found, clock)
 
 
 def _observe_trace(run: Run, trace: KernelTrace, costs: str) -> Iterator[Observation]:

@@ -47,6 +47,14 @@ train (the first is 0, the last -1)."""
 WIRE_STRETCH_NS = 40_000
 """Captures are stamped in whole us; a stretch is so long that this does not matter."""
 
+BURST_GAP_NS = 2_000
+"""Frames that are closer than this left in one write of TDT."""
+BURST_STRETCH_NS = 20_000
+BURSTS = 3
+"""How often a pair of bursts has to occur to be taken for usual."""
+SMALL_FRAME = 80
+"""A frame of the guest up to this length carries no data."""
+
 USUAL_WEIGHT = 4.0
 """A median stands for many stretches that are all alike."""
 
@@ -260,6 +268,43 @@ def wire_observations(
         elif here[0] - begin[0] >= WIRE_STRETCH_NS:
             yield Observation(f"{name}: {begin[0]} to {here[0]}", here[0] - begin[0], counts)
             begin = here
+
+
+def burst_observations(
+    name: str, recorded: Sequence[Packet], simulated: Sequence[Captured], clock: Clockwork
+) -> Iterator[Observation]:
+    """From one burst of the guest to the next, by how many frames the two have.
+
+    An upload falls into a rhythm of bursts; wherever in it a stretch is, it takes the same.
+    """
+    measured: dict[tuple[int, int], list[int]] = defaultdict(list)
+    bursts = _bursts([(p.time_us * 1000, p.length) for p in recorded if not p.to_guest])
+    for (first, begin), (second, end) in pairwise(bursts):
+        measured[first, second].append(end - begin)
+    ours: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    found = [(c.time, len(c.frame.raw)) for c in simulated if not c.to_guest]
+    for (first, begin), (second, end) in pairwise(_bursts(found)):
+        ours[first, second].append((begin, end))
+    for kind, lengths in sorted(measured.items()):
+        passed = ours.get(kind, [])
+        if min(len(lengths), len(passed)) >= BURSTS and sorted(lengths)[0] >= BURST_STRETCH_NS:
+            yield from usual_stretch(
+                f"{name}: from {kind[0]} frames to {kind[1]}", lengths, passed, clock
+            )
+
+
+def _bursts(frames: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """How many data frames each burst has, and when it begins (ns)."""
+    bursts: list[tuple[int, int]] = []
+    last = -BURST_GAP_NS
+    for time, length in frames:
+        if length > SMALL_FRAME:
+            if time - last < BURST_GAP_NS:
+                bursts[-1] = (bursts[-1][0] + 1, bursts[-1][1])
+            else:
+                bursts.append((1, time))
+            last = time
+    return bursts
 
 
 def trace_observations(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -31,6 +32,20 @@ def profile_text(figures: Iterable[Fitted], *, description: str, comment: str, s
         source = f"fitted to {best.observations} observations, residual {best.residual:.1%}"
         lines.append(f"{stage} = {{ {', '.join(values)}, source = {json.dumps(source)} }}")
     return "\n".join(lines) + "\n"
+
+
+def is_profile(text: str) -> bool:
+    """Whether this is the text of a cost profile, perhaps one for stages of another time."""
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+        return False
+    tables = [value for value in document.values() if not isinstance(value, str)]
+    return document.get("status") in ("assumed", "measured") and all(
+        isinstance(table, dict)
+        and all(isinstance(entry, dict) and "source" in entry for entry in table.values())
+        for table in tables
+    )
 
 
 def uniform(stages: Iterable[tuple[str, str]], each: int) -> str:
