@@ -66,6 +66,7 @@ class ProcessTask:
                 call = process.resume(error=failure(errno.EINTR))
                 retry = False
                 continue
+            vcpu.meet_run_queue()
             before = vcpu.wakeups
             try:
                 if retry:

@@ -78,6 +78,10 @@ class WheelTimer:
         """Disarm it."""
         self._wheel.delete(self)
 
+    def touch(self) -> None:
+        """Meet the others: an interrupt that comes before now may let it fire."""
+        self._wheel.touch()
+
 
 class TimerWheel:
     """All armed timers of the guest.
@@ -94,7 +98,7 @@ class TimerWheel:
         program: Callable[[int | None], None],
     ) -> None:
         self._now = now
-        self._touch = touch
+        self.touch = touch
         self._program = program
         self._armed: dict[WheelTimer, None] = {}
         self._order = 0
@@ -111,7 +115,7 @@ class TimerWheel:
 
     def mod(self, timer: WheelTimer, expires: int) -> None:
         """``mod_timer``: a timer that stays in its bucket keeps its place in it."""
-        self._touch()
+        self.touch()
         bucket, level = bucket_of(expires, self.jiffies)
         timer.expires = expires
         if bucket == timer.bucket:
@@ -123,7 +127,7 @@ class TimerWheel:
 
     def delete(self, timer: WheelTimer) -> None:
         """``del_timer``."""
-        self._touch()
+        self.touch()
         if timer.bucket is not None:
             timer.bucket = None
             del self._armed[timer]
@@ -131,7 +135,7 @@ class TimerWheel:
 
     def run(self) -> None:
         """The timer softirq: call what is due (``__run_timers``)."""
-        self._touch()
+        self.touch()
         while True:
             jiffies = self.jiffies
             due = [t for t in self._armed if t.bucket is not None and t.bucket <= jiffies]
@@ -198,6 +202,7 @@ class DelayedWork:
 
     def schedule(self, delay_jiffies: int = 0) -> None:
         """``schedule_delayed_work``: nothing happens while it is pending."""
+        self._timer.touch()
         if self.pending:
             return
         if delay_jiffies:

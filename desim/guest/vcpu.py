@@ -148,6 +148,7 @@ class Vcpu:
                 task = self.run_queue.pick(self.env.time())
                 self._need_resched = False
                 again = task.run()
+                self.meet_run_queue()
                 self.run_queue.put(self.env.time(), again=again)
             elif self._spinners:
                 self.spin()
@@ -490,6 +491,7 @@ class Vcpu:
             self._need_resched = True
 
     def _queue_work(self, work: DelayedWork) -> None:
+        self.meet_run_queue()
         self._works.append(work)
         if self._kworker not in self.run_queue:
             self._enqueue(self._kworker)

@@ -350,6 +350,7 @@ class Tcp:
             return
         skb = sk.write_queue[-1]
         self._mark_push(sk, skb)
+        self.cpu.touch("lock_sock")  # what the card is done with counts
         if skb.len < goal and sk.rtx_queue and sk.wmem_alloc > skb.truesize:
             # Autocorking: more may be written before the card is done with the last packet.
             if not sk.tsq_throttled:

@@ -224,6 +224,8 @@ class TcpOutput:
     def tcp_small_queue_check(self, sk: TcpSock, skb: SndSkb) -> bool:
         """Whether enough of this socket waits below TCP already (TSQ)."""
         limit = min(max(2 * skb.truesize, sk.pacing_rate >> 10), LIMIT_OUTPUT_BYTES)
+        if sk.owned:
+            self._cpu.touch("lock_sock")  # what the card is done with counts
         if sk.wmem_alloc <= limit or len(sk.rtx_queue) <= 1:
             return False
         sk.tsq_throttled = True
