@@ -230,6 +230,9 @@ class Thread(Event):
         tail, tail_events, place = marks[first:], events[later:], self.taken + first
         del marks[first:], events[later:]
         self.interrupt()
+        while self.irq_pending and self.irqs_on:
+            # One that came meanwhile is taken before the rest, too.
+            self.interrupt()
         self.now = env._now + rest
         passed = env._now - instant
         moved = self.taken + len(marks) - place
