@@ -8,7 +8,13 @@ from fakes_driver import MAC, SECOND, Guest, noting
 from desim.guest.skb import Skb
 from desim.wire.frame import Frame
 
-MEMORY = {"e1000_copybreak", "e1000_alloc_frag", "napi_build_skb", "__alloc_pages"}
+MEMORY = {
+    "e1000_copybreak",
+    "e1000_alloc_frag",
+    "napi_build_skb",
+    "__page_frag_cache_refill",
+    "__alloc_pages",
+}
 HELPERS = {"e1000_read_phy_reg", "e1000_write_phy_reg", "e1000_read_eeprom"}
 
 
@@ -42,7 +48,14 @@ def test_a_sent_packet_and_the_interrupt_inside_its_tail_write(
     guest, entered = noted
     guest.send(Skb(bytes(60)))
     assert entered[:4] == ["e1000_xmit_frame", "e1000_tx_csum", "e1000_tx_map", "e1000_tx_queue"]
-    assert entered[4:8] == ["e1000_intr", "e1000_clean", "e1000_clean_tx_irq", "e1000_clean_rx_irq"]
+    assert entered[4:10] == [
+        "e1000_intr",
+        "e1000_clean",
+        "e1000_clean_tx_irq",
+        "e1000_unmap_and_free_tx_resource",
+        "napi_consume_skb",
+        "e1000_clean_rx_irq",
+    ]
 
 
 def test_a_pass_of_the_watchdog(noted: tuple[Guest, list[str]]) -> None:
