@@ -29,6 +29,7 @@ COMMANDS = {
     "costs": "list the cost profiles",
     "rates": "show which interrupt rates the driver's parameter really gives",
     "conform": "replay recordings of the real card or slirp and compare",
+    "calibrate": "fit a cost profile to recorded runs of a Linux guest",
     "lint-driver": "check the log of an e1000 driver against the manual and QEMU",
 }
 

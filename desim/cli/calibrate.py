@@ -1,0 +1,157 @@
+"""``desim calibrate RECORDINGS... -o PROFILE.toml``: costs fitted to recorded runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from desim.cli._arguments import Parser, counted
+from desim.cli._screen import say
+from desim.errors import UserError
+
+if TYPE_CHECKING:
+    from desim.calibrate.calibrate import Round
+    from desim.calibrate.selection import Selection
+
+MAX_PROFILE = 1 << 20
+"""Bytes of a profile that may be replaced."""
+
+EPILOG = """RECORDINGS are runs of a Linux guest, as desim conform linux reads them: folders, or
+archives (.tar, .tar.xz, .tar.gz). Used are those whose instructions QEMU counted and in
+which nothing outside QEMU took part; the others are named, with the reason.
+
+What they measured (round trips, trains, TFTP blocks, uploads, stretches of kernel traces)
+are sums of what the guest's functions take. The simulation knows how often each was passed;
+least squares finds the figures. Which way the simulation goes depends on these, so there
+are several rounds. Where recordings show only a sum, its functions get equal shares.
+
+Shown are each round's errors, every figure with the number of its observations and their
+residual, and the worst observations. The same recordings give the same file, in whatever
+order they are named. It is for --costs; docs/linux.md says more.
+
+Needs numpy and scipy: pip install 'desim[calibrate]'
+
+Exit code: 0 done, 2 something could not be read (then nothing is written).
+"""
+
+
+def command(words: list[str]) -> int:
+    """Fit a cost profile to recorded runs."""
+    parser = Parser("calibrate", "Fit a cost profile to recorded runs of a guest.", epilog=EPILOG)
+    parser.add_argument(
+        "recordings", metavar="RECORDINGS", type=Path, nargs="+", help="folders or archives"
+    )
+    parser.add_argument(
+        "-o", dest="output", metavar="PROFILE.toml", type=Path, required=True, help="the profile"
+    )
+    parser.add_argument(
+        "--rounds", metavar="N", type=counted, default=3, help="fits (3 if not given)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    return execute(parser.read(words))
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Select, fit, show, write; the exit code."""
+    from desim.calibrate import report
+    from desim.calibrate.calibrate import calibrate
+    from desim.calibrate.fit import check_installed
+    from desim.calibrate.profile_text import profile_text
+    from desim.conform.linux.recording import RecordingError
+
+    check_installed()
+    check_output(arguments.output)
+    selection = _selected(arguments.recordings)
+    if not arguments.json:
+        _say_selection(selection)
+    rounds: list[Round] = []
+
+    def told(one: Round) -> None:
+        rounds.append(one)
+        if not arguments.json:
+            print(report.round_line(one), flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            fit = calibrate(
+                selection.runs,
+                Path(folder) / "fitted.toml",
+                comment="",
+                description=report.DESCRIPTION,
+                rounds=arguments.rounds,
+                told=told,
+            )
+        except RecordingError as error:
+            raise UserError(f"calibrate: {error}") from None
+    text = profile_text(
+        fit.figures,
+        description=report.DESCRIPTION,
+        comment=report.comment(selection.runs, arguments.rounds, fit),
+        status="measured",
+    )
+    try:
+        arguments.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"calibrate: -o {arguments.output}: {error.strerror}") from None
+    if arguments.json:
+        print(json.dumps(report.record(selection, rounds), indent=1))
+    else:
+        for line in (*report.figures_table(fit.figures), "", *report.worst_table(fit), ""):
+            say(line)
+        say(f"written: {arguments.output}")
+    return 0
+
+
+def _selected(paths: list[Path]) -> Selection:
+    from desim.calibrate.selection import USED, select
+
+    selection = select(paths)
+    if selection.mistakes:
+        raise UserError(*selection.mistakes)
+    if not selection.runs:
+        raise UserError(
+            "calibrate: none of the recordings can be used; needed are runs with counted "
+            f"instructions ({', '.join(USED)})",
+            *(f"{one.place}: {one.why}" for one in selection.passed_over),
+        )
+    return selection
+
+
+def _say_selection(selection: Selection) -> None:
+    from desim.calibrate import report
+
+    for run in selection.runs:
+        say(report.run_line(run))
+    for line in report.passed_over_lines(selection):
+        say(line)
+
+
+def check_output(path: Path) -> None:
+    """Nothing but a cost profile is replaced, and what cannot be written is told at once."""
+    from desim.calibrate.profile_text import is_profile
+
+    def refuse(why: str) -> UserError:
+        return UserError(f"calibrate: -o {path}: {why}")
+
+    if path.suffix != ".toml":
+        raise refuse("a cost profile's name ends in .toml")
+    if not path.parent.is_dir():
+        raise refuse(f"no folder {path.parent}")
+    if not os.path.lexists(path):
+        if not os.access(path.parent, os.W_OK):
+            raise refuse("the folder cannot be written to")
+        return
+    if not path.is_file():
+        raise refuse("not a regular file")
+    try:
+        text = path.read_text(encoding="utf-8") if path.stat().st_size <= MAX_PROFILE else ""
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if not is_profile(text):
+        raise refuse("is there, and is no cost profile; it is left as it is")
+    if not os.access(path, os.W_OK):
+        raise refuse("cannot be written to")
