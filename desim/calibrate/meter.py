@@ -10,7 +10,10 @@ from desim.kernel.thread import Thread
 Figure = tuple[str, str, str]
 """A figure of a profile: file, stage, field (``enter`` or ``per_1000_bytes``)."""
 
-QEMU = ("slirp/", "hw/", "net/slirp.c", "net/net.c", "net/queue.c", "net/hub.c", "net/filter")
+QEMU = (
+    "slirp/", "hw/", "net/slirp.c", "net/net.c", "net/queue.c", "net/hub.c", "net/filter",
+    "net/dump.c", "qemu-char.c",
+)  # fmt: skip
 QEMU_THREADS = ("main-loop.c", "qemu-timer.c", "vl.c", "cpus.c", "host kernel")
 CLOCK = "__vdso_clock_gettime"
 

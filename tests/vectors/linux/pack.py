@@ -4,8 +4,9 @@
 
 FOLDER has one sub-folder per run. What desim reads is kept: the three JSON documents and
 the kernel traces; of the runs whose packets are compared one by one (``tcp_``) the packets,
-too. Lists are packed only once, by the archive. The same recordings give the same
-archives: members are sorted and bear no times, owners or modes of their own.
+too; of those to which costs are fitted (``det_``, ``sizes_``) when each packet passed, its
+direction, length and kind. Lists are packed only once, by the archive. The same recordings
+give the same archives: members are sorted and bear no times, owners or modes of their own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ FAMILIES = {
     "tcp": ("tcp_",),
 }
 """Which runs go where, by how their names begin; the rest stays out."""
+PACKET_COLUMNS = 4
+"""``t_us``, ``dir``, ``len`` and ``kind``."""
 
 
 def kept(run: Path) -> dict[str, bytes]:
@@ -38,13 +41,17 @@ def kept(run: Path) -> dict[str, bytes]:
             # The decoded list is complete where there is no table of all.
             table = (run / "packets.csv.gz").exists()
             wanted = wanted or name == ("packets.csv" if table else "packets.json")
-        if not wanted:
+        timed = name == "packets.csv" and run.name.startswith(("det_", "sizes_"))
+        if not (wanted or timed):
             continue
         data = file.read_bytes()
         if name != file.name:
             data = gzip.decompress(data)
         if name.endswith(".json"):
             data = json.dumps(json.loads(data), separators=(",", ":")).encode() + b"\n"
+        if timed:
+            rows = (line.split(b",")[:PACKET_COLUMNS] for line in data.splitlines())
+            data = b"".join(b",".join(row) + b"\n" for row in rows)
         found[name] = data
     return found
 
