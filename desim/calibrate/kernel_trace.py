@@ -41,9 +41,11 @@ _FUNCTIONS = frozenset(
         "e1000_update_itr",
     }
 )
+EXITED = "do_exit<"
+"""A task that has ended gives the processor away."""
 POINTS = frozenset(
     {point[:-1] for point in _POINTS.values()} | set(_SOFTIRQS.values()) | _FUNCTIONS
-) | {"do_syscall_64"}
+) | {"do_syscall_64", "do_exit"}
 
 
 class Event(NamedTuple):
@@ -63,8 +65,6 @@ def parse_trace(text: str) -> list[Event]:
             time, what = match.groups()
             kind, point = _point(what)
             fields = what.count("=") if kind == EVENT else 0
-            if point == "sys_write>":  # the tool prints its result
-                break
             events.append(Event(int(time), (kind, *[FIELD] * fields), point))
     return events
 
@@ -81,4 +81,6 @@ def _point(what: str) -> tuple[str, str]:
     if name in ("softirq_entry", "softirq_exit"):
         handler = _SOFTIRQS.get(detail.partition(" ")[0])
         return EVENT, handler + (">" if name.endswith("entry") else "<") if handler else ""
+    if name == "sched_switch" and "prev_state=Z" in detail:
+        return EVENT, EXITED
     return EVENT, _POINTS.get(name, "")
