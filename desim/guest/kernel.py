@@ -192,7 +192,6 @@ class GuestSocket(Socket):
         return self.sock.getpeername()  # type: ignore[no-any-return]
 
     def poll_events(self) -> int:
-        self._cpu.touch("lock_sock")
         return int(self.sock.poll_events())
 
     def close(self) -> None:

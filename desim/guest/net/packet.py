@@ -124,6 +124,7 @@ class PacketSocket(Socket):
 
     def poll_events(self) -> int:
         """See ``Socket``."""
+        self._cpu.touch("lock_sock")
         events = POLLOUT
         if self.receive_queue:
             events |= POLLIN

@@ -73,6 +73,7 @@ class RawSocket(DatagramSocket):
     @stage("datagram_poll", file="net/core/datagram.c")
     def poll_events(self) -> int:
         """See ``Socket``."""
+        self._cpu.touch("lock_sock")
         events = POLLOUT
         if self.receive_queue:
             events |= POLLIN

@@ -218,6 +218,7 @@ class TcpSocket(Socket):
 
     def getpeername(self) -> Endpoint:
         """See ``Socket``."""
+        self._cpu.touch("lock_sock")
         if not self.sk.dport or self.sk.state in (State.CLOSE, State.SYN_SENT):
             raise error_of(errno.ENOTCONN)
         return self.sk.daddr, self.sk.dport

@@ -490,6 +490,8 @@ class TcpOutput:
     @stage("tcp_retransmit_skb", file="net/ipv4/tcp_output.c")
     def tcp_retransmit_skb(self, sk: TcpSock, skb: SndSkb, segs: int) -> int:
         """Send a packet of the retransmit queue again, up to ``segs`` segments of it."""
+        if sk.owned:
+            self._cpu.touch("lock_sock")  # what the card is done with counts
         if skb.clones:
             # Its last copy has not even left the card.
             self._ext["TCPSpuriousRtxHostQueues"] += 1

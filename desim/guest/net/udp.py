@@ -107,6 +107,7 @@ class UdpSocket(DatagramSocket):
     @stage("udp_poll", file="net/ipv4/udp.c")
     def poll_events(self) -> int:
         """See ``Socket``."""
+        self._cpu.touch("lock_sock")
         events = POLLOUT
         if self.receive_queue or self.shutdown_mask & RCV_SHUTDOWN:
             events |= POLLIN
