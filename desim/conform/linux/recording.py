@@ -40,6 +40,30 @@ MAX_VIRTUAL_NS = 3_600_000_000_000
 """A run is given an hour of virtual time at most."""
 
 ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2")
+MAX_SHIFT = 10
+"""QEMU's own limit (``-icount shift=``)."""
+
+FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
+    "meta": {
+        "name": (str,),
+        "kind": (str,),
+        "command": (list,),
+        "module_parameters": (str,),
+        "icount": (str, type(None)),
+        "guest_script": (str,),
+    },
+    "metrics": {"net_log": (str,), "clock0": (dict,), "tests": (list,)},
+    "test": {
+        "name": (str,),
+        "out": (list,),
+        "window_us": (list,),
+        "delta": (dict,),
+        "frames": (dict,),
+        "tcp": (list,),
+    },
+}
+"""What each document, and each entry of the tests, must have."""
+
 SERVERS = {"sink": ["port"], "tcpsrv": ["port", "msg", "n"], "udpecho": ["port"]}
 """Servers among the host programs, whose arguments were not recorded: what they printed tells."""
 
@@ -252,19 +276,39 @@ def parse_run(documents: Mapping[str, Any]) -> Run:
     """The run that the three documents describe. Raises ``RecordingError``."""
     meta = documents[META]
     try:
+        _check_fields("meta", meta)
+        _check_fields("metrics", documents[METRICS])
+        for test in documents[METRICS]["tests"]:
+            _check_fields("test", test)
         run = _run(documents)
+        _check_times(run)
     except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise RecordingError(
             f"{meta.get('name', '?')}: not as a recorded run is: {type(error).__name__} {error}"
         ) from None
+    return run
+
+
+def _check_fields(what: str, found: Any) -> None:
+    for field_name, kinds in FIELDS[what].items():
+        value = found[field_name]
+        if type(value) not in kinds:
+            raise TypeError(f"{what}: {field_name} is {value!r:.40}")
+
+
+def _check_times(run: Run) -> None:
+    if not 0 <= run.insmod_ns <= run.up_ns <= MAX_VIRTUAL_NS or (run.shift or 0) > MAX_SHIFT:
+        raise RecordingError(
+            f"{run.name}: loaded at {run.insmod_ns} ns, opened at {run.up_ns} ns, shift "
+            f"{run.shift}: that cannot be"
+        )
     for test in run.tests:
         begin, end = test.window_ns
-        if not 0 <= begin <= end <= MAX_VIRTUAL_NS:
+        if type(begin) is not int or not 0 <= begin <= end <= MAX_VIRTUAL_NS:
             raise RecordingError(
                 f"{run.name}: {test.name}: window {begin}..{end} ns; expected within "
                 f"0..{MAX_VIRTUAL_NS}"
             )
-    return run
 
 
 def _run(documents: Mapping[str, Any]) -> Run:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from desim.config import MachineConfig
 from desim.conform.linux.figures import Figures, measured, simulated
 from desim.conform.linux.judgement import Verdict, family, is_judged, judge, record
 from desim.conform.linux.predict import configuration, predicted, simulate
@@ -33,6 +34,7 @@ from desim.conform.linux.table import table
 from desim.conform.suite import Outcome, Suite
 from desim.kernel.profile import shipped
 from desim.machine import Machine
+from desim.scenario.modprobe import check_modprobe
 from desim.userland.programs import GUEST, HOST
 from desim.userland.shell import ShellError, parse
 
@@ -102,7 +104,7 @@ def _predict(run: Run, costs: str) -> Verdict:
         raise RecordingError(f"{run.name}: not modelled: {run.not_modelled[0]}")
     if not run.tests:
         raise RecordingError(f"{run.name}: no test in it that printed figures")
-    config = configuration(run, costs=costs)
+    config = _configuration(run, costs)
     for command in (*config.guest, *config.host):
         try:
             parse(command.command, GUEST if command.side == "guest" else HOST)
@@ -121,11 +123,25 @@ def _predict(run: Run, costs: str) -> Verdict:
     )
 
 
+_WRONG = (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError)
+"""What a field that holds something else can raise; there are too many to check them all."""
+
+
+def _configuration(run: Run, costs: str) -> MachineConfig:
+    try:
+        check_modprobe(run.modprobe)
+        return configuration(run, costs=costs)
+    except RecordingError:
+        raise
+    except _WRONG as error:
+        raise RecordingError(f"{run.name}: a field is missing or wrong ({error!r})") from None
+
+
 def _measured(run: Run, test: Test) -> Figures:
     try:
         found = measured(test)
         good = all(figure is None or (math.isfinite(figure) and figure >= 0) for figure in found)
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError) as error:
+    except _WRONG as error:
         raise RecordingError(
             f"{run.name}: {test.name}: a field is missing or wrong ({error!r})"
         ) from None
