@@ -31,8 +31,7 @@ with the first difference; the last line counts.
 linux: recorded runs of a whole guest are predicted. For each run a table of the figures of
 its tests, measured and predicted; the last line has the median and the 95th percentile of
 the judged errors, and counts. Runs with counted instructions use the cost profile icount,
-runs in real time tcg (neither is judged by the other's clock); docs/linux.md says what is
-judged, and how.
+runs in real time tcg; docs/linux.md says what is judged, and how.
 
 Exit code: 0 all passed, 1 some differ, 2 something could not be read.
 """
@@ -47,7 +46,7 @@ def command(words: list[str]) -> int:
     parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="recordings")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     parser.add_argument(
-        "--costs", metavar="NAME|FILE", help="linux: the cost profile of all predictions"
+        "--costs", metavar="NAME|FILE", help="linux: the cost profile of all runs"
     )
     parser.add_argument(
         "-j", "--jobs", metavar="N", type=counted, default=1, help="processes (1 if not given)"
