@@ -48,6 +48,14 @@ def results(session: nox.Session) -> None:
 
 
 @nox.session
+def calibrate(session: nox.Session) -> None:
+    """Fit the cost profile icount anew to the recorded runs: two minutes, the same file again."""
+    install(session, ".[calibrate]")
+    profile = "desim/kernel/profiles/icount.toml"
+    session.run("python", "-m", "desim", "calibrate", "tests/vectors/linux", "-o", profile)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style."""
     install(session, "ruff")
@@ -58,7 +66,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types, strictly."""
-    install(session, ".", "mypy", "types-greenlet")
+    install(session, ".[calibrate]", "mypy", "types-greenlet")
     session.run("mypy")
 
 

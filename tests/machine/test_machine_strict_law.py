@@ -67,7 +67,7 @@ def trace_of(scenario: str, *, without: tuple[str, ...] = (), **changes: Any) ->
     )
 
 
-@pytest.mark.parametrize("costs", ["zero", "study-2016"])
+@pytest.mark.parametrize("costs", ["zero", "study-2016", "icount"])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_scenarios_keep_the_law(name: str, costs: str) -> None:
     assert trace_of(name, costs=costs) == trace_of(name, costs=costs, strict=True)
