@@ -100,8 +100,12 @@ class Test:
     """The long lists: of ``out``, or of the run's samples."""
     interrupts: int | None
     frames: int | None
+    ipv6: tuple[int, int]
+    """How many of the frames were IPv6, all and those of the guest."""
     tcp: list[dict[str, Any]]
     host: HostProgram | None = None
+    components: dict[str, int] = field(default_factory=dict)
+    """Where the time went, by name: medians in ns."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,6 +148,7 @@ class KernelTrace:
             samples=_lists(out, None),
             interrupts=None,
             frames=None,
+            ipv6=(0, 0),
             tcp=[],
         )
 
@@ -401,8 +406,23 @@ def _test(
         samples=_lists(out, samples.get(name)),
         interrupts=test["delta"].get("irq_eth0"),
         frames=test["frames"].get("count"),
+        ipv6=_ipv6(test["frames"].get("top", {})),
         tcp=test["tcp"],
+        components={
+            part: int(found["p50"])
+            for part, found in (test.get("components") or {}).items()
+            if found
+        },
         host=None if host is None else _host(host, samples.get(f"host:{name}")),
+    )
+
+
+def _ipv6(kinds: dict[str, int]) -> tuple[int, int]:
+    """From the counts of frames by direction, kind and length, such as ``g>h ipv6 70``."""
+    counts = [(kind, count) for kind, count in kinds.items() if " ipv6 " in kind]
+    return (
+        sum(count for _, count in counts),
+        sum(count for kind, count in counts if kind.startswith("g>h")),
     )
 
 

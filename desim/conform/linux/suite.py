@@ -18,8 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from desim.config import MachineConfig
-from desim.conform.linux.figures import Figures, measured, simulated
-from desim.conform.linux.judgement import Verdict, family, is_judged, judge, record
+from desim.conform.linux.figures import Figures, ipv6_sent, measured, simulated
+from desim.conform.linux.judgement import (
+    Compared,
+    Verdict,
+    family,
+    is_judged,
+    judge,
+    record,
+)
 from desim.conform.linux.predict import configuration, predicted, simulate
 from desim.conform.linux.recording import (
     MAX_VIRTUAL_NS,
@@ -118,9 +125,12 @@ def _predict(run: Run, costs: str) -> Verdict:
         raise RecordingError(f"{run.name}: {machine.ended}")
     for test in run.tests:
         _check_said(run, test, machine)
-    return judge(
-        run, [(test, one, simulated(test, predicted(machine, test))) for test, one in known]
-    )
+    return judge(run, [_compared(test, figures, machine) for test, figures in known])
+
+
+def _compared(test: Test, figures: Figures, machine: Machine) -> Compared:
+    found = predicted(machine, test)
+    return Compared(test, figures, simulated(test, found), test.ipv6[1] + ipv6_sent(found))
 
 
 _WRONG = (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError)
