@@ -54,7 +54,11 @@ def test_only_qemu_makes_the_first_answer_wait_for_the_hold_off(
     results: dict[str, RunResult],
 ) -> None:
     """The guest's DHCP: QEMU's card is deaf for a second after the driver's RCTL writes."""
-    waits = {name: min(between(r, True)) - min(between(r, False)) for name, r in results.items()}
+    waits = {}
+    for name, result in results.items():
+        # What goes out before is of IPv6, and nobody answers that.
+        asked = min(p.time for p in result.packets["nic"] if p.frame.raw[12:14] == b"\x08\x00")
+        waits[name] = min(between(result, True)) - asked
     assert waits["datasheet"] < 1_000_000 < 500_000_000 < waits["qemu"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from runs import HELLO, SHIPPED, config, random_profile, shipped_run
 from desim.experiment.journey import Journey
 from desim.experiment.run import RunResult, run
 
-WITHOUT = ["names", "refused", "services"]
+WITHOUT = ["names", "netboot", "refused", "services"]
 """Here no program of the host sends through a forwarded port."""
 ARRIVING = [name for name in SHIPPED if name not in WITHOUT]
 
@@ -25,13 +26,13 @@ def check_sums(journey: Journey) -> None:
         assert row.own_ns == 0 or row.waits_for == "", row
 
 
-def spans(result: RunResult, thread: str, stage: str) -> list[tuple[int, int]]:
-    """When ``stage`` was passed through on the threads whose names start with ``thread``."""
+def spans(result: RunResult, threads: Sequence[str], stage: str) -> list[tuple[int, int]]:
+    """When ``stage`` was passed through on these threads."""
     trace = result.trace
     return [
         (span.begin, span.end)
         for name, record in trace.threads.items()
-        if name.startswith(thread)
+        if name in threads
         for span in trace.spans(record)
         if trace.codes.name(span.code) == stage
     ]
@@ -70,8 +71,9 @@ def test_it_begins_as_the_hosts_program_enters_the_call_that_writes(name: str) -
     result = shipped_run(name)
     assert result.journey is not None
     begin = result.journey.begin_ns
-    (call,) = [span for span in spans(result, "nc[", "syscall") if span[0] == begin]
-    assert any(call[0] <= b <= e <= call[1] for b, e in spans(result, "nc[", "write"))
+    programs = [name for name in result.trace.threads if name not in ("vcpu", "main")]
+    (call,) = [span for span in spans(result, programs, "syscall") if span[0] == begin]
+    assert any(call[0] <= b <= e <= call[1] for b, e in spans(result, programs, "write"))
 
 
 @pytest.mark.parametrize("name", ARRIVING)
@@ -82,10 +84,10 @@ def test_it_ends_as_the_guests_program_returns_from_the_call_that_reads(name: st
     calls = [
         span
         for stage in ("do_syscall_64", "schedule")
-        for span in spans(result, "vcpu", stage)
+        for span in spans(result, ["vcpu"], stage)
         if span[1] == end
     ]
-    reads = spans(result, "vcpu", "tcp_recvmsg")
+    reads = spans(result, ["vcpu"], "tcp_recvmsg")
     assert any(call[0] <= b <= e <= call[1] for call in calls for b, e in reads)
 
 
@@ -101,7 +103,7 @@ def test_every_message_passes_these_stations(name: str) -> None:
         "slirp_output",
         "e1000_receive_iov",
         "receive ring",
-        "e1000_clean_rx_irq",
+        "e1000_receive_skb",
         "ip_rcv_core",
         "socket queue",
         "do_syscall_64",
