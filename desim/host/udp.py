@@ -173,10 +173,11 @@ class UdpSocket(DatagramSocket):
         return 1 + 2 * (self.local[0] == to[0]) + 4 * (self.remote is not None)
 
     def sendto(self, data: bytes, to: Endpoint) -> int:
-        self._raise_error()
+        address = self.net.route(to[0])
         if len(data) > MAX_DATAGRAM:
             raise failure(errno.EMSGSIZE)
-        address = self.net.route(to[0])
+        # Linux tells an old error where it allocates: after the route and the size.
+        self._raise_error()
         if self.local is None:
             self.bind(IP_ANY if len(address) == 4 else bytes(16), 0)
         assert self.local is not None

@@ -160,6 +160,18 @@ def test_a_closed_udp_port_leaves_an_icmp_error(bench: Bench) -> None:
     assert bench.poll(fd, POLLIN) == 0
 
 
+def test_an_old_error_is_told_only_where_there_is_a_route(bench: Bench) -> None:
+    fd = bench.qemu.bind_udp(IP_ANY, 0)
+    bench.qemu.sendto(fd, b"x", (LOOPBACK, 9999))
+    with pytest.raises(OSError, match="unreachable"):
+        bench.qemu.sendto(fd, b"x", (b"\xc0\x00\x02\x01", 9))
+    with pytest.raises(OSError, match="too long"):
+        bench.qemu.sendto(fd, bytes(65508), (LOOPBACK, 9999))
+    with pytest.raises(ConnectionRefusedError):
+        bench.qemu.sendto(fd, b"x", (LOOPBACK, 9999))
+    assert bench.qemu.sendto(fd, b"x", (LOOPBACK, 9999)) == 1
+
+
 def test_a_full_receive_queue_drops(bench: Bench) -> None:
     program = UdpSocket(bench.host.kernel.net, (1, "test"))
     program.bind(LOOPBACK, 9999)
