@@ -61,6 +61,12 @@ def command(words: list[str]) -> int:
         default=DEFAULT_MODPROBE,
         help="the guest's driver and its parameters, such as 'e1000 InterruptThrottleRate=8000'",
     )
+    parser.add_argument(
+        "--ipv6",
+        choices=["on", "off"],
+        default="on",
+        help="whether the guest's kernel speaks IPv6 (on by default)",
+    )
     add_machine(parser)
     add_results(parser)
     own, options = split_words(words, parser)
@@ -73,6 +79,7 @@ def command(words: list[str]) -> int:
         folder=Path.cwd(),
         version=arguments.slirp,
         modprobe=arguments.modprobe,
+        ipv6=arguments.ipv6 == "on",
     )
     return execute(configure(config, arguments), arguments)
 

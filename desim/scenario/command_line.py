@@ -21,7 +21,7 @@ from desim.config import (
 from desim.errors import UserError
 from desim.scenario.commands import check_command, check_services
 from desim.scenario.inputs import Inputs
-from desim.scenario.modprobe import check_modprobe
+from desim.scenario.modprobe import check_modprobe, note_without_card
 from desim.scenario.qemu_options import Network, parse_qemu_options
 
 
@@ -33,6 +33,7 @@ def machine_from_options(
     folder: Path,
     version: SlirpVersion | None = None,
     modprobe: str = DEFAULT_MODPROBE,
+    ipv6: bool = True,
 ) -> MachineConfig:
     """The configuration. Raises :class:`UserError` with every mistake in it."""
     inputs = Inputs(folder, any_file=True)
@@ -71,10 +72,11 @@ def machine_from_options(
         filters=network.filters,
         icount_shift=network.icount_shift,
         modprobe=modprobe,
+        guest_ipv6=ipv6,
         guest=runs["guest"],
         host=runs["host"],
         guest_files=files["guest"],
         host_files=files["host"],
         folder=folder,
-        notes=network.notes + notes,
+        notes=network.notes + notes + note_without_card("--modprobe", modprobe, network.nic),
     )

@@ -22,6 +22,7 @@ from desim.errors import UserError, nearest
 from desim.kernel.profile import shipped as shipped_profiles
 from desim.scenario.inputs import Inputs
 from desim.scenario.lines import Key, Lines
+from desim.scenario.modprobe import note_without_card
 from desim.scenario.schema import Reading, Run, Scenario
 from desim.scenario.shipped import find_scenario
 
@@ -100,7 +101,9 @@ def _configuration(scenario: Scenario, reading: Reading, name: str) -> MachineCo
         host_files=reading.files["host"],
         expect=Expect(guest_files=scenario.expect.guest.file, host_files=scenario.expect.host.file),
         folder=reading.inputs.folder,
-        notes=network.notes + reading.notes,
+        notes=network.notes
+        + reading.notes
+        + note_without_card("guest.modprobe", scenario.guest.modprobe, network.nic),
     )
 
 

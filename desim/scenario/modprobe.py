@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from desim.config import DEFAULT_MODPROBE, Nic
 from desim.errors import nearest
 from desim.guest.drivers import MODULES, modprobe
 
@@ -18,3 +19,10 @@ def check_modprobe(line: str) -> list[str]:
         f"{said}{nearest(name, known)}"
         for name, said in zip(read.unknown, read.log_lines(), strict=True)
     ]
+
+
+def note_without_card(place: str, line: str, nic: Nic | None) -> list[str]:
+    """What the user should know of a ``line`` that no card is there for."""
+    if nic is not None or line == DEFAULT_MODPROBE:
+        return []
+    return [f"{place} {line!r}: no effect, the machine has no card"]

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from recorded import discovery
-from runs import config
+from runs import config, desim
 
 from desim.config import MachineConfig
 from desim.experiment.run import run
@@ -39,6 +39,15 @@ def test_the_switch_of_a_scenario(tmp_path: Path) -> None:
     assert kinds(load_scenario(str(path))) == {}
     path.write_text("[[guest.run]]\ncommand = 'sleep 9'\n")
     assert kinds(load_scenario(str(path)))[REPORT] == 4
+
+
+def test_the_switch_of_the_command_line(tmp_path: Path) -> None:
+    for word, reports in (("off", 0), ("on", 4)):
+        out = tmp_path / word
+        words = ("-nic", "user", "--guest", "sleep 9", "--ipv6", word, "--out", str(out))
+        assert desim("qemu", *words).returncode == 0
+        sent = discovery((out / "capture-slirp.pcapng").read_bytes())
+        assert sum(message.kind == REPORT for message in sent) == reports
 
 
 def test_without_slirps_ipv6_nobody_answers() -> None:

@@ -71,3 +71,12 @@ def test_a_mistake_on_the_command_line_is_one_line() -> None:
     assert done.stderr == (
         "desim: --modprobe 'e1000 debug=on': e1000: `on' invalid for parameter `debug'\n"
     )
+
+
+def test_without_a_card_the_line_has_no_effect_and_a_note_says_so() -> None:
+    line = "e1000 InterruptThrottleRate=8000"
+    config = parse(f'qemu = "-net none"\n[guest]\nmodprobe = "{line}"')
+    assert config.notes == [f"guest.modprobe '{line}': no effect, the machine has no card"]
+    done = desim("qemu", "-net", "none", "--modprobe", line, "--guest", "true")
+    assert f"--modprobe '{line}': no effect, the machine has no card" in done.stderr
+    assert "no effect" not in desim("qemu", "-net", "none", "--guest", "true").stderr
