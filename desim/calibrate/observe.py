@@ -83,7 +83,7 @@ class Waits:
     def __init__(self, machine: Machine) -> None:
         codes = machine.trace.codes
         record = machine.trace.threads["vcpu"]
-        wanted = {code for code in set(record.codes) if codes.name(code) in WAITS}
+        wanted = {code for code in dict.fromkeys(record.codes) if codes.name(code) in WAITS}
         self._ends = [0]
         self._sums = [0]
         begin = 0
