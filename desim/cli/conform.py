@@ -45,9 +45,7 @@ def command(words: list[str]) -> int:
     parser.add_argument("core", choices=list(SUITES), help="what the recordings are of")
     parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="recordings")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
-    parser.add_argument(
-        "--costs", metavar="NAME|FILE", help="linux: the cost profile of all runs"
-    )
+    parser.add_argument("--costs", metavar="NAME|FILE", help="linux: the cost profile of all runs")
     parser.add_argument(
         "-j", "--jobs", metavar="N", type=counted, default=1, help="processes (1 if not given)"
     )
