@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 Every task has a *virtual runtime*: the time it has run. The one with the least runs next;
 of two that have the same, the one that came first. A task that wakes is placed at most
-half a latency period behind the queue's minimum, so that a long sleep is worth a little
-and not everything. It takes the processor from the running task at once if that is ahead
+half a latency period before the queue's minimum, so that a long sleep is worth a little
+and not everything; a new one is placed one share behind it (START_DEBIT). It takes the processor from the running task at once if that is ahead
 by more than the wake-up granularity; the idle loop and programs of the lowest class lose
 it to anybody. The tick takes it from a task that has had its share while others wait.
 
@@ -51,10 +51,13 @@ class RunQueue:
     def __contains__(self, task: Task) -> bool:
         return task in self._waiting
 
-    def wake(self, task: Task, now: int) -> bool:
-        """Put a task that slept on the queue: whether the current one has to go."""
+    def wake(self, task: Task, now: int, *, new: bool = False) -> bool:
+        """Put a task that slept, or a new one, on the queue: whether the current one has to go."""
         self._update(now)
-        task.vruntime = max(task.vruntime, self._min_vruntime - SLEEPER_CREDIT_NS)
+        if new:
+            task.vruntime = self._min_vruntime + self._share(len(self._waiting) + 1)
+        else:
+            task.vruntime = max(task.vruntime, self._min_vruntime - SLEEPER_CREDIT_NS)
         self._waiting.append(task)
         current = self._current
         return current is None or current.vruntime - task.vruntime > WAKEUP_GRANULARITY_NS
@@ -80,8 +83,11 @@ class RunQueue:
         self._update(now)
         if self._current is None or not self._waiting:
             return False
-        share = max(LATENCY_NS // (len(self._waiting) + 1), MIN_GRANULARITY_NS)
-        return now - self._began > share
+        return now - self._began > self._share(len(self._waiting) + 1)
+
+    def _share(self, tasks: int) -> int:
+        """``sched_slice``: what each of so many tasks may run in one period."""
+        return max(LATENCY_NS // tasks, MIN_GRANULARITY_NS)
 
     def _update(self, now: int) -> None:
         """``update_curr``: the current task has run until now."""

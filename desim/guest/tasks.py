@@ -41,6 +41,7 @@ class ProcessTask:
         self.until: int | None = None
         self.signal: str | None = None
         self._ended = ended
+        self._started = False
         self._call: Call | None = None
         self._queues: list[WaitQueue] = []
         self._sleep = 0
@@ -53,6 +54,9 @@ class ProcessTask:
     def run(self) -> bool:
         """Run until the process sleeps (False), ends (False) or lets others run (True)."""
         vcpu, process = self.vcpu, self.process
+        if not self._started:
+            self._started = True
+            self.execve()
         call = self._call
         retry = call is not None
         if call is None:
@@ -103,6 +107,10 @@ class ProcessTask:
     def schedule(self, call: Call) -> Any:
         """The task has been switched to, and tries again what it slept in."""
         return self.kernel.syscall(self.process, call)
+
+    @stage("do_execveat_common", file="fs/exec.c")
+    def execve(self) -> None:
+        """The program is loaded, page by page, and gets as far as its first call."""
 
     @stage("do_exit", file="kernel/exit.c")
     def do_exit(self) -> None:

@@ -483,11 +483,11 @@ class Vcpu:
 
     def arrive(self, task: Task) -> None:
         """A new task comes from outside of all threads (somebody starts a program)."""
-        self._enqueue(task)
+        self._enqueue(task, new=True)
         self.thread.kick()
 
-    def _enqueue(self, task: Task) -> None:
-        if self.run_queue.wake(task, self.env.time()):
+    def _enqueue(self, task: Task, *, new: bool = False) -> None:
+        if self.run_queue.wake(task, self.env.time(), new=new):
             self._need_resched = True
 
     def _queue_work(self, work: DelayedWork) -> None:
