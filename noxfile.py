@@ -49,10 +49,11 @@ def results(session: nox.Session) -> None:
 
 @nox.session
 def calibrate(session: nox.Session) -> None:
-    """Fit the cost profile icount anew to the recorded runs: two minutes, the same file again."""
+    """Fit the profiles icount and tcg anew to the recorded runs: two minutes, the same files."""
     install(session, ".[calibrate]")
-    profile = "desim/kernel/profiles/icount.toml"
-    session.run("python", "-m", "desim", "calibrate", "tests/vectors/linux", "-o", profile)
+    command = ["python", "-m", "desim", "calibrate", "tests/vectors/linux"]
+    session.run(*command, "-o", "desim/kernel/profiles/icount.toml")
+    session.run(*command, "--real-time", "icount", "-o", "desim/kernel/profiles/tcg.toml")
 
 
 @nox.session

@@ -12,7 +12,14 @@ from desim.calibrate.observe import EVENT_FILE
 from desim.kernel.profile import INSTRUCTIONS
 
 
-def profile_text(figures: Iterable[Fitted], *, description: str, comment: str, status: str) -> str:
+def profile_text(
+    figures: Iterable[Fitted],
+    *,
+    description: str,
+    comment: str,
+    status: str,
+    unit: str = INSTRUCTIONS,
+) -> str:
     """The file's text; figures that come to nothing are left out."""
     stages: dict[tuple[str, str], list[Fitted]] = defaultdict(list)
     for one in figures:
@@ -21,7 +28,7 @@ def profile_text(figures: Iterable[Fitted], *, description: str, comment: str, s
             stages[file, stage].append(one)
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
     lines += ["", f"description = {json.dumps(description)}", f"status = {json.dumps(status)}"]
-    lines += [f"unit = {json.dumps(INSTRUCTIONS)}"]
+    lines += [f"unit = {json.dumps(unit)}"]
     before = ""
     for (file, stage), found in sorted(stages.items()):
         if file != before:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from desim.calibrate.calibrate import Round
 from desim.calibrate.fit import FLOOR, Fit, Fitted, error
 from desim.calibrate.observe import EVENT_FILE, Observation
+from desim.calibrate.realtime import Factor
 from desim.calibrate.selection import Selection
 from desim.conform.linux.judgement import middle_and_95
 from desim.conform.linux.recording import Run
@@ -70,16 +71,16 @@ def passed_over_lines(selection: Selection) -> Iterator[str]:
         yield f"passes over ({why}): {', '.join(found)}"
 
 
-def figures_table(figures: Sequence[Fitted]) -> Iterator[str]:
+def figures_table(figures: Sequence[Fitted], unit: str = "instructions") -> Iterator[str]:
     """Every figure, by source file."""
-    yield f"{'stage':<52}{'instructions':>14}{'observations':>14}{'residual':>10}"
+    yield f"{'stage':<52}{unit:>14}{'observations':>14}{'residual':>10}"
     before = ""
     for one in figures:
         file, stage, field = one.figure
         if file != before:
             yield f"{file} (in no profile)" if file == EVENT_FILE else file
             before = file
-        label = stage if field == "enter" else f"{stage}, per 1000 bytes"
+        label = stage if field == "enter" else f"{stage}, {field.replace('_', ' ')}"
         yield f"  {label:<50}{round(one.value):>14}{one.observations:>14}{one.residual:>10.1%}"
 
 
@@ -151,6 +152,27 @@ def record(selection: Selection, rounds: Sequence[Round]) -> dict[str, Any]:
                 "error": _rounded(one.error),
             }
             for one in judged(fit)
+        ],
+    }
+
+
+def real_time_record(
+    selection: Selection, factor: Factor, figures: Sequence[Fitted]
+) -> dict[str, Any]:
+    """A fit of real time for programs."""
+    return {
+        "runs": [run.name for run in selection.runs],
+        "passed_over": [one._asdict() for one in selection.passed_over],
+        "instruction_ns": _rounded(factor.ns),
+        "ratios": [{"name": name, "ns": _rounded(ratio)} for name, ratio in factor.ratios],
+        "figures": [
+            {
+                **dict(zip(("file", "stage", "field"), one.figure, strict=True)),
+                "ns": round(one.value),
+                "observations": one.observations,
+                "residual": _rounded(one.residual),
+            }
+            for one in figures
         ],
     }
 

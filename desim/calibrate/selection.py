@@ -57,8 +57,9 @@ class Selection(NamedTuple):
     """What could not be read, one line each."""
 
 
-def select(paths: Iterable[Path]) -> Selection:
-    """The runs below ``paths``, as ``desim conform linux`` finds them."""
+def select(paths: Iterable[Path], *, real_time: bool = False) -> Selection:
+    """The runs below ``paths``, as ``desim conform linux`` finds them; with ``real_time`` those
+    whose instructions were not counted and in which the parts of a ping were measured."""
     found: dict[str, tuple[Run, dict[str, Any]]] = {}
     passed_over: list[PassedOver] = []
     mistakes: list[str] = []
@@ -71,7 +72,7 @@ def select(paths: Iterable[Path]) -> Selection:
                 for place, documents in read_runs(file):
                     count += 1
                     run = parse_run(documents)
-                    why = _why_not(run)
+                    why = _why_not_in_real_time(run) if real_time else _why_not(run)
                     if not why and run.name in found:
                         if found[run.name][1] != documents:
                             mistakes.append(f"{place}: another run is called {run.name}, too")
@@ -105,6 +106,16 @@ def _why_not(run: Run) -> str:
         return f"not modelled: {run.not_modelled[0]}"
     if not run.traces and not any(test.out.get("test") in KINDS for test in run.tests):
         return "neither a ping, TFTP or upload in it nor a kernel trace"
+    return ""
+
+
+def _why_not_in_real_time(run: Run) -> str:
+    if run.shift is not None:
+        return "its instructions were counted: not real time"
+    if run.not_modelled:
+        return f"not modelled: {run.not_modelled[0]}"
+    if not any(test.out.get("test") == "ping" and test.components for test in run.tests):
+        return "no ping in it of which the parts were measured"
     return ""
 
 

@@ -51,6 +51,12 @@ def command(words: list[str]) -> int:
     parser.add_argument(
         "--rounds", metavar="N", type=counted, default=3, help="fits (3 if not given)"
     )
+    parser.add_argument(
+        "--real-time",
+        metavar="BASE",
+        help="fit ns for QEMU in real time instead: how long an instruction of the profile BASE "
+        "lasts, and what QEMU and its host take, from runs with a program on the host",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     return execute(parser.read(words))
 
@@ -63,6 +69,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from desim.calibrate.profile_text import profile_text
     from desim.conform.linux.recording import RecordingError
 
+    if arguments.real_time is not None:
+        return _in_real_time(arguments)
     check_installed()
     check_output(arguments.output)
     selection = _selected(arguments.recordings)
@@ -106,16 +114,58 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _selected(paths: list[Path]) -> Selection:
+def _in_real_time(arguments: argparse.Namespace) -> int:
+    from desim.calibrate import report
+    from desim.calibrate.profile_text import profile_text
+    from desim.calibrate.realtime import comment, real_time
+    from desim.conform.linux.recording import RecordingError
+    from desim.kernel.profile import NS, ProfileError, load
+
+    check_output(arguments.output)
+    try:
+        base = load(arguments.real_time)
+    except ProfileError as error:
+        raise UserError(*(f"calibrate: --real-time: {line}" for line in error.mistakes)) from None
+    selection = _selected(arguments.recordings, real_time=True)
+    if not arguments.json:
+        _say_selection(selection)
+    try:
+        factor, figures = real_time(selection.runs, base, arguments.real_time)
+    except RecordingError as error:
+        raise UserError(f"calibrate: {error}") from None
+    text = profile_text(
+        figures,
+        description="QEMU under TCG in real time, on a busy machine with two cores",
+        comment=comment(selection.runs, base, factor),
+        status="measured",
+        unit=NS,
+    )
+    try:
+        arguments.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"calibrate: -o {arguments.output}: {error.strerror}") from None
+    if arguments.json:
+        print(json.dumps(report.real_time_record(selection, factor, figures), indent=1))
+        return 0
+    for where, ratio in sorted(factor.ratios, key=lambda entry: entry[1]):
+        say(f"  {ratio:8.2f} ns an instruction: {where}")
+    say(f"median {factor.ns:.2f} ns an instruction")
+    for line in report.figures_table(figures, unit="ns"):
+        say(line)
+    say(f"written: {arguments.output}")
+    return 0
+
+
+def _selected(paths: list[Path], *, real_time: bool = False) -> Selection:
     from desim.calibrate.selection import USED, select
 
-    selection = select(paths)
+    selection = select(paths, real_time=real_time)
     if selection.mistakes:
         raise UserError(*selection.mistakes)
     if not selection.runs:
+        needed = "pings in real time" if real_time else f"counted instructions ({', '.join(USED)})"
         raise UserError(
-            "calibrate: none of the recordings can be used; needed are runs with counted "
-            f"instructions ({', '.join(USED)})",
+            f"calibrate: none of the recordings can be used; needed are runs with {needed}",
             *(f"{one.place}: {one.why}" for one in selection.passed_over),
         )
     return selection
