@@ -5,9 +5,10 @@ Theory of operation
 Every task has a *virtual runtime*: the time it has run. The one with the least runs next;
 of two that have the same, the one that came first. A task that wakes is placed at most
 half a latency period before the queue's minimum, so that a long sleep is worth a little
-and not everything; a new one is placed one share behind it (START_DEBIT). It takes the processor from the running task at once if that is ahead
-by more than the wake-up granularity; the idle loop and programs of the lowest class lose
-it to anybody. The tick takes it from a task that has had its share while others wait.
+and not everything; a new one is placed one share behind it (START_DEBIT). It takes the
+processor from the running task at once if that is ahead by more than the wake-up
+granularity; the idle loop and programs of the lowest class lose it to anybody. The tick
+takes it from a task that has had its share while others wait.
 
 Tasks all have the same weight. Not modelled: nice levels, groups, buddies, several CPUs.
 """

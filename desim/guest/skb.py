@@ -30,6 +30,8 @@ class Skb:
     ``page`` is the page that a short received packet shares with others: how many of them
     are still there.
 
+    ``slabs`` are the caches that a sent packet's memory goes back to.
+
     ``mac``, ``network`` and ``transport`` are offsets of the headers in ``head``.
     """
 
@@ -49,6 +51,7 @@ class Skb:
         "parsed",
         "protocol",
         "sk",
+        "slabs",
         "transport",
         "truesize",
         "tstamp",
@@ -74,6 +77,7 @@ class Skb:
         self.vlan_tci: int | None = None
         self.parsed: Any = None
         self.page: list[int] | None = None
+        self.slabs: tuple[Any, ...] = ()
         self.sk: Any = None
 
     def __len__(self) -> int:

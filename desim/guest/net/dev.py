@@ -372,7 +372,10 @@ class NetCore:
         return []
 
     def free_skb(self, skb: Skb) -> None:
-        """``consume_skb``: give a sent packet's memory back to its socket."""
+        """``consume_skb``: give a sent packet's memory back, and tell its socket."""
+        for cache in skb.slabs:
+            cache.free()
+        skb.slabs = ()
         if skb.sk is not None:
             sk, skb.sk = skb.sk, None
             self.skb_destructor(sk, skb)

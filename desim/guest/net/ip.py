@@ -57,6 +57,7 @@ from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import error_of
 from desim.guest.net.tcp_skb import RcvSkb
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
+from desim.guest.slab import Slabs
 from desim.kernel.stages import stage
 from desim.wire.addresses import (
     IP_ANY,
@@ -156,6 +157,7 @@ class Ip:
         snmp: Snmp,
         random: Random,
         entropy: Entropy,
+        slabs: Slabs,
         loopback: Device,
         frags: IpFragments,
     ) -> None:
@@ -163,6 +165,7 @@ class Ip:
         self._snmp = snmp
         self._random = random("ip_id")
         self._entropy = entropy
+        self._slabs = slabs
         self._lo = loopback
         self._frags = frags
         self.addresses: list[InetAddress] = []
@@ -294,6 +297,8 @@ class Ip:
         skb.ignore_df = pmtudisc < IP_PMTUDISC_DO
         if length > (MAX_LEN if skb.ignore_df else mtu):
             raise error_of(errno.EMSGSIZE)
+        if length <= mtu:
+            skb.slabs = self._slabs.alloc_skb(length)
         df = pmtudisc == IP_PMTUDISC_DO or (pmtudisc == IP_PMTUDISC_WANT and length <= mtu)
         if sk is not None and sk.daddr != IP_ANY:
             ident = sk.inet_id & 0xFFFF

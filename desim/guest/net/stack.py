@@ -46,6 +46,7 @@ from desim.guest.net.tcp_minisocks import RequestSock, TimewaitSock
 from desim.guest.net.tcp_sock import State
 from desim.guest.net.udp import UdpCore, UdpSocket
 from desim.guest.netdevice import NetDriver
+from desim.guest.slab import Slabs
 from desim.kernel.stages import Build, bare
 from desim.ports import Endpoint
 from desim.wire.addresses import IP_ANY, LOOPBACK, ZERO_MAC
@@ -114,6 +115,7 @@ class NetStack:
             snmp=self.snmp,
             random=random,
             entropy=self.entropy,
+            slabs=Slabs(entropy=self.entropy, random=random("slab_freelist"), build=build),
             loopback=self.lo,
             frags=self.frags,
         )

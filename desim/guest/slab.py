@@ -1,0 +1,74 @@
+"""Where sent packets lie: the kernel's slab allocator (mm/slub.c), as far as it takes time.
+
+A cache hands out objects of one size from slabs, pages cut into pieces. As long as a slab
+has room that costs next to nothing. When all are full the cache needs a new slab; its free
+pieces are put into a random order (SLAB_FREELIST_RANDOM), for which the random generator is
+asked: dear before it is seeded. That is why the first train of packets that all wait takes
+longer than the next.
+
+Not modelled: giving slabs back, and caches that others use as well.
+"""
+
+from __future__ import annotations
+
+from desim.guest.entropy import Entropy, Stream
+from desim.kernel.stages import Build, bare, stage
+
+PAGE = 4096
+SKB_HEAD = 256
+"""``sizeof(struct sk_buff)``, rounded up."""
+OVERHEAD = 16 + 15 + 320
+"""What a datagram's buffer has beside it: the link's header, alignment, ``skb_shared_info``."""
+FEWEST = 8
+"""Objects that a slab has at least on a machine with one processor, up to 4 KiB each."""
+
+
+class KmemCache:
+    """The objects of one size."""
+
+    def __init__(self, size: int, entropy: Entropy, random: Stream) -> None:
+        self._per_slab = max(PAGE // size, FEWEST)
+        self._capacity = self._per_slab
+        self._used = 0
+        self._entropy = entropy
+        self._random = random
+
+    def alloc(self) -> None:
+        """One object more."""
+        self._used += 1
+        if self._used > self._capacity:
+            self._capacity += self._per_slab
+            self.new_slab()
+
+    def free(self) -> None:
+        """One object less."""
+        self._used -= 1
+
+    @stage("new_slab", "shuffle_freelist", file="mm/slub.c")
+    def new_slab(self) -> None:
+        """Pages from the page allocator, and their pieces in random order."""
+        self._entropy.below(self._random, self._per_slab)
+
+
+class Slabs:
+    """The caches that datagrams come from."""
+
+    def __init__(self, *, entropy: Entropy, random: Stream, build: Build = bare) -> None:
+        self._entropy = entropy
+        self._random = random
+        self._build = build
+        self._caches: dict[int, KmemCache] = {}
+
+    def alloc_skb(self, length: int) -> tuple[KmemCache, KmemCache]:
+        """Memory for a datagram of ``length`` bytes with its headers: to be given back."""
+        caches = self._cache(SKB_HEAD), self._cache(1 << (length + OVERHEAD - 1).bit_length())
+        for cache in caches:
+            cache.alloc()
+        return caches
+
+    def _cache(self, size: int) -> KmemCache:
+        cache = self._caches.get(size)
+        if cache is None:
+            made: KmemCache = self._build(KmemCache)(size, self._entropy, self._random)
+            cache = self._caches[size] = made
+        return cache
