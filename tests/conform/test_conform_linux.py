@@ -688,8 +688,6 @@ def test_a_prediction_without_costs_has_the_frames_and_the_windows_of_the_card()
 BEYOND = {
     "det_default": {
         ("train64_20ms", "interrupts"),
-        ("up1m", "interrupts"),
-        ("up1m", "mbit_s"),
         ("up4m", "interrupts"),
         ("up4m", "mbit_s"),
         ("up4m", "frames"),
