@@ -40,11 +40,16 @@ class Parser(argparse.ArgumentParser):
 
     def _refuse(self, words: list[str]) -> None:
         options = [option for action in self._actions for option in action.option_strings]
+
+        def hint(word: str) -> str:
+            # The dashes alone must not make --help the neighbour of --slirp.
+            bare = word.strip("-")
+            return nearest(word, [o for o in options if nearest(bare, [o.strip("-")])])
+
         if words:
             raise UserError(
                 *(
-                    f"{self.name}: {word}: no such argument"
-                    f"{nearest(word.partition('=')[0], options)}"
+                    f"{self.name}: {word}: no such argument{hint(word.partition('=')[0])}"
                     for word in words
                 )
             )
@@ -113,7 +118,9 @@ def configure(config: MachineConfig, arguments: argparse.Namespace) -> MachineCo
         config.seed = arguments.seed
     if arguments.costs is not None:
         config.costs = known_costs(arguments.costs)
-    if arguments.semantics is not None and config.nic is not None:
+    if arguments.semantics is not None:
+        if config.nic is None:
+            raise UserError(f"--semantics {arguments.semantics}: this machine has no card")
         config.nic.semantics = arguments.semantics
     if arguments.strict:
         config.strict = True

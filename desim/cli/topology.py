@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desim.cli._arguments import Parser, add_machine, add_scenario, load
+from desim.cli._arguments import Parser, add_scenario
 from desim.cli._screen import say
 
 
@@ -10,11 +10,12 @@ def command(words: list[str]) -> int:
     """Show how the machine of a scenario is wired, without running it."""
     parser = Parser("topology", "Show how the machine of a scenario is wired.")
     add_scenario(parser)
-    add_machine(parser)
     parser.add_argument("--dot", action="store_true", help="print the graph for Graphviz")
     arguments = parser.read(words)
-    config = load(arguments)
     from desim.report import topology
+    from desim.scenario.loader import load_scenario
+
+    config = load_scenario(arguments.scenario, allow_read=arguments.allow_read)
 
     say(topology.dot(config) if arguments.dot else topology.text(config))
     return 0

@@ -178,6 +178,12 @@ def test_a_reader_that_left_is_no_error(
         (["qemu", "-netdev user,id=a"], "an option and its value are two words: -netdev user"),
         (["qemu", "-netdev=user,id=a"], "an option and its value are two words: -netdev user"),
         (["run", "--helo"], "desim: run: --helo: no such argument; did you mean '--help'?"),
+        (["run", "{s}", "--slirp", "3"], "desim: run: --slirp: no such argument\n"),
+        (["topology", "{s}", "--costs", "zero"], "topology: --costs: no such argument\n"),
+        (
+            ["qemu", "-nic", "none", "--semantics", "datasheet"],
+            "datasheet: this machine has no card",
+        ),
         (["run", "hello.toml"], "no such file; the shipped scenario is called 'hello'"),
         (["run", "/dev/null"], "/dev/null: not a regular file"),
         (["run", "/"], "/: a folder"),
