@@ -246,7 +246,7 @@ def _foot(result: RunResult, config: MachineConfig) -> Iterator[Line]:
             yield Line(f"{line}, as expected", "green")
         else:
             yield Line(f"{line}, not as expected", "red")
-    yield Line(f"names        {result.summary['names']}")
+    yield Line(f"functions    named as in {result.summary['names']}")
     yield Line(f"fingerprint  {fingerprint.whole}")
     yield Line(
         f"  times {fingerprint.times[:16]}  names {fingerprint.names[:16]}  "
