@@ -13,7 +13,7 @@ from desim.userland.waitqueue import WaitQueue
 SIGNALS = {"SIGINT": 2, "SIGPIPE": 13, "SIGTERM": 15}
 
 
-class Blocked(Exception):  # noqa: N818
+class Blocked(Exception):  # noqa: N818 - no error, as it says
     """Not an error: the call cannot finish yet.
 
     Sleep until one of ``queues`` is woken, or ``deadline_ns``, and then make the same

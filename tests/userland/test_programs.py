@@ -66,20 +66,20 @@ class Script:
     def run(self, line: str) -> int:
         (command,) = parse(line, GUEST)
         program: Program = command.start()
-        step: Callable[[], Call] = lambda: next(program)  # noqa: E731
+        value: Any = None
+        failed: OSError | None = None
         while True:
             try:
-                call = step()
+                call = program.send(value) if failed is None else program.throw(failed)
             except StopIteration as end:
                 status: int = end.value
                 return status
             self.calls.append(call)
+            value = failed = None
             try:
                 value = self.answer(call)
             except OSError as error:
-                step = lambda error=error: program.throw(error)  # type: ignore[misc]  # noqa: E731
-            else:
-                step = lambda value=value: program.send(value)  # type: ignore[misc]  # noqa: E731
+                failed = error
 
     def answer(self, call: Call) -> Any:
         if call.name == "write":

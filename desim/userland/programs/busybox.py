@@ -9,7 +9,7 @@ from desim.userland.programs.output import err
 BANNER = "BusyBox v1.35.0 (Debian 1:1.35.0-4+deb12u1+b1) multi-call binary.\n"
 
 
-class Fatal(Exception):  # noqa: N818
+class Fatal(Exception):  # noqa: N818 - an end with a message, as the C function is
     """``bb_error_msg_and_die``: the message, without the applet's name."""
 
 

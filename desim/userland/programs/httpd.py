@@ -22,7 +22,7 @@ keep-alive of the TCP connection, and running in the background (``-f`` is requi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 from desim.ports import POLLIN, POLLOUT, Endpoint
@@ -208,24 +208,21 @@ class _Connection:
 
     def run(self) -> Generator[Call, Any, bool]:
         """Run the child until it would sleep (True) or has ended."""
-        step: Callable[[], Call | _Wait] = lambda: next(self.child)  # noqa: E731
+        value: Any = None
+        error: OSError | None = None
         while True:
             try:
-                made = step()
+                made = self.child.send(value) if error is None else self.child.throw(error)
             except StopIteration:
                 return False
             if isinstance(made, _Wait):
                 self.wait = made
                 return True
-            step = yield from self._call(made)
-
-    def _call(self, call: Call) -> Generator[Call, Any, Callable[[], Call | _Wait]]:
-        try:
-            value = yield call
-        except OSError as error:
-            failed = error
-            return lambda: self.child.throw(failed)
-        return lambda: self.child.send(value)
+            value = error = None
+            try:
+                value = yield made
+            except OSError as failed:
+                error = failed
 
 
 def _serve(listener: int, options: Options) -> Generator[Call, Any, None]:

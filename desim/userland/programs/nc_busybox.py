@@ -19,7 +19,7 @@ from typing import Any
 
 from desim.ports import POLLIN, POLLOUT
 from desim.userland.calls import SO_REUSEADDR, Call, Program, sys
-from desim.userland.programs.busybox import BANNER
+from desim.userland.programs.busybox import BANNER, Fatal, applet
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
 from desim.userland.programs.output import STDIN, STDOUT, Step, err
 from desim.userland.programs.resolver import getaddrinfo
@@ -48,10 +48,6 @@ Open a pipe to IP:PORT or FILE
 )
 
 
-class _Fatal(Exception):  # noqa: N818
-    """``bb_error_msg_and_die``: the message, without the applet's name."""
-
-
 def check(argv: list[str]) -> str | None:
     """Refuse what exists in the real program only."""
     problem = unmodelled(argv, SPEC, MODELLED)
@@ -67,39 +63,31 @@ def check(argv: list[str]) -> str | None:
 
 def nc(argv: list[str]) -> Program:
     """``nc_main``."""
-    try:
-        options, operands = getopt(argv, SPEC)
-    except GetoptError as error:
-        yield from err(f"nc: {error}\n{USAGE}")
-        return 1
+    return applet("nc", USAGE, _main(argv))
+
+
+def _main(argv: list[str]) -> Program:
+    options, operands = getopt(argv, SPEC)
     values = dict(options)
     listen = "l" in values
     if len(operands) > (1 if listen else 2) or not (listen or operands):
-        yield from err(USAGE)
-        return 1
-    try:
-        local_port = _port(values.get("p", "0"))
-        limit_ns = _seconds(values["w"]) * NS if "w" in values else None
-        if listen:
-            fd = yield from _accept(operands, local_port, limit_ns)
-        else:
-            fd = yield from _connect(operands, local_port, limit_ns)
-        yield from _copy(fd)
-    except _Fatal as fatal:
-        yield from err(f"nc: {fatal}\n")
-        return 1
+        raise GetoptError("")
+    local_port = _port(values.get("p", "0"))
+    limit_ns = _seconds(values["w"]) * NS if "w" in values else None
+    connection = _accept if listen else _connect
+    yield from _copy((yield from connection(operands, local_port, limit_ns)))
     return 0
 
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
-        raise _Fatal(f"bad port '{text}'")
+        raise Fatal(f"bad port '{text}'")
     return int(text)
 
 
 def _seconds(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) < 2**31):
-        raise _Fatal(f"invalid number '{text}'")
+        raise Fatal(f"invalid number '{text}'")
     return int(text)
 
 
@@ -107,7 +95,7 @@ def _address(name: str) -> Generator[Call, Any, bytes]:
     try:
         address = yield from getaddrinfo(name)
     except OSError:
-        raise _Fatal(f"bad address '{name}'") from None
+        raise Fatal(f"bad address '{name}'") from None
     return address
 
 
@@ -118,7 +106,7 @@ def _socket(address: bytes, port: int) -> Generator[Call, Any, int]:
         try:
             yield sys.bind(fd, address, port)
         except OSError as error:
-            raise _Fatal(f"bind: {error.strerror}") from None
+            raise Fatal(f"bind: {error.strerror}") from None
     return fd
 
 
@@ -128,7 +116,7 @@ def _accept(operands: list[str], port: int, limit_ns: int | None) -> Generator[C
     try:
         yield sys.listen(listener, 1)
     except OSError as error:
-        raise _Fatal(f"listen: {error.strerror}") from None
+        raise Fatal(f"listen: {error.strerror}") from None
     if not port:
         _, chosen = yield sys.getsockname(listener)
         yield from err(f"{chosen}\n")
@@ -156,7 +144,7 @@ def _connect(
                 raise error from None
         yield sys.set_nonblocking(fd, False)
     except OSError as error:
-        raise _Fatal(
+        raise Fatal(
             f"can't connect to remote host ({ip_text(address)}): {error.strerror}"
         ) from None
     return fd
@@ -167,7 +155,7 @@ def _limit(fd: int, events: int, limit_ns: int | None) -> Step:
     if limit_ns is not None:
         found = yield sys.poll([(fd, events)], limit_ns)
         if not found[0][1]:
-            raise _Fatal("timed out")
+            raise Fatal("timed out")
 
 
 def _copy(fd: int) -> Step:
@@ -200,7 +188,7 @@ def _write(fd: int, data: bytes) -> Step:
     try:
         yield sys.write(fd, data)
     except OSError as error:
-        raise _Fatal(f"short write: {error.strerror}") from None
+        raise Fatal(f"short write: {error.strerror}") from None
 
 
 def _shutdown(fd: int) -> Step:

@@ -56,7 +56,7 @@ usage: nc [-46CDdFhklNnrStUuvZz] [-I length] [-i interval] [-M ttl]
 """
 
 
-class _Fatal(Exception):  # noqa: N818
+class _Fatal(Exception):  # noqa: N818 - an end with a message, as the C function is
     """``errx(1, ...)``: the message, without the program's name."""
 
 
