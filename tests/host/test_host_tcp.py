@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 import pytest
 from host_bench import SECOND, Host
@@ -57,9 +58,9 @@ def pair() -> Pair:
     return Pair()
 
 
-def raised(function: object, *args: object) -> int | None:
+def raised(function: Callable[..., object], *args: object) -> int | None:
     try:
-        function(*args)  # type: ignore[operator]
+        function(*args)
     except OSError as error:
         return error.errno
     return None

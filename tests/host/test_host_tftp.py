@@ -175,7 +175,10 @@ def test_silence_is_asked_again_and_again() -> None:
 
 def test_a_file_is_sent() -> None:
     content = bytes(512)
-    answer: Answer = lambda packet: iter([ack(packet[3] if packet[1] == 3 else 0)])  # noqa: E731
+
+    def answer(packet: bytes) -> Iterator[bytes]:
+        yield ack(packet[3] if packet[1] == 3 else 0)
+
     _, server, said, status = run(answer, "tftp -p -l src -r dst localhost", src=content)
     request = b"\0\2dst\0octet\0tsize\x00512\0"
     assert server.seen == [request, data(1, content), data(2, b"")]

@@ -6,6 +6,7 @@ import pytest
 
 from desim.guest.net.neigh import NUD_FAILED, NUD_PERMANENT, NUD_REACHABLE
 from desim.guest.procfs import arp_seq_show
+from desim.kernel.streams import Streams
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.kernel import Kernel
 from desim.userland.programs import GUEST
@@ -31,7 +32,7 @@ def run(line: str) -> tuple[str, int | None]:
     kernel = Machine(
         now=lambda: 0,
         wake_up=lambda queue: None,
-        random=lambda name: None,  # type: ignore[arg-type,return-value]
+        random=Streams(1),
         files=lambda name: b"",
         tree=VirtualTree(Quota(1)),
     )
@@ -86,4 +87,4 @@ def test_the_file_has_linuxs_columns() -> None:
         Entry("192.0.2.77", NUD_FAILED, "00:00:00:00:00:00", "eth0"),
         Entry("127.0.0.1", NUD_PERMANENT, "02:fc:00:00:00:06", "eth1"),
     ]
-    assert arp_seq_show(entries) == TABLE  # type: ignore[arg-type]
+    assert arp_seq_show(entries) == TABLE  # type: ignore[arg-type] - entries of our own

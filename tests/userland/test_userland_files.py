@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from desim.kernel.streams import Streams
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
 from desim.userland.calls import Call, FileStatus, Program, sys
 from desim.userland.errors import TEXTS
@@ -201,7 +202,7 @@ def kernel(**files: bytes) -> Kernel:
     return Kernel(
         now=lambda: 7,
         wake_up=lambda queue: None,
-        random=lambda name: None,  # type: ignore[arg-type,return-value]
+        random=Streams(1),
         files=lambda name: files[name],
         tree=VirtualTree(Quota(1000)),
     )
