@@ -194,6 +194,7 @@ def test_httpd_tells_what_it_did() -> None:
         ),
         ("httpd -f -p 127.0.0.1:8080", "httpd: bind: Address already in use\n"),
         ("httpd -f -p abc", "httpd: bad address 'abc'\n"),
+        ("httpd -f -p x:0000000099999", "httpd: bad port '0000000099999'\n"),
         ("httpd -z", "httpd: invalid option -- 'z'\nBusyBox v1.35.0 (Debian"),
     ],
 )
@@ -280,6 +281,7 @@ def test_headers_may_be_replaced_and_taken_away(host: Host) -> None:
         ("curl -m x y", 2, "curl: option -m: expected a proper numerical parameter\ncurl: try"),
         ("curl http://", 3, "curl: (3) URL using bad/illegal format or missing URL\n"),
         ("curl localhost:99999/", 3, "curl: (3) URL using bad/illegal format or missing URL\n"),
+        ("curl localhost:00000000099999", 3, "curl: (3) URL using bad/illegal format or missing"),
         ("curl nosuch.example", 6, "curl: (6) Could not resolve host: nosuch.example\n"),
         (
             "curl localhost:81",

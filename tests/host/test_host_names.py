@@ -187,6 +187,7 @@ def test_what_is_no_answer_is_ignored(junk: bytes) -> None:
         ("nslookup x 127.0.0.9", "nslookup: write to '127.0.0.9': Connection refused\n;; connect"),
         ("nslookup x nosuch.example", "nslookup: bad address 'nosuch.example'\n"),
         ("nslookup x 127.0.0.1:y", "nslookup: bad port 'y'\n"),
+        ("nslookup x 127.0.0.1:00000000099999", "nslookup: bad port '00000000099999'\n"),
         ("nslookup " + "a" * 64 + " 127.0.0.1", "nslookup: write to '127.0.0.1': Message too long"),
         ("nslookup", "BusyBox v1.35.0 (Debian"),
     ],

@@ -8,6 +8,7 @@ import pytest
 from host_bench import SECOND, Host, output
 
 STRING = "Hello qemu Geust\n"
+LONG = "9" * 5000
 
 
 @pytest.fixture
@@ -110,6 +111,11 @@ def test_keep_listening_serves_one_after_the_other(host: Host) -> None:
         ("nc -l", "nc: missing port number\n"),
         ("nc localhost abc", "nc: port number invalid: abc\n"),
         ("nc localhost 70000", "nc: port number too large: 70000\n"),
+        (f"nc localhost {LONG}", f"nc: port number too large: {LONG}\n"),
+        ("nc -p --5 localhost 1", "nc: port number invalid: --5\n"),
+        ("nc -w 1_0 localhost 1", "nc: timeout invalid: 1_0\n"),
+        (f"nc.busybox -l -p {LONG}", f"nc: bad port '{LONG}'\n"),
+        (f"nc.busybox -w {LONG} localhost 1", f"nc: invalid number '{LONG}'\n"),
         ("nc -w x localhost 1", "nc: timeout invalid: x\n"),
         ("nc -k localhost 5", "nc: must use -l with -k\n"),
         ("nc -J localhost 5", "nc: invalid option -- 'J'\nusage: nc ["),

@@ -199,6 +199,7 @@ def test_a_file_is_sent_after_an_oack() -> None:
     [
         ("tftp -g -r f -b 3 localhost", "tftp: bad blocksize '3'\n"),
         ("tftp -g -r f localhost x", "tftp: bad port 'x'\n"),
+        ("tftp -g -r f -b 0000000999999 localhost", "tftp: bad blocksize '0000000999999'\n"),
         ("tftp -g -r f nosuch.example", "tftp: bad address 'nosuch.example'\n"),
         ("tftp -p -l none localhost", "tftp: can't open 'none': No such file or directory\n"),
         ("tftp -g localhost", "BusyBox v1.35.0 (Debian"),

@@ -393,6 +393,7 @@ def test_the_rate_has_three_places() -> None:
         ("ltool spin 1", "usage: ltool spin\n"),
         ("ltool source 10.0.2.2 1 1 1 1 1", "[LINGER_MS]\n"),
         ("ltool usleep fast", "ltool usleep: US: 'fast' is not a whole number from 0 to"),
+        (f"ltool usleep {'9' * 5000}", "is not a whole number from 0 to"),
         ("ltool sink 0", "ltool sink: PORT: '0' is not a whole number from 1 to 65535\n"),
         ("ltool ping 10.0.2.2 1 1 70000 1", "ltool ping: SIZE: '70000' is not a whole number"),
     ],

@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple
 
 from desim.userland.files import normalise
+from desim.userland.programs.getopt import whole
 
 OPTIONS = {
     "connect-timeout": ("", True),
@@ -153,12 +154,10 @@ def read_url(text: str) -> Url:
     bad = CurlError(3, "URL using bad/illegal format or missing URL")
     if match is None or any(letter <= " " or letter == "\x7f" for letter in text):
         raise bad
-    host, colon, port = match[2].partition(":")
-    if not _HOST.fullmatch(host):
+    host, _, port = match[2].partition(":")
+    number = whole(port, 0, 65535) if port else HTTP_PORT
+    if number is None or not _HOST.fullmatch(host):
         raise bad
-    if colon and port and not (port.isascii() and port.isdigit() and int(port[:9]) <= 65535):
-        raise bad
-    number = int(port) if port else HTTP_PORT
     path = _without_dots(match[3]) + (match[4] or "")
     authority = host + (f":{number}" if port else "")
     return Url(host, number, path, f"http://{authority}{path}")

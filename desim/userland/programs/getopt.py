@@ -1,4 +1,4 @@
-"""Command line options as glibc's ``getopt`` reads them, operands between them included."""
+"""Command line options as glibc's ``getopt`` reads them, operands between them too; numbers."""
 
 from __future__ import annotations
 
@@ -56,3 +56,12 @@ def unmodelled(argv: list[str], spec: str, modelled: str) -> str | None:
             known = " ".join(f"-{other}" for other in modelled)
             return f"{argv[0]}: option -{letter} exists, but is not modelled; modelled are {known}"
     return None
+
+
+def whole(text: str, low: int, high: int) -> int | None:
+    """The whole number that ``text`` writes in decimal, if it is one in ``low`` to ``high``."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    # No bound has twenty digits, and Python refuses to read thousands of them.
+    value = int(text.lstrip("0")[:20] or "0")
+    return value if low <= value <= high else None

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from desim.ports import POLLIN, POLLOUT, Endpoint
 from desim.userland.calls import SO_REUSEADDR, Call, FileStatus, Program, sys
 from desim.userland.programs.busybox import BANNER, Fatal, applet
-from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
+from desim.userland.programs.getopt import GetoptError, getopt, unmodelled, whole
 from desim.userland.programs.output import err
 from desim.userland.programs.resolver import getaddrinfo
 from desim.wire.addresses import IP_ANY, ip_text
@@ -174,16 +174,17 @@ def _main(argv: list[str]) -> Program:
 
 
 def _endpoint(text: str) -> Generator[Call, Any, Endpoint]:
-    host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdigit() and int(port[:9]) <= 65535):
-        raise Fatal(f"bad port '{port}'" if host else f"bad address '{text}'")
+    host, _, word = text.rpartition(":")
+    port = whole(word, 0, 65535)
+    if port is None:
+        raise Fatal(f"bad port '{word}'" if host else f"bad address '{text}'")
     if not host:
-        return IP_ANY, int(port)
+        return IP_ANY, port
     try:
         address = yield from getaddrinfo(host)
     except OSError:
         raise Fatal(f"bad address '{text}'") from None
-    return address, int(port)
+    return address, port
 
 
 class _Wait(NamedTuple):

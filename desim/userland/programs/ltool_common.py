@@ -9,6 +9,7 @@ from typing import Any
 
 from desim.kernel.stages import stage
 from desim.userland.calls import Call, sys
+from desim.userland.programs.getopt import whole
 from desim.userland.programs.output import Step, put
 
 NS_PER_US = 1000
@@ -28,9 +29,10 @@ class UsageError(ValueError):
 
 def number(word: str, name: str, *, low: int = 0, high: int = 10**12) -> int:
     """The operand ``name``, a whole number in ``low`` to ``high``."""
-    if not (word.isascii() and word.isdigit()) or not low <= int(word) <= high:
+    value = whole(word, low, high)
+    if value is None:
         raise UsageError(f"{name}: {word!r} is not a whole number from {low} to {high}")
-    return int(word)
+    return value
 
 
 def trains(n: int, train: int) -> int:

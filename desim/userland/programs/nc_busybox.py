@@ -20,7 +20,7 @@ from typing import Any
 from desim.ports import POLLIN, POLLOUT
 from desim.userland.calls import SO_REUSEADDR, Call, Program, sys
 from desim.userland.programs.busybox import BANNER, Fatal, applet
-from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
+from desim.userland.programs.getopt import GetoptError, getopt, unmodelled, whole
 from desim.userland.programs.output import STDIN, STDOUT, Step, err
 from desim.userland.programs.resolver import getaddrinfo
 from desim.wire.addresses import IP_ANY, ip_text
@@ -80,15 +80,17 @@ def _main(argv: list[str]) -> Program:
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+    port = whole(text, 0, 65535)
+    if port is None:
         raise Fatal(f"bad port '{text}'")
-    return int(text)
+    return port
 
 
 def _seconds(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 2**31):
+    seconds = whole(text, 0, 2**31 - 1)
+    if seconds is None:
         raise Fatal(f"invalid number '{text}'")
-    return int(text)
+    return seconds
 
 
 def _address(name: str) -> Generator[Call, Any, bytes]:

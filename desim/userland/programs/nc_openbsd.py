@@ -25,6 +25,7 @@ them (refused when a line is read). Neither side has /etc/services: the service 
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Generator
 from typing import Any
 
@@ -46,6 +47,8 @@ SPEC = "46bCDdFhI:i:klM:m:NnO:P:p:q:rSs:T:tUuV:vW:w:X:x:Zz"
 MODELLED = "4klNnp:q:s:vw:"
 BUFSIZE = 16384
 NS = 1_000_000_000
+
+_INTEGER = re.compile(r"[ \t\n\v\f\r]*([+-]?)0*([0-9]+)")
 
 USAGE = """\
 usage: nc [-46CDdFhklNnrStUuvZz] [-I length] [-i interval] [-M ttl]
@@ -72,7 +75,7 @@ class Options:
         self.verbose = "v" in flags
         self.numeric = "n" in flags
         self.shutdown = "N" in flags
-        self.quit_s = _number(values.get("q"), "quit timer", -(2**31)) if "q" in values else -1
+        self.quit_s = _number(values["q"], "quit timer", -(2**31)) if "q" in values else -1
         self.timeout_ns = _number(values["w"], "timeout", 0) * NS if "w" in values else None
         self.source = values.get("s")
         self.source_port = values.get("p")
@@ -102,25 +105,20 @@ class Options:
         return self.shutdown or self.quit_s >= 0
 
 
-def _number(text: str | None, what: str, low: int) -> int:
-    try:
-        value = int(text or "")
-    except ValueError:
-        raise _Fatal(f"{what} invalid: {text}") from None
-    if value < low:
-        raise _Fatal(f"{what} too small: {text}")
-    if value >= 2**31:
-        raise _Fatal(f"{what} too large: {text}")
+def _number(text: str, what: str, low: int, high: int = 2**31 - 1) -> int:
+    """``strtonum``."""
+    match = _INTEGER.fullmatch(text)
+    if match is None:
+        raise _Fatal(f"{what} invalid: {text}")
+    # No bound has twenty digits, and Python refuses to read thousands of them.
+    value = int(match[1] + match[2][:20])
+    if not low <= value <= high:
+        raise _Fatal(f"{what} too {'small' if value < low else 'large'}: {text}")
     return value
 
 
 def _port(text: str) -> int:
-    if not text.isascii() or not text.lstrip("-").isdigit():
-        raise _Fatal(f"port number invalid: {text}")
-    number = int(text)
-    if not 1 <= number <= 65535:
-        raise _Fatal(f"port number too {'small' if number < 1 else 'large'}: {text}")
-    return number
+    return _number(text, "port number", 1, 65535)
 
 
 def check(argv: list[str]) -> str | None:

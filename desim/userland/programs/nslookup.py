@@ -23,7 +23,7 @@ from typing import Any
 from desim.ports import POLLIN, Endpoint
 from desim.userland.calls import Call, Program, sys
 from desim.userland.programs.busybox import BANNER, Fatal, applet
-from desim.userland.programs.getopt import GetoptError
+from desim.userland.programs.getopt import GetoptError, whole
 from desim.userland.programs.output import Step, err, put
 from desim.userland.programs.resolver import getaddrinfo, read_resolv_conf
 from desim.wire import dns
@@ -194,14 +194,15 @@ def _servers(given: str | None) -> Generator[Call, Any, list[tuple[str, Endpoint
     if given is None:
         conf = yield from read_resolv_conf()
         return [(ip_text(one), (one, dns.PORT)) for one in conf.servers or [LOOPBACK]]
-    host, colon, port = given.partition(":")
-    if colon and not (port.isascii() and port.isdigit() and int(port[:9]) <= 65535):
-        raise Fatal(f"bad port '{port}'")
+    host, colon, word = given.partition(":")
+    port = whole(word, 0, 65535) if colon else dns.PORT
+    if port is None:
+        raise Fatal(f"bad port '{word}'")
     try:
         address = yield from getaddrinfo(host)
     except OSError:
         raise Fatal(f"bad address '{given}'") from None
-    return [(given, (address, int(port) if colon else dns.PORT))]
+    return [(given, (address, port))]
 
 
 def _send_queries(

@@ -25,7 +25,7 @@ from desim.ports import POLLIN, Endpoint
 from desim.userland.calls import SO_REUSEADDR, Call, FileStatus, Program, sys
 from desim.userland.files import normalise
 from desim.userland.programs.busybox import BANNER, Fatal, applet
-from desim.userland.programs.getopt import GetoptError, getopt
+from desim.userland.programs.getopt import GetoptError, getopt, whole
 from desim.userland.programs.output import STDIN, STDOUT, Step, err
 from desim.userland.programs.resolver import getaddrinfo
 
@@ -91,15 +91,17 @@ class Options:
 
 def blksize(text: str, most: int) -> int:
     """A block size up to ``most`` (``tftp_blksize_check``)."""
-    if not (text.isascii() and text.isdigit() and BLKSIZE_MIN <= int(text[:9]) <= most):
+    size = whole(text, BLKSIZE_MIN, most)
+    if size is None:
         raise Fatal(f"bad blocksize '{text}'")
-    return int(text)
+    return size
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= 65535):
+    port = whole(text, 1, 65535)
+    if port is None:
         raise Fatal(f"bad port '{text}'")
-    return int(text)
+    return port
 
 
 def _options(argv: list[str]) -> Options | None:
