@@ -18,7 +18,6 @@ Field = tuple[str, str]
 ROW = 16
 ROWS_MAX = 12
 """Rows of data that are shown."""
-FRAGMENT_BITS = {"reserved ": 0x8000, "DF ": 0x4000, "MF ": 0x2000}
 QUOTING = {1: (3, 4, 5, 11, 12), 58: (1, 2, 3, 4)}
 """ICMP's and ICMPv6's errors: they quote what they are about."""
 ND_FIXED = {133: 8, 134: 16, 135: 24, 136: 24, 137: 40}
