@@ -142,10 +142,9 @@ class Interface:
         session = self.fastq[0] if self.fastq else self.next_m
         while session is not None:
             next_queue = queue
-            following = _after(queue, session)
+            behind = following = _after(queue, session)
             if following is None and queue is self.fastq:
                 next_queue, following = self.batchq, self.next_m
-            behind = _after(queue, session)
             if self._send_first(queue, session, now):
                 if session is self.next_m:
                     self.next_m = behind
