@@ -44,6 +44,13 @@ def test_a_difference_is_shown_header_by_header() -> None:
     pytest.fail(f"{name} has no frame to alter")
 
 
+def test_wakes_beyond_all_memory_are_a_difference_at_the_first_of_them() -> None:
+    _, recording = next(recordings("v470-arp"))
+    recording["wakes"] = [[7, 1, 1 << 60]]
+    with pytest.raises(DifferenceError, match="wake number 0 is missing, expected at 7 ns"):
+        replay(recording)
+
+
 def test_the_same_recording_twice_gives_the_same_stack() -> None:
     _, recording = next(recordings("v470-mix"))
     first, second = Replay(recording), Replay(recording)
