@@ -30,6 +30,16 @@ from desim.wire.frame import Frame
 
 MAX_ROUNDS = 64
 """Polls at one instant, after which the stack is spinning."""
+# fmt: off
+SETTINGS = {
+    "net", "mask", "host", "dns", "dhcp_start", "in_enabled", "in6_enabled", "prefix6",
+    "prefix6_len", "host6", "dns6", "restricted", "hostname", "domainname", "dnssearch",
+    "bootfile", "tftp_server_name", "tftp", "tftp_files", "if_mtu", "if_mru",
+    "disable_host_loopback", "disable_dns", "disable_dhcp", "hostfwd", "guestfwd",
+    "clock_start_ns", "host_resolvers", "ra_interval_ms", "kick",
+}
+# fmt: on
+"""All that a recording's ``config`` may say: what is not read must not be there."""
 
 
 class _Guest:
@@ -52,6 +62,9 @@ class _Guest:
 
 def config_of(recorded: dict[str, Any]) -> SlirpConfig:
     """The configuration that a recording names."""
+    unknown = sorted(recorded.keys() - SETTINGS)
+    if unknown:
+        raise RecordingError(f"config: unknown setting {unknown[0]!r}")
     files = {name: payload(data) for name, data in recorded["tftp_files"].items()}
     return SlirpConfig(
         network=ip(recorded["net"]),
@@ -83,6 +96,8 @@ def config_of(recorded: dict[str, Any]) -> SlirpConfig:
 
 
 def _hostfwd(rule: dict[str, Any]) -> HostFwd:
+    if rule["proto"] not in ("tcp", "udp"):
+        raise RecordingError(f"hostfwd of protocol {rule['proto']!r}; expected tcp or udp")
     host, guest = rule["host"], rule["guest"]
     return HostFwd(rule["proto"], ip(host[0]), host[1], ip(guest[0]), guest[1])
 
@@ -108,6 +123,8 @@ class Replay:
         self.wakes: list[int] = []
         self.unsettled = 0
         interval: int | None = config["ra_interval_ms"]
+        if interval is not None and interval < 1:
+            raise RecordingError(f"config: ra_interval_ms {interval}; expected 1 or more, or null")
         self.slirp = Slirp(
             clock=self.clock,
             net=_Guest(self.host),
@@ -175,6 +192,8 @@ class Replay:
     # -- stimuli -----------------------------------------------------------------------
 
     def _advance(self, do: dict[str, Any]) -> None:
+        if do["to"] < self.clock.time:
+            raise RecordingError("virtual time goes back")
         while (wake := min([self.deadline, *self.clock.deadlines()])) <= do["to"]:
             self.clock.time = wake
             self.wakes.append(wake)

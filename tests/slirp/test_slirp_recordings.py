@@ -74,6 +74,40 @@ def test_what_is_no_recording_is_refused_by_name(tmp_path: Path, text: str) -> N
         list(read_recordings(path))
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("enable_emu", True, "config: unknown setting 'enable_emu'"),
+        ("ra_interval_ms", 0, "config: ra_interval_ms 0; expected 1 or more, or null"),
+        (
+            "hostfwd",
+            [{"proto": "sctp", "host": ["127.0.0.1", 22], "guest": ["10.0.2.15", 22]}],
+            "hostfwd of protocol 'sctp'; expected tcp or udp",
+        ),
+        (
+            "guestfwd",
+            [{"addr": "10.0.2.100", "port": 1, "kind": "exec", "cmd": "cat"}],
+            "guestfwd of kind 'exec'; expected callback or unix",
+        ),
+    ],
+)
+def test_what_the_replay_would_not_act_on_is_refused(
+    setting: str, value: object, message: str
+) -> None:
+    _, recording = next(recordings("v470-arp"))
+    recording["config"][setting] = value
+    with pytest.raises(RecordingError, match=f"^{message}$"):
+        replay(recording)
+
+
+def test_time_does_not_go_back() -> None:
+    _, recording = next(recordings("v470-arp"))
+    start = recording["config"]["clock_start_ns"]
+    recording["steps"] = [{"t": start, "do": {"op": "advance", "to": start - 1}, "out": []}]
+    with pytest.raises(RecordingError, match=r"^step 0 \(advance .*\): virtual time goes back$"):
+        replay(recording)
+
+
 def test_a_folder_of_recordings_is_read_in_order(tmp_path: Path) -> None:
     _, recording = next(recordings("v470-arp"))
     for stem in ("b", "a"):
