@@ -6,24 +6,28 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from desim.config import MachineConfig
 from desim.errors import UserError, nearest
 from desim.scenario.durations import parse_duration
 
+if TYPE_CHECKING:
+    from desim.kernel.profile import Profile
+
 
 class Parser(argparse.ArgumentParser):
     """Mistakes become a :class:`UserError`; options are written out in full."""
 
-    def __init__(self, name: str, description: str, **more: str) -> None:
+    def __init__(self, name: str, description: str, epilog: str | None = None) -> None:
         super().__init__(
             prog=f"desim {name}",
             description=description,
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            **more,  # type: ignore[arg-type]
+            epilog=epilog,
         )
         self.name = name
 
@@ -146,6 +150,17 @@ def profile_mistakes() -> Iterator[None]:
         yield
     except ProfileError as error:
         raise UserError(*error.mistakes) from None
+
+
+def load_profile(name: str) -> Profile:
+    """A cost profile without a run; raises ``ProfileError``.
+
+    It names functions that are marked, and these are known when the rooms they are in are.
+    """
+    from desim.kernel import profile
+
+    import_module("desim.machine")
+    return profile.load(name)
 
 
 def known_costs(name: str) -> str:

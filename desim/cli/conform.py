@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from desim.cli._arguments import Parser, counted, known_costs, profile_mistakes
+from desim.cli._arguments import Parser, counted, known_costs, load_profile, profile_mistakes
 from desim.cli._screen import complain, say
 from desim.errors import UserError
 
@@ -109,11 +109,8 @@ def _suite(arguments: argparse.Namespace) -> Suite:
 
 def _check_profile(costs: str) -> None:
     """Once, so that its mistakes are not those of every recording."""
-    import desim.machine  # noqa: F401 - a profile names the functions that are marked
-    from desim.kernel.profile import load
-
     with profile_mistakes():
-        load(costs)
+        load_profile(costs)
 
 
 def _record(outcome: Outcome) -> dict[str, object]:

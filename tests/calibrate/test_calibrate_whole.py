@@ -77,8 +77,6 @@ def test_what_was_measured_is_the_sum_of_what_was_passed(shift: int, tmp_path: P
 
 
 def test_the_shipped_profile_is_of_instructions_and_for_the_guest_alone() -> None:
-    import desim.machine  # noqa: F401 - the functions that are marked
-
     icount = load("icount")
     assert (icount.unit, icount.status) == ("instructions", "measured")
     assert set(icount.costs) <= set(guest_stages())

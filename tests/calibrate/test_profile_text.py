@@ -59,8 +59,6 @@ def test_the_order_of_figures_does_not_matter() -> None:
 
 
 def test_the_profile_to_begin_with_has_every_stage_of_the_guest_and_none_of_qemu() -> None:
-    import desim.machine  # noqa: F401 - the functions that are marked
-
     profile = parse("p", uniform(guest_stages(), 300), "p.toml")
     assert profile.cost("net/ipv4/tcp_output.c", "tcp_write_xmit") == Cost(300)
     assert profile.cost("slirp/tcp_output.c", "tcp_output") == Cost()
