@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 
 from desim.calibrate.calibrate import KINDS
 from desim.calibrate.kernel_trace import parse_trace
-from desim.config import MachineConfig
 from desim.conform.linux.judgement import family
-from desim.conform.linux.predict import configuration
+from desim.conform.linux.predict import checked_configuration
 from desim.conform.linux.recording import (
-    MAX_VIRTUAL_NS,
+    WRONG,
     RecordingError,
     Run,
     Test,
@@ -26,8 +25,6 @@ from desim.conform.linux.recording import (
     read_runs,
 )
 from desim.conform.suite import UNREADABLE, check_regular, told
-from desim.userland.programs import GUEST
-from desim.userland.shell import ShellError, parse
 
 USED = ("det", "sizes", "ftrace")
 """Families (see ``desim.conform.linux.judgement``)."""
@@ -37,7 +34,6 @@ COSTS = "zero"
 
 _LISTS = ("send_ns", "sent_ns", "krx_ns", "recv_ns", "rtt_ns")
 _NUMBERS = ("t0_ns", "t0", "connect_ns", "written_ns", "bytes")
-_WRONG = (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError)
 
 
 class PassedOver(NamedTuple):
@@ -121,27 +117,17 @@ def _why_not_in_real_time(run: Run) -> str:
 
 def _check(run: Run) -> None:
     """Raises ``RecordingError`` if something that will be used is not as it should be."""
-    _check_commands(run, configuration(run, costs=COSTS))
+    checked_configuration(run, costs=COSTS)
     for test in run.tests:
         _check_test(run.name, test)
     for trace in run.traces:
         try:
             test = trace.as_test()
             parse_trace(trace.text)
-        except _WRONG as error:
+        except WRONG as error:
             raise RecordingError(f"{run.name}: {trace.name}: not a trace ({error!r})") from None
         _check_test(run.name, test)
-        _check_commands(run, configuration(run, costs=COSTS, tests=[test]))
-
-
-def _check_commands(run: Run, config: MachineConfig) -> None:
-    for command in config.guest:
-        try:
-            parse(command.command, GUEST)
-        except ShellError as error:
-            raise RecordingError(f"{run.name}: {command.command!r}: {error.message}") from None
-        if not 0 <= (command.at_ns or 0) <= MAX_VIRTUAL_NS:
-            raise RecordingError(f"{run.name}: {command.terminal} starts at {command.at_ns} ns")
+        checked_configuration(run, costs=COSTS, tests=[test])
 
 
 def _check_test(name: str, test: Test) -> None:

@@ -159,6 +159,24 @@ def test_lists_that_do_not_fit_together_are_a_mistake(
     assert "det_itr0: train16_10ms: lists of" in line
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("args", [3]), ("tcp", [3]), ("tcp", [{"t_first_us": ["x"]}])]
+)
+def test_a_field_that_holds_something_else_is_a_mistake(
+    field: str, value: list[Any], real_time: Path, tmp_path: Path, capsys: Any
+) -> None:
+    copied = tmp_path / "copied"
+    shutil.copytree(real_time, copied)
+    metrics = json.loads((copied / "metrics.json").read_text())
+    for program in metrics["host"] if field == "args" else metrics["tests"]:
+        program[field] = value
+    (copied / "metrics.json").write_text(json.dumps(metrics))
+    output = tmp_path / "p.toml"
+    (line,) = refused(capsys, "calibrate", str(copied), "--real-time", "icount", "-o", str(output))
+    assert line.startswith(f"desim: {copied}: rt_default: a field is missing or wrong (TypeError(")
+    assert not output.exists()
+
+
 def test_recordings_of_which_none_can_be_used_are_told_why(
     real_time: Path, tmp_path: Path, capsys: Any
 ) -> None:

@@ -15,13 +15,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from desim.config import Boot, InputFile, MachineConfig, RunCommand
-from desim.conform.linux.recording import RecordingError, Run, Test
+from desim.conform.linux.recording import MAX_VIRTUAL_NS, WRONG, RecordingError, Run, Test
 from desim.errors import UserError
 from desim.kernel.instrument import Watcher
 from desim.machine import Machine
 from desim.machine.ports import Captured
+from desim.scenario.modprobe import check_modprobe
 from desim.scenario.qemu_options import parse_qemu_options
+from desim.userland.programs import GUEST, HOST
 from desim.userland.programs.ltool_common import LEAD_NS
+from desim.userland.shell import ShellError, parse
 
 SERVED_FILE = "f"
 SERVED_BYTES = 150_000
@@ -104,6 +107,31 @@ def configuration(
         guest=guest,
         host=host,
     )
+
+
+def checked_configuration(
+    run: Run, *, costs: str, tests: Sequence[Test] | None = None
+) -> MachineConfig:
+    """The same of a run that may hold anything: whatever is wrong is a ``RecordingError``."""
+    try:
+        check_modprobe(run.modprobe)
+        config = configuration(run, costs=costs, tests=tests)
+        for command in (*config.guest, *config.host):
+            _check_command(run, command)
+    except RecordingError:
+        raise
+    except WRONG as error:
+        raise RecordingError(f"{run.name}: a field is missing or wrong ({error!r})") from None
+    return config
+
+
+def _check_command(run: Run, command: RunCommand) -> None:
+    try:
+        parse(command.command, GUEST if command.side == "guest" else HOST)
+    except ShellError as error:
+        raise RecordingError(f"{run.name}: {command.command!r}: {error.message}") from None
+    if not 0 <= (command.at_ns or 0) <= MAX_VIRTUAL_NS:
+        raise RecordingError(f"{run.name}: {command.terminal} starts at {command.at_ns} ns")
 
 
 def start_of(run: Run, test: Test) -> int:

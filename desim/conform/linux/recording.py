@@ -83,6 +83,10 @@ class RecordingError(ValueError):
     """What is wrong with a run's files."""
 
 
+WRONG = (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError)
+"""What a field that holds something else can raise; there are too many to check them all."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Test:
     """One test of a run: a command of the guest's script, and what came of it."""

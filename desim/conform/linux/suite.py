@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from desim.config import MachineConfig
 from desim.conform.linux.figures import Figures, ipv6_sent, measured, simulated
 from desim.conform.linux.judgement import (
     Compared,
@@ -27,9 +26,9 @@ from desim.conform.linux.judgement import (
     judge,
     record,
 )
-from desim.conform.linux.predict import configuration, predicted, simulate
+from desim.conform.linux.predict import checked_configuration, predicted, simulate
 from desim.conform.linux.recording import (
-    MAX_VIRTUAL_NS,
+    WRONG,
     RecordingError,
     Run,
     Test,
@@ -41,9 +40,6 @@ from desim.conform.linux.table import table
 from desim.conform.suite import Outcome, Suite
 from desim.kernel.profile import shipped
 from desim.machine import Machine
-from desim.scenario.modprobe import check_modprobe
-from desim.userland.programs import GUEST, HOST
-from desim.userland.shell import ShellError, parse
 
 COUNTED, REAL_TIME = "icount", "tcg"
 
@@ -111,14 +107,7 @@ def _predict(run: Run, costs: str) -> Verdict:
         raise RecordingError(f"{run.name}: not modelled: {run.not_modelled[0]}")
     if not run.tests:
         raise RecordingError(f"{run.name}: no test in it that printed figures")
-    config = _configuration(run, costs)
-    for command in (*config.guest, *config.host):
-        try:
-            parse(command.command, GUEST if command.side == "guest" else HOST)
-        except ShellError as error:
-            raise RecordingError(f"{run.name}: {command.command!r}: {error.message}") from None
-        if not 0 <= (command.at_ns or 0) <= MAX_VIRTUAL_NS:
-            raise RecordingError(f"{run.name}: {command.terminal} starts at {command.at_ns} ns")
+    config = checked_configuration(run, costs=costs)
     known = [(test, _measured(run, test)) for test in run.tests]
     machine = simulate(config)
     if machine.failed:
@@ -133,25 +122,11 @@ def _compared(test: Test, figures: Figures, machine: Machine) -> Compared:
     return Compared(test, figures, simulated(test, found), test.ipv6[1] + ipv6_sent(found))
 
 
-_WRONG = (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError)
-"""What a field that holds something else can raise; there are too many to check them all."""
-
-
-def _configuration(run: Run, costs: str) -> MachineConfig:
-    try:
-        check_modprobe(run.modprobe)
-        return configuration(run, costs=costs)
-    except RecordingError:
-        raise
-    except _WRONG as error:
-        raise RecordingError(f"{run.name}: a field is missing or wrong ({error!r})") from None
-
-
 def _measured(run: Run, test: Test) -> Figures:
     try:
         found = measured(test)
         good = all(figure is None or (math.isfinite(figure) and figure >= 0) for figure in found)
-    except _WRONG as error:
+    except WRONG as error:
         raise RecordingError(
             f"{run.name}: {test.name}: a field is missing or wrong ({error!r})"
         ) from None
