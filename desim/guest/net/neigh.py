@@ -22,6 +22,7 @@ conflict detection, gratuitous ARP.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -118,7 +119,7 @@ class Neighbour:
         self.confirmed = now
 
 
-class NeighTable:
+class NeighTable(ABC):
     """``struct neigh_table``: the neighbours of one protocol, ``protocol`` on the wire."""
 
     def __init__(
@@ -144,9 +145,9 @@ class NeighTable:
         self._reachable_time = self._draw_reachable_time()
         self._drawn = cpu.jiffies
 
+    @abstractmethod
     def solicit(self, neigh: Neighbour, probes: int) -> None:
         """Ask for the address of ``neigh``, ``probes`` having been asked before."""
-        raise NotImplementedError
 
     def idle(self) -> bool:
         """Whether no resolution or probe is under way."""
