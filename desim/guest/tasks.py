@@ -93,8 +93,6 @@ class ProcessTask:
                 self._call = call
                 return True
         self.do_exit()
-        if process.spins:
-            vcpu.spinner(-1)
         self._ended(process)
         return False
 
@@ -120,6 +118,8 @@ class ProcessTask:
     def wake(self) -> None:
         """It may have what it waits for."""
         if self.asleep:
+            if self.process.spins:
+                self.vcpu.spinner(-1)
             self.asleep = False
             self.until = None
             for queue in self._queues:

@@ -131,6 +131,22 @@ def test_a_spinner_keeps_the_cpu_busy_until_it_is_stopped(folder: Path) -> None:
     assert machine.vcpu.timer_interrupts >= 250
 
 
+def test_a_spinner_that_is_stopped_before_it_spins_leaves_the_cpu_idle(folder: Path) -> None:
+    costs = folder / "costs.toml"
+    costs.write_text(
+        'description = "x"\n["fs/exec.c"]\n'
+        'do_execveat_common = { enter = 10000000, source = "test" }\n'
+    )
+    text = """
+    guest.run = [{at = "4s", stop = "+5ms", command = "ltool spin"},
+                 {at = "5s", command = "ltool ping 10.0.2.2 3 10000 56 1 > ping"}]
+    """
+    machine = Machine(scenario(folder, text, costs=str(costs), until_ns=6_000 * MS))
+    machine.run()
+    assert machine.ended == "all programs have ended"
+    assert machine.vcpu.timer_interrupts < 250
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_law_of_threads_holds_whatever_things_cost(seed: int, folder: Path) -> None:
     costs = random_profile(seed, folder)
