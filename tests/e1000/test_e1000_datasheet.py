@@ -255,12 +255,16 @@ def test_rxdmt0_does_not_wait() -> None:
 
 
 def expected_delays(events: list[int], relative: int, absolute: int) -> list[int]:
-    """When delayed interrupts come: the simplest possible model of the two timers."""
+    """When delayed interrupts come: the simplest possible model of the two timers.
+
+    One that is due at the very instant of an event is among them, so that the caller sees it:
+    which of the two comes first is not said.
+    """
     fired = []
     packet = first = None
     for now in [*events, 1 << 62]:
         due = min((t for t in (packet, first) if t is not None), default=None)
-        if due is not None and due < now:
+        if due is not None and due <= now:
             fired.append(due)
             packet = first = None
         packet = now + relative * UNIT
