@@ -79,6 +79,8 @@ BUS_KEYS = word_set(
     multifunction rombar romfile x-pcie-lnksta-dllla"""
 )
 """Properties of every PCI card that have no effect on its traffic."""
+PLACE_KEYS = word_set("addr vectors")
+"""Parameters of ``-net nic`` that have none."""
 
 
 _MAC = re.compile("[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
@@ -136,6 +138,10 @@ class _Wiring:
 
     def complainer(self, option: Option) -> Complain:
         return lambda text: self.mistakes.append(f"{option}: {text}")
+
+    def ignore(self, place: str, option: Option, keys: frozenset[str]) -> None:
+        """Note which of ``keys`` are given: they have no effect here."""
+        self.ignored += [f"{place},{key}={value}" for key, value in option.parts if key in keys]
 
     def netdevs(self) -> dict[str, NetdevEnd]:
         """All backends with an id, and which end of the wiring each is."""
@@ -243,6 +249,7 @@ def _net(wiring: _Wiring, option: Option) -> None:
     complain = wiring.complainer(option)
     kind = option.last("type")
     if kind == "none":
+        refuse_unknown_keys(option, word_set("type vlan"), complain)
         return
     if kind not in ("user", "nic"):
         if kind == "channel":
@@ -250,7 +257,9 @@ def _net(wiring: _Wiring, option: Option) -> None:
         else:
             _refuse_backend(kind, complain, more=("nic", "none"))
         return
-    vlan = option.last("vlan") or "0"
+    vlan = option.last("vlan")
+    if vlan is None:
+        vlan = "0"
     if not re.fullmatch(r"[0-9]{1,9}", vlan):
         complain(f"Parameter 'vlan' expects a number (it is '{vlan}')")
         return
@@ -265,8 +274,9 @@ def _net(wiring: _Wiring, option: Option) -> None:
             hub.ports += 1
             hub.user = user
         return
-    keys = word_set("type id name vlan netdev macaddr model addr vectors")
-    refuse_unknown_keys(option, keys, complain)
+    keys = word_set("type id name vlan netdev macaddr model")
+    refuse_unknown_keys(option, keys | PLACE_KEYS, complain)
+    wiring.ignore("-net nic", option, PLACE_KEYS)
     nic = Nic(id=option.last("id") or option.last("name"))
     _card(nic, option.last("model"), complain)
     _mac(nic, option.last("macaddr"), complain)
@@ -284,19 +294,21 @@ def _nic(wiring: _Wiring, option: Option) -> None:
     complain = wiring.complainer(option)
     kind = option.last("type") or "user"
     if kind == "none":
+        refuse_unknown_keys(option, word_set("type"), complain)
         return
     if kind not in ("user", "hubport"):
         _refuse_backend(kind, complain, more=("none",))
         return
-    name = option.last("id") or f"__org.qemu.nic{len(wiring.nics)}"
     nic = Nic()
     _card(nic, option.last("model"), complain)
     _mac(nic, option.last("mac"), complain)
     wiring.nics.append(nic)
     own = word_set("type model mac")
     parts = [("type", kind), *(part for part in option.parts if part[0] not in own)]
-    if name in wiring.users or name in wiring.ports:
-        complain(f"Duplicate ID '{name}' for netdev")
+    name = option.last("id")
+    if name is None:
+        name = f"__org.qemu.nic{len(wiring.nics) - 1}"
+    elif not _take_name(wiring, name, complain):
         return
     _backend(wiring, Option(option.flag, option.value, parts), name, complain)
     _plug(wiring, nic, name, complain)
@@ -316,6 +328,7 @@ def _device(wiring: _Wiring, option: Option) -> None:
     for key, _ in option.parts:
         if key not in CARD_KEYS | BUS_KEYS:
             complain(f"Property '{driver}.{key}' not found{allowed(key, CARD_KEYS)}")
+    wiring.ignore(f"-device {driver}", option, BUS_KEYS)
     nic = Nic(model=CARDS[driver], id=option.last("id"))
     _mac(nic, option.last("mac"), complain, refusal=f"Property '{driver}.mac'")
     wiring.nics.append(nic)
@@ -416,8 +429,11 @@ def _globals(wiring: _Wiring, options: Sequence[Option]) -> None:
             wiring.ignored.append(f"-global {driver}.{key}")
         elif key in SWITCHES:
             switch = read_switch(Option(option.flag, "", [(key, value)]), key, complain)
-            for nic in wiring.nics:
-                if nic.model == CARDS[driver] and key not in explicit:
+            cards = [nic for nic in wiring.nics if nic.model == CARDS[driver]]
+            if not cards:
+                wiring.ignored.append(f"-global {driver}.{key}")
+            for nic in cards:
+                if key not in explicit:
                     setattr(nic, SWITCHES[key], switch)
         else:
             complain(f"Property '{driver}.{key}' not found{allowed(key, SWITCHES)}")

@@ -109,6 +109,21 @@ def test_a_whole_pasted_line_says_in_one_note_what_has_no_effect() -> None:
         assert word in network.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        (
+            DIRECT.format("") + ",romfile=,bus=pci.0",
+            "-device e1000,romfile=, -device e1000,bus=pci.0",
+        ),
+        ("-net nic,addr=5,vectors=0 -net user", "-net nic,addr=5, -net nic,vectors=0"),
+        ("-nic user -global e1000-82545em.mitigation=off", "-global e1000-82545em.mitigation"),
+    ],
+)
+def test_what_a_card_takes_without_effect_is_in_the_note(line: str, named: str) -> None:
+    assert parse(line).notes == [f"no effect on the network, ignored: {named}"]
+
+
 # -netdev user: values
 
 
@@ -320,6 +335,11 @@ def test_a_bad_user_option_is_answered_as_qemu_does(extra: str, text: str) -> No
         ("-netdev=user,id=u", "an option and its value are two words: -netdev user,id=u"),
         ("-net nic,model=virtio -net user", "network card 'virtio' is not modelled"),
         ("-net nic,model=e1001 -net user", "Unsupported NIC model: e1001"),
+        ("-net nic,vlan= -net user", "Parameter 'vlan' expects a number (it is '')"),
+        ("-net none,vlan=0,id=x", "Invalid parameter 'id'"),
+        ("-nic none,model=e1000", "Invalid parameter 'model'; allowed are type"),
+        ("-nic user,id=9", "Parameter 'id' expects an identifier"),
+        ("-nic user,id=u -nic user,id=u", "Duplicate ID 'u'"),
         ("-nic tap", "the backend 'tap' is not modelled"),
         ("-netdv user", "-netdv: invalid option; did you mean '-netdev'?"),
         ("-m", "-m: requires an argument"),
