@@ -156,7 +156,9 @@ class _Reading:
             self.complain("insert= has no effect without position=id=OTHER; leave it out")
 
     def position(self, made: NetFilter) -> str:
-        given = self.option.last("position") or "tail"
+        given = self.option.last("position")
+        if given is None:
+            return "tail"
         if given in ("head", "tail"):
             return given
         name = given.removeprefix("id=")
@@ -274,16 +276,17 @@ class _Reading:
 
     def chosen(self) -> Chosen:
         """What the keys of a choice come to; the filter needs one."""
-        given = [key for key in ("probability", "every", "frames") if self.option.last(key)]
+        last = self.option.last
+        given = [key for key in ("probability", "every", "frames") if last(key) is not None]
         if len(given) != 1:
             what = f"there are {' and '.join(given)}" if given else "there is none"
             self.complain(f"one of probability=, every= and frames= says which packets; {what}")
-        first = self.number("first", 1, 1, U32 - 1) if self.option.last("first") else None
+        first = self.number("first", 1, 1, U32 - 1) if last("first") is not None else None
         if first is not None and given == ["frames"]:
             self.complain("first= has no effect with frames=; leave it out")
         return Chosen(
             probability=self.fraction("probability"),
-            every=self.number("every", 1, 1, U32 - 1) if self.option.last("every") else None,
+            every=self.number("every", 1, 1, U32 - 1) if "every" in given else None,
             frames=self.ranges("frames", 1),
             first=first,
         )
