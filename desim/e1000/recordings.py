@@ -142,7 +142,8 @@ def _parse(place: str, text: bytes) -> dict[str, Any] | None:
         check_recording(vector)
     except RecordingError as error:
         raise RecordingError(f"{place}: {error}") from error
-    return vector  # type: ignore[no-any-return]
+    recording: dict[str, Any] = vector
+    return recording
 
 
 def check_recording(vector: object) -> None:

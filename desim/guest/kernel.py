@@ -186,10 +186,12 @@ class GuestSocket(Socket):
         self._ask(self.sock.shutdown, how)
 
     def getsockname(self) -> Endpoint:
-        return self.sock.getsockname()  # type: ignore[no-any-return]
+        local: Endpoint = self.sock.getsockname()
+        return local
 
     def getpeername(self) -> Endpoint:
-        return self.sock.getpeername()  # type: ignore[no-any-return]
+        remote: Endpoint = self.sock.getpeername()
+        return remote
 
     def poll_events(self) -> int:
         return int(self.sock.poll_events())

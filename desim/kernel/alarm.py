@@ -28,6 +28,7 @@ class Alarm:
         if not self._entries or instant < self._entries[-1]:
             self._entries.append(instant)
             entry = (instant, FIRST_RANK - 1, next(self.env._eid), HeapEntry(self._fired))
+            # SimPy types its queue for events only; of them it calls what a HeapEntry has.
             heappush(self.env._queue, entry)  # type: ignore[misc]
 
     def clear(self) -> None:

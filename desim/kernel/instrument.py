@@ -112,6 +112,7 @@ class Instrument:
             wrapped = self._simple(method, self.codes.stage(mark.names[0], mark.file), costs[0])
         wrapped.__name__ = method.__name__
         wrapped.__doc__ = method.__doc__
+        # A function takes attributes, but its type does not know this one.
         wrapped.__stage__ = mark  # type: ignore[attr-defined]
         return wrapped
 

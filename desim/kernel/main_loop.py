@@ -92,6 +92,7 @@ class TimerList:
             self.armed.remove(timer)
         timer.deadline = deadline
         place = len(self.armed)
+        # All that are armed have a deadline.
         while place and self.armed[place - 1].deadline > deadline:  # type: ignore[operator]
             place -= 1
         self.armed.insert(place, timer)
@@ -113,6 +114,7 @@ class TimerList:
         """Fire what is due at the instant of the call (``timerlist_run_timers``)."""
         self._meet()
         now = self.env.time()
+        # All that are armed have a deadline.
         while self.armed and self.armed[0].deadline <= now:  # type: ignore[operator]
             timer = self.armed.pop(0)
             timer.deadline = None

@@ -74,6 +74,7 @@ def stage(
                 files.append(file)
             if size is not None:
                 SIZED.add((name, file))
+        # A function takes attributes, but its type does not know this one.
         function.__stage__ = Mark(names, file, size, says)  # type: ignore[attr-defined]
         return function
 

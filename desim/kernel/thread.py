@@ -264,6 +264,7 @@ class Thread(Event):
         if not entries or instant < entries[-1]:
             entries.append(instant)
             env = self.env
+            # See Alarm.set of the type.
             heappush(env._queue, (instant, self.rank, next(env._eid), HeapEntry(self._fired)))  # type: ignore[misc]
 
     def _fired(self, _: object) -> None:

@@ -103,7 +103,8 @@ def _configuration(scenario: Scenario, reading: Reading, name: str) -> MachineCo
         folder=reading.inputs.folder,
         notes=network.notes
         + reading.notes
-        + note_without_card("guest.modprobe", scenario.guest.modprobe, network.nic),
+        + note_without_card("guest.modprobe", scenario.guest.modprobe, network.nic)
+        + note_without_card("semantics", scenario.semantics, network.nic, usual="qemu"),
     )
 
 

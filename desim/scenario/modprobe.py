@@ -21,8 +21,10 @@ def check_modprobe(line: str) -> list[str]:
     ]
 
 
-def note_without_card(place: str, line: str, nic: Nic | None) -> list[str]:
-    """What the user should know of a ``line`` that no card is there for."""
-    if nic is not None or line == DEFAULT_MODPROBE:
+def note_without_card(
+    place: str, value: str, nic: Nic | None, *, usual: str = DEFAULT_MODPROBE
+) -> list[str]:
+    """What the user should know of a ``value`` that no card is there for."""
+    if nic is not None or value == usual:
         return []
-    return [f"{place} {line!r}: no effect, the machine has no card"]
+    return [f"{place} {value!r}: no effect, the machine has no card"]

@@ -105,6 +105,8 @@ class Network:
         version = self.spellings.choose(asked, self.notes)
         if self.user is not None:
             self.user.version = version
+        elif asked is not None:
+            self.notes.append(f"slirp {asked}: no effect, the machine has no user network")
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import needs
 import pytest
 
 
@@ -29,7 +30,7 @@ def test_a_mistake_with_a_closed_stderr_still_exits_2() -> None:
     assert (done.returncode, done.stdout) == (2, "")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@needs.dev_full
 def test_a_full_device_is_one_line() -> None:
     done = shell("desim scenarios > /dev/full")
     assert done.returncode == 2

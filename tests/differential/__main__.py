@@ -185,7 +185,7 @@ def run(examples: int, number: int, save: Path) -> int:
     print(f"differential: stimuli: {listed(differences.stimuli)}")
     print(f"differential: seen: {listed(differences.events)}")
     for name, count in sorted(differences.excluded.items()):
-        print(f"differential: {count} frames left out: {name}")
+        print(f"differential: {count} times left out: {name}")
     if differences.crashes:
         save.mkdir(parents=True, exist_ok=True)
         path = save / f"crashes-{number}.json"
@@ -222,6 +222,8 @@ def main() -> int:
         help=f"where a conversation that differs is left ({SAVE})",
     )
     options = parser.parse_args()
+    if options.examples < 1:
+        parser.error(f"--examples {options.examples}: expected 1 or more")
     return run(options.examples, options.seed, options.save)
 
 

@@ -5,8 +5,8 @@ A script is plain data, so that it can be generated, shrunk, and sent to another
 makes no sense at its moment (data on a connection that is not there) is left out, so any
 part of a script is a script.
 
-Not played: what the library is known to do wrong (``KNOWN_DEFECTS``). Such frames are left
-out and counted by name.
+Not played: what the library is known to do wrong, by the four names below. Such frames are
+left out and counted by name, also those that the guest would send by itself.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ FRAGMENT_ORDER = "a fragment out of order (Debian's library is miscompiled: it c
 URGENT_BEYOND_DATA = "an urgent pointer beyond the data (the library reads beyond its buffer)"
 URGENT_TO_UNIX = "urgent data for a Unix socket (a matter of how the kernel is configured)"
 RULE_IN_USE = "a guestfwd rule removed under its connections (the library uses it after free)"
-KNOWN_DEFECTS = (FRAGMENT_ORDER, URGENT_BEYOND_DATA, URGENT_TO_UNIX, RULE_IN_USE)
 
 FRAGMENT_MAX = 1480
 FRAGMENT_LIFE_NS = 20_000_000_000
@@ -166,11 +165,15 @@ class Player:
             if raw[12:14] == b"\x08\0" and int.from_bytes(raw[20:22], "big") & 0x3FFF:
                 # Nobody knows whether the library takes it, and so which is the next one.
                 defect = FRAGMENT_ORDER
+        self._look(self._answered(raw, defect))
+
+    def _answered(self, raw: bytes, defect: str | None = None) -> list[bytes]:
+        """What the library sends for ``raw``; nothing if that is left out."""
         defect = defect or self._defect(raw)
         if defect is None:
-            self._look(self.recorder.guest_frame(raw))
-        else:
-            self.excluded[defect] += 1
+            return self.recorder.guest_frame(raw)
+        self.excluded[defect] += 1
+        return []
 
     def _look(self, frames: list[bytes]) -> None:
         """The guest sees ``frames``, answers, sees what comes of that, and so on."""
@@ -179,10 +182,8 @@ class Player:
         for _ in range(ANSWERS_MAX):
             if not self.guest.answers:
                 return
-            raw = self.guest.answers.popleft()
-            if self._defect(raw) is None:
-                for answer in self.recorder.guest_frame(raw):
-                    self.guest.saw(answer)
+            for answer in self._answered(self.guest.answers.popleft()):
+                self.guest.saw(answer)
         self.guest.answers.clear()
 
     def _defect(self, raw: bytes) -> str | None:

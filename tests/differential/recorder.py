@@ -173,6 +173,7 @@ class Recorder:
             try:
                 self._conns[conn].shutdown(socket.SHUT_WR)
             except OSError:
+                # The connection is gone: that was seen, or will be, as an event of its own.
                 pass
 
         return self._step({"op": "host_shutdown", "conn": conn}, shutdown)
@@ -238,6 +239,7 @@ class Recorder:
             try:
                 self._socks[sock].sendto(payload(data), address)
             except ConnectionRefusedError:
+                # That an earlier datagram found nobody; the recordings' programs do not care.
                 self._socks[sock].sendto(payload(data), address)
             return None
 

@@ -94,7 +94,7 @@ class FakeCpu(Cpu):
         return work
 
     def timer(self, name: str, function: Callable[[], None], *, periodic: bool = False) -> Any:
-        raise NotImplementedError("the driver uses no kernel timers")
+        raise AssertionError("the driver uses no kernel timers")
 
     def run(self, ns: int, *, work: bool = True) -> None:
         """Let ``ns`` pass, and everything happen that is due; without ``work``, no work items."""
@@ -186,7 +186,7 @@ class FakeCpu(Cpu):
         self.touched.append(point)
 
     def wake_up(self, queue: WaitQueue) -> None:
-        raise NotImplementedError("the driver wakes nobody")
+        raise AssertionError("the driver wakes nobody")
 
 
 class FakeClock:

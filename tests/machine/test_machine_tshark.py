@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
+import needs
 import pytest
 from recorded import VECTORS
 from runs import SHIPPED, shipped_run
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("tshark") is None, reason="needs tshark (Debian's package is called that)"
-)
+pytestmark = needs.tshark
 
 FIELDS = (
     "frame.number",

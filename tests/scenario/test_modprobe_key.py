@@ -80,3 +80,11 @@ def test_without_a_card_the_line_has_no_effect_and_a_note_says_so() -> None:
     done = desim("qemu", "-net", "none", "--modprobe", line, "--guest", "true")
     assert f"--modprobe '{line}': no effect, the machine has no card" in done.stderr
     assert "no effect" not in desim("qemu", "-net", "none", "--guest", "true").stderr
+
+
+def test_nor_have_the_cards_semantics() -> None:
+    config = parse('qemu = "-net none"\nsemantics = "datasheet"')
+    assert config.notes == ["semantics 'datasheet': no effect, the machine has no card"]
+    done = desim("qemu", "-net", "none", "--semantics", "datasheet", "--guest", "true")
+    assert "--semantics 'datasheet': no effect, the machine has no card" in done.stderr
+    assert parse('semantics = "datasheet"').notes == []

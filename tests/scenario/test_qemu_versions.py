@@ -153,6 +153,12 @@ def test_a_scenario_says_which_line_asked_for_the_newer_version() -> None:
     assert message.startswith("x.toml:2: slirp: -redir tcp:1::2: invalid option; today's spelling")
 
 
+def test_a_version_without_a_user_network_has_no_effect_and_a_note_says_so() -> None:
+    config = scenario('qemu = "-net none"\nslirp = "2.8"')
+    assert config.notes == ["slirp 2.8: no effect, the machine has no user network"]
+    assert scenario('qemu = "-net none"').notes == []
+
+
 def test_so_does_the_command_line() -> None:
     def machine(version: SlirpVersion | None) -> MachineConfig:
         return machine_from_options(

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import io
-import shutil
 import struct
 import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+import needs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -215,7 +215,7 @@ CHAT = 0x200000
 """PI_CHAT of Wireshark's expert information; notes, warnings and errors are above it."""
 
 
-@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+@needs.tshark
 def test_tshark_finds_nothing_wrong(tmp_path: Path) -> None:
     capture = writer()
     frames = exchange()
