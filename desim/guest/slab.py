@@ -23,12 +23,16 @@ FEWEST = 8
 """Objects that a slab has at least on a machine with one processor, up to 4 KiB each."""
 
 
+FREE_AT_BOOT = {1024: 3}
+"""Pieces that are left when the machine has started; other caches begin with a full slab."""
+
+
 class KmemCache:
     """The objects of one size."""
 
     def __init__(self, size: int, entropy: Entropy, random: Stream) -> None:
         self._per_slab = max(PAGE // size, FEWEST)
-        self._capacity = self._per_slab
+        self._capacity = FREE_AT_BOOT.get(size, self._per_slab)
         self._used = 0
         self._entropy = entropy
         self._random = random
@@ -61,12 +65,13 @@ class Slabs:
 
     def alloc_skb(self, length: int) -> tuple[KmemCache, KmemCache]:
         """Memory for a datagram of ``length`` bytes with its headers: to be given back."""
-        caches = self._cache(SKB_HEAD), self._cache(1 << (length + OVERHEAD - 1).bit_length())
+        caches = self.cache(SKB_HEAD), self.cache(1 << (length + OVERHEAD - 1).bit_length())
         for cache in caches:
             cache.alloc()
         return caches
 
-    def _cache(self, size: int) -> KmemCache:
+    def cache(self, size: int) -> KmemCache:
+        """The one whose objects have ``size`` bytes."""
         cache = self._caches.get(size)
         if cache is None:
             made: KmemCache = self._build(KmemCache)(size, self._entropy, self._random)

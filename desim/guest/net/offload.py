@@ -72,6 +72,7 @@ class Offload:
             segments.append(segment)
         segments[-1].sk, skb.sk = skb.sk, None
         segments[-1].parsed = skb.parsed
+        segments[-1].slabs, skb.slabs = skb.slabs, ()
         return segments
 
     @stage("skb_checksum_help", file="net/core/dev.c", size="skb")

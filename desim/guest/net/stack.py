@@ -110,12 +110,13 @@ class NetStack:
         self.core: NetCore = build(NetCore)(cpu=cpu, snmp=self.snmp, build=build)
         self.lo = self._loopback()
         self.frags: IpFragments = build(IpFragments)(cpu=cpu, snmp=self.snmp)
+        slabs = Slabs(entropy=self.entropy, random=random("slab_freelist"), build=build)
         self.ip: Ip = build(Ip)(
             cpu=cpu,
             snmp=self.snmp,
             random=random,
             entropy=self.entropy,
-            slabs=Slabs(entropy=self.entropy, random=random("slab_freelist"), build=build),
+            slabs=slabs,
             loopback=self.lo,
             frags=self.frags,
         )
@@ -142,6 +143,7 @@ class NetStack:
             ip=self.ip,
             snmp=self.snmp,
             random=random,
+            slabs=slabs,
             tasklet_schedule=self.core.tasklet_schedule,
             build=build,
         )

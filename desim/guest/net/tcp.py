@@ -38,6 +38,7 @@ from desim.guest.net.tcp_cong import Cubic
 from desim.guest.net.tcp_data import TcpData
 from desim.guest.net.tcp_input import TcpInput
 from desim.guest.net.tcp_ipv4 import TcpIpv4
+from desim.guest.net.tcp_mem import TcpMemory
 from desim.guest.net.tcp_minisocks import RequestSock, TcpMinisocks
 from desim.guest.net.tcp_output import TcpOutput
 from desim.guest.net.tcp_skb import SndSkb
@@ -52,11 +53,9 @@ from desim.guest.net.tcp_sock import (
 )
 from desim.guest.net.tcp_timer import TcpTimer
 from desim.guest.skb import Skb
+from desim.guest.slab import Slabs
 from desim.kernel.stages import Build, bare, stage
 from desim.wire.tcp import ACK, FIN, PSH
-
-PAGE_FRAG_BYTES = 32768
-"""What a program's writes are copied into, one after the other (``SKB_FRAG_PAGE_ORDER``)."""
 
 
 class Tcp:
@@ -69,6 +68,7 @@ class Tcp:
         ip: Ip,
         snmp: Snmp,
         random: Random,
+        slabs: Slabs,
         tasklet_schedule: Callable[[Callable[[], None]], None],
         build: Build = bare,
     ) -> None:
@@ -79,9 +79,9 @@ class Tcp:
         self._tasklet_schedule = tasklet_schedule
         self._ext = snmp.tcp_ext
         self._tsq: list[TcpSock] = []
-        self._frag_left = 0
         self.sockets: dict[TcpSock, None] = {}
         """Every socket that is not closed, oldest first."""
+        self.mem: TcpMemory = build(TcpMemory)(slabs)
         self.ipv4: TcpIpv4 = build(TcpIpv4)(self)
         self.input: TcpInput = build(TcpInput)(self)
         self.ack: TcpAck = build(TcpAck)(self)
@@ -222,6 +222,8 @@ class Tcp:
 
     def tcp_write_queue_purge(self, sk: TcpSock) -> None:
         """Nothing of what waits will be sent."""
+        for skb in (*sk.rtx_queue, *sk.write_queue):
+            self.mem.tcp_wmem_free_skb(skb)
         sk.write_queue.clear()
         sk.rtx_queue.clear()
         sk.wmem_queued = 0
@@ -290,18 +292,19 @@ class Tcp:
             if skb is None or room <= 0:
                 if not sk.stream_memory_free():
                     break
-                skb = SndSkb(sk.write_seq, ACK)
+                skb = self.mem.tcp_stream_alloc_skb(sk.write_seq, ACK)
                 output.tcp_queue_skb(sk, skb)
                 room = goal
-            if not self._frag_left:
-                self.sk_page_frag_refill()
-            room = min(room, self._frag_left)
+            frag = sk.page_frag
+            self.mem.sk_page_frag_refill(frag)
+            assert frag.pages is not None
+            room = min(room, frag.left)
             piece = data[copied : copied + room] if copied or room < size else data
-            self._frag_left -= len(piece)
+            frag.left -= len(piece)
             self.skb_copy_to_page_nocache(piece)
             if not copied:
                 skb.flags &= ~PSH
-            skb.append(piece)
+            skb.append(piece, frag.pages)
             sk.wmem_queued += len(piece)
             sk.write_seq += len(piece)
             copied += len(piece)
@@ -321,11 +324,6 @@ class Tcp:
         else:
             self.tcp_push(sk, sk.nonagle, goal)
         return copied
-
-    @stage("sk_page_frag_refill", "skb_page_frag_refill", file="net/core/sock.c")
-    def sk_page_frag_refill(self) -> None:
-        """Memory for what is written next: eight pages at a time."""
-        self._frag_left = PAGE_FRAG_BYTES
 
     @stage("skb_copy_to_page_nocache", file="include/net/sock.h", size="piece")
     def skb_copy_to_page_nocache(self, piece: bytes) -> None:

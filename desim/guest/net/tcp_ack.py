@@ -158,6 +158,7 @@ class TcpAck:
         else:
             timer.reset_xmit_timer(sk, TIME_PROBE0, probe0_when(sk))
 
+    @stage("tcp_clean_rtx_queue", file="net/ipv4/tcp_input.c")
     def tcp_clean_rtx_queue(self, sk: TcpSock, flag: int) -> tuple[int, int, bool]:
         """Drop what is acknowledged: segments delivered, flags, whether the timer restarts."""
         una = sk.snd_una
@@ -199,6 +200,7 @@ class TcpAck:
                 break
             queue.popleft()
             sk.wmem_queued -= skb.truesize
+            self.tcp.mem.tcp_wmem_free_skb(skb)
         rtt_known = False
         if first_ns >= 0 and not flag & FLAG_RETRANS_DATA_ACKED:
             rtt_known = self.tcp_ack_update_rtt(sk, first_ns)
@@ -227,7 +229,7 @@ class TcpAck:
 
     def trim_head(self, sk: TcpSock, skb: SndSkb, size: int) -> None:
         """``tcp_trim_head``: the first ``size`` bytes are done with."""
-        skb.trim_head(size)
+        self.tcp.mem.trim_head(skb, size)
         sk.wmem_queued -= size
         if skb.pcount > 1:
             skb.set_pcount(sk.mss_cache)

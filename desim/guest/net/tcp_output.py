@@ -124,7 +124,7 @@ class TcpOutput:
                         break
                 limit = self.tcp_mss_split_point(sk, skb, min(quota, max_segs), nonagle)
             if skb.len > limit:
-                rest = skb.split(limit)
+                rest = self.tcp.mem.tso_fragment(skb, limit)
                 queue.popleft()
                 queue.appendleft(rest)
                 queue.appendleft(skb)
@@ -310,9 +310,11 @@ class TcpOutput:
         if skb is not None:
             truesize = skb.truesize
             out.parsed = (skb, truesize)
+            out.slabs = skb.fclone.get(), skb.head.get()
             skb.clones += 1
             sk.wmem_alloc += truesize
         else:
+            out.slabs = self.tcp.mem.alloc_skb()
             # What a bare ACK counts for must not hold data back (skb_set_tcp_pure_ack).
             sk.wmem_alloc += 2
         if end_seq > sk.snd_nxt or seq == end_seq:
@@ -443,7 +445,7 @@ class TcpOutput:
         sk.err = 0
         sk.rto = HZ
         sk.retransmits = 0
-        syn = SndSkb(sk.write_seq, SYN)
+        syn = self.tcp.mem.tcp_stream_alloc_skb(sk.write_seq, SYN)
         syn.end_seq += 1
         syn.pcount = 1
         sk.write_seq += 1
@@ -473,7 +475,7 @@ class TcpOutput:
             tail.end_seq += 1
             sk.write_seq += 1
         else:
-            skb = SndSkb(sk.write_seq, ACK | FIN)
+            skb = self.tcp.mem.tcp_stream_alloc_skb(sk.write_seq, ACK | FIN)
             skb.end_seq += 1
             self.tcp_queue_skb(sk, skb)
         self.push(sk, NAGLE_OFF)
@@ -542,7 +544,7 @@ class TcpOutput:
     def tcp_fragment(self, sk: TcpSock, skb: SndSkb, size: int) -> None:
         """Cut a packet of the retransmit queue in two."""
         old = skb.pcount
-        rest = skb.split(size)
+        rest = self.tcp.mem.tcp_fragment(skb, size)
         skb.set_pcount(sk.mss_cache)
         rest.set_pcount(sk.mss_cache)
         queue = sk.rtx_queue
@@ -572,6 +574,10 @@ class TcpOutput:
                 return
             del queue[at]
             into.pieces = [*into.payload(), *skb.payload()]
+            into.pages += skb.pages
+            for page in skb.pages:
+                page.users += 1
+            self.tcp.mem.tcp_wmem_free_skb(skb)
             into.skip = 0
             into.len += skb.len
             into.end_seq = skb.end_seq
@@ -635,7 +641,7 @@ class TcpOutput:
             size = sk.wnd_end() - skb.seq
             sk.pushed_seq = max(sk.pushed_seq, skb.end_seq)
             if size < skb.end_seq - skb.seq or skb.len > sk.mss_cache:
-                rest = skb.split(min(size, sk.mss_cache, skb.len))
+                rest = self.tcp.mem.tso_fragment(skb, min(size, sk.mss_cache, skb.len))
                 sk.write_queue.insert(1, rest)
                 self.charge_split(sk)
             skb.set_pcount(sk.mss_cache)

@@ -7,6 +7,8 @@ integers that grow beyond 32 bits, so that before and after are ``<`` and ``>``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from desim.guest.net.skbuff import SEND_SKB_TRUESIZE, rx_room
 from desim.wire.segment import Segment
 from desim.wire.tcp import FIN, SYN
@@ -68,20 +70,58 @@ class RcvSkb:
         self.end_seq = self.seq + self.len + (flags & FIN) + ((flags & SYN) >> 1)
 
 
+class SharedMemory:
+    """Memory that goes back when the last who has it is done."""
+
+    __slots__ = ("_give_back", "_users")
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back = give_back
+        self._users = 1
+
+    @property
+    def shared(self) -> bool:
+        return self._users > 1
+
+    def get(self) -> SharedMemory:
+        """One more has it."""
+        self._users += 1
+        return self
+
+    def free(self) -> None:
+        """One less."""
+        self._users -= 1
+        if not self._users:
+            self._give_back()
+
+
+class Pages:
+    """A block of pages, and how many packets (and tasks that fill it) hold on to it."""
+
+    __slots__ = ("users",)
+
+    def __init__(self) -> None:
+        self.users = 1
+
+
 class SndSkb:
     """A packet in a socket's write queue or retransmit queue.
 
     The payload is ``pieces``, of which the first ``skip`` bytes have been acknowledged
-    already; ``len`` is what is left.
+    already; ``len`` is what is left. Each piece lies in the block of ``pages`` of the same
+    index. ``fclone`` and ``head`` are what clones share with it.
     """
 
     __slots__ = (
         "clones",
         "end_seq",
         "ever_retrans",
+        "fclone",
         "flags",
+        "head",
         "len",
         "lost",
+        "pages",
         "pcount",
         "pieces",
         "retrans",
@@ -90,11 +130,15 @@ class SndSkb:
         "skip",
     )
 
+    fclone: SharedMemory
+    head: SharedMemory
+
     def __init__(self, seq: int, flags: int) -> None:
         self.seq = seq
         self.end_seq = seq
         self.flags = flags
         self.pieces: list[bytes] = []
+        self.pages: list[Pages] = []
         self.skip = 0
         self.len = 0
         self.pcount = 0
@@ -115,21 +159,28 @@ class SndSkb:
         size = self.len
         self.pcount = 1 if size <= mss else (size + mss - 1) // mss
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes, pages: Pages) -> None:
         """Add payload at the end."""
         self.pieces.append(data)
+        self.pages.append(pages)
+        pages.users += 1
         self.len += len(data)
         self.end_seq += len(data)
         self.pcount = 0
 
-    def trim_head(self, size: int) -> None:
-        """``tcp_trim_head``: forget ``size`` bytes of acknowledged payload."""
+    def trim_head(self, size: int) -> list[Pages]:
+        """Forget ``size`` bytes of acknowledged payload: the pages that they were in."""
         self.seq += size
         self.len -= size
         self.skip += size
         pieces = self.pieces
-        while pieces and self.skip >= len(pieces[0]):
-            self.skip -= len(pieces.pop(0))
+        done = 0
+        while done < len(pieces) and self.skip >= len(pieces[done]):
+            self.skip -= len(pieces[done])
+            done += 1
+        freed = self.pages[:done]
+        del pieces[:done], self.pages[:done]
+        return freed
 
     def payload(self) -> list[bytes]:
         """The payload as slices, without what has been trimmed."""
@@ -137,9 +188,8 @@ class SndSkb:
             return list(self.pieces)
         return [self.pieces[0][self.skip :], *self.pieces[1:]]
 
-    def split(self, size: int) -> SndSkb:
-        """``tcp_fragment``: keep ``size`` bytes, return the rest as a packet of its own."""
-        rest = SndSkb(self.seq + size, self.flags)
+    def split(self, size: int, rest: SndSkb) -> None:
+        """``skb_split``: keep ``size`` bytes, put the others into the new packet ``rest``."""
         rest.end_seq = self.end_seq
         rest.len = self.len - size
         rest.sent_ns = self.sent_ns
@@ -150,20 +200,19 @@ class SndSkb:
         self.flags &= ~(FIN | 0x08)
         self.end_seq = self.seq + size
         self.len = size
-        kept: list[bytes] = []
         room = size + self.skip
-        pieces = self.pieces
-        for index, piece in enumerate(pieces):
-            if room >= len(piece):
-                kept.append(piece)
-                room -= len(piece)
-                continue
-            if room:
-                kept.append(piece[:room])
-                rest.pieces = [piece[room:], *pieces[index + 1 :]]
-            else:
-                rest.pieces = pieces[index:]
-            break
-        self.pieces = kept
+        pieces, pages = self.pieces, self.pages
+        at = 0
+        while at < len(pieces) and room >= len(pieces[at]):
+            room -= len(pieces[at])
+            at += 1
+        rest.pieces[:], rest.pages[:] = pieces[at:], pages[at:]
+        del pieces[at:], pages[at:]
+        if room:
+            # One piece is in both.
+            piece = rest.pieces[0]
+            pieces.append(piece[:room])
+            rest.pieces[0] = piece[room:]
+            pages.append(rest.pages[0])
+            rest.pages[0].users += 1
         self.pcount = 0
-        return rest

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from desim.guest.context import HZ, Cpu, KernelTimer
+from desim.guest.net.tcp_mem import PageFrag
 from desim.guest.net.tcp_skb import RcvSkb, SndSkb
 from desim.wire.addresses import IP_ANY
 
@@ -148,6 +149,7 @@ class TcpSock:
         "owned",
         "pacing_rate",
         "packets_out",
+        "page_frag",
         "pending",
         "prior_cwnd",
         "probes_out",
@@ -259,6 +261,8 @@ class TcpSock:
         self.ofo_queue: list[RcvSkb] = []
         self.write_queue: deque[SndSkb] = deque()
         self.rtx_queue: deque[SndSkb] = deque()
+        self.page_frag = PageFrag()
+        """That of the program (``sk_page_frag``), which has one socket that it writes to."""
         # Sending.
         self.write_seq = 0
         self.snd_una = 0
