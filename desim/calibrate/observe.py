@@ -67,6 +67,8 @@ TRANSFER_WEIGHT = 10.0
 """An upload is one stretch, and holds what hundreds of segments take."""
 
 WAITS = ("(spinning)", "(halted)")
+NOTHING_TO_DO = {("ltool.c", "spin", "enter"), ("kernel/sched/idle.c", "do_idle", "enter")}
+"""What the processor is in while it waits, be it for no time at all."""
 
 
 class Observation(NamedTuple):
@@ -125,7 +127,8 @@ class Clockwork:
         begin, end = self._at.get(first), self._at.get(last)
         if begin is None or end is None or self._waits.between(first, last):
             return None
-        return self._meter.between(begin, end)
+        counts = self._meter.between(begin, end)
+        return None if NOTHING_TO_DO & counts.keys() else counts
 
     def pairs(self, first: int, last: int) -> list[tuple[int, int]]:
         """The program's readings from one instant to another, two and two."""

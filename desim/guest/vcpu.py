@@ -150,11 +150,16 @@ class Vcpu:
             if not queue and not queue.spins:
                 self.do_idle()
                 continue
-            task = queue.pick(self.clock_task())
-            self._need_resched = False
+            task = self.switch()
             again = self.spin() if task is None else task.run()
             self.meet_run_queue()
             queue.put(self.clock_task(), again=again)
+
+    @stage("__schedule", file="kernel/sched/core.c")
+    def switch(self) -> Task | None:
+        """Who runs next; None stands for programs of the lowest class."""
+        self._need_resched = False
+        return self.run_queue.pick(self.clock_task())
 
     @stage("do_idle", "default_idle_call", file="kernel/sched/idle.c")
     def do_idle(self) -> None:
@@ -507,10 +512,12 @@ class Vcpu:
 
     def arrive(self, task: Task) -> None:
         """A new task comes from outside of all threads (somebody starts a program)."""
-        self._enqueue(task, new=True)
+        self._enqueue(task, True)
         self.thread.kick()
 
-    def _enqueue(self, task: Task, *, new: bool = False) -> None:
+    @stage("try_to_wake_up", file="kernel/sched/core.c")
+    def _enqueue(self, task: Task, new: bool = False) -> None:
+        """Onto the run queue, and off with the current task if that is well ahead."""
         if self.run_queue.wake(task, self.clock_task(), new=new):
             self._need_resched = True
 

@@ -60,8 +60,8 @@ def stage(
 
     Several names stand for a chain of functions that only pass a call on,
     outermost first: ``@stage("qemu_send_packet", "qemu_send_packet_async", ...)``.
-    ``size`` names the parameter whose length in bytes the profile's cost per byte
-    applies to. ``says(self, ...)`` gives the line that the real function prints
+    ``size`` names the parameter whose length the profile's ``per_1000_bytes`` applies to:
+    bytes, of a list the packets, of a ring the slots. ``says(self, ...)`` gives the line that the real function prints
     when it is built with its debug output on.
     """
     if not names:

@@ -264,7 +264,7 @@ class E1000Driver:
         self.tx_ring.configure_tx()
         self.rx_ring.setup_rctl()
         self.rx_ring.configure_rx()
-        self.rx_ring.alloc_rx_buffers(self.rx_ring.unused)
+        self.rx_ring.alloc_rx_buffers(range(self.rx_ring.unused))
 
     @stage("e1000_up", file=MAIN_C)
     def up(self) -> None:

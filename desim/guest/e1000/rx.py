@@ -159,14 +159,14 @@ class RxRing:
         ew32(RXCSUM, rxcsum | RXCSUM_TUOFL if options.rx_csum else rxcsum)
         ew32(RCTL, rctl | RCTL_EN)
 
-    @stage("e1000_alloc_rx_buffers", file=MAIN_C)
-    def alloc_rx_buffers(self, cleaned_count: int) -> None:
-        """Give ``cleaned_count`` slots to the card, and tell it with one write of RDT."""
+    @stage("e1000_alloc_rx_buffers", file=MAIN_C, size="slots")
+    def alloc_rx_buffers(self, slots: range) -> None:
+        """Give so many slots to the card, and tell it with one write of RDT."""
         adapter = self._adapter
         memory, buffers, count = adapter.memory, self.buffers, self.count
-        assert cleaned_count < count
+        assert len(slots) < count
         i = self.next_to_use
-        for _ in range(cleaned_count):
+        for _ in slots:
             buffer = buffers[i]
             if not buffer:
                 buffer = self.alloc_frag()
@@ -215,12 +215,12 @@ class RxRing:
                 self.receive_skb(status, special, skb)
             memory.write(address + _STATUS, b"\0")
             if cleaned_count >= RX_BUFFER_WRITE:
-                self.alloc_rx_buffers(cleaned_count)
+                self.alloc_rx_buffers(range(cleaned_count))
                 cleaned_count = 0
         self.next_to_clean = i
         unused = self.unused
         if unused:
-            self.alloc_rx_buffers(unused)
+            self.alloc_rx_buffers(range(unused))
         adapter.total_rx_packets += total_packets
         adapter.total_rx_bytes += total_bytes
         adapter.device.stats.rx_bytes += total_bytes

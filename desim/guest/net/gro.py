@@ -154,19 +154,25 @@ class Gro:
         self._rx_list.append(skb)
         self._rx_count += segs
         if self._rx_count >= GRO_NORMAL_BATCH:
-            self.gro_normal_list()
+            self.flush_normal()
 
-    @stage("gro_normal_list", "netif_receive_skb_list_internal", file="net/core/dev.c")
-    def gro_normal_list(self) -> None:
-        """Hand the batch on."""
+    def flush_normal(self) -> None:
+        """Hand what is on the list on."""
         batch, self._rx_list = self._rx_list, []
         self._rx_count = 0
         if batch:
-            self._deliver(batch)
+            self.gro_normal_list(batch)
+
+    @stage(
+        "gro_normal_list", "netif_receive_skb_list_internal", file="net/core/dev.c", size="batch"
+    )
+    def gro_normal_list(self, batch: list[Skb]) -> None:
+        """Up the stack."""
+        self._deliver(batch)
 
     def napi_gro_flush(self) -> None:
         """Finish everything that is held, oldest first, and hand it on."""
         while self.held:
             self.gro_complete(self.held.pop(next(iter(self.held))))
         if self._rx_list:
-            self.gro_normal_list()
+            self.flush_normal()
