@@ -119,7 +119,7 @@ class Cubic:
         delay = rtt_us or 1
         if self.delay_min == 0 or self.delay_min > delay:
             self.delay_min = delay
-        if self.found or not sk.in_slow_start() or sk.snd_cwnd < _HYSTART_LOW_WINDOW:
+        if self.found or not sk.in_slow_start():
             return 0
         return self.hystart_update(sk, delay, now_us)
 
@@ -127,6 +127,8 @@ class Cubic:
         """Both detectors of HyStart."""
         if sk.snd_una > self.end_seq:
             self.hystart_reset(now_us, sk.snd_nxt)
+        if sk.snd_cwnd < _HYSTART_LOW_WINDOW:
+            return 0
         why = 0
         if now_us - self.last_ack_us <= _HYSTART_ACK_DELTA_US:
             self.last_ack_us = now_us
