@@ -23,16 +23,17 @@ FEWEST = 8
 """Objects that a slab has at least on a machine with one processor, up to 4 KiB each."""
 
 
-FREE_AT_BOOT = {1024: 3}
-"""Pieces that are left when the machine has started; other caches begin with a full slab."""
+FREE_AT_BOOT = {"kmalloc-1024": 3, "skbuff_fclone_cache": 16}
+"""Pieces that are left when the machine has started: recorded uploads need new slabs when they
+have more packets than that. Other caches begin with a full slab."""
 
 
 class KmemCache:
     """The objects of one size."""
 
-    def __init__(self, size: int, entropy: Entropy, random: Stream) -> None:
+    def __init__(self, name: str, size: int, entropy: Entropy, random: Stream) -> None:
         self._per_slab = max(PAGE // size, FEWEST)
-        self._capacity = FREE_AT_BOOT.get(size, self._per_slab)
+        self._capacity = FREE_AT_BOOT.get(name, self._per_slab)
         self._used = 0
         self._entropy = entropy
         self._random = random
@@ -55,25 +56,26 @@ class KmemCache:
 
 
 class Slabs:
-    """The caches that datagrams come from."""
+    """The caches that packets come from."""
 
     def __init__(self, *, entropy: Entropy, random: Stream, build: Build = bare) -> None:
         self._entropy = entropy
         self._random = random
         self._build = build
-        self._caches: dict[int, KmemCache] = {}
+        self._caches: dict[str, KmemCache] = {}
 
     def alloc_skb(self, length: int) -> tuple[KmemCache, KmemCache]:
         """Memory for a datagram of ``length`` bytes with its headers: to be given back."""
-        caches = self.cache(SKB_HEAD), self.cache(1 << (length + OVERHEAD - 1).bit_length())
+        size = 1 << (length + OVERHEAD - 1).bit_length()
+        caches = self.cache("skbuff_head_cache", SKB_HEAD), self.cache(f"kmalloc-{size}", size)
         for cache in caches:
             cache.alloc()
         return caches
 
-    def cache(self, size: int) -> KmemCache:
-        """The one whose objects have ``size`` bytes."""
-        cache = self._caches.get(size)
+    def cache(self, name: str, size: int) -> KmemCache:
+        """The one of that name, whose objects have ``size`` bytes."""
+        cache = self._caches.get(name)
         if cache is None:
-            made: KmemCache = self._build(KmemCache)(size, self._entropy, self._random)
-            cache = self._caches[size] = made
+            made: KmemCache = self._build(KmemCache)(name, size, self._entropy, self._random)
+            cache = self._caches[name] = made
         return cache

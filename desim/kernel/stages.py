@@ -61,8 +61,8 @@ def stage(
     Several names stand for a chain of functions that only pass a call on,
     outermost first: ``@stage("qemu_send_packet", "qemu_send_packet_async", ...)``.
     ``size`` names the parameter whose length the profile's ``per_1000_bytes`` applies to:
-    bytes, of a list the packets, of a ring the slots. ``says(self, ...)`` gives the line that the real function prints
-    when it is built with its debug output on.
+    bytes, or the packets of a list, or the slots of a ring. ``says(self, ...)`` gives the
+    line that the real function prints when it is built with its debug output on.
     """
     if not names:
         raise TypeError("a stage needs at least one name")

@@ -28,7 +28,7 @@ def cache(size: int) -> type[CountedCache]:
 def test_a_slab_holds_what_fits_into_a_page_and_eight_at_least() -> None:
     for size, objects in ((SKB_HEAD, PAGE // SKB_HEAD), (512, 8), (2048, FEWEST)):
         kind = cache(size)
-        made = kind(size, Entropy(), Zero())
+        made = kind("cache", size, Entropy(), Zero())
         for _ in range(objects):
             made.alloc()
         assert kind.slabs == 0  # the first is there
@@ -38,7 +38,7 @@ def test_a_slab_holds_what_fits_into_a_page_and_eight_at_least() -> None:
 
 def test_packets_that_come_and_go_need_no_new_slab() -> None:
     kind = cache(512)
-    made = kind(512, Entropy(), Zero())
+    made = kind("cache", 512, Entropy(), Zero())
     for _ in range(1000):
         made.alloc()
         made.free()
@@ -47,7 +47,7 @@ def test_packets_that_come_and_go_need_no_new_slab() -> None:
 
 def test_only_a_new_high_water_mark_costs() -> None:
     kind = cache(512)
-    made = kind(512, Entropy(), Zero())
+    made = kind("cache", 512, Entropy(), Zero())
     for _ in range(2):
         for _ in range(64):
             made.alloc()

@@ -18,14 +18,13 @@ packet is acknowledged before that, it first gets a head of its own (``skb_unclo
 from __future__ import annotations
 
 from desim.guest.net.tcp_skb import Pages, SharedMemory, SndSkb
-from desim.guest.slab import KmemCache, Slabs
+from desim.guest.slab import SKB_HEAD, KmemCache, Slabs
 from desim.kernel.stages import stage
 
 FCLONE = 512
 """``sizeof(struct sk_buff_fclones)``, rounded up to cache lines."""
 HEAD = 1024
 """MAX_TCP_HEADER and ``skb_shared_info`` together, as ``kmalloc`` rounds them up."""
-SKB_HEAD = 256
 
 PAGE_FRAG_BYTES = 32768
 """A block of pages (``SKB_FRAG_PAGE_ORDER``)."""
@@ -35,9 +34,9 @@ class TcpMemory:
     """Packets of write queues, and bare ones."""
 
     def __init__(self, slabs: Slabs) -> None:
-        self._fclone: KmemCache = slabs.cache(FCLONE)
-        self._head: KmemCache = slabs.cache(HEAD)
-        self._skb: KmemCache = slabs.cache(SKB_HEAD)
+        self._fclone: KmemCache = slabs.cache("skbuff_fclone_cache", FCLONE)
+        self._head: KmemCache = slabs.cache(f"kmalloc-{HEAD}", HEAD)
+        self._skb: KmemCache = slabs.cache("skbuff_head_cache", SKB_HEAD)
 
     # Packets.
 
