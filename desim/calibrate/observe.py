@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from statistics import median
 from typing import Any, NamedTuple
 
 from desim.calibrate.kernel_trace import Event
@@ -43,6 +44,8 @@ TRAIN_STRETCHES = (
 )
 """What the four lists of a ping give: from which list to which, and of which packets of a
 train (the first is 0, the last -1)."""
+
+INTERRUPTED = ("arch/x86/kernel/irq.c", "common_interrupt", "enter")
 
 WIRE_STRETCH_NS = 2_000
 WIRE_EXACT_NS = 20_000
@@ -217,6 +220,28 @@ def usual_stretch(
         yield Observation(name, length, found[len(found) // 2][1], USUAL_WEIGHT)
 
 
+def kinds(
+    name: str,
+    measured: Sequence[int],
+    begins: Sequence[int],
+    lengths: Sequence[int],
+    clock: Clockwork,
+) -> Iterator[Observation]:
+    """Stretches of which each does one of a few things, as one observation for each.
+
+    In a long train some requests go to the card at once, some wait for it, some need new
+    memory. Which do what is the simulation's word; those that it interrupts are left out, and
+    that a measured one was interrupted now and then does not move the median.
+    """
+    found: dict[frozenset[tuple[Figure, int]], list[int]] = defaultdict(list)
+    for length, begin, own in zip(measured, begins, lengths, strict=False):
+        counts = clock.stretch(begin, begin + own)
+        if counts is not None and INTERRUPTED not in counts:
+            found[frozenset(counts.items())].append(length)
+    for number, (counts_of, taken) in enumerate(found.items(), 1):
+        yield Observation(f"{name} of kind {number}", median(taken), dict(counts_of))
+
+
 def _ping(
     name: str, measured: Mapping[str, Any], found: Mapping[str, Any], start: int, clock: Clockwork
 ) -> Iterator[Observation]:
@@ -235,6 +260,13 @@ def _ping(
             [(start + a, start + b) for a, b in spans[1]],
             clock,
         )
+    if train >= ENOUGH:
+        sending = [
+            [b - a for a, b in zip(lists["send_ns"], lists["sent_ns"], strict=True)]
+            for lists in (measured, found)
+        ]
+        begins = [start + at for at in found["send_ns"]]
+        yield from kinds(f"{name}: a request", sending[0], begins, sending[1], clock)
     if train > 1:
         for label, times in (("one more request", "send_ns"), ("one more reply", "recv_ns")):
             spans = [

@@ -23,15 +23,21 @@ FEWEST = 8
 """Objects that a slab has at least on a machine with one processor, up to 4 KiB each."""
 
 
-FREE_AT_BOOT = {"kmalloc-1024": 3, "skbuff_fclone_cache": 16}
-"""Pieces that are left when the machine has started: recorded uploads need new slabs when they
-have more packets than that. Other caches begin with a full slab."""
+FREE_AT_BOOT = {
+    "kmalloc-1024": 3,
+    "kmalloc-2048": 5,
+    "skbuff_fclone_cache": 16,
+    "skbuff_head_cache": 22,
+}
+"""Pieces that are left when the machine has started: the recorded trains and uploads need new
+slabs when they have more packets than that. Other caches begin with a full slab."""
 
 
 class KmemCache:
     """The objects of one size."""
 
     def __init__(self, name: str, size: int, entropy: Entropy, random: Stream) -> None:
+        self._size = size
         self._per_slab = max(PAGE // size, FEWEST)
         self._capacity = FREE_AT_BOOT.get(name, self._per_slab)
         self._used = 0
@@ -43,16 +49,21 @@ class KmemCache:
         self._used += 1
         if self._used > self._capacity:
             self._capacity += self._per_slab
-            self.new_slab()
+            self.allocate_slab(range(-(-self._per_slab * self._size // PAGE)))
 
     def free(self) -> None:
         """One object less."""
         self._used -= 1
 
-    @stage("new_slab", "shuffle_freelist", file="mm/slub.c")
-    def new_slab(self) -> None:
-        """Pages from the page allocator, and their pieces in random order."""
-        self._entropy.below(self._random, self._per_slab)
+    @stage("allocate_slab", file="mm/slub.c", size="pages")
+    def allocate_slab(self, pages: range) -> None:
+        """So many pages from the page allocator, which clears them (INIT_ON_ALLOC)."""
+        self.shuffle_freelist(range(self._per_slab))
+
+    @stage("shuffle_freelist", file="mm/slub.c", size="pieces")
+    def shuffle_freelist(self, pieces: range) -> None:
+        """Pieces in random order."""
+        self._entropy.below(self._random, len(pieces))
 
 
 class Slabs:

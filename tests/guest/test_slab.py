@@ -15,9 +15,9 @@ class Zero:
 class CountedCache(KmemCache):
     slabs = 0
 
-    def new_slab(self) -> None:
+    def allocate_slab(self, pages: range) -> None:
         type(self).slabs += 1
-        super().new_slab()
+        super().allocate_slab(pages)
 
 
 def cache(size: int) -> type[CountedCache]:

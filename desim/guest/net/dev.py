@@ -284,7 +284,7 @@ class NetCore:
             if len(device.qdisc) >= TX_QUEUE_LIMIT:
                 # fq_codel drops from the head of the longest flow; there is only one here.
                 self._drop(device.qdisc.popleft(), device)
-            device.qdisc.append(skb)
+            self.fq_codel_enqueue(skb, device)
             self.qdisc_run(device)
         else:
             device.qdisc_running = True
@@ -335,12 +335,22 @@ class NetCore:
         queue = device.qdisc
         if not queue:
             return []
-        batch = [queue.popleft()]
+        batch = [self.fq_codel_dequeue(device)]
         room = device.dql.avail() - len(batch[0])
         while room > 0 and queue:
-            batch.append(queue.popleft())
+            batch.append(self.fq_codel_dequeue(device))
             room -= len(batch[-1])
         return batch
+
+    @stage("fq_codel_enqueue", file="net/sched/sch_fq_codel.c")
+    def fq_codel_enqueue(self, skb: Skb, device: Device) -> None:
+        """Behind what waits."""
+        device.qdisc.append(skb)
+
+    @stage("fq_codel_dequeue", file="net/sched/sch_fq_codel.c")
+    def fq_codel_dequeue(self, device: Device) -> Skb:
+        """What has waited longest."""
+        return device.qdisc.popleft()
 
     @stage("sch_direct_xmit", file="net/sched/sch_generic.c")
     def sch_direct_xmit(self, batch: list[Skb], device: Device) -> bool:
