@@ -158,6 +158,7 @@ class Vcpu:
     @stage("__schedule", file="kernel/sched/core.c")
     def switch(self) -> Task | None:
         """Who runs next; None stands for programs of the lowest class."""
+        self.meet_run_queue()
         self._need_resched = False
         return self.run_queue.pick(self.clock_task())
 
@@ -350,7 +351,7 @@ class Vcpu:
     def _wake_ksoftirqd(self) -> None:
         if not self._ksoftirqd_awake:
             self._ksoftirqd_awake = True
-            self._enqueue(self._ksoftirqd)
+            self.try_to_wake_up(self._ksoftirqd)
 
     @stage("run_ksoftirqd", file="kernel/softirq.c")
     def run_ksoftirqd(self) -> None:
@@ -478,7 +479,7 @@ class Vcpu:
     def wake_task(self, task: Task) -> None:
         """Put ``task``, which must be asleep, at the end of the run queue."""
         self.meet_run_queue()
-        self._enqueue(task)
+        self.try_to_wake_up(task)
 
     @property
     def need_resched(self) -> bool:
@@ -512,12 +513,17 @@ class Vcpu:
 
     def arrive(self, task: Task) -> None:
         """A new task comes from outside of all threads (somebody starts a program)."""
-        self._enqueue(task, True)
+        self._enqueue(task, new=True)
         self.thread.kick()
 
     @stage("try_to_wake_up", file="kernel/sched/core.c")
-    def _enqueue(self, task: Task, new: bool = False) -> None:
+    def try_to_wake_up(self, task: Task) -> None:
         """Onto the run queue, and off with the current task if that is well ahead."""
+        self.meet_run_queue()
+        if task not in self.run_queue:  # an interrupt may have been faster
+            self._enqueue(task)
+
+    def _enqueue(self, task: Task, *, new: bool = False) -> None:
         if self.run_queue.wake(task, self.clock_task(), new=new):
             self._need_resched = True
 
@@ -525,7 +531,7 @@ class Vcpu:
         self.meet_run_queue()
         self._works.append(work)
         if self._kworker not in self.run_queue:
-            self._enqueue(self._kworker)
+            self.try_to_wake_up(self._kworker)
 
     @stage("worker_thread", "process_one_work", file="kernel/workqueue.c")
     def worker_thread(self) -> None:
