@@ -141,11 +141,12 @@ class RunQueue:
     def _update(self, now: int) -> None:
         """``update_curr``: the current task has run until now."""
         current = self._current
-        least = [task.vruntime for task in self._ready()]
         if current is not None:
             ran = now - self._since
             current.vruntime += ran * NICE_0_WEIGHT // IDLE_WEIGHT if current is self._spin else ran
             self._since = now
+        least = [task.vruntime for task in self._ready()]
+        if current is not None and current is not self._spin:
             least.append(current.vruntime)
         if least:
             self._min_vruntime = max(self._min_vruntime, min(least))

@@ -26,7 +26,7 @@ FEWEST = 8
 FREE_AT_BOOT = {
     "kmalloc-1024": 3,
     "kmalloc-2048": 5,
-    "skbuff_fclone_cache": 16,
+    "skbuff_fclone_cache": 15,
     "skbuff_head_cache": 22,
 }
 """Pieces that are left when the machine has started: the recorded trains and uploads need new
@@ -40,20 +40,21 @@ class KmemCache:
         self._size = size
         self._per_slab = max(PAGE // size, FEWEST)
         self._capacity = FREE_AT_BOOT.get(name, self._per_slab)
-        self._used = 0
+        self.used = 0
+        """Objects that are out."""
         self._entropy = entropy
         self._random = random
 
     def alloc(self) -> None:
         """One object more."""
-        self._used += 1
-        if self._used > self._capacity:
+        self.used += 1
+        if self.used > self._capacity:
             self._capacity += self._per_slab
             self.allocate_slab(range(-(-self._per_slab * self._size // PAGE)))
 
     def free(self) -> None:
         """One object less."""
-        self._used -= 1
+        self.used -= 1
 
     @stage("allocate_slab", file="mm/slub.c", size="pages")
     def allocate_slab(self, pages: range) -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from desim.guest.sched import LATENCY_NS, SLEEPER_CREDIT_NS, WAKEUP_GRANULARITY_NS, RunQueue
+from desim.guest.sched import (
+    IDLE_WEIGHT,
+    LATENCY_NS,
+    MIN_GRANULARITY_NS,
+    NICE_0_WEIGHT,
+    SLEEPER_CREDIT_NS,
+    WAKEUP_GRANULARITY_NS,
+    RunQueue,
+)
 
 MS = 1_000_000
 
@@ -99,3 +107,56 @@ def test_the_tick_ends_a_share_only_if_somebody_waits() -> None:
     assert not queue.tick(100 * MS)
     queue.wake(Named("other"), 100 * MS)
     assert queue.tick(100 * MS + LATENCY_NS)
+
+
+def spinning(now: int = 0) -> RunQueue:
+    """A queue on which a program of the lowest class runs."""
+    queue = RunQueue()
+    queue.spinner(now, 1)
+    assert queue.spins
+    assert queue.pick(now) is None
+    return queue
+
+
+def test_waking_always_takes_it_from_a_program_of_the_lowest_class() -> None:
+    assert spinning().wake(Named("any"), 0)
+
+
+def test_those_that_wake_while_it_spins_go_in_the_order_of_their_waking() -> None:
+    """However differently they have run before: the writer goes before ksoftirqd."""
+    queue, writer, ksoftirqd = spinning(), Named("writer"), Named("ksoftirqd")
+    now = 1 * MS
+    queue.wake(writer, now)
+    queue.put(now, again=True)
+    now = ran(queue, writer, now, 100_000)
+    assert queue.pick(now) is None
+    now += 50_000
+    queue.wake(writer, now)
+    queue.wake(ksoftirqd, now)
+    assert writer.vruntime == ksoftirqd.vruntime
+    queue.put(now, again=True)
+    assert queue.pick(now) is writer
+
+
+def test_its_own_time_counts_by_its_weight() -> None:
+    queue, woken = spinning(), Named("woken")
+    queue.wake(woken, 1 * MS)
+    assert woken.vruntime == 1 * MS * NICE_0_WEIGHT // IDLE_WEIGHT - SLEEPER_CREDIT_NS
+
+
+def test_it_has_its_turn_when_the_others_are_ahead_of_it_and_keeps_it_to_a_tick() -> None:
+    queue, busy = spinning(), Named("busy")
+    queue.wake(busy, 0)
+    queue.put(0, again=True)
+    now = ran(queue, busy, 0, SLEEPER_CREDIT_NS + 1, again=True)
+    assert queue.pick(now) is None
+    assert not queue.tick(now + MIN_GRANULARITY_NS - 1)
+    assert queue.tick(now + MIN_GRANULARITY_NS + 1)
+
+
+def test_without_such_programs_nobody_spins() -> None:
+    queue = spinning()
+    queue.spinner(0, -1)
+    queue.put(0, again=True)
+    assert not queue.spins
+    assert not queue

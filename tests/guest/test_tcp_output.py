@@ -314,6 +314,20 @@ def test_hystart_ends_slow_start_when_acks_come_in_a_long_train(guest: Guest) ->
     assert sk.snd_ssthresh == 20
 
 
+def test_hystart_counts_its_rounds_from_the_first_ack_on(guest: Guest) -> None:
+    """Linux 6.1.129 and later: the window only says from when on they may end slow start."""
+    sock, _ = connected(guest)
+    sk = sock.sk
+    sk.ca = ca = Cubic(0, sk.snd_una)
+    sk.snd_cwnd = 10
+    sk.snd_una += 1460
+    sk.snd_nxt = sk.snd_una + 20 * 1460
+    assert ca.acked(sk, 200, 0, 100) == 0
+    assert (ca.round_start_us, ca.end_seq) == (100, sk.snd_nxt)
+    sk.snd_cwnd = 20
+    assert ca.acked(sk, 200, 0, 100 + 2_000) == 1
+
+
 @pytest.mark.parametrize("value", [0, 1, 7, 8, 26, 27, 10**12, 2**50 - 1])
 def test_cubic_root(value: int) -> None:
     root = cubic_root(value)
