@@ -47,7 +47,8 @@ class Task(Protocol):
 class RunQueue:
     """The tasks that want to run, and the one that does.
 
-    All times are the tasks' clock: that of the processor without its interrupts.
+    All times are those of the processor's clock: an interrupt's time is that of the task it hit
+    (no IRQ_TIME_ACCOUNTING; recorded uploads show it, by who runs after a long poll).
     """
 
     def __init__(self) -> None:

@@ -112,9 +112,6 @@ class Vcpu:
         self._next_tick = Alarm(env, self._tick)
         self._next_timer: int | None = None
         self._tick_stopped = False
-        self._stolen_ns = 0
-        self._thieves = 0
-        self._stolen_since = 0
         self._sleep_alarm = Alarm(env, self._tick)
         self._sleepers: list[tuple[int, int, Callable[[], None], bool]] = []
         self._sleep_order = 0
@@ -153,14 +150,14 @@ class Vcpu:
             task = self.switch()
             again = self.spin() if task is None else task.run()
             self.meet_run_queue()
-            queue.put(self.clock_task(), again=again)
+            queue.put(self.env.time(), again=again)
 
     @stage("__schedule", file="kernel/sched/core.c")
     def switch(self) -> Task | None:
         """Who runs next; None stands for programs of the lowest class."""
         self.meet_run_queue()
         self._need_resched = False
-        return self.run_queue.pick(self.clock_task())
+        return self.run_queue.pick(self.env.time())
 
     @stage("do_idle", "default_idle_call", file="kernel/sched/idle.c")
     def do_idle(self) -> None:
@@ -185,25 +182,7 @@ class Vcpu:
 
     def spinner(self, by: int) -> None:
         """One program more (1) or less (-1) that computes whenever nothing else does."""
-        self.run_queue.spinner(self.clock_task(), by)
-
-    # --- the tasks' clock
-
-    def clock_task(self) -> int:
-        """The time without what interrupts took (``rq_clock_task``, IRQ_TIME_ACCOUNTING)."""
-        now = self._stolen_since if self._thieves else self.env.time()
-        return now - self._stolen_ns
-
-    def _steal(self) -> None:
-        """An interrupt, hard or soft, begins; what ksoftirqd serves is its own time."""
-        if not self._thieves:
-            self._stolen_since = self.env.time()
-        self._thieves += 1
-
-    def _stop_stealing(self) -> None:
-        self._thieves -= 1
-        if not self._thieves:
-            self._stolen_ns += self.env.time() - self._stolen_since
+        self.run_queue.spinner(self.env.time(), by)
 
     # --- the tick
 
@@ -251,7 +230,6 @@ class Vcpu:
         thread = self.thread
         thread.irqs_on = False
         self._in_irq, outer = True, self._in_irq
-        self._steal()
         if self._timer_irq:
             self._timer_irq = False
             self.timer_interrupts += 1
@@ -262,7 +240,6 @@ class Vcpu:
             self.common_interrupt(outer)
         self._in_irq = outer
         thread.meet()
-        self._stop_stealing()
         thread.irq_pending = self._timer_irq or self.pin.pending
         thread.irqs_on = True
 
@@ -291,7 +268,7 @@ class Vcpu:
         now = self.now()
         if not self._tick_stopped and self._next_tick.due is None:
             self._restart_tick()
-            if self.run_queue.tick(self.clock_task()):
+            if self.run_queue.tick(now):
                 self._need_resched = True
         while self._sleepers and self._sleepers[0][0] <= now:
             self._sleepers.pop(0)[2]()
@@ -434,9 +411,7 @@ class Vcpu:
             and not self._ksoftirqd_awake
         ):
             self._interrupts_off()
-            self._steal()
             self.do_softirq()
-            self._stop_stealing()
             self._interrupts_on()
 
     def in_softirq(self) -> bool:
@@ -524,7 +499,7 @@ class Vcpu:
             self._enqueue(task)
 
     def _enqueue(self, task: Task, *, new: bool = False) -> None:
-        if self.run_queue.wake(task, self.clock_task(), new=new):
+        if self.run_queue.wake(task, self.env.time(), new=new):
             self._need_resched = True
 
     def _queue_work(self, work: DelayedWork) -> None:
