@@ -16,6 +16,7 @@ from desim.calibrate.observe import (
     Observation,
     Waits,
     burst_observations,
+    round_observations,
     tool_observations,
     trace_observations,
     wire_observations,
@@ -35,6 +36,9 @@ ROUNDS = 3
 
 KINDS = ("ping", "tftp", "source")
 """Tests of which only the guest's processor decides the length."""
+
+KINDS_WITH_HOST = ("sink",)
+"""Tests in which a program on the host takes part, and only from one ACK to the next does not."""
 
 MOST_BYTES = 4 << 20
 """Longer uploads say nothing new, and take long to simulate under observation."""
@@ -93,7 +97,8 @@ def _observe_run(run: Run, costs: str) -> Iterator[Observation]:
     tests = [
         test
         for test in run.tests
-        if test.out.get("test") in KINDS and test.out.get("bytes", 0) <= MOST_BYTES
+        if test.out.get("test") in (KINDS if test.host is None else KINDS_WITH_HOST)
+        and test.out.get("bytes", 0) <= MOST_BYTES
     ]
     if tests:
         meter = Meter(frozenset({STAMP, SENT}))
@@ -113,6 +118,9 @@ def _observe_test(
     begin, end = (ns // 1000 for ns in test.window_ns)
     recorded = [p for p in run.packets if begin <= p.time_us < end and p.kind == "tcp"]
     found = [p for p in predicted(machine, test).packets if is_tcp(p.frame.raw)]
+    if test.host is not None:
+        yield from round_observations(name, recorded, found, clock)
+        return
     yield from wire_observations(name, recorded, found, clock)
     yield from burst_observations(name, recorded, found, clock)
 

@@ -332,6 +332,44 @@ def burst_observations(
             )
 
 
+def round_observations(
+    name: str, recorded: Sequence[Packet], simulated: Sequence[Captured], clock: Clockwork
+) -> Iterator[Observation]:
+    """Of a transfer to the guest, from one ACK to the next: by how many frames came meanwhile,
+    and in the round before.
+
+    Such a transfer falls into a rhythm, too, of rounds in some of which nothing waits.
+    """
+    measured: dict[tuple[int, int], list[int]] = defaultdict(list)
+    rounds = _rounds([(p.time_us * 1000, p.to_guest) for p in recorded])
+    for (before, _, _), (frames, begin, end) in pairwise(rounds):
+        measured[before, frames].append(end - begin)
+    ours: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    rounds = _rounds([(c.time, c.to_guest) for c in simulated])
+    for (before, _, _), (frames, begin, end) in pairwise(rounds):
+        ours[before, frames].append((begin, end))
+    for kind, lengths in sorted(measured.items()):
+        passed = ours.get(kind, [])
+        if min(len(lengths), len(passed)) >= BURSTS:
+            label = f"{name}: {kind[1]} frames after {kind[0]}"
+            yield from usual_stretch(label, lengths, passed, clock)
+
+
+def _rounds(passed: Sequence[tuple[int, bool]]) -> list[tuple[int, int, int]]:
+    """How many frames came between two frames of the guest, and when those two left (ns)."""
+    rounds: list[tuple[int, int, int]] = []
+    begin: int | None = None
+    frames = 0
+    for time, to_guest in passed:
+        if to_guest:
+            frames += 1
+            continue
+        if begin is not None and frames:
+            rounds.append((frames, begin, time))
+        begin, frames = time, 0
+    return rounds
+
+
 def _bursts(frames: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """How many data frames each burst has, and when it begins (ns)."""
     bursts: list[tuple[int, int]] = []

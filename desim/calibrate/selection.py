@@ -26,7 +26,7 @@ from desim.conform.linux.recording import (
 )
 from desim.conform.suite import UNREADABLE, check_regular, told
 
-USED = ("det", "sizes", "ftrace")
+USED = ("det", "sizes", "ftrace", "vt")
 """Families (see ``desim.conform.linux.judgement``)."""
 
 COSTS = "zero"
@@ -92,8 +92,6 @@ def _why_not(run: Run) -> str:
     of = family(run)
     if run.shift is None:
         return "its instructions were not counted: real time"
-    if of == "vt":
-        return "a program on the host took part, in real time"
     if of == "idlewarp":
         return "its guest was idle, and the clock jumped"
     if of not in USED:
@@ -101,7 +99,7 @@ def _why_not(run: Run) -> str:
     if run.not_modelled:
         return f"not modelled: {run.not_modelled[0]}"
     if not run.traces and not any(test.out.get("test") in KINDS for test in run.tests):
-        return "neither a ping, TFTP or upload in it nor a kernel trace"
+        return "neither a ping, TFTP or a bulk transfer in it nor a kernel trace"
     return ""
 
 

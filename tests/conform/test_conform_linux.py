@@ -689,7 +689,7 @@ BEYOND: dict[str, set[tuple[str, str]]] = {
     "det_default": set(),
     "det_itr0": set(),
     "det_itr0_nomit": {("ping_1ms", "rtt_p50")},
-    "det_itr0_rdrand": {("up64k", "mbit_s"), ("up4m", "interrupts")},
+    "det_itr0_rdrand": set(),
     "det_itr0_rx32_rxabs64": set(),
     "det_itr8000": set(),
     "det_itr8000_rx128_rxabs512": set(),

@@ -122,6 +122,7 @@ class Gro:
         into.flags |= seg.flags & (FIN | PSH)
         return True
 
+    @stage("skb_gro_receive", file="net/core/gro.c")
     def skb_gro_receive(self, into: RcvSkb, cb: RcvSkb) -> None:
         """Take over the data of ``cb``: as a fragment while there is room, else as a packet."""
         into.pieces.append(seg_payload := cb.seg.payload)

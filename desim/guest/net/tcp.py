@@ -428,9 +428,14 @@ class Tcp:
                 sk.copied_seq += 1
             queue.popleft()
             sk.rmem_alloc -= skb.truesize
+            self.kfree_skb(skb.pieces)
             if not wanted:
                 break
         return wanted
+
+    @stage("__kfree_skb", file="net/core/skbuff.c", size="pieces")
+    def kfree_skb(self, pieces: list[bytes]) -> None:
+        """A received packet has been read, with all that has been merged into it."""
 
     @staticmethod
     def _take(source: list[bytes], offset: int, size: int, into: list[bytes]) -> None:

@@ -4,7 +4,7 @@
 
 FOLDER has one sub-folder per run. What desim reads is kept: the three JSON documents and
 the kernel traces; of the runs whose packets are compared one by one (``tcp_``) the packets,
-too; of those to which costs are fitted (``det_``, ``sizes_``) when each packet passed, its
+too; of those to which costs are fitted (``det_``, ``sizes_``, ``vt_``) when each packet passed, its
 direction, length and kind. Lists are packed only once, by the archive. The same recordings
 give the same archives: members are sorted and bear no times, owners or modes of their own.
 """
@@ -41,7 +41,7 @@ def kept(run: Path) -> dict[str, bytes]:
             # The decoded list is complete where there is no table of all.
             table = (run / "packets.csv.gz").exists()
             wanted = wanted or name == ("packets.csv" if table else "packets.json")
-        timed = name == "packets.csv" and run.name.startswith(("det_", "sizes_"))
+        timed = name == "packets.csv" and run.name.startswith(("det_", "sizes_", "vt_"))
         if not (wanted or timed):
             continue
         data = file.read_bytes()
