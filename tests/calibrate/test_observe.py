@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, cast
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from desim.calibrate.meter import Figure
-from desim.calibrate.observe import ENOUGH, GROUPS, parts
+from desim.calibrate.observe import (
+    BURSTS,
+    ENOUGH,
+    GROUPS,
+    INTERRUPTED,
+    USUAL_WEIGHT,
+    Clockwork,
+    kinds,
+    parts,
+    round_observations,
+    wire_observations,
+)
+from desim.conform.linux.recording import Packet
+from desim.machine.ports import Captured
+from desim.wire.frame import Frame
 
 WORK: Figure = ("a.c", "work", "enter")
 RARE: Figure = ("a.c", "rare", "enter")
@@ -46,3 +63,75 @@ def test_parts_go_up_in_length_around_the_mean_of_all(
     works = [one.counts[WORK] for one in found]
     assert works == sorted(works)
     assert min(works) - 1e-6 <= sum(lengths) / len(lengths) <= max(works) + 1e-6
+
+
+WORK: Figure = ("file.c", "work", "enter")
+
+
+class Counted:
+    """A clockwork that has one figure, once in each ``step`` ns, and never waits."""
+
+    def __init__(self, step: int = 1_000, extra: Mapping[int, Figure] | None = None) -> None:
+        self.step = step
+        self.extra = extra or {}
+
+    def stretch(self, first: int, last: int) -> dict[Figure, int]:
+        counts = {WORK: (last - first) // self.step}
+        if first in self.extra:
+            counts[self.extra[first]] = 1
+        return counts
+
+
+def clockwork(**more: Any) -> Clockwork:
+    return cast("Clockwork", Counted(**more))
+
+
+def packets(stamps: list[tuple[int, bool]]) -> list[Packet]:
+    return [Packet(time, to_guest, 60, "tcp") for time, to_guest in stamps]
+
+
+def captured(stamps: list[tuple[int, bool]]) -> list[Captured]:
+    return [Captured(time * 1_000, to_guest, Frame(bytes(60))) for time, to_guest in stamps]
+
+
+def rounds(lengths: list[int], frames: int) -> list[tuple[int, bool]]:
+    """Rounds of so many us, each begun and ended by a frame of the guest."""
+    time = 0
+    stamps = [(time, False)]
+    for length in lengths:
+        stamps += [(time, True)] * frames
+        time += length
+        stamps.append((time, False))
+    return stamps
+
+
+def test_rounds_are_told_apart_by_their_frames_and_those_before() -> None:
+    measured, ours = rounds([100, 120, 120, 121, 122], 44), rounds([90, 80, 80, 80], 44)
+    (only,) = round_observations("t", packets(measured), captured(ours), clockwork())
+    assert (only.measured, only.counts, only.weight) == (121_000, {WORK: 80}, USUAL_WEIGHT)
+    assert "44 frames after 44" in only.name
+
+
+def test_a_round_that_is_too_rare_on_either_side_says_nothing() -> None:
+    many, few = rounds([100] * (BURSTS + 1), 44), rounds([100] * BURSTS, 44)
+    for measured, ours in ((many, few), (few, many), (many, rounds([100] * 9, 20))):
+        assert not list(round_observations("t", packets(measured), captured(ours), clockwork()))
+
+
+def test_the_shorter_a_stretch_between_stamps_the_less_it_counts() -> None:
+    stamps = [(0, False), (10, False), (110, False), (111, False), (113, False)]
+    found = list(wire_observations("t", packets(stamps), captured(stamps), clockwork()))
+    assert [o.measured for o in found] == [10_000, 100_000, 3_000]
+    assert 1 > found[1].weight > found[0].weight > found[2].weight > 0
+
+
+def test_requests_of_a_kind_are_one_equation_and_interrupted_ones_none() -> None:
+    slab: Figure = ("mm/slub.c", "allocate_slab", "enter")
+    clock = clockwork(extra={30_000: slab, 40_000: INTERRUPTED})
+    measured = [6_400, 6_360, 9_900, 31_000, 6_380, 6_381]
+    begins = [10_000, 20_000, 30_000, 40_000, 50_000, 60_000]
+    found = list(kinds("t", measured, begins, [6_000] * 6, clock))
+    assert [(o.measured, dict(o.counts)) for o in found] == [
+        (6_380.5, {WORK: 6}),
+        (9_900, {WORK: 6, slab: 1}),
+    ]
