@@ -709,8 +709,9 @@ def test_a_recorded_run_is_predicted_but_for_what_is_known(name: str) -> None:
     assert beyond <= BEYOND[name], f"{outcome.difference}\n{outcome.shown}"
 
 
-def test_the_series_over_sizes_are_predicted() -> None:
-    outcome = LinuxSuite().check("sizes", documents("sizes_icount0_itr0"))
+@pytest.mark.parametrize("name", ["sizes_icount0_itr0", "vt_default_again"])
+def test_the_median_of_a_runs_figures_is_predicted(name: str) -> None:
+    outcome = LinuxSuite().check(name, documents(name))
     assert outcome.passed, f"{outcome.difference}\n{outcome.shown}"
 
 
