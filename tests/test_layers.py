@@ -33,7 +33,7 @@ def modules_after(*words: str) -> set[str]:
 
 
 def test_the_layers_hold() -> None:
-    pytest.importorskip("importlinter")
+    pytest.importorskip("importlinter", reason="needs import-linter: pip install import-linter")
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=ROOT,

@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "desim").rglob("*.py"))
+TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__).resolve())
 MODEL = ("wire", "kernel", "net", "slirp", "e1000", "guest", "host", "userland", "machine")
 """Rooms that know virtual time or carry bytes."""
 
@@ -153,6 +154,18 @@ def test_a_module_says_what_it_is_and_is_not_too_long(path: Path) -> None:
     assert text.count("\n") <= MAX_LINES, "a file is a room: give what it holds two"
     if text.strip():
         assert ast.get_docstring(ast.parse(text)), "no module docstring"
+
+
+def test_what_silences_a_tool_says_why() -> None:
+    """On its line or in a comment above. Of tests no types are checked: nothing to silence."""
+    found = []
+    for path in (*SOURCES, *TESTS):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for before, (number, line) in zip(["", *lines], enumerate(lines, 1), strict=False):
+            said = before.strip().startswith("#") and path in SOURCES
+            if re.search(r"#.*(noqa: [A-Z]+\d+|type: ignore\[[a-z-]+\])$", line) and not said:
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    report(found)
 
 
 def test_nothing_is_left_for_later() -> None:

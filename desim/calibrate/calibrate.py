@@ -59,6 +59,11 @@ def guest_stages() -> Iterator[tuple[str, str]]:
                 yield file, stage
 
 
+def is_used(test: Test) -> bool:
+    """Whether the test is of a kind that says what work takes."""
+    return test.out.get("test") in (KINDS if test.host is None else KINDS_WITH_HOST)
+
+
 def calibrate(
     runs: Sequence[Run],
     output: Path,
@@ -94,12 +99,7 @@ def observe(run: Run, costs: str) -> Iterator[Observation]:
 
 
 def _observe_run(run: Run, costs: str) -> Iterator[Observation]:
-    tests = [
-        test
-        for test in run.tests
-        if test.out.get("test") in (KINDS if test.host is None else KINDS_WITH_HOST)
-        and test.out.get("bytes", 0) <= MOST_BYTES
-    ]
+    tests = [test for test in run.tests if is_used(test) and test.out.get("bytes", 0) <= MOST_BYTES]
     if tests:
         meter = Meter(frozenset({STAMP, SENT}))
         machine = simulate(configuration(run, costs=costs, tests=tests), meter)

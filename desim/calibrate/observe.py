@@ -4,6 +4,7 @@ Stretches in which the guest's processor never waits, all of it work:
 
 * from one reading of the clock to another in ``ltool``'s tests: a round trip, a train's
   sending, a TFTP block without mitigation;
+* from one frame of the guest to another;
 * from one event to the next of a kernel trace.
 
 A stretch in which the simulated processor waits is left out: its length says when

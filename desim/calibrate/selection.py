@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from desim.calibrate.calibrate import KINDS
+from desim.calibrate.calibrate import is_used
 from desim.calibrate.kernel_trace import parse_trace
 from desim.conform.linux.judgement import family
 from desim.conform.linux.predict import checked_configuration
@@ -98,8 +98,8 @@ def _why_not(run: Run) -> str:
         return "it shows what the network does, not what work takes"
     if run.not_modelled:
         return f"not modelled: {run.not_modelled[0]}"
-    if not run.traces and not any(test.out.get("test") in KINDS for test in run.tests):
-        return "neither a ping, TFTP or a bulk transfer in it nor a kernel trace"
+    if not run.traces and not any(is_used(test) for test in run.tests):
+        return "no ping, TFTP or bulk transfer in it that tells, and no kernel trace"
     return ""
 
 

@@ -155,7 +155,7 @@ def _create(folder: Path, name: str, pieces: Iterable[bytes]) -> None:
             try:
                 os.mkdir(part, 0o777, dir_fd=at)
             except FileExistsError:
-                pass
+                pass  # it may be there; what is no folder fails at the next line
             below = os.open(part, flags, dir_fd=at)
             os.close(at)
             at = below

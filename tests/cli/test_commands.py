@@ -69,9 +69,9 @@ class Simulation:
 def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
     made = Simulation()
     run = ModuleType("desim.experiment.run")
-    run.run, run.backtrace = made.run, made.backtrace  # type: ignore[attr-defined]
+    run.run, run.backtrace = made.run, made.backtrace
     terminal = ModuleType("desim.report.terminal")
-    terminal.show = lambda result, config, width: made.show()  # type: ignore[attr-defined]
+    terminal.show = lambda result, config, width: made.show()
     monkeypatch.setitem(sys.modules, "desim.experiment.run", run)
     monkeypatch.setitem(sys.modules, "desim.report.terminal", terminal)
     import desim.report

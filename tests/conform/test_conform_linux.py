@@ -517,7 +517,7 @@ def test_sizes_and_vt_runs_pass_by_the_median_of_their_errors(
 
 
 def scaled(figures: Figures, factor: float) -> Figures:
-    return Figures(*(None if figure is None else figure * factor for figure in figures))  # type: ignore[arg-type]
+    return Figures(*(None if figure is None else figure * factor for figure in figures))
 
 
 def test_two_equal_recordings_in_virtual_time_would_predict_each_other() -> None:

@@ -350,7 +350,7 @@ def test_a_timer_passes_its_stage() -> None:
     card.mmio_write(ICS * 4, 4)
     card.mmio_write(IMS * 4, 4)
     calls.clear()
-    card.interrupts.mit_timer.fire()  # type: ignore[attr-defined]
+    card.interrupts.mit_timer.fire()
     assert calls == ["e1000_mit_timer", "set_interrupt_cause"]
 
 
@@ -358,7 +358,7 @@ def test_set_ics_says_what_qemu_prints() -> None:
     bed = Bed()
     bed[ICS] = 0x80
     bed[IMS] = 0x9D
-    says = type(bed.card.interrupts).set_ics.__stage__.says  # type: ignore[attr-defined]
+    says = type(bed.card.interrupts).set_ics.__stage__.says
     assert says(bed.card.interrupts, 0, 0x10) == "set_ics 10, ICR 80, IMR 9d"
 
 

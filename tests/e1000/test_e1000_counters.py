@@ -224,7 +224,7 @@ class Handler(RuleBasedStateMachine):
                 self.bed[IMC] = 0xFFFF_FFFF
                 self.masked = True
 
-        self.bed.bus.set_irq = set_irq  # type: ignore[method-assign]
+        self.bed.bus.set_irq = set_irq
         self.bed[IMS] = 0xFFFF_FFFF
 
     semantics = "qemu"
@@ -279,7 +279,7 @@ def test_a_flush_accounts_for_every_frame(sizes: list[int], count: int) -> None:
             assert bed.card.receive(frame) != 0
         waiting.clear()
 
-    bed.wire.flush = flush  # type: ignore[method-assign]
+    bed.wire.flush = flush
     bed[RDT] = count
     stored = min(count, len(sizes))
     assert bed[TPR] == stored

@@ -59,8 +59,8 @@ class Datasheet(Bed):
             if rising and self.acknowledges:
                 self.interrupts.append((self.clock.now(), self[ICR]))
 
-        self.bus.set_irq = set_irq  # type: ignore[method-assign]
-        self.wire.flush = self._flush  # type: ignore[method-assign]
+        self.bus.set_irq = set_irq
+        self.wire.flush = self._flush
 
     def _flush(self) -> None:
         """The sender's queue: it goes on while the card takes frames."""
@@ -147,7 +147,7 @@ def test_sent_frames_leave_one_after_the_other() -> None:
         left.append(bed.clock.now())
         return send(frame)
 
-    bed.wire.send = noting  # type: ignore[method-assign]
+    bed.wire.send = noting
     for n in range(3):
         bed.put(n, MAC + PEER + bytes(48), EOP | RS)
     start = bed.clock.now()
@@ -452,8 +452,8 @@ def test_frames_without_descriptors_wait_in_the_fifo_and_none_is_lost() -> None:
     for tail in (6, 5, 4):
         bed.give(8)
         bed[RDT] = tail
-    assert not bed.card.rx.fifo  # type: ignore[attr-defined]
-    assert bed.card.rx.fifo_bytes == 0  # type: ignore[attr-defined]
+    assert not bed.card.rx.fifo
+    assert bed.card.rx.fifo_bytes == 0
     assert bed[TPR] == 13
 
 
@@ -543,6 +543,6 @@ def test_each_frame_is_stored_or_lost_with_a_reason_once(
             bed.give(8)
             bed[RDT] = (bed[RDH] - 1) % 8
     bed.wait(SECOND)
-    waiting = len(bed.card.rx.fifo)  # type: ignore[attr-defined]
+    waiting = len(bed.card.rx.fifo)
     assert not bed.offered
     assert bed.card.mac_reg[TPR] + len(bed.losses.reasons) + waiting == count

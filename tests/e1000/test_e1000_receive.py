@@ -154,7 +154,7 @@ def test_the_reason_is_noted_for_the_frame_as_it_came() -> None:
     bed[CTRL] = CTRL_VME
     bed[RDT] = 0
     noted: list[Frame] = []
-    bed.losses.lost = lambda frame, where, why: noted.append(frame)  # type: ignore[method-assign]
+    bed.losses.lost = lambda frame, where, why: noted.append(frame)
     frame = ethernet(bytes(60), proto=0x8100)
     bed.card.receive(frame)
     assert noted == [frame]

@@ -206,7 +206,7 @@ def test_a_wrong_operation_is_refused(operation: object, complaint: str) -> None
     vector = copy.deepcopy(RECORDINGS["reset_all_000"])
     vector["ops"].append(operation)
     if complaint.startswith("t=1"):
-        operation["val"] = 0  # type: ignore[index]
+        operation["val"] = 0
     with pytest.raises(RecordingError) as refusal:
         difference(vector)
     assert complaint in str(refusal.value)

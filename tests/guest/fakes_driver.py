@@ -408,7 +408,7 @@ class Guest:
         self.net = FakeNet()
         self.ledger = FakeLedger()
         self.card = E1000(
-            clock=FakeClock(self.cpu),  # type: ignore[arg-type]
+            clock=FakeClock(self.cpu),
             pci=self.bus,
             net=self.net,
             ledger=self.ledger,

@@ -40,7 +40,7 @@ class Bare:
         self.bus = bus(self.memory, self.cpu.pin)
         self.net = Net()
         self.card = E1000(
-            clock=FakeClock(self.cpu),  # type: ignore[arg-type]
+            clock=FakeClock(self.cpu),
             pci=self.bus,
             net=self.net,
             ledger=FakeLedger(),

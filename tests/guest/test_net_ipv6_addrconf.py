@@ -186,12 +186,12 @@ def test_an_answer_inside_the_solicitation_comes_too_early() -> None:
     xmit = link.driver.start_xmit
 
     def answered(skb: object, more: bool) -> int:
-        done = xmit(skb, more)  # type: ignore[arg-type]
+        done = xmit(skb, more)
         if link.driver.sent[-1].raw[54] == RS:
             link.put(advertisement())
         return done
 
-    link.driver.start_xmit = answered  # type: ignore[method-assign]
+    link.driver.start_xmit = answered
     link.plug().cpu.run(100 * SECOND)
     sent = kinds(link)
     assert sent.count(RS) == 2
@@ -229,7 +229,7 @@ def test_an_advertisement_from_beyond_the_link_is_ignored(link: Link) -> None:
 )
 def test_a_prefix_that_is_not_for_addresses_gives_none(link: Link, offer: object) -> None:
     link.settled()
-    link.put(offer)  # type: ignore[arg-type]
+    link.put(offer)
     assert link.addresses() == [LINK_LOCAL]
 
 

@@ -95,7 +95,7 @@ def test_a_batch_is_stamped_before_any_of_it_is_delivered(guest: Guest) -> None:
         steps.append("now")
         return now() + len(steps)
 
-    guest.cpu.now = counted  # type: ignore[method-assign]
+    guest.cpu.now = counted
     guest.put(reply(0), reply(1))
     stamps = [sock.recvmsg(100).stamp_ns for _ in range(2)]
     first, second = stamps

@@ -99,7 +99,7 @@ class World:
                 cpu.run(now - cpu.time)
             while self.wire.queue and self.wire.queue[0][0] <= now:
                 _, _, device, frame = self.wire.queue.pop(0)
-                device.driver.received.append(frame)  # type: ignore[attr-defined]
+                device.driver.received.append(frame)
                 device.driver.interrupt()
             for cpu in self.cpus:
                 cpu.serve()

@@ -129,17 +129,17 @@ class World:
             options["clock"] = self.clock
         if cls in (FilterDuplicate, FilterCorrupt):
             options["ledger"] = self.ledger
-        made = cls(Place(self.user, name, queue), **options)  # type: ignore[arg-type]
+        made = cls(Place(self.user, name, queue), **options)
         made.complete()
         return made
 
     @property
     def to_guest(self) -> list[bytes]:
-        return self.nic.handler.got  # type: ignore[attr-defined, no-any-return]
+        return self.nic.handler.got
 
     @property
     def from_guest(self) -> list[bytes]:
-        return self.user.handler.got  # type: ignore[attr-defined, no-any-return]
+        return self.user.handler.got
 
 
 def frame(text: str) -> Frame:
@@ -255,9 +255,9 @@ def test_without_a_link_a_packet_is_lost_before_any_filter(world: World) -> None
 def test_a_filter_sees_a_packet_that_then_has_to_wait_once(world: World) -> None:
     notes: list[tuple[str, str, bytes]] = []
     noting(world.user, "f", notes).complete()
-    world.nic.handler.ready = False  # type: ignore[attr-defined]
+    world.nic.handler.ready = False
     assert world.user.send(frame("one")) == 0
-    world.nic.handler.ready = True  # type: ignore[attr-defined]
+    world.nic.handler.ready = True
     world.nic.flush()
     assert len(notes) == 1
     assert world.to_guest == [b"one"]
@@ -310,7 +310,7 @@ def test_a_filter_behind_may_end_what_was_kept(world: World) -> None:
 
 def test_what_was_kept_waits_for_a_receiver_that_is_not_ready(world: World) -> None:
     world.attach(FilterBuffer, interval_us=10)
-    world.nic.handler.ready = False  # type: ignore[attr-defined]
+    world.nic.handler.ready = False
     assert world.user.send(frame("one")) == 3, "the sender takes it for sent"
     world.clock.go(10 * US)
     assert len(world.nic.incoming_queue) == 1
@@ -609,7 +609,7 @@ def test_whatever_the_filters_are_each_packet_is_accounted_for(
     kinds: list[tuple[str, str]], chance: Any, packets: list[tuple[bool, int]]
 ) -> None:
     world = World()
-    below = lambda n: chance.randrange(n)  # noqa: E731
+    below = chance.randrange
     for number, (kind, queue) in enumerate(kinds):
         half = Chance(Fraction(1, 2), below)
         options: dict[str, tuple[type[Any], dict[str, Any]]] = {

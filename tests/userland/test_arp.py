@@ -87,4 +87,4 @@ def test_the_file_has_linuxs_columns() -> None:
         Entry("192.0.2.77", NUD_FAILED, "00:00:00:00:00:00", "eth0"),
         Entry("127.0.0.1", NUD_PERMANENT, "02:fc:00:00:00:06", "eth1"),
     ]
-    assert arp_seq_show(entries) == TABLE  # type: ignore[arg-type] - entries of our own
+    assert arp_seq_show(entries) == TABLE

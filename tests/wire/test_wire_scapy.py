@@ -50,7 +50,9 @@ from desim.wire.udp import Udp
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    scapy: Any = pytest.importorskip("scapy.all")
+    scapy: Any = pytest.importorskip(
+        "scapy.all", reason="needs scapy, which parses our packets: pip install scapy"
+    )
 
 few = settings(max_examples=25, deadline=None)
 

@@ -19,7 +19,7 @@ def put(text: str, fd: int = STDOUT) -> Step:
     try:
         yield sys.write(fd, text.encode("utf-8", "surrogateescape"))
     except OSError:
-        pass
+        pass  # as the docstring says
 
 
 def err(text: str) -> Step:

@@ -90,7 +90,7 @@ def getaddrinfo(name: str, deadline_ns: int | None = None) -> Generator[Call, An
     try:
         address: bytes = yield sys.resolve(name)
     except OSError:
-        pass
+        pass  # no number, and not among the names known here: ask a server
     else:
         return address
     conf = yield from read_resolv_conf()
