@@ -193,6 +193,7 @@ def test_a_path_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_files_are_read_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_of(tmp_path, "det_itr0")
     monkeypatch.setattr("desim.conform.linux.recording.MAX_SIZE", 10_000)
     bomb = gzip.compress(b" " * 1_000_000)
     archive = in_tar(
@@ -200,7 +201,6 @@ def test_files_are_read_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     with pytest.raises(RecordingError, match="at most 10000"):
         list(read_runs(archive))
-    folder = folder_of(tmp_path, "det_itr0")
     with pytest.raises(RecordingError, match="at most 10000"):
         list(read_runs(folder))
 
@@ -713,6 +713,11 @@ def test_a_recorded_run_is_predicted_but_for_what_is_known(name: str) -> None:
 def test_the_median_of_a_runs_figures_is_predicted(name: str) -> None:
     outcome = LinuxSuite().check(name, documents(name))
     assert outcome.passed, f"{outcome.difference}\n{outcome.shown}"
+
+
+@pytest.mark.parametrize("name", ["sizes_icount0_itr0", "vt_default"])
+def test_a_guest_whose_work_takes_no_time_fails(name: str) -> None:
+    assert not LinuxSuite("zero").check(name, documents(name)).passed
 
 
 def test_a_runs_machine_is_the_recorded_one() -> None:

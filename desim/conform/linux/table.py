@@ -8,6 +8,7 @@ from desim.conform.linux.judgement import (
     MOST_MEDIAN,
     Judged,
     Verdict,
+    medians,
     middle_and_95,
     shown,
 )
@@ -53,17 +54,7 @@ def _end(verdict: Verdict) -> str:
     found = middle_and_95(verdict.errors())
     if not verdict.judged or found is None:
         return "not judged"
-    kinds = []
-    for name, (label, _) in LABELS.items():
-        of_kind = middle_and_95(
-            [
-                f.error
-                for f in verdict.figures
-                if f.judged and f.error is not None and f.figure == name
-            ]
-        )
-        if of_kind is not None:
-            kinds.append(f"{label} {of_kind[0]:.1%}")
+    kinds = [f"{LABELS[kind][0]} {error:.1%}" for kind, error in medians(verdict.figures).items()]
     limit = f" (at most {MOST_MEDIAN:.0%})" if verdict.family in JUDGED_BY_MEDIAN else ""
     return (
         f"median error {found[0]:.1%}{limit}, 95th percentile {found[1]:.1%}; medians: "
