@@ -179,7 +179,7 @@ def _why(of: str, figures: list[Judged], middle: float | None) -> str:
         over = [
             f"{of_what} is {error:.1%}" for of_what, error in found.items() if error > MOST_MEDIAN
         ]
-        return f"the median error{', '.join(over)}, more than {MOST_MEDIAN:.0%}" if over else ""
+        return f"the median error{','.join(over)}, more than {MOST_MEDIAN:.0%}" if over else ""
     beyond = [f for f in figures if not f.within]
     if not beyond:
         return ""
