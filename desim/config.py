@@ -11,6 +11,7 @@ Times are ``int`` nanoseconds, addresses packed ``bytes``, as at the ports.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -286,6 +287,9 @@ class Boot:
     """The instant of the tick that counts as 0: power-on, or before it."""
     seeded: bool = False
     """Whether the kernel's random generator is ready, as it is on a CPU with RDRAND."""
+    draws: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """The first numbers of random streams, by stream, where they are known; the rest is the
+    seed's."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,13 +8,18 @@ counter, so that its numbers are the same in every Python and on every machine.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class Stream:
-    """An endless sequence of bits that depends on a seed and a name only."""
+    """An endless sequence of bits that depends on a seed and a name only.
 
-    def __init__(self, seed: int, name: str) -> None:
+    ``given`` are numbers that ``below`` returns first, instead of its own.
+    """
+
+    def __init__(self, seed: int, name: str, given: Iterable[int] = ()) -> None:
         self.name = name
+        self._given = list(given)
         self._key = f"desim\0{seed}\0{name}\0".encode()
         self._counter = 0
         self._words: list[int] = []
@@ -31,6 +36,11 @@ class Stream:
         """A number in ``range(limit)``, all equally likely; ``limit`` is at most 2**32."""
         if not 0 < limit <= 1 << 32:
             raise ValueError(f"limit {limit} is not in 1..2**32")
+        if self._given:
+            number = self._given.pop(0)
+            if not 0 <= number < limit:
+                raise ValueError(f"{self.name}: {number} was given where 0..{limit - 1} is drawn")
+            return number
         bound = (1 << 32) - (1 << 32) % limit
         while (word := self.u32()) >= bound:
             pass
@@ -38,14 +48,15 @@ class Stream:
 
 
 class Streams:
-    """The named streams of one run."""
+    """The named streams of one run; ``given`` are the first numbers of some."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, given: Mapping[str, Sequence[int]] | None = None) -> None:
         self.seed = seed
+        self._given = given or {}
         self._streams: dict[str, Stream] = {}
 
     def __call__(self, name: str) -> Stream:
         """The stream called ``name``; the same object each time."""
         if name not in self._streams:
-            self._streams[name] = Stream(self.seed, name)
+            self._streams[name] = Stream(self.seed, name, self._given.get(name, ()))
         return self._streams[name]

@@ -75,7 +75,7 @@ class Machine:
         self.ended = ""
         self.end_ns = 0
         self.failed = False
-        self.streams = Streams(config.seed)
+        self.streams = Streams(config.seed, config.boot.draws)
         self.recorder = recorder = Recorder(env)
         self.build = build = Instrument(env, self.trace.codes, self.profile, watch)
         quota = Quota(config.limits.output_bytes)

@@ -46,3 +46,16 @@ def test_below_stays_below(seed, limit):
 def test_a_limit_out_of_range_is_refused(limit):
     with pytest.raises(ValueError, match="limit"):
         Stream(1, "x").below(limit)
+
+
+def test_given_numbers_come_first_and_disturb_no_other():
+    own = Streams(7)("a").below(100)
+    streams = Streams(7, {"a": (3, 99)})
+    assert [streams("a").below(100) for _ in range(3)] == [3, 99, own]
+    assert streams("b").below(100) == Streams(7)("b").below(100)
+
+
+@pytest.mark.parametrize("number", [-1, 100])
+def test_a_given_number_out_of_range_is_refused(number):
+    with pytest.raises(ValueError, match=rf"a: {number} was given where 0\.\.99 is drawn"):
+        Streams(7, {"a": (number,)})("a").below(100)

@@ -2,8 +2,8 @@
 
 What the recording says of the outside is taken over: QEMU's options, the driver's
 parameters, where the guest's clock stood, when the driver was loaded and the interface
-opened, and when each test's program and its partner on the host began. Everything else
-is predicted.
+opened, what the kernel drew where its frames show it, and when each test's program and its
+partner on the host began. Everything else is predicted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from desim.config import Boot, InputFile, MachineConfig, RunCommand
+from desim.conform.linux.draws import draws, jiffies_zero
 from desim.conform.linux.recording import MAX_VIRTUAL_NS, WRONG, RecordingError, Run, Test
 from desim.errors import UserError
 from desim.kernel.instrument import Watcher
@@ -99,8 +100,9 @@ def configuration(
         boot=Boot(
             insmod_ns=run.insmod_ns,
             up_ns=run.up_ns,
-            jiffies_zero_ns=run.jiffies_zero_ns,
+            jiffies_zero_ns=jiffies_zero(run),
             seeded=run.seeded,
+            draws=draws(run),
         ),
         modprobe=run.modprobe,
         until_ns=end + LONGER_NS,

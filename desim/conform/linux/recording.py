@@ -174,6 +174,8 @@ class Run:
     """Virtual time minus guest time."""
     jiffies_zero_ns: int
     """Virtual time of the tick that counts as 0, as far as it matters (see ``_jiffies_zero``)."""
+    link_ns: int
+    """Virtual time of the tick in which the driver's timer found the link."""
     insmod_ns: int
     up_ns: int
     """Virtual times of loading the driver and of opening the interface."""
@@ -329,6 +331,7 @@ def _run(documents: Mapping[str, Any]) -> Run:
     monotonic = stages["insmod"][1] - stages["insmod"][0]
     icount = re.match(r"shift=(\d+)", meta["icount"] or "")
     words = meta["command"]
+    link_ns = _link_tick(metrics["net_log"], offset - monotonic)
     run = Run(
         name=meta["name"],
         kind=meta["kind"],
@@ -338,7 +341,8 @@ def _run(documents: Mapping[str, Any]) -> Run:
         never_idle=bool(meta.get("guest_never_idle")),
         seeded="+rdrand" in words[words.index("-cpu") + 1],
         offset_ns=offset,
-        jiffies_zero_ns=_jiffies_zero(metrics["net_log"], offset - monotonic),
+        jiffies_zero_ns=_jiffies_zero(link_ns),
+        link_ns=link_ns,
         insmod_ns=stages["insmod"][0] + offset,
         up_ns=stages["up"][0] + offset,
         warm_up=[],
@@ -377,17 +381,24 @@ def _run(documents: Mapping[str, Any]) -> Run:
     return run
 
 
-def _jiffies_zero(log: str, monotonic_zero: int) -> int:
-    """The instant of a tick that counts as 0.
+def _link_tick(log: str, monotonic_zero: int) -> int:
+    """When the timer fired that finds the link.
 
     Ticks come at multiples of 4 ms of the guest's monotonic clock, which is 0 at
-    ``monotonic_zero`` of virtual time. How many there were before is told by the timer that
-    finds the link, two seconds after the interface was opened: as all timers that far off it
-    fires when the counter is a multiple of 8.
+    ``monotonic_zero`` of virtual time.
     """
     seconds, micros = _LINK_UP.findall(log)[0]
     link_ns = int(seconds) * 1_000_000_000 + int(micros) * 1000
-    link_tick = monotonic_zero + link_ns - link_ns % JIFFY_NS
+    return monotonic_zero + link_ns - link_ns % JIFFY_NS
+
+
+def _jiffies_zero(link_tick: int) -> int:
+    """The instant of a tick that counts as 0.
+
+    How many ticks there were before is told by the timer that finds the link, two seconds
+    after the interface was opened: as all timers that far off it fires when the counter is a
+    multiple of 8.
+    """
     return link_tick % (TIMER_BUCKET * JIFFY_NS) - TIMER_BUCKET * JIFFY_NS
 
 
