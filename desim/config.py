@@ -253,6 +253,9 @@ class RunCommand:
     at_ns: int | None = None
     """When it starts. None: the guest's when its network is up, the host's at the
     first whole second at which every guest program waits for input."""
+    ready_ns: int = 0
+    """When a guest's program, started at ``at_ns``, reads the clock for the first time, if a
+    recording tells: it takes until then to be loaded. 0: the costs alone say it (``execve``)."""
     stop_ns: int | None = None
     """When it is stopped, as with Ctrl-C; counted from its start if ``stop_relative``."""
     stop_relative: bool = False

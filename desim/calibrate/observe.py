@@ -196,6 +196,8 @@ def tool_observations(
         blocks = clock.pairs(start, start + simulated["elapsed_ns"])[: len(simulated["rtt_ns"])]
         yield from stretches(f"{name}: a block", measured["rtt_ns"], blocks, clock)
     elif "written_ns" in measured and "written_ns" in simulated:
+        connected = [(start, start + simulated["connect_ns"])]
+        yield from stretches(f"{name}: connecting", [measured["connect_ns"]], connected, clock)
         ends = ("connect_ns", "written_ns")
         first, last = (start + simulated[end] for end in ends)
         writing = [measured[ends[1]] - measured[ends[0]]]

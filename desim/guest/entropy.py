@@ -3,7 +3,7 @@
 The numbers themselves come from named streams. What is modelled here is the work of
 getting one: until the generator is ready (no RDRAND, nothing collected yet) it makes a
 new key out of its pool for every single number; once it is ready it hands out numbers
-in batches.
+in batches, one of numbers of each width.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from typing import Protocol
 
 from desim.kernel.stages import stage
 
-BATCH = 24
-"""Numbers of 32 bits in a batch (1.5 ChaCha blocks)."""
+FILE = "drivers/char/random.c"
+
+BATCH_BYTES = 96
+"""Of a batch of numbers (1.5 ChaCha blocks)."""
 
 
 class Stream(Protocol):
     """A named stream."""
+
+    def u32(self) -> int:
+        """A number of 32 bits."""
 
     def below(self, n: int) -> int:
         """A number from 0 to ``n`` - 1."""
@@ -28,23 +33,44 @@ class Entropy:
 
     def __init__(self, *, seeded: bool = False) -> None:
         self._ready = seeded
-        self._left = 0
+        self._left = {2: 0, 4: 0}
+        """Numbers left in the batch of each width in bytes."""
 
-    @stage("get_random_u32_below", file="drivers/char/random.c")
+    @stage("get_random_u32_below", file=FILE)
     def below(self, stream: Stream, n: int) -> int:
         """A number from 0 to ``n`` - 1."""
-        if not self._ready:
-            self.extract_entropy()
-        elif self._left == 0:
-            self._left = BATCH
-            self.crng_make_state()
-        self._left -= self._ready
+        self._take(4)
         return stream.below(n)
 
-    @stage("crng_make_state", file="drivers/char/random.c")
+    @stage("get_random_u32", file=FILE)
+    def u32(self, stream: Stream) -> int:
+        """A number of 32 bits."""
+        self._take(4)
+        return stream.u32()
+
+    @stage("get_random_u16", file=FILE)
+    def u16(self, stream: Stream) -> int:
+        """A number of 16 bits."""
+        self._take(2)
+        return stream.u32() & 0xFFFF
+
+    @stage("get_random_bytes", file=FILE, size="wanted")
+    def get_random_bytes(self, wanted: range) -> None:
+        """So many bytes at once; nobody here reads them."""
+
+    def _take(self, width: int) -> None:
+        if not self._ready:
+            self.extract_entropy()
+            return
+        if self._left[width] == 0:
+            self._left[width] = BATCH_BYTES // width
+            self.crng_make_state()
+        self._left[width] -= 1
+
+    @stage("crng_make_state", file=FILE)
     def crng_make_state(self) -> None:
         """A new key from the last one, and a batch of numbers from it."""
 
-    @stage("crng_make_state", "extract_entropy", file="drivers/char/random.c")
+    @stage("crng_make_state", "extract_entropy", file=FILE)
     def extract_entropy(self) -> None:
         """The same before anything was collected: the key comes from the pool each time."""

@@ -31,7 +31,9 @@ class ProcessTask:
         kernel: Kernel,
         process: Process,
         ended: Callable[[Process], None] = lambda process: None,
+        ready_ns: int = 0,
     ) -> None:
+        """``ready_ns``: the instant before which it does not read the clock for the first time."""
         self.vcpu = vcpu
         self.kernel = kernel
         self.process = process
@@ -41,6 +43,7 @@ class ProcessTask:
         self.until: int | None = None
         self.signal: str | None = None
         self._ended = ended
+        self._ready_ns = ready_ns
         self._started = False
         self._call: Call | None = None
         self._queues: list[WaitQueue] = []
@@ -76,6 +79,9 @@ class ProcessTask:
                 if retry:
                     value = self.schedule(call)
                 elif call.name in USER_CALLS:
+                    if self._ready_ns and call.name == "clock_gettime":
+                        vcpu.compute_until(self._ready_ns)
+                        self._ready_ns = 0
                     value = self.kernel.syscall(process, call)
                 else:
                     value = self.do_syscall_64(call)

@@ -367,6 +367,12 @@ class Vcpu:
         """See ``Cpu``."""
         self.thread.charge(us * 1000)
 
+    def compute_until(self, instant: int) -> None:
+        """Work of which only the end is known; interrupts come in between."""
+        if (left := instant - self.now()) > 0:
+            self.thread.charge(left)
+            self.thread.meet()
+
     def msleep(self, ms: int) -> None:
         """See ``Cpu``: ``ms`` rounded up to jiffies, plus one, on the timer wheel."""
         over: list[bool] = []

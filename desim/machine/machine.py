@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 from desim.config import InputFile, MachineConfig, RunCommand, Side
@@ -209,7 +210,8 @@ class Machine:
         processes = kernel.spawn(parse(command.command, table), terminal)
         self._jobs.append((command, terminal, processes))
         if command.side == "guest":
-            tasks = [self.build(ProcessTask)(self.vcpu, kernel, p) for p in processes]
+            task_of = partial(self.build(ProcessTask), ready_ns=command.ready_ns)
+            tasks = [task_of(self.vcpu, kernel, p) for p in processes]
             for task in tasks:
                 self.vcpu.arrive(task)
             return list(tasks)

@@ -16,13 +16,21 @@ from typing import Any, NamedTuple
 
 from desim.config import Boot, InputFile, MachineConfig, RunCommand
 from desim.conform.linux.draws import draws, jiffies_zero
-from desim.conform.linux.recording import MAX_VIRTUAL_NS, WRONG, RecordingError, Run, Test
+from desim.conform.linux.recording import (
+    JIFFY_NS,
+    MAX_VIRTUAL_NS,
+    WRONG,
+    RecordingError,
+    Run,
+    Test,
+)
 from desim.errors import UserError
 from desim.kernel.instrument import Watcher
 from desim.machine import Machine
 from desim.machine.ports import Captured
 from desim.scenario.modprobe import check_modprobe
 from desim.scenario.qemu_options import parse_qemu_options
+from desim.userland.kernel import TIMER_SLACK_NS
 from desim.userland.programs import GUEST, HOST
 from desim.userland.programs.ltool_common import LEAD_NS
 from desim.userland.shell import ShellError, parse
@@ -41,7 +49,8 @@ LONGER_NS = 1_000_000_000
 """What a simulated program may take longer than the recorded one."""
 
 SCHEDULED = ("ping", "udpsend")
-"""What the tool does at set times; it makes the schedule some time ahead of the first."""
+"""What the tool does at set times; it makes the schedule some time ahead of the first, which
+its sleep lets it miss by the timer's slack."""
 
 INTERRUPT = ("common_interrupt", "arch/x86/kernel/irq.c")
 
@@ -76,9 +85,10 @@ def configuration(
     end = 0
     servers: set[str] = set()
     for test in run.tests if tests is None else tests:
+        at, ready = start_of(run, test)
         guest.append(
             RunCommand(
-                side="guest", command=test.command, terminal=test.name, at_ns=start_of(run, test)
+                side="guest", command=test.command, terminal=test.name, at_ns=at, ready_ns=ready
             )
         )
         if (partner := _partner(test)) is not None and partner[1] not in servers:
@@ -136,16 +146,28 @@ def _check_command(run: Run, command: RunCommand) -> None:
         raise RecordingError(f"{run.name}: {command.terminal} starts at {command.at_ns} ns")
 
 
-def start_of(run: Run, test: Test) -> int:
-    """The virtual time at which a test's program begins in the guest."""
+def start_of(run: Run, test: Test) -> tuple[int, int]:
+    """The virtual times at which the guest's shell starts a test's program, and at which that
+    first reads the clock, if the recording has it (else 0).
+
+    The spinning program of a guest that is never idle goes on when a new one is started (that is
+    placed behind it); at the next tick the new one gets the processor, and loads.
+    """
+    ready = _read_clock(run, test)
+    if ready is None:
+        return test.window_ns[0] + SERVER_START_NS, 0
+    return (ready - JIFFY_NS if run.never_idle else ready), ready
+
+
+def _read_clock(run: Run, test: Test) -> int | None:
     out = test.out
     for key in ("t0_ns", "t0", "t_connect_start"):
         if key in out:
-            lead = LEAD_NS if out.get("test") in SCHEDULED else 0
+            lead = LEAD_NS + TIMER_SLACK_NS if out.get("test") in SCHEDULED else 0
             return run.virtual(int(out[key])) - lead
     if "connect_errno" in out:
         return test.window_ns[1] - AFTER_NS - int(out["connect_ns"])
-    return test.window_ns[0] + SERVER_START_NS
+    return None
 
 
 def _partner(test: Test) -> tuple[int, str] | None:

@@ -143,6 +143,7 @@ class NetStack:
             ip=self.ip,
             snmp=self.snmp,
             random=random,
+            entropy=self.entropy,
             slabs=slabs,
             tasklet_schedule=self.core.tasklet_schedule,
             build=build,

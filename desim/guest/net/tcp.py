@@ -28,6 +28,7 @@ import errno
 from collections.abc import Callable
 
 from desim.guest.context import Cpu
+from desim.guest.entropy import Entropy
 from desim.guest.net.ip import Ip
 from desim.guest.net.randomness import Random
 from desim.guest.net.skbuff import MAX_TCP_HEADER
@@ -68,6 +69,7 @@ class Tcp:
         ip: Ip,
         snmp: Snmp,
         random: Random,
+        entropy: Entropy,
         slabs: Slabs,
         tasklet_schedule: Callable[[Callable[[], None]], None],
         build: Build = bare,
@@ -76,6 +78,7 @@ class Tcp:
         self.ip = ip
         self.snmp = snmp
         self.random = random
+        self.entropy = entropy
         self._tasklet_schedule = tasklet_schedule
         self._ext = snmp.tcp_ext
         self._tsq: list[TcpSock] = []

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from desim.guest.net.tcp import Tcp
 
 PORT_LOW, PORT_HIGH = 32768, 60999
+TABLE_PERTURB_BYTES = 4 << 16
+"""``INET_TABLE_PERTURB_SIZE`` numbers of 32 bits, which the first connect() draws."""
 
 _UNREACHABLE = (
     (ICMP_NET_UNREACH, errno.ENETUNREACH),
@@ -64,6 +66,10 @@ class TcpIpv4(SkbFree):
         self._ident = tcp.random("tcp_ip_id")
         self._port = tcp.random("tcp_port")
         self._tsval = tcp.random("tcp_tsval")
+        self._perturb = tcp.random("table_perturb")
+        self._txhash = tcp.random("sk_txhash")
+        self._entropy = tcp.entropy
+        self._perturbed = False
         self.ehash: dict[Key, Entry] = {}
         self.listeners: dict[int, list[TcpSock]] = {}
         self.bound: dict[int, list[TcpSock]] = {}
@@ -92,7 +98,11 @@ class TcpIpv4(SkbFree):
 
     def random_ident(self) -> int:
         """Where a connection's IP identifications start."""
-        return self._ident.u32() & 0xFFFF
+        return self._entropy.u16(self._ident)
+
+    def sk_set_txhash(self) -> None:
+        """What chooses among several transmit queues; there is one here, and nobody reads it."""
+        self._entropy.u32(self._txhash)
 
     def lookup_listener(self, address: bytes, port: int) -> TcpSock | None:
         """The listener of a port: one bound to the address goes before one bound to all."""
@@ -140,7 +150,7 @@ class TcpIpv4(SkbFree):
         """Choose route, port and numbers of an active open, and send the SYN."""
         route = self.tcp.ip.route_output(address)
         saddr = route.source if sk.saddr == IP_ANY else sk.saddr
-        sport = sk.sport or self._free_port(saddr, address, port)
+        sport = sk.sport or self.inet_hash_connect(saddr, address, port)
         if (saddr, sport, address, port) in self.ehash:
             raise error_of(errno.EADDRNOTAVAIL)
         self.set_addresses(sk, saddr, sport, address, port, route)
@@ -148,8 +158,19 @@ class TcpIpv4(SkbFree):
         self.insert(sk)
         sk.write_seq = self._isn.u32()
         sk.syn_tsval = self._tsval.u32()
+        self.sk_set_txhash()
         sk.inet_id = self.random_ident()
         self.tcp.output.tcp_connect(sk)
+
+    @stage("inet_hash_connect", file="net/ipv4/inet_hashtables.c")
+    def inet_hash_connect(self, saddr: bytes, daddr: bytes, dport: int) -> int:
+        """A free port; before the first one is chosen the table that spreads them is filled."""
+        if not self._perturbed:
+            self._perturbed = True
+            self._entropy.get_random_bytes(range(TABLE_PERTURB_BYTES))
+        sport = self._free_port(saddr, daddr, dport)
+        self._entropy.below(self._perturb, 8)
+        return sport
 
     def _free_port(self, saddr: bytes, daddr: bytes, dport: int) -> int:
         span = (PORT_HIGH - PORT_LOW + 1) // 2
@@ -301,6 +322,7 @@ class TcpIpv4(SkbFree):
         except OSError:
             self._ext["ListenDrops"] += 1
             return
+        self.sk_set_txhash()
         request = RequestSock(listener, skb, route, isn)
         self.tcp.minisocks.add_request(request)
         self.tcp_v4_send_synack(request)
