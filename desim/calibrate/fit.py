@@ -28,6 +28,11 @@ USUAL = 0.02
 """Relative error from which on an observation counts by the error and not by its square: a
 stretch in which the model does something else than Linux did must not bend the others."""
 
+FAR = 0.1
+"""Relative error from which on an observation pulls the less, the farther off it is: there the
+model did something else (a program ran in another stretch), and all such may be off to one
+side. Only once the others have found their place: for the second half of the solutions."""
+
 ROUNDS = 12
 """Solutions, each trusting the observations as far as the one before explained them."""
 
@@ -81,7 +86,7 @@ def fit(observations: Sequence[Observation]) -> Fit:
     heavy = np.sqrt(np.array([o.weight for o in observations]))
     tie = np.eye(len(names)) * (TIE / 1000)
     trust = np.ones(len(lengths))
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         weight = scale * heavy * trust
         values = lsq_linear(
             np.vstack([rows * weight[:, None], tie]),
@@ -91,7 +96,11 @@ def fit(observations: Sequence[Observation]) -> Fit:
             max_iter=100 * len(names),
         ).x
         errors = np.abs((rows @ values - lengths) * scale)
-        trust = np.sqrt(np.minimum(1.0, USUAL / np.maximum(errors, 1e-12)))
+        errors = np.maximum(errors, 1e-12)
+        trust = np.minimum(1.0, USUAL / errors)
+        if number >= ROUNDS // 2:
+            trust *= np.minimum(1.0, FAR / errors)
+        trust = np.sqrt(trust)
     fitted = rows @ values
     errors = (fitted - lengths) * scale
     return Fit(

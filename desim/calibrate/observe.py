@@ -58,6 +58,8 @@ BURST_GAP_NS = 2_000
 BURST_STRETCH_NS = 20_000
 BURSTS = 3
 """How often a pair of bursts has to occur to be taken for usual."""
+MOST_ROUNDS = 4
+"""So many rounds of a transfer to the guest are taken together."""
 SMALL_FRAME = 80
 """A frame of the guest up to this length carries no data."""
 
@@ -83,6 +85,17 @@ class Observation(NamedTuple):
     counts: Mapping[Figure, float]
     weight: float = 1.0
     """How many observations it stands for."""
+
+
+class RoundKind(NamedTuple):
+    """What tells rounds of a transfer to the guest apart."""
+
+    before: int
+    """Frames in the round before them."""
+    frames: int
+    """In all of them."""
+    order: tuple[int, ...]
+    """The rounds, from that with the fewest frames to that with the most."""
 
 
 class Waits:
@@ -338,28 +351,30 @@ def burst_observations(
 def round_observations(
     name: str, recorded: Sequence[Packet], simulated: Sequence[Captured], clock: Clockwork
 ) -> Iterator[Observation]:
-    """Of a transfer to the guest, from one ACK to the next: by how many frames came meanwhile,
-    and in the round before.
+    """Of a transfer to the guest, from one ACK to the next, or to one of the next few: by how
+    many frames came meanwhile, and in the round before.
 
-    Such a transfer falls into a rhythm, too, of rounds in some of which nothing waits.
+    Such a transfer falls into a rhythm, too, of rounds in some of which nothing waits. A frame
+    more in one of them and one less in the next is the same rhythm.
     """
-    measured: dict[tuple[int, int], list[int]] = defaultdict(list)
-    rounds = _rounds([(p.time_us * 1000, p.to_guest) for p in recorded])
-    for (before, _, _), (frames, begin, end) in pairwise(rounds):
-        measured[before, frames].append(end - begin)
-    ours: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
-    rounds = _rounds([(c.time, c.to_guest) for c in simulated])
-    for (before, _, _), (frames, begin, end) in pairwise(rounds):
-        ours[before, frames].append((begin, end))
+    measured: dict[RoundKind, list[int]] = defaultdict(list)
+    for kind, begin, end in _rounds([(p.time_us * 1000, p.to_guest) for p in recorded]):
+        measured[kind].append(end - begin)
+    ours: dict[RoundKind, list[tuple[int, int]]] = defaultdict(list)
+    for kind, begin, end in _rounds([(c.time, c.to_guest) for c in simulated]):
+        ours[kind].append((begin, end))
     for kind, lengths in sorted(measured.items()):
         passed = ours.get(kind, [])
         if min(len(lengths), len(passed)) >= BURSTS:
-            label = f"{name}: {kind[1]} frames after {kind[0]}"
+            label = f"{name}: {kind.frames} frames in {len(kind.order)} after {kind.before}"
             yield from usual_stretch(label, lengths, passed, clock)
 
 
-def _rounds(passed: Sequence[tuple[int, bool]]) -> list[tuple[int, int, int]]:
-    """How many frames came between two frames of the guest, and when those two left (ns)."""
+def _rounds(passed: Sequence[tuple[int, bool]]) -> Iterator[tuple[RoundKind, int, int]]:
+    """Rounds between frames of the guest, alone and some together: when they begin and end (ns).
+
+    A frame of the guest with none to it before belongs to no round.
+    """
     rounds: list[tuple[int, int, int]] = []
     begin: int | None = None
     frames = 0
@@ -370,7 +385,16 @@ def _rounds(passed: Sequence[tuple[int, bool]]) -> list[tuple[int, int, int]]:
         if begin is not None and frames:
             rounds.append((frames, begin, time))
         begin, frames = time, 0
-    return rounds
+    for first in range(1, len(rounds)):
+        before, _, end = rounds[first - 1]
+        counts: list[int] = []
+        for frames, begins, ends in rounds[first : first + MOST_ROUNDS]:
+            if begins != end:
+                break
+            counts.append(frames)
+            end = ends
+            order = sorted(range(len(counts)), key=counts.__getitem__)
+            yield RoundKind(before, sum(counts), tuple(order)), rounds[first][1], end
 
 
 def _bursts(frames: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

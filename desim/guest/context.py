@@ -25,6 +25,7 @@ JIFFY_NS = 1_000_000_000 // HZ
 TIMER_SOFTIRQ = 1
 NET_TX_SOFTIRQ = 2
 NET_RX_SOFTIRQ = 3
+RCU_SOFTIRQ = 9
 
 
 class KernelTimer(Protocol):
@@ -86,6 +87,9 @@ class Cpu(Protocol):
 
     def local_bh_enable(self) -> None:
         """Undo one ``local_bh_disable``; pending soft interrupts run here."""
+
+    def cond_resched(self) -> None:
+        """A long piece of work for a process lets kernel threads run that are to go first."""
 
     def in_softirq(self) -> bool:
         """Whether the running code is a soft interrupt or has them disabled."""

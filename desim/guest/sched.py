@@ -93,13 +93,23 @@ class RunQueue:
             or current.vruntime - task.vruntime > WAKEUP_GRANULARITY_NS
         )
 
-    def pick(self, now: int) -> Task | None:
-        """Take the next task off the queue; it runs from now on.
+    @property
+    def current(self) -> Task | None:
+        """The one that runs."""
+        return self._current
+
+    def first(self) -> Task:
+        """The one that is to run next."""
+        return min(self._ready(), key=lambda ready: ready.vruntime)
+
+    def pick(self, now: int, task: Task | None = None) -> Task | None:
+        """Take the next task, or ``task``, off the queue; it runs from now on.
 
         None stands for the programs of the lowest class: all others have had their share.
         """
         self._update(now)
-        task: Task = min(self._ready(), key=lambda ready: ready.vruntime)
+        if task is None:
+            task = self.first()
         self._current = task
         self._since = self._began = now
         if task is self._spin:

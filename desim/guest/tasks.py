@@ -60,6 +60,7 @@ class ProcessTask:
         if not self._started:
             self._started = True
             self.execve()
+            vcpu.call_rcu()
         call = self._call
         retry = call is not None
         if call is None:
@@ -99,6 +100,7 @@ class ProcessTask:
                 self._call = call
                 return True
         self.do_exit()
+        vcpu.call_rcu()
         self._ended(process)
         return False
 

@@ -8,10 +8,10 @@ Theory of operation
 -------------------
 One thread runs everything, on one stack:
 
-* *Tasks*: programs (generators of system calls), kworkers (functions) and
-  ksoftirqd. They are not preempted in the kernel; a task that has been woken runs
+* *Tasks*: programs (generators of system calls), kworkers (functions), ksoftirqd and
+  ``rcu_preempt``. They are not preempted in the kernel; a task that has been woken runs
   when the current one sleeps or, if it is to go first (``desim.guest.sched``), returns
-  to user mode.
+  to user mode; a kernel thread also where a long call offers it (``cond_resched``).
 * *Hard interrupts* come at any meeting while interrupts are on, at their own
   instant, nested on whatever runs: the local timer first, then the card.
 * *Soft interrupts* run at the end of a hard interrupt, at ``local_bh_enable``, or
@@ -38,8 +38,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from desim.guest.context import JIFFY_NS, TIMER_SOFTIRQ
+from desim.guest.context import JIFFY_NS, RCU_SOFTIRQ, TIMER_SOFTIRQ
 from desim.guest.ioapic import IoApicPin
+from desim.guest.rcu import Rcu
 from desim.guest.sched import RunQueue, Task
 from desim.guest.timers import DelayedWork, TimerWheel, WheelTimer
 from desim.kernel.alarm import Alarm
@@ -62,17 +63,16 @@ class Waiter(Protocol):
 
 
 class KThread:
-    """A kernel thread that calls ``function`` each time it is woken."""
+    """A kernel thread that calls ``function`` each time it is woken, or again if that says so."""
 
-    def __init__(self, name: str, function: Callable[[], None]) -> None:
+    def __init__(self, name: str, function: Callable[[], bool]) -> None:
         self.name = name
         self.vruntime = 0
         self._function = function
 
     def run(self) -> bool:
-        """Once per wake-up."""
-        self._function()
-        return False
+        """Until it sleeps (False) or lets others run (True)."""
+        return self._function()
 
 
 class _VcpuThread(Thread):
@@ -117,8 +117,10 @@ class Vcpu:
         self._sleep_order = 0
         self._works: deque[DelayedWork] = deque()
         self._kworker = KThread("kworker/0:1", self.worker_thread)
-        self._ksoftirqd = KThread("ksoftirqd/0", self.run_ksoftirqd)
+        self._ksoftirqd = KThread("ksoftirqd/0", self.ksoftirqd)
         self._ksoftirqd_awake = False
+        self._rcu = Rcu()
+        self._rcu_preempt = KThread("rcu_preempt", self.rcu_gp_kthread)
         self._touches = {
             name: env.touch_point(name)
             for name in ("desc_status", "lock_sock", "release_sock", "timer", "user")
@@ -133,6 +135,7 @@ class Vcpu:
             now=self._tick_time, touch=env.touch_point("timer"), program=self._timer_programmed
         )
         self.open_softirq(TIMER_SOFTIRQ, self.wheel.run)
+        self.open_softirq(RCU_SOFTIRQ, self.rcu_core)
 
     # --- the thread
 
@@ -153,11 +156,26 @@ class Vcpu:
             queue.put(self.env.time(), again=again)
 
     @stage("__schedule", file="kernel/sched/core.c")
-    def switch(self) -> Task | None:
-        """Who runs next; None stands for programs of the lowest class."""
+    def switch(self, to: Task | None = None) -> Task | None:
+        """Who runs next, or ``to``; None stands for programs of the lowest class."""
         self.meet_run_queue()
         self._need_resched = False
-        return self.run_queue.pick(self.env.time())
+        return self.run_queue.pick(self.env.time(), to)
+
+    def cond_resched(self) -> None:
+        """See ``Cpu``; programs that are to go first have to wait for the end of the call."""
+        queue = self.run_queue
+        if not self.need_resched or self._bh_depth or not isinstance(queue.first(), KThread):
+            return
+        preempted = queue.current
+        queue.put(self.env.time(), again=True)
+        while isinstance(task := queue.first(), KThread):
+            self.switch(task)
+            again = task.run()
+            self.meet_run_queue()
+            queue.put(self.env.time(), again=again)
+        self.switch(preempted)
+        self._need_resched = bool(queue) and queue.first() is not preempted
 
     @stage("do_idle", "default_idle_call", file="kernel/sched/idle.c")
     def do_idle(self) -> None:
@@ -198,6 +216,8 @@ class Vcpu:
 
     def _stop_tick(self) -> None:
         """``tick_nohz_stop_tick``: the next interrupt is for the first timer, if there is one."""
+        if self._rcu.pending():
+            return
         self._tick_stopped = True
         self._timer_programmed(self._next_timer)
 
@@ -266,7 +286,8 @@ class Vcpu:
     def sysvec_apic_timer_interrupt(self, nested: bool) -> None:
         """The local timer: sleeping processes here, the timer wheel in its soft interrupt."""
         now = self.now()
-        if not self._tick_stopped and self._next_tick.due is None:
+        ticked = not self._tick_stopped and self._next_tick.due is None
+        if ticked:
             self._restart_tick()
             if self.run_queue.tick(now):
                 self._need_resched = True
@@ -276,6 +297,8 @@ class Vcpu:
             self._sleep_alarm.set(max(self._sleepers[0][0], self.env._now))
         if self.wheel.due():
             self.raise_softirq(TIMER_SOFTIRQ)
+        if ticked and self._rcu.pending():
+            self.raise_softirq(RCU_SOFTIRQ)
         self.irq_exit(nested)
 
     @stage("irq_exit_rcu", file="kernel/softirq.c")
@@ -330,14 +353,41 @@ class Vcpu:
             self._ksoftirqd_awake = True
             self.try_to_wake_up(self._ksoftirqd)
 
+    def ksoftirqd(self) -> bool:
+        """The thread for soft interrupts that went on too long; it lets others run only if one
+        of them is to (``cond_resched``)."""
+        while self._softirqs:
+            self.run_ksoftirqd()
+            if self.need_resched:
+                return True
+        self._ksoftirqd_awake = False
+        return False
+
     @stage("run_ksoftirqd", file="kernel/softirq.c")
     def run_ksoftirqd(self) -> None:
-        """The thread for soft interrupts that went on too long."""
+        """Serve what is pending."""
         self._interrupts_off()
-        self._ksoftirqd_awake = False
-        if self._softirqs:
-            self.do_softirq()
+        self.do_softirq()
         self._interrupts_on()
+
+    def call_rcu(self) -> None:
+        """Something is to be freed when nobody reads it any more."""
+        self.meet_run_queue()
+        self._rcu.call_rcu()
+
+    @stage("rcu_core", file="kernel/rcu/tree.c")
+    def rcu_core(self) -> None:
+        """The soft interrupt of the tick, when something is to be freed."""
+        self.meet_run_queue()
+        if self._rcu.core():
+            self.try_to_wake_up(self._rcu_preempt)
+
+    @stage("rcu_gp_kthread", file="kernel/rcu/tree.c")
+    def rcu_gp_kthread(self) -> bool:
+        """One step from grace period to grace period."""
+        self.meet_run_queue()
+        self._rcu.advance()
+        return False
 
     def _interrupts_off(self) -> None:
         self._meet_irq_disable()
@@ -515,9 +565,10 @@ class Vcpu:
             self.try_to_wake_up(self._kworker)
 
     @stage("worker_thread", "process_one_work", file="kernel/workqueue.c")
-    def worker_thread(self) -> None:
+    def worker_thread(self) -> bool:
         """Carry out all queued work items, also those that interrupts queue meanwhile."""
         self.meet_run_queue()
         while self._works:
             self._works.popleft().run()
             self.meet_run_queue()
+        return False

@@ -109,7 +109,7 @@ def test_rounds_are_told_apart_by_their_frames_and_those_before() -> None:
     measured, ours = rounds([100, 120, 120, 121, 122], 44), rounds([90, 80, 80, 80], 44)
     (only,) = round_observations("t", packets(measured), captured(ours), clockwork())
     assert (only.measured, only.counts, only.weight) == (121_000, {WORK: 80}, USUAL_WEIGHT)
-    assert "44 frames after 44" in only.name
+    assert "44 frames in 1 after 44" in only.name
 
 
 def test_a_round_that_is_too_rare_on_either_side_says_nothing() -> None:

@@ -163,6 +163,9 @@ class FakeCpu(Cpu):
         self._bh_off -= 1
         self._do_softirq()
 
+    def cond_resched(self) -> None:
+        pass
+
     def in_softirq(self) -> bool:
         return self._bh_off > 0
 

@@ -101,6 +101,9 @@ class FakeCpu:
         self._bh -= 1
         self.serve()
 
+    def cond_resched(self) -> None:
+        pass
+
     def in_softirq(self) -> bool:
         return self._serving or self._bh > 0
 

@@ -115,6 +115,7 @@ class Tcp:
 
     def lock_sock(self, sk: TcpSock) -> None:
         """A program's call begins to work on the socket."""
+        self.cpu.cond_resched()
         self.cpu.touch("lock_sock")
         assert not sk.owned, "two programs work on one socket at once"
         sk.owned = True
@@ -138,6 +139,7 @@ class Tcp:
         cpu.local_bh_enable()
         for skb in batch:
             self.ipv4.tcp_v4_do_rcv(sk, skb)
+            cpu.cond_resched()
         cpu.local_bh_disable()
         # Linux clears the count only when the backlog has been found empty.
         if not sk.backlog:
@@ -295,6 +297,7 @@ class Tcp:
             if skb is None or room <= 0:
                 if not sk.stream_memory_free():
                     break
+                self.cpu.cond_resched()  # as every allocation that may sleep does
                 skb = self.mem.tcp_stream_alloc_skb(sk.write_seq, ACK)
                 output.tcp_queue_skb(sk, skb)
                 room = goal

@@ -1,0 +1,48 @@
+"""Grace periods, as far as others notice them (kernel/rcu/tree.c, Linux 6.1).
+
+Theory of operation
+-------------------
+What somebody may still read is freed later (``call_rcu``). At the next tick the RCU soft
+interrupt wakes the thread ``rcu_preempt``, which starts a grace period; by the tick after that
+the only processor has switched tasks since, and the soft interrupt wakes the thread again to
+end it; at the third tick what waited is freed. The tick goes on as long as anything waits.
+
+It matters because a thread that wakes lets the scheduler choose anew: a program that
+ksoftirqd has kept waiting gets the processor then.
+
+Here only the start and the end of a program leave something to be freed, not the closing of
+single files. Not modelled: several processors, forced quiescent states.
+"""
+
+from __future__ import annotations
+
+
+class Rcu:
+    """What waits, and whether a grace period goes on."""
+
+    def __init__(self) -> None:
+        self._next = False
+        self._waiting = False
+        self._done = False
+        self.under_way = False
+        """A grace period."""
+
+    def call_rcu(self) -> None:
+        """Something is to be freed after a grace period."""
+        self._next = True
+
+    def pending(self) -> bool:
+        """Whether the tick finds work for the soft interrupt, and has to come again."""
+        return self._next or self._waiting or self._done
+
+    def core(self) -> bool:
+        """The soft interrupt: free what can be; whether the thread is to be woken."""
+        self._done = False
+        return self.under_way or self._next
+
+    def advance(self) -> None:
+        """The thread: end the grace period under way, and start one if something waits."""
+        if self.under_way:
+            self._waiting, self._done = False, True
+        self.under_way = self._waiting = self._next
+        self._next = False
