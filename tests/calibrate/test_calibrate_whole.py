@@ -35,6 +35,7 @@ def made_up(shift: int, costs: str) -> Run:
         seeded=True,
         offset_ns=0,
         jiffies_zero_ns=0,
+        link_ns=3 * SECOND,
         insmod_ns=SECOND,
         up_ns=SECOND + SECOND // 10,
         warm_up=[],

@@ -115,7 +115,6 @@ class Tcp:
 
     def lock_sock(self, sk: TcpSock) -> None:
         """A program's call begins to work on the socket."""
-        self.cpu.cond_resched()
         self.cpu.touch("lock_sock")
         assert not sk.owned, "two programs work on one socket at once"
         sk.owned = True
