@@ -57,6 +57,16 @@ def test_a_stretch_that_went_another_way_does_not_bend_the_others() -> None:
     assert values(*usual, observed(60_000, a=20))[A] == pytest.approx(1000, rel=1e-2)
 
 
+def test_those_that_went_another_way_do_not_outvote_the_others() -> None:
+    """More than half of what has ``b`` in it was shorter than it is here: each by far."""
+    usual = [observed(1000 * times, a=times) for times in range(1, 21)]
+    alike = [observed(1500 + 1000 * times, a=1 + times, b=1) for times in range(6)]
+    others = [observed(9_000 - 500 * n, a=12, b=1) for n in range(9)]
+    found = values(*usual, *alike, *others)
+    assert found[A] == pytest.approx(1000, rel=1e-2)
+    assert found[B] == pytest.approx(500, rel=0.1)
+
+
 def test_a_heavy_observation_counts_as_several() -> None:
     low, high = observed(1000, a=1), observed(1020, a=1)
     middle = values(low, high)[A]

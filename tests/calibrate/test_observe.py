@@ -112,6 +112,26 @@ def test_rounds_are_told_apart_by_their_frames_and_those_before() -> None:
     assert "44 frames in 1 after 44" in only.name
 
 
+def test_rounds_together_stand_against_those_with_as_many_frames_in_all() -> None:
+    """Ours has one frame less in the small round, and one more in the middle one."""
+
+    def rhythm(small: int, middle: int, lengths: tuple[int, int, int]) -> list[tuple[int, bool]]:
+        stamps, time = [(0, False)], 0
+        for _ in range(BURSTS + 1):
+            for frames, length in zip((44, small, middle), lengths, strict=True):
+                stamps += [(time, True)] * frames
+                time += length
+                stamps.append((time, False))
+        return stamps
+
+    measured, ours = rhythm(18, 28, (140, 125, 131)), rhythm(17, 29, (157, 125, 130))
+    found = list(round_observations("t", packets(measured), captured(ours), clockwork()))
+    assert {(o.name, o.measured): dict(o.counts) for o in found} == {
+        ("t: 46 frames in 2 after 44", 256_000): {WORK: 255},
+        ("t: 90 frames in 3 after 44", 396_000): {WORK: 412},
+    }
+
+
 def test_a_round_that_is_too_rare_on_either_side_says_nothing() -> None:
     many, few = rounds([100] * (BURSTS + 1), 44), rounds([100] * BURSTS, 44)
     for measured, ours in ((many, few), (few, many), (many, rounds([100] * 9, 20))):

@@ -15,6 +15,7 @@ from desim.guest.net.device import Device
 from desim.guest.net.stack import NetStack
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
 from desim.guest.timers import DelayedWork, TimerWheel, WheelTimer
+from desim.kernel.stages import Build, bare
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.addresses import ip, mac
 from desim.wire.arp import ARPOP_REPLY, Arp
@@ -287,10 +288,10 @@ def _summed(raw: bytes, skb: Skb) -> bytes:
 class Guest:
     """A stack with one interface, up and configured as slirp's DHCP would."""
 
-    def __init__(self, *, configured: bool = True, salt: str = "") -> None:
+    def __init__(self, *, configured: bool = True, salt: str = "", build: Build = bare) -> None:
         self.cpu = FakeCpu()
         self.random = FakeRandom(salt)
-        self.stack = NetStack(cpu=self.cpu, random=self.random)
+        self.stack = NetStack(cpu=self.cpu, random=self.random, build=build)
         self.cpu.softirqs[NET_RX_SOFTIRQ] = self.stack.net_rx_action
         self.cpu.softirqs[NET_TX_SOFTIRQ] = self.stack.net_tx_action
         self.device = self.stack.attach("eth0", GUEST_MAC, FakeDriver)
