@@ -129,6 +129,8 @@ class _Wiring:
     hubs: dict[int, _Hub] = field(default_factory=dict)
     taken: list[str] = field(default_factory=list)
     """Ids of backends that have a peer."""
+    refused: set[str] = field(default_factory=set)
+    """Ids of backends that were a mistake: naming one of them is no second one."""
     nics: list[Nic] = field(default_factory=list)
     direct: UserNet | None = None
     ignored: list[str] = field(default_factory=list)
@@ -151,6 +153,8 @@ class _Wiring:
         found: dict[str, NetdevEnd] = dict.fromkeys(self.users, "user")
         for name in self.ports:
             found[name] = "nic_port" if name in cards else "user_port"
+        for name in self.refused:
+            found.setdefault(name, "user")
         return found
 
     def hub(self, number: int) -> _Hub:
@@ -203,6 +207,8 @@ def _netdev(wiring: _Wiring, option: Option) -> None:
     kind, name = option.last("type"), option.last("id")
     if kind not in ("user", "hubport"):
         _refuse_backend(kind, complain)
+        if name is not None:
+            wiring.refused.add(name)
         return
     if name is None:
         complain("Parameter 'id' is missing")
@@ -225,11 +231,10 @@ def _backend(wiring: _Wiring, option: Option, name: str, complain: Complain) -> 
 def _hubport(wiring: _Wiring, option: Option, name: str, complain: Complain) -> None:
     refuse_unknown_keys(option, word_set("type id hubid netdev"), complain)
     number, peer = option.last("hubid"), option.last("netdev")
-    if number is None:
-        complain("Parameter 'hubid' is missing")
-        return
-    if not re.fullmatch(r"[0-9]{1,9}", number):
-        complain(f"Parameter 'hubid' expects a number (it is '{number}')")
+    if number is None or not re.fullmatch(r"[0-9]{1,9}", number):
+        wrong = "is missing" if number is None else f"expects a number (it is '{number}')"
+        complain(f"Parameter 'hubid' {wrong}")
+        wiring.refused.add(name)
         return
     hub = wiring.hub(int(number))
     hub.ports += 1
@@ -237,6 +242,8 @@ def _hubport(wiring: _Wiring, option: Option, name: str, complain: Complain) -> 
     if peer is None:
         return
     wiring.taken.append(name)
+    if peer in wiring.refused:
+        return
     if peer not in wiring.users:
         known = [*wiring.users]
         complain(f"netdev '{peer}' not found{nearest(peer, known)}")
@@ -372,6 +379,8 @@ def _mac(nic: Nic, text: str | None, complain: Complain, *, refusal: str = "") -
 def _plug(wiring: _Wiring, nic: Nic, netdev: str, complain: Complain) -> None:
     """Give the card its peer, a user network or a hub port."""
     prop = f"Property '{nic.model}.netdev'"
+    if netdev in wiring.refused:
+        return
     if netdev not in wiring.users and netdev not in wiring.ports:
         hint = nearest(netdev, [*wiring.users, *wiring.ports])
         complain(f"{prop} can't find value '{netdev}'{hint}")

@@ -359,6 +359,20 @@ def test_all_mistakes_of_a_line_are_reported_at_once() -> None:
     assert len(mistakes(line)) >= 6
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-netdev tap,id=a -device e1000,netdev=a",
+        "-netdev usr,id=a -device e1000,netdev=a -object filter-loss,id=f,netdev=a,every=3",
+        "-netdev hubport,id=a -device e1000,netdev=a",
+        "-netdev hubport,id=a,hubid=x -device e1000,netdev=a",
+        "-netdev tap,id=a -netdev hubport,id=h,hubid=0,netdev=a -device e1000",
+    ],
+)
+def test_a_refused_backend_is_one_mistake_whoever_names_it(line: str) -> None:
+    assert "-netdev" in mistake(line)
+
+
 # Whatever is typed
 
 
