@@ -520,6 +520,40 @@ def scaled(figures: Figures, factor: float) -> Figures:
     return Figures(*(None if figure is None else figure * factor for figure in figures))
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "most"),
+    [
+        ("sizes_icount0_itr0", "rtt_p50", 0.05),
+        ("sizes_icount0_itr0", "rtt_p95", 0.05),
+        ("vt_default", "mbit_s", 0.1),
+    ],
+)
+def test_times_and_rates_have_a_limit_of_their_own(name: str, kind: str, most: float) -> None:
+    """Frames are easily right, and would fill the median of all."""
+    found = recorded_run(name)
+
+    def verdict(error: float) -> str:
+        pairs = []
+        for test in found.tests:
+            figures = measured(test)
+            value = getattr(figures, kind)
+            changed = figures if value is None else figures._replace(**{kind: value * (1 + error)})
+            pairs.append(Compared(test, figures, changed))
+        return judge(found, pairs).why
+
+    assert verdict(most - 0.001) == ""
+    assert verdict(most + 0.001) == (
+        f"the median error of {LABELS[kind][0]} is {most + 0.001:.1%}, more than {most:.0%}"
+    )
+
+
+def test_the_limit_of_rates_is_how_far_two_equal_recordings_are_apart() -> None:
+    one, other = (recorded_run(name).tests for name in ("vt_default", "vt_default_again"))
+    rates = [(measured(a).mbit_s, measured(b).mbit_s) for a, b in zip(one, other, strict=True)]
+    apart = [abs(a - b) / min(a, b) for a, b in rates if a and b]
+    assert math.ceil(max(apart) * 100) / 100 == SPREAD["mbit_s"]
+
+
 def test_two_equal_recordings_in_virtual_time_would_predict_each_other() -> None:
     one, other = recorded_run("vt_default"), recorded_run("vt_default_again")
     pairs = [
