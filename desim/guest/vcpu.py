@@ -165,8 +165,19 @@ class Vcpu:
     def cond_resched(self) -> None:
         """See ``Cpu``; programs that are to go first have to wait for the end of the call."""
         queue = self.run_queue
-        if not self.need_resched or self._bh_depth or not isinstance(queue.first(), KThread):
-            return
+        if (
+            self.need_resched
+            and not self._bh_depth
+            and not isinstance(queue.current, KThread)
+            and isinstance(queue.first(), KThread)
+        ):
+            self.preempt_schedule()
+
+    @stage("preempt_schedule_common", file="kernel/sched/core.c")
+    def preempt_schedule(self) -> None:
+        """Kernel threads run here, on top of the function that offers it."""
+        self.meet_run_queue()
+        queue = self.run_queue
         preempted = queue.current
         queue.put(self.env.time(), again=True)
         while isinstance(task := queue.first(), KThread):
@@ -174,8 +185,9 @@ class Vcpu:
             again = task.run()
             self.meet_run_queue()
             queue.put(self.env.time(), again=again)
+        another_first = task is not preempted
         self.switch(preempted)
-        self._need_resched = bool(queue) and queue.first() is not preempted
+        self._need_resched = another_first
 
     @stage("do_idle", "default_idle_call", file="kernel/sched/idle.c")
     def do_idle(self) -> None:

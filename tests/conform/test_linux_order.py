@@ -201,6 +201,23 @@ def test_a_transfer_to_the_guest_falls_into_the_recorded_rhythm(name: str) -> No
     assert test.interrupts == pytest.approx(found.interrupts, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("name", "test"),
+    [("det_itr0_nomit", "up4m"), ("det_itr0", "up4m"), ("vt_itr0", "h2g4")],
+)
+def test_meeting_at_every_step_makes_no_difference(name: str, test: str) -> None:
+    """The strict law with a spinning program, ksoftirqd, and threads that run inside of calls."""
+    run = recorded_run(name)
+    config = configuration(run, costs="icount", tests=[t for t in run.tests if t.name == test])
+    seen = []
+    for strict in (False, True):
+        config.strict = strict
+        machine = simulate(config)
+        vcpu = machine.trace.threads["vcpu"]
+        seen.append((vcpu.times.tobytes(), vcpu.codes.tobytes(), machine.end_ns))
+    assert seen[0] == seen[1]
+
+
 class Round(NamedTuple):
     frames: int
     us: int

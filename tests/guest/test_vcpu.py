@@ -1,0 +1,188 @@
+"""Who runs on the guest's processor, and when it gives way: programs, kernel threads, ksoftirqd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from desim.guest.context import NET_RX_SOFTIRQ
+from desim.guest.vcpu import KThread, Vcpu
+from desim.kernel.environment import Environment
+from desim.kernel.trace import Codes
+
+US = 1_000
+MS = 1_000_000
+
+
+class Program:
+    """A task that is no kernel thread; ``body`` is one system call after the other."""
+
+    def __init__(self, vcpu: Vcpu, name: str, calls: list[Callable[[], None]]) -> None:
+        self.vcpu = vcpu
+        self.name = name
+        self.vruntime = 0
+        self.calls = calls
+
+    def run(self) -> bool:
+        """As ``ProcessTask.run``: gives way between calls if it has to."""
+        while self.calls:
+            self.calls.pop(0)()
+            if self.calls and self.vcpu.need_resched and self.vcpu.run_queue:
+                return True
+        return False
+
+
+class Bench:
+    """A virtual CPU that runs ``first``; ``order`` is what was said, and when in us."""
+
+    def __init__(self) -> None:
+        self.env = Environment()
+        self.vcpu = Vcpu(env=self.env, rank=10, codes=Codes())
+        self.order: list[tuple[str, int]] = []
+
+    def say(self, what: str) -> None:
+        self.order.append((what, self.env.time() // US))
+
+    def program(self, name: str, *calls: Callable[[], None]) -> Program:
+        return Program(self.vcpu, name, list(calls))
+
+    def thread(self, name: str, work_ns: int = 0) -> KThread:
+        def function() -> bool:
+            self.work(work_ns)
+            self.say(name)
+            return False
+
+        return KThread(name, function)
+
+    def work(self, ns: int) -> None:
+        self.vcpu.thread.charge(ns)
+        self.vcpu.thread.meet()
+
+    def run(self, first: Program, *others: Program) -> list[str]:
+        self.vcpu.boot = lambda: [self.vcpu.wake_task(task) for task in (first, *others)] and None
+        self.env.run(until=100 * MS)
+        self.env.close()
+        return [what for what, _ in self.order]
+
+
+def test_a_kernel_thread_runs_in_the_middle_of_a_call_that_offers_it() -> None:
+    bench = Bench()
+    thread = bench.thread("thread", 5 * US)
+
+    def call() -> None:
+        bench.work(2 * MS)
+        bench.vcpu.wake_task(thread)
+        bench.say("woken")
+        bench.vcpu.cond_resched()
+        bench.say("goes on")
+
+    assert bench.run(bench.program("busy", call)) == ["woken", "thread", "goes on"]
+    assert bench.order[-1] == ("goes on", 2005)
+
+
+def test_it_waits_where_it_is_not_far_enough_behind() -> None:
+    bench = Bench()
+    thread = bench.thread("thread")
+
+    def call() -> None:
+        bench.work(500 * US)
+        bench.vcpu.wake_task(thread)
+        bench.vcpu.cond_resched()
+        bench.say("goes on")
+
+    assert bench.run(bench.program("busy", call)) == ["goes on", "thread"]
+
+
+def test_a_program_waits_for_the_end_of_the_call() -> None:
+    bench = Bench()
+    other = bench.program("other", lambda: bench.say("other"))
+
+    def call() -> None:
+        bench.work(2 * MS)
+        bench.vcpu.wake_task(other)
+        bench.vcpu.cond_resched()
+        bench.say("first call")
+
+    calls = (call, lambda: bench.say("second call"))
+    assert bench.run(bench.program("busy", *calls)) == ["first call", "other", "second call"]
+
+
+def test_behind_the_kernel_threads_a_program_that_is_first_still_waits_for_the_end() -> None:
+    bench = Bench()
+    thread = bench.thread("thread")
+    other = bench.program("other", lambda: bench.say("other"))
+
+    def call() -> None:
+        bench.work(2 * MS)
+        bench.vcpu.wake_task(thread)
+        bench.vcpu.wake_task(other)
+        bench.vcpu.cond_resched()
+        bench.say("first call")
+
+    calls = (call, lambda: bench.say("second call"))
+    order = bench.run(bench.program("busy", *calls))
+    assert order == ["thread", "first call", "other", "second call"]
+
+
+def test_with_soft_interrupts_off_nobody_gives_way() -> None:
+    bench = Bench()
+    thread = bench.thread("thread")
+
+    def call() -> None:
+        bench.work(2 * MS)
+        bench.vcpu.wake_task(thread)
+        bench.vcpu.local_bh_disable()
+        bench.vcpu.cond_resched()
+        bench.say("goes on")
+        bench.vcpu.local_bh_enable()
+
+    assert bench.run(bench.program("busy", call)) == ["goes on", "thread"]
+
+
+def raised(bench: Bench, times: int, each_ns: int, at: dict[int, Callable[[], None]]) -> None:
+    """A soft interrupt that raises itself again; ``at`` says what it does the n-th time."""
+    done = 0
+
+    def handler() -> None:
+        nonlocal done
+        done += 1
+        bench.work(each_ns)
+        at.get(done, lambda: None)()
+        if done < times:
+            bench.vcpu.raise_softirq(NET_RX_SOFTIRQ)
+        else:
+            bench.say("served")
+
+    bench.vcpu.open_softirq(NET_RX_SOFTIRQ, handler)
+
+
+def begin(bench: Bench) -> None:
+    bench.vcpu.local_bh_disable()
+    bench.vcpu.raise_softirq(NET_RX_SOFTIRQ)
+    bench.vcpu.local_bh_enable()
+
+
+def test_ksoftirqd_goes_on_while_nobody_is_to_go_first() -> None:
+    """More than ten restarts, and a program that has been woken too soon to take its place."""
+    bench = Bench()
+    other = bench.program("other", lambda: bench.say("other"))
+    raised(bench, 60, 10 * US, {15: lambda: bench.vcpu.wake_task(other)})
+    assert bench.run(bench.program("busy", lambda: begin(bench))) == ["served", "other"]
+
+
+def test_ksoftirqd_gives_way_to_who_is_to_go_first() -> None:
+    bench = Bench()
+    other = bench.program("other", lambda: bench.say("other"))
+    raised(bench, 60, 100 * US, {40: lambda: bench.vcpu.wake_task(other)})
+    assert bench.run(bench.program("busy", lambda: begin(bench))) == ["other", "served"]
+
+
+def test_a_grace_periods_thread_wakes_at_the_two_ticks_behind_a_call_to_rcu() -> None:
+    bench = Bench()
+    woken: list[int] = []
+    advance = bench.vcpu.rcu_gp_kthread
+    bench.vcpu._rcu_preempt._function = lambda: (woken.append(bench.env.time()), advance())[1]
+    program = bench.program("program", lambda: bench.work(1 * MS), bench.vcpu.call_rcu)
+    bench.run(program)
+    assert [time // MS for time in woken] == [4, 8]
+    # The tick stops when what waited has been freed, at the third.
+    assert bench.vcpu.timer_interrupts == 3
