@@ -17,6 +17,7 @@ from desim.calibrate.observe import (
     Waits,
     burst_observations,
     round_observations,
+    syn_observation,
     tool_observations,
     trace_observations,
     wire_observations,
@@ -37,8 +38,9 @@ ROUNDS = 3
 KINDS = ("ping", "tftp", "source")
 """Tests of which only the guest's processor decides the length."""
 
-KINDS_WITH_HOST = ("sink",)
-"""Tests in which a program on the host takes part, and only from one ACK to the next does not."""
+KINDS_WITH_HOST = ("sink", "source")
+"""Tests in which a program on the host takes part: not up to the SYN, nor from one ACK to the
+next."""
 
 MOST_BYTES = 4 << 20
 """Longer uploads say nothing new, and take long to simulate under observation."""
@@ -114,10 +116,15 @@ def _observe_test(
     run: Run, test: Test, machine: Machine, clock: Clockwork
 ) -> Iterator[Observation]:
     name = f"{run.name} {test.name}"
-    yield from tool_observations(name, test.samples | test.out, printed(machine, test.name), clock)
+    told = printed(machine, test.name)
+    if test.host is None:
+        yield from tool_observations(name, test.samples | test.out, told, clock)
     begin, end = (ns // 1000 for ns in test.window_ns)
     recorded = [p for p in run.packets if begin <= p.time_us < end and p.kind == "tcp"]
     found = [p for p in predicted(machine, test).packets if is_tcp(p.frame.raw)]
+    if "t0" in test.out and "t0" in told:
+        start = run.virtual(test.out["t0"])
+        yield from syn_observation(name, start, recorded, told["t0"], found, clock)
     if test.host is not None:
         yield from round_observations(name, recorded, found, clock)
         return

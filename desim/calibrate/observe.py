@@ -53,6 +53,8 @@ WIRE_EXACT_NS = 20_000
 """Captures are stamped in whole us: of a stretch of this length that is an error of 2 %, as
 the model has itself. A shorter one counts less."""
 
+SYN_STRETCH_NS = 1_000_000
+"""A guest's clock is about 10 us off the machine's after ten seconds: 1 % of this at most."""
 BURST_GAP_NS = 2_000
 """Frames that are closer than this left in one write of TDT."""
 BURST_STRETCH_NS = 20_000
@@ -295,6 +297,29 @@ def _ping(
                 [(start + a, start + b) for a, b in spans[1]],
                 clock,
             )
+
+
+def syn_observation(
+    name: str,
+    began: int,
+    recorded: Sequence[Packet],
+    begins: int,
+    simulated: Sequence[Captured],
+    clock: Clockwork,
+) -> Iterator[Observation]:
+    """From the clock's reading in front of ``connect`` (``began`` when recorded, ``begins`` when
+    simulated; ns) to the SYN.
+
+    Only of the first connect after boot, which takes some ms: for the others the guest's and the
+    machine's clocks are too far apart.
+    """
+    theirs = [p.time_us * 1000 for p in recorded if not p.to_guest]
+    ours = [c.time for c in simulated if not c.to_guest]
+    if not theirs or not ours or theirs[0] - began < SYN_STRETCH_NS:
+        return
+    counts = clock.stretch(begins, ours[0])
+    if counts is not None:
+        yield Observation(f"{name}: to the SYN", theirs[0] - began, counts)
 
 
 def wire_observations(

@@ -19,6 +19,7 @@ from desim.calibrate.observe import (
     kinds,
     parts,
     round_observations,
+    syn_observation,
     wire_observations,
 )
 from desim.conform.linux.recording import Packet
@@ -143,6 +144,18 @@ def test_the_shorter_a_stretch_between_stamps_the_less_it_counts() -> None:
     found = list(wire_observations("t", packets(stamps), captured(stamps), clockwork()))
     assert [o.measured for o in found] == [10_000, 100_000, 3_000]
     assert 1 > found[1].weight > found[0].weight > found[2].weight > 0
+
+
+def test_the_first_connect_is_measured_up_to_its_syn_and_no_later_one() -> None:
+    begins, syn = 10_000, 6_040_000
+    first, later = [(6_100, False), (6_110, True)], [(131, False)]
+    clock = clockwork()
+    (only,) = syn_observation(
+        "t", 100_000, packets(first), begins, captured([(6_040, False)]), clock
+    )
+    assert (only.measured, dict(only.counts)) == (6_000_000, {WORK: (syn - begins) // 1000})
+    assert not list(syn_observation("t", 100_000, packets(later), begins, captured(later), clock))
+    assert not list(syn_observation("t", 0, [], begins, captured(later), clock))
 
 
 def test_requests_of_a_kind_are_one_equation_and_interrupted_ones_none() -> None:
