@@ -173,8 +173,8 @@ def test_nothing_is_left_for_later() -> None:
     report(
         [
             f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-            for path in SOURCES
+            for path in (*SOURCES, *TESTS)
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-            if pattern.search(line)
+            if pattern.search(line) and path != Path(__file__)  # which spells them out
         ]
     )

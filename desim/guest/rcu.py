@@ -18,14 +18,15 @@ from __future__ import annotations
 
 
 class Rcu:
-    """What waits, and whether a grace period goes on."""
+    """What waits for what."""
 
     def __init__(self) -> None:
         self._next = False
-        self._waiting = False
+        """Something waits for a grace period to start."""
+        self._under_way = False
+        """Something waits for the one that goes on to end."""
         self._done = False
-        self.under_way = False
-        """A grace period."""
+        """Something can be freed."""
 
     def call_rcu(self) -> None:
         """Something is to be freed after a grace period."""
@@ -33,16 +34,14 @@ class Rcu:
 
     def pending(self) -> bool:
         """Whether the tick finds work for the soft interrupt, and has to come again."""
-        return self._next or self._waiting or self._done
+        return self._next or self._under_way or self._done
 
     def core(self) -> bool:
         """The soft interrupt: free what can be; whether the thread is to be woken."""
         self._done = False
-        return self.under_way or self._next
+        return self._under_way or self._next
 
     def advance(self) -> None:
         """The thread: end the grace period under way, and start one if something waits."""
-        if self.under_way:
-            self._waiting, self._done = False, True
-        self.under_way = self._waiting = self._next
-        self._next = False
+        self._done = self._done or self._under_way
+        self._under_way, self._next = self._next, False

@@ -10,10 +10,7 @@ from hypothesis import strategies as st
 from recorded_runs import recorded_run
 
 from desim.conform.linux.draws import (
-    BACKOFF,
     COARSE,
-    FIRST,
-    LATER,
     NEIGHBOUR_SOLICITATION,
     ROUTER_ADVERTISEMENT,
     ROUTER_SOLICITATION,
@@ -22,7 +19,14 @@ from desim.conform.linux.draws import (
 )
 from desim.conform.linux.predict import configuration, simulate
 from desim.conform.linux.recording import JIFFY_NS, TIMER_BUCKET, Packet, Run
-from desim.guest.net.ipv6.addrconf import RTR_SOLICIT_DELAY, RTR_SOLICIT_INTERVAL
+from desim.guest.net.ipv6.addrconf import (
+    BACKOFF_DRAWS,
+    BACKOFF_INIT,
+    BACKOFF_UPDATE,
+    RTR_SOLICIT_DELAY,
+    RTR_SOLICIT_INTERVAL,
+    backoff,
+)
 from desim.guest.timers import bucket_of
 
 SOLICITED = ("det_itr0_nomit", "ping_1ms")
@@ -62,10 +66,9 @@ def made(
 
 def chain(first: int, backoffs: list[int]) -> list[int]:
     """The ticks of solicitations: the first, and one after each backoff drawn."""
-    ticks, interval, smallest = [first], RTR_SOLICIT_INTERVAL, FIRST
-    for backoff in backoffs:
-        interval = (smallest + backoff) * interval // 1_000_000
-        smallest = LATER
+    ticks, interval, least = [first], RTR_SOLICIT_INTERVAL, BACKOFF_INIT
+    for draw in backoffs:
+        interval, least = backoff(least, draw, interval), BACKOFF_UPDATE
         ticks.append(bucket_of(ticks[-1] + interval, ticks[-1])[0])
     return ticks
 
@@ -93,27 +96,29 @@ def test_a_delay_is_found_as_exactly_as_the_wheel_keeps_it(
 
 @given(
     first=st.integers(500, 2000),
-    backoff=st.integers(0, BACKOFF - 1),
+    drawn=st.integers(0, BACKOFF_DRAWS - 1),
     zero=st.integers(-1000, 0),
 )
 def test_a_backoff_is_found_and_with_it_the_count_of_the_ticks(
-    first: int, backoff: int, zero: int
+    first: int, drawn: int, zero: int
 ) -> None:
     zero *= COARSE * JIFFY_NS
-    sent = chain(first, [backoff])
+    sent = chain(first, [drawn])
     run = made(zero=zero, link=400, announced=[], solicited=sent)
     assert (jiffies_zero(run) - zero) % (COARSE * JIFFY_NS) == 0
     (found,) = draws(run)["rtr_solicit_backoff"]
     assert chain(first, [found]) == sent
 
 
-@given(first=st.integers(500, 2000), backoffs=st.lists(st.integers(0, BACKOFF - 1), max_size=4))
+@given(
+    first=st.integers(500, 2000), backoffs=st.lists(st.integers(0, BACKOFF_DRAWS - 1), max_size=4)
+)
 def test_the_draws_of_a_chain_are_possible_ones(first: int, backoffs: list[int]) -> None:
     """A later backoff stands on an interval that is known to 64 jiffies only."""
     sent = chain(first, backoffs)
     run = made(zero=-COARSE * JIFFY_NS, link=400, announced=[], solicited=sent)
     found = draws(run)["rtr_solicit_backoff"]
-    assert all(0 <= draw < BACKOFF for draw in found)
+    assert all(0 <= draw < BACKOFF_DRAWS for draw in found)
     again = chain(first, list(found))
     assert again == sent[: len(again)]
     assert len(again) >= min(len(sent), 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from desim.guest.context import NET_RX_SOFTIRQ
 from desim.guest.vcpu import KThread, Vcpu
@@ -32,11 +33,11 @@ class Program:
 
 
 class Bench:
-    """A virtual CPU that runs ``first``; ``order`` is what was said, and when in us."""
+    """A virtual CPU that runs programs; ``order`` is what was said, and when in us."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Vcpu] = Vcpu) -> None:
         self.env = Environment()
-        self.vcpu = Vcpu(env=self.env, rank=10, codes=Codes())
+        self.vcpu = kind(env=self.env, rank=10, codes=Codes())
         self.order: list[tuple[str, int]] = []
 
     def say(self, what: str) -> None:
@@ -53,6 +54,18 @@ class Bench:
 
         return KThread(name, function)
 
+    def call(self, ns: int, *woken: KThread | Program, says: str) -> Callable[[], None]:
+        """A system call that works, wakes tasks, offers the processor and goes on."""
+
+        def call() -> None:
+            self.work(ns)
+            for task in woken:
+                self.vcpu.wake_task(task)
+            self.vcpu.cond_resched()
+            self.say(says)
+
+        return call
+
     def work(self, ns: int) -> None:
         self.vcpu.thread.charge(ns)
         self.vcpu.thread.meet()
@@ -66,76 +79,42 @@ class Bench:
 
 def test_a_kernel_thread_runs_in_the_middle_of_a_call_that_offers_it() -> None:
     bench = Bench()
-    thread = bench.thread("thread", 5 * US)
-
-    def call() -> None:
-        bench.work(2 * MS)
-        bench.vcpu.wake_task(thread)
-        bench.say("woken")
-        bench.vcpu.cond_resched()
-        bench.say("goes on")
-
-    assert bench.run(bench.program("busy", call)) == ["woken", "thread", "goes on"]
-    assert bench.order[-1] == ("goes on", 2005)
+    call = bench.call(2 * MS, bench.thread("thread", 5 * US), says="goes on")
+    assert bench.run(bench.program("busy", call)) == ["thread", "goes on"]
+    assert bench.order == [("thread", 2005), ("goes on", 2005)]
 
 
 def test_it_waits_where_it_is_not_far_enough_behind() -> None:
     bench = Bench()
-    thread = bench.thread("thread")
-
-    def call() -> None:
-        bench.work(500 * US)
-        bench.vcpu.wake_task(thread)
-        bench.vcpu.cond_resched()
-        bench.say("goes on")
-
+    call = bench.call(500 * US, bench.thread("thread"), says="goes on")
     assert bench.run(bench.program("busy", call)) == ["goes on", "thread"]
 
 
 def test_a_program_waits_for_the_end_of_the_call() -> None:
     bench = Bench()
     other = bench.program("other", lambda: bench.say("other"))
-
-    def call() -> None:
-        bench.work(2 * MS)
-        bench.vcpu.wake_task(other)
-        bench.vcpu.cond_resched()
-        bench.say("first call")
-
-    calls = (call, lambda: bench.say("second call"))
+    calls = bench.call(2 * MS, other, says="first call"), bench.call(0, says="second call")
     assert bench.run(bench.program("busy", *calls)) == ["first call", "other", "second call"]
 
 
 def test_behind_the_kernel_threads_a_program_that_is_first_still_waits_for_the_end() -> None:
     bench = Bench()
-    thread = bench.thread("thread")
     other = bench.program("other", lambda: bench.say("other"))
-
-    def call() -> None:
-        bench.work(2 * MS)
-        bench.vcpu.wake_task(thread)
-        bench.vcpu.wake_task(other)
-        bench.vcpu.cond_resched()
-        bench.say("first call")
-
-    calls = (call, lambda: bench.say("second call"))
-    order = bench.run(bench.program("busy", *calls))
+    first = bench.call(2 * MS, bench.thread("thread"), other, says="first call")
+    order = bench.run(bench.program("busy", first, bench.call(0, says="second call")))
     assert order == ["thread", "first call", "other", "second call"]
 
 
 def test_with_soft_interrupts_off_nobody_gives_way() -> None:
     bench = Bench()
-    thread = bench.thread("thread")
+    call = bench.call(2 * MS, bench.thread("thread"), says="goes on")
 
-    def call() -> None:
-        bench.work(2 * MS)
-        bench.vcpu.wake_task(thread)
+    def protected() -> None:
         bench.vcpu.local_bh_disable()
-        bench.vcpu.cond_resched()
-        bench.say("goes on")
+        call()
         bench.vcpu.local_bh_enable()
 
-    assert bench.run(bench.program("busy", call)) == ["goes on", "thread"]
+    assert bench.run(bench.program("busy", protected)) == ["goes on", "thread"]
 
 
 def raised(bench: Bench, times: int, each_ns: int, at: dict[int, Callable[[], None]]) -> None:
@@ -176,13 +155,17 @@ def test_ksoftirqd_gives_way_to_who_is_to_go_first() -> None:
     assert bench.run(bench.program("busy", lambda: begin(bench))) == ["other", "served"]
 
 
+class Watched(Vcpu):
+    """Notes when ``rcu_preempt`` runs."""
+
+    def rcu_gp_kthread(self) -> bool:
+        self.woken = [*getattr(self, "woken", []), self.env.time()]
+        return super().rcu_gp_kthread()
+
+
 def test_a_grace_periods_thread_wakes_at_the_two_ticks_behind_a_call_to_rcu() -> None:
-    bench = Bench()
-    woken: list[int] = []
-    advance = bench.vcpu.rcu_gp_kthread
-    bench.vcpu._rcu_preempt._function = lambda: (woken.append(bench.env.time()), advance())[1]
-    program = bench.program("program", lambda: bench.work(1 * MS), bench.vcpu.call_rcu)
-    bench.run(program)
-    assert [time // MS for time in woken] == [4, 8]
+    bench = Bench(Watched)
+    bench.run(bench.program("program", lambda: bench.work(1 * MS), bench.vcpu.call_rcu))
+    assert [time // MS for time in cast("Watched", bench.vcpu).woken] == [4, 8]
     # The tick stops when what waited has been freed, at the third.
     assert bench.vcpu.timer_interrupts == 3

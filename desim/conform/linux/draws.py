@@ -14,9 +14,18 @@ more of IPv6.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
 
 from desim.conform.linux.recording import JIFFY_NS, TIMER_BUCKET, Run
-from desim.guest.net.ipv6.addrconf import RTR_SOLICIT_DELAY, RTR_SOLICIT_INTERVAL
+from desim.guest.net.ipv6.addrconf import (
+    BACKOFF_DRAWS,
+    BACKOFF_INIT,
+    BACKOFF_UPDATE,
+    RTR_SOLICIT_DELAY,
+    RTR_SOLICIT_INTERVAL,
+    backoff,
+)
 from desim.guest.timers import bucket_of
 
 NEIGHBOUR_SOLICITATION = 86
@@ -27,10 +36,8 @@ ROUTER_ADVERTISEMENT = 110
 
 COARSE = 64
 """Jiffies: the timer wheel's resolution for a timer four seconds away."""
-BACKOFF = 200_001
-"""How many values the draw of a backoff has, in millionths (RFC 3315, 14)."""
-FIRST, LATER = 900_000, 1_900_000
-"""Millionths: the smallest backoff."""
+STEP = 500
+"""Every so many draws of a backoff are tried: half a jiffy of four seconds."""
 
 
 def jiffies_zero(run: Run) -> int:
@@ -55,32 +62,34 @@ def draws(run: Run) -> dict[str, tuple[int, ...]]:
     announced = _times(run, NEIGHBOUR_SOLICITATION, to_guest=False)
     solicited = _times(run, ROUTER_SOLICITATION, to_guest=False)
     advertised = _times(run, ROUTER_ADVERTISEMENT, to_guest=True)
-    begun = [run.link_ns, *advertised[:1]]
-    delays = [
-        _middle(range(RTR_SOLICIT_DELAY), lambda draw: draw, _jiffy(begin, zero), _jiffy(end, zero))
-        for begin, end in zip(begun, announced, strict=False)
-    ]
+    delays = []
+    for begin, end in zip([run.link_ns, *advertised[:1]], announced, strict=False):
+        delay = _middle(range(RTR_SOLICIT_DELAY), _itself, _jiffy(begin, zero), _jiffy(end, zero))
+        if delay is None:
+            break
+        delays.append(delay)
     return {
-        "dad_delay": _known(delays),
+        "dad_delay": tuple(delays),
         "rtr_solicit_backoff": _backoffs([_jiffy(at, zero) for at in solicited]),
     }
 
 
 def _backoffs(solicited: Sequence[int]) -> tuple[int, ...]:
-    """What was drawn between one solicitation and the next."""
-    found: list[int | None] = []
-    interval, smallest = RTR_SOLICIT_INTERVAL, FIRST
-    for i in range(1, len(solicited)):
-
-        def backoff(draw: int, smallest: int = smallest, last: int = interval) -> int:
-            return (smallest + draw) * last // 1_000_000
-
-        draw = _middle(range(0, BACKOFF, 500), backoff, solicited[i - 1], solicited[i])
-        found.append(draw)
+    """What was drawn between one solicitation and the next, up to what no draw explains."""
+    found: list[int] = []
+    interval, least = RTR_SOLICIT_INTERVAL, BACKOFF_INIT
+    for armed, fired in pairwise(solicited):
+        longer = partial(backoff, least, interval=interval)
+        draw = _middle(range(0, BACKOFF_DRAWS, STEP), longer, armed, fired)
         if draw is None:
             break
-        interval, smallest = backoff(draw), LATER
-    return _known(found)
+        found.append(draw)
+        interval, least = longer(draw), BACKOFF_UPDATE
+    return tuple(found)
+
+
+def _itself(delay: int) -> int:
+    return delay
 
 
 def _middle(
@@ -89,16 +98,6 @@ def _middle(
     """The middle one of the draws with which a timer armed at one jiffy fires at another."""
     fitting = [draw for draw in choices if bucket_of(armed + delay(draw), armed)[0] == fired]
     return fitting[len(fitting) // 2] if fitting else None
-
-
-def _known(found: Sequence[int | None]) -> tuple[int, ...]:
-    """All in front of the first that is not known."""
-    known: list[int] = []
-    for draw in found:
-        if draw is None:
-            break
-        known.append(draw)
-    return tuple(known)
 
 
 def _times(run: Run, length: int, *, to_guest: bool) -> list[int]:

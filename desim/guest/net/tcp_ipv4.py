@@ -169,6 +169,7 @@ class TcpIpv4(SkbFree):
             self._perturbed = True
             self._entropy.get_random_bytes(range(TABLE_PERTURB_BYTES))
         sport = self._free_port(saddr, daddr, dport)
+        # How far on the next search begins; here each begins anew.
         self._entropy.below(self._perturb, 8)
         return sport
 

@@ -69,12 +69,21 @@ FILE = "net/ipv6/addrconf.c"
 RTR_SOLICIT_DELAY = HZ
 RTR_SOLICIT_INTERVAL = 4 * HZ
 RTR_SOLICIT_MAX_INTERVAL = 3600 * HZ
+BACKOFF_DRAWS = 200_001
+"""How many values the draw of a backoff has, in millionths (RFC 3315, 14)."""
+BACKOFF_INIT, BACKOFF_UPDATE = 900_000, 1_900_000
+"""Millionths: the least that the first interval is multiplied by, and a later one."""
 DAD_TRANSMITS = 1
 MAX_ADDRESSES = 16
 MIN_VALID_LIFETIME_S = 2 * 3600
 NONCE_LEN = 6
 
 _LINKLOCAL = ip("fe80::")
+
+
+def backoff(least: int, draw: int, interval: int) -> int:
+    """What ``draw`` makes of ``interval``; ``least`` is one of those above."""
+    return (least + draw) * interval // 1_000_000
 
 
 def eui64(mac: bytes) -> bytes:
@@ -276,11 +285,11 @@ class Addrconf:
 
     def _backoff_init(self, interval: int) -> int:
         """``rfc3315_s14_backoff_init``: 0.9 to 1.1 times ``interval``."""
-        return (900_000 + self._backoff.below(200_001)) * interval // 1_000_000
+        return backoff(BACKOFF_INIT, self._backoff.below(BACKOFF_DRAWS), interval)
 
     def _backoff_update(self, last: int, most: int) -> int:
         """``rfc3315_s14_backoff_update``: 1.9 to 2.1 times ``last``, about ``most`` at most."""
-        longer = (1_900_000 + self._backoff.below(200_001)) * last // 1_000_000
+        longer = backoff(BACKOFF_UPDATE, self._backoff.below(BACKOFF_DRAWS), last)
         return longer if longer <= most else self._backoff_init(most)
 
     def _mod_rs_timer(self, idev: Inet6Dev) -> None:
