@@ -79,9 +79,17 @@ class Bench:
 
 def test_a_kernel_thread_runs_in_the_middle_of_a_call_that_offers_it() -> None:
     bench = Bench()
-    call = bench.call(2 * MS, bench.thread("thread", 5 * US), says="goes on")
-    assert bench.run(bench.program("busy", call)) == ["thread", "goes on"]
-    assert bench.order == [("thread", 2005), ("goes on", 2005)]
+    thread = bench.thread("thread", 5 * US)
+
+    def call() -> None:
+        bench.work(2 * MS)
+        bench.vcpu.wake_task(thread)
+        bench.say("woken")
+        bench.vcpu.cond_resched()
+        bench.say("goes on")
+
+    assert bench.run(bench.program("busy", call)) == ["woken", "thread", "goes on"]
+    assert bench.order[-1] == ("goes on", 2005)
 
 
 def test_it_waits_where_it_is_not_far_enough_behind() -> None:
