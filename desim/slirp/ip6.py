@@ -21,12 +21,16 @@ from desim.slirp.ip import IPPROTO_TCP, IPPROTO_UDP
 from desim.slirp.socket import Socket
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame
+from desim.wire.ipv6 import NEXT_HOP_BY_HOP
 from desim.wire.segment import Segment
 
 if TYPE_CHECKING:
     from desim.slirp.slirp import Slirp
 
 IP6_HLEN = 40
+
+_USED_BY = {NEXT_HOP_BY_HOP: ", as of a guest's multicast reports"}
+"""What a reader of a report asks: every guest that speaks IPv6 sends some."""
 IP6_HOP_LIMIT = 255
 
 _HEADER = struct.Struct("!IHBB16s16s")
@@ -69,7 +73,7 @@ class Ip6:
         elif protocol == IPPROTO_ICMPV6:
             slirp.icmp6.icmp6_input(datagram, length)
         else:
-            slirp.drop(frame, f"IPv6 next header {protocol}")
+            slirp.drop(frame, f"IPv6 next header {protocol}{_USED_BY.get(protocol, '')}")
 
     @stage("ip6_output", file="slirp/ip6_output.c", size="payload")
     def ip6_output(

@@ -17,7 +17,10 @@ from desim.wire.frame import Frame
 
 SECOND = 10**9
 
-REPORTS = ("slirp", "IPv6 next header 0")
+REPORTS = (
+    "slirp",
+    "IPv6 next header 0, as of a guest's multicast reports",
+)
 """The guest's multicast listener reports, which slirp does not know."""
 
 OFFER = r"packet \d+ \(IP 10\.0\.2\.2\.67 > .* Offer"
