@@ -12,9 +12,9 @@ from typing import Any
 
 from desim.config import MachineConfig
 from desim.experiment.run import RunResult, run
-from desim.kernel.stages import MARKS, SIZED
 from desim.scenario.loader import load_scenario
 from desim.scenario.shipped import shipped_scenarios
+from desim.stages import known_stages
 
 SHIPPED = tuple(shipped_scenarios())
 HELLO = b"Hello qemu Geust\n"
@@ -69,12 +69,13 @@ def random_profile(seed: int, folder: Path) -> str:
         return draw.choice((0, draw.randrange(most), draw.randrange(most), 1, draw.randrange(50)))
 
     lines = [f'description = "random {seed}"']
-    for file in sorted({file for files in MARKS.values() for file in files}):
+    known = known_stages()
+    for file in sorted({file for _, file in known}):
         lines.append(f"[{file!r}]")
-        for name in sorted(name for name, files in MARKS.items() if file in files):
+        for name in sorted(name for name, its_file in known if its_file == file):
             draw = random.Random(f"{seed} {file} {name}")
             enter, per_1000_bytes, leave = figure(), draw.choice((0, 0, 300)), figure()
-            if (name, file) not in SIZED:
+            if not known[name, file].sized:
                 per_1000_bytes = 0
             if draw.random() < share and (with_access or not name.startswith("e1000_mmio")):
                 lines.append(

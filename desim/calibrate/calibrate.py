@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from desim.calibrate.fit import Fit, fit
 from desim.calibrate.kernel_trace import POINTS, parse_trace
-from desim.calibrate.meter import QEMU, QEMU_THREADS, Meter
+from desim.calibrate.meter import Meter
 from desim.calibrate.observe import (
     SENT,
     STAMP,
@@ -26,8 +26,8 @@ from desim.calibrate.profile_text import profile_text, uniform
 from desim.conform.linux.figures import is_tcp
 from desim.conform.linux.predict import configuration, predicted, printed, simulate
 from desim.conform.linux.recording import KernelTrace, RecordingError, Run, Test
-from desim.kernel.stages import MARKS
 from desim.machine import Machine
+from desim.stages import GUEST, known_stages
 
 START = 300
 """Instructions of every stage to begin with."""
@@ -55,10 +55,9 @@ class Round(NamedTuple):
 
 def guest_stages() -> Iterator[tuple[str, str]]:
     """Every marked stage of the guest, as file and name."""
-    for stage, files in sorted(MARKS.items()):
-        for file in files:
-            if not file.startswith(QEMU) and file not in QEMU_THREADS:
-                yield file, stage
+    for (stage, file), known in sorted(known_stages().items()):
+        if known.owner == GUEST:
+            yield file, stage
 
 
 def is_used(test: Test) -> bool:

@@ -6,15 +6,11 @@ from typing import NamedTuple
 
 from desim.kernel.instrument import OpenStage
 from desim.kernel.thread import Thread
+from desim.stages import GUEST
 
 Figure = tuple[str, str, str]
 """A figure of a profile: file, stage, field (``enter`` or ``per_1000_bytes``)."""
 
-QEMU = (
-    "slirp/", "hw/", "net/slirp.c", "net/net.c", "net/queue.c", "net/hub.c", "net/filter",
-    "net/dump.c", "qemu-char.c",
-)  # fmt: skip
-QEMU_THREADS = ("main-loop.c", "qemu-timer.c", "vl.c", "cpus.c", "host kernel")
 CLOCK = "__vdso_clock_gettime"
 
 
@@ -51,7 +47,7 @@ class Meter:
         key = (stage.file, stage.name)
         place = self._places.get(key)
         if place is None:
-            if stage.file.startswith(QEMU) or stage.file in QEMU_THREADS:
+            if stage.mark.owner != GUEST:
                 place = -1
             else:
                 place = len(self._counts)

@@ -6,7 +6,6 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,7 +14,7 @@ from desim.errors import UserError, nearest
 from desim.scenario.durations import parse_duration
 
 if TYPE_CHECKING:
-    from desim.kernel.profile import Profile
+    pass
 
 
 class Parser(argparse.ArgumentParser):
@@ -150,17 +149,6 @@ def profile_mistakes() -> Iterator[None]:
         yield
     except ProfileError as error:
         raise UserError(*error.mistakes) from None
-
-
-def load_profile(name: str) -> Profile:
-    """A cost profile without a run; raises ``ProfileError``.
-
-    It names functions that are marked, and these are known when the rooms they are in are.
-    """
-    from desim.kernel import profile
-
-    import_module("desim.machine")
-    return profile.load(name)
 
 
 def known_costs(name: str) -> str:

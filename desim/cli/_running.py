@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from desim.cli._arguments import Parser, duration, load_profile, profile_mistakes
+from desim.cli._arguments import Parser, duration, profile_mistakes
 from desim.cli._progress import progress_line
 from desim.cli._screen import complain
 from desim.config import MachineConfig
@@ -64,10 +64,10 @@ def _instructions_unused(config: MachineConfig) -> Iterator[str]:
     """``-icount`` says how long an instruction lasts; most profiles have none."""
     if config.icount_shift is None:
         return
-    from desim.kernel.profile import INSTRUCTIONS
+    from desim.kernel.profile import INSTRUCTIONS, load
 
     with profile_mistakes():
-        unit = load_profile(config.costs).unit
+        unit = load(config.costs).unit
     if unit != INSTRUCTIONS:
         yield (
             f"no effect, ignored: -icount shift={config.icount_shift}: costs "

@@ -87,14 +87,15 @@ def find_function(wanted: str) -> str:
 
     A bare name that several files have stops in any of them, and says so.
     """
-    from desim.kernel.stages import MARKS
+    from desim.stages import files_of, known_stages
 
     file, _, name = wanted.rpartition(":")
-    if name not in MARKS:
-        near = get_close_matches(name, sorted(MARKS), n=3, cutoff=0.5)
+    files = files_of(name)
+    if not files:
+        known_names = sorted({known for known, _ in known_stages()})
+        near = get_close_matches(name, known_names, n=3, cutoff=0.5)
         hint = f"; the nearest are {', '.join(near)}" if near else ""
         raise UserError(f"--break {wanted}: no modelled function has this name{hint}")
-    files = sorted(MARKS[name])
     if not file:
         if len(files) > 1:
             complain(

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desim.cli._arguments import Parser, counted, load_profile
+from desim.cli._arguments import Parser, counted
 from desim.cli._screen import say
 from desim.errors import UserError
 
@@ -119,11 +119,11 @@ def _in_real_time(arguments: argparse.Namespace) -> int:
     from desim.calibrate.profile_text import profile_text
     from desim.calibrate.realtime import comment, real_time
     from desim.conform.linux.recording import RecordingError
-    from desim.kernel.profile import NS, ProfileError
+    from desim.kernel.profile import NS, ProfileError, load
 
     check_output(arguments.output)
     try:
-        base = load_profile(arguments.real_time)
+        base = load(arguments.real_time)
     except ProfileError as error:
         raise UserError(*(f"calibrate: --real-time: {line}" for line in error.mistakes)) from None
     selection = _selected(arguments.recordings, real_time=True)

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from desim.cli._arguments import Parser, counted, known_costs, load_profile, profile_mistakes
+from desim.cli._arguments import Parser, counted, known_costs, profile_mistakes
 from desim.cli._screen import complain, say
 from desim.errors import UserError
 
@@ -109,8 +109,10 @@ def _suite(arguments: argparse.Namespace) -> Suite:
 
 def _check_profile(costs: str) -> None:
     """Once, so that its mistakes are not those of every recording."""
+    from desim.kernel import profile
+
     with profile_mistakes():
-        load_profile(costs)
+        profile.load(costs)
 
 
 def _record(outcome: Outcome) -> dict[str, object]:

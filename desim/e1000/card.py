@@ -75,8 +75,8 @@ from desim.e1000.registers import (
     Gate,
 )
 from desim.e1000.transmit import Transmitter
-from desim.kernel.stages import Build, bare, stage
 from desim.ports import Clock, Ledger, NetPort, PciBus
+from desim.stages import QEMU, Build, bare, mark, stages
 from desim.wire.frame import Frame
 
 FILE = "hw/net/e1000.c"
@@ -97,6 +97,15 @@ class E1000:
     properties. Raises ``ValueError`` for an unknown model, unknown semantics or a MAC
     that is not 6 bytes.
     """
+
+    STAGES = stages(
+        QEMU,
+        e1000_mmio_read=mark("e1000_mmio_read", file=FILE),
+        e1000_mmio_write=mark("e1000_mmio_write", file=FILE),
+        mac_read_clr4=mark("mac_read_clr4", file=FILE),
+        mac_read_clr8=mark("mac_read_clr8", file=FILE),
+        e1000_reset=mark("e1000_reset", file=FILE),
+    )
 
     def __init__(
         self,
@@ -229,7 +238,6 @@ class E1000:
             self.e1000_mmio_write(at, value & (1 << 8 * piece) - 1)
             value >>= 8 * piece
 
-    @stage("e1000_mmio_read", file=FILE)
     def e1000_mmio_read(self, offset: int) -> int:
         """The register at ``offset``, with the read's side effects."""
         if not self.pci.memory_enabled:
@@ -240,7 +248,6 @@ class E1000:
             return self.mac_reg[index] & self._read_mask[index]
         return op(index)
 
-    @stage("e1000_mmio_write", file=FILE)
     def e1000_mmio_write(self, offset: int, value: int) -> None:
         """Write the register at ``offset``, with everything that follows from it."""
         if not self.pci.memory_enabled:
@@ -252,14 +259,12 @@ class E1000:
         else:
             op(index, value)
 
-    @stage("mac_read_clr4", file=FILE)
     def mac_read_clr4(self, index: int) -> int:
         """A statistics register that a read clears."""
         value = self.mac_reg[index]
         self.mac_reg[index] = 0
         return value
 
-    @stage("mac_read_clr8", file=FILE)
     def mac_read_clr8(self, index: int) -> int:
         """The high half of an octet counter; the low half is cleared with it."""
         value = self.mac_reg[index]
@@ -295,7 +300,6 @@ class E1000:
         self.e1000_reset()
         self.pci.reset()
 
-    @stage("e1000_reset", file=FILE)
     def e1000_reset(self) -> None:
         """The device's own part of a reset."""
         self.interrupts.reset()

@@ -90,8 +90,8 @@ from desim.e1000.transmit import (
     Transmitter,
 )
 from desim.e1000.wire_time import Line
-from desim.kernel.stages import stage
 from desim.ports import Clock, Ledger, NetPort
+from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
 
 DELAY_UNIT_NS = 1024
@@ -203,6 +203,12 @@ class DatasheetInterrupts(Interrupts):
 class DatasheetReceiver(Receiver):
     """Owns, besides, the wire towards the card and the receive FIFO."""
 
+    STAGES = stages(
+        QEMU,
+        set_rx_control=mark("set_rx_control", file=FILE),
+        set_rdt=mark("set_rdt", file=FILE),
+    )
+
     __slots__ = ("fifo", "fifo_bytes", "line")
 
     def __init__(
@@ -231,7 +237,6 @@ class DatasheetReceiver(Receiver):
         self.fifo.clear()
         self.fifo_bytes = 0
 
-    @stage("set_rx_control", file=FILE)
     def set_rx_control(self, index: int, val: int) -> None:
         """13.4.22. No hold-off: that is QEMU's own."""
         self.mac_reg[RCTL] = val
@@ -239,7 +244,6 @@ class DatasheetReceiver(Receiver):
         self.rxbuf_min_shift = (val >> 8 & 3) + 1
         self.try_again()
 
-    @stage("set_rdt", file=FILE)
     def set_rdt(self, index: int, val: int) -> None:
         """13.4.29: descriptors for what waits in the FIFO."""
         self.mac_reg[RDT] = val & 0xFFFF
@@ -308,6 +312,11 @@ class DatasheetReceiver(Receiver):
 class DatasheetTransmitter(Transmitter):
     """Owns, besides, the transmit FIFO and the wire behind it."""
 
+    STAGES = stages(
+        QEMU,
+        start_xmit=mark("start_xmit", file=FILE),
+    )
+
     __slots__ = ("line", "stalled")
 
     def __init__(
@@ -335,7 +344,6 @@ class DatasheetTransmitter(Transmitter):
         for frame in self.line.clear():
             self.ledger.lost(frame, "e1000", "reset")
 
-    @stage("start_xmit", file=FILE)
     def start_xmit(self) -> None:
         """Take descriptors while their bytes fit into the FIFO."""
         mac_reg = self.mac_reg

@@ -21,7 +21,7 @@ from __future__ import annotations
 import struct
 
 from desim.e1000.registers import EERD
-from desim.kernel.stages import stage
+from desim.stages import QEMU, mark, stages
 
 FILE = "hw/net/e1000.c"
 
@@ -73,6 +73,13 @@ def prepare_eeprom(mac: bytes, device_id: int) -> tuple[int, ...]:
 class Eeprom:
     """Owns the words and the state of the Microwire shifter. A reset does not touch it."""
 
+    STAGES = stages(
+        QEMU,
+        get_eecd=mark("get_eecd", file=FILE),
+        set_eecd=mark("set_eecd", file=FILE),
+        flash_eerd_read=mark("flash_eerd_read", file=FILE),
+    )
+
     __slots__ = ("bitnum_in", "bitnum_out", "mac_reg", "old_eecd", "reading", "val_in", "words")
 
     def __init__(self, *, mac_reg: list[int], mac: bytes, device_id: int) -> None:
@@ -84,7 +91,6 @@ class Eeprom:
         self.bitnum_out = 0
         self.reading = False
 
-    @stage("get_eecd", file=FILE)
     def get_eecd(self, index: int) -> int:
         """EECD: the pins as they were written, and DO, which is high while nothing is read."""
         val = PRES | GNT | self.old_eecd
@@ -94,7 +100,6 @@ class Eeprom:
             val |= DO
         return val
 
-    @stage("set_eecd", file=FILE)
     def set_eecd(self, index: int, val: int) -> None:
         """New levels on the pins: follow the edges of chip select and clock."""
         changed = val ^ self.old_eecd
@@ -116,7 +121,6 @@ class Eeprom:
             self.bitnum_out = ((self.val_in & 0x3F) << 4) - 1 & 0xFFFF
             self.reading = self.val_in >> 6 & 7 == OPCODE_READ
 
-    @stage("flash_eerd_read", file=FILE)
     def flash_eerd_read(self, index: int) -> int:
         """EERD: what was written, with data and DONE if it had the start bit."""
         val = self.mac_reg[EERD]

@@ -32,8 +32,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from desim.e1000.registers import ICR, ICS, IMS, ITR, RADV, RDTR, RXT0, TADV, TXDW, TXQE
-from desim.kernel.stages import stage
 from desim.ports import Clock
+from desim.stages import QEMU, mark, stages
 
 FILE = "hw/net/e1000.c"
 
@@ -52,6 +52,23 @@ class Interrupts:
 
     Outside a closed window the level is high exactly while ``ICR & IMS`` is not 0.
     """
+
+    STAGES = stages(
+        QEMU,
+        set_interrupt_cause=mark("set_interrupt_cause", file=FILE),
+        e1000_mit_timer=mark("e1000_mit_timer", file=FILE),
+        set_ics=mark(
+            "set_ics",
+            file=FILE,
+            says=lambda self, index, val: (
+                f"set_ics {val:x}, ICR {self.mac_reg[ICR]:x}, IMR {self.mac_reg[IMS]:x}"
+            ),
+        ),
+        mac_icr_read=mark("mac_icr_read", file=FILE),
+        set_icr=mark("set_icr", file=FILE),
+        set_imc=mark("set_imc", file=FILE),
+        set_ims=mark("set_ims", file=FILE),
+    )
 
     __slots__ = (
         "clock",
@@ -91,7 +108,6 @@ class Interrupts:
         self.mit_irq_level = False
         self.mit_ide = False
 
-    @stage("set_interrupt_cause", file=FILE)
     def set_interrupt_cause(self, val: int) -> None:
         """Make ``val`` the causes, and drive the line unless the window keeps an edge back."""
         mac_reg = self.mac_reg
@@ -117,42 +133,30 @@ class Interrupts:
         self.mit_ide = False
         self.mit_timer.arm(self.clock.now() + delay * MIT_UNIT_NS)
 
-    @stage("e1000_mit_timer", file=FILE)
     def e1000_mit_timer(self) -> None:
         """The window opens: what is still pending raises the line now."""
         self.mit_timer_on = False
         self.set_interrupt_cause(self.mac_reg[ICR])
 
-    @stage(
-        "set_ics",
-        file=FILE,
-        says=lambda self, index, val: (
-            f"set_ics {val:x}, ICR {self.mac_reg[ICR]:x}, IMR {self.mac_reg[IMS]:x}"
-        ),
-    )
     def set_ics(self, index: int, val: int) -> None:
         """Add causes: a write of ICS, and what all parts of the card call."""
         self.set_interrupt_cause(val | self.mac_reg[ICR])
 
-    @stage("mac_icr_read", file=FILE)
     def mac_icr_read(self, index: int) -> int:
         """A read of ICR clears it, masked causes included."""
         val = self.mac_reg[ICR]
         self.set_interrupt_cause(0)
         return val
 
-    @stage("set_icr", file=FILE)
     def set_icr(self, index: int, val: int) -> None:
         """A write of ICR clears the bits that are 1."""
         self.set_interrupt_cause(self.mac_reg[ICR] & ~val)
 
-    @stage("set_imc", file=FILE)
     def set_imc(self, index: int, val: int) -> None:
         """A write of IMC takes bits out of the mask."""
         self.mac_reg[IMS] &= ~val
         self.set_ics(0, 0)
 
-    @stage("set_ims", file=FILE)
     def set_ims(self, index: int, val: int) -> None:
         """A write of IMS adds bits to the mask; a cause that waits raises the line."""
         self.mac_reg[IMS] |= val

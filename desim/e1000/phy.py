@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from desim.e1000.registers import LSC, MDAC, MDIC, PHY_RESET, STATUS, STATUS_LU
-from desim.kernel.stages import stage
 from desim.ports import Clock, NetPort
+from desim.stages import QEMU, mark, stages
 
 FILE = "hw/net/e1000.c"
 COMMON = "hw/net/e1000x_common.c"
@@ -60,6 +60,17 @@ AUTONEG_MS = 500
 
 class Phy:
     """Owns the PHY registers, STATUS.LU and whether the link is cut from outside."""
+
+    STAGES = stages(
+        QEMU,
+        set_mdic=mark("set_mdic", file=FILE),
+        set_phy_ctrl=mark("set_phy_ctrl", file=FILE),
+        e1000x_restart_autoneg=mark("e1000x_restart_autoneg", file=COMMON),
+        e1000_link_up=mark("e1000_link_up", file=FILE),
+        e1000_autoneg_done=mark("e1000_autoneg_done", file=FILE),
+        e1000_autoneg_timer=mark("e1000_autoneg_timer", file=FILE),
+        e1000_set_link_status=mark("e1000_set_link_status", file=FILE),
+    )
 
     __slots__ = (
         "autoneg_timer",
@@ -106,7 +117,6 @@ class Phy:
         """Whether what the card sends comes back to it."""
         return self.phy_reg[PHY_CTRL] & CR_LOOPBACK != 0
 
-    @stage("set_mdic", file=FILE)
     def set_mdic(self, index: int, val: int) -> None:
         """A write of MDIC: the access to the PHY, done before it returns."""
         data = val & MDIC_DATA
@@ -129,7 +139,6 @@ class Phy:
         if val & MDIC_INT_EN:
             self.set_ics(0, MDAC)
 
-    @stage("set_phy_ctrl", file=FILE)
     def set_phy_ctrl(self, val: int) -> None:
         """A write of the PHY's control register; reset and restart clear themselves."""
         self.phy_reg[PHY_CTRL] = val & ~(CR_RESERVED | CR_RESET | CR_RESTART_AUTO_NEG)
@@ -139,7 +148,6 @@ class Phy:
     def _have_autoneg(self) -> bool:
         return self.autonegotiation and self.phy_reg[PHY_CTRL] & CR_AUTO_NEG_EN != 0
 
-    @stage("e1000x_restart_autoneg", file=COMMON)
     def e1000x_restart_autoneg(self) -> None:
         """No link until the negotiation is over."""
         self._link_down()
@@ -152,13 +160,11 @@ class Phy:
         self.phy_reg[PHY_STATUS] &= ~(SR_LINK_STATUS | SR_AUTONEG_COMPLETE)
         self.phy_reg[PHY_LP_ABILITY] &= ~LPAR_ACK
 
-    @stage("e1000_link_up", file=FILE)
     def e1000_link_up(self) -> None:
         """Link without negotiation; the frames that wait come in."""
         self._link_up()
         self.net.flush()
 
-    @stage("e1000_autoneg_done", file=FILE)
     def e1000_autoneg_done(self) -> None:
         """Link with negotiation; the frames that wait come in."""
         self._link_up()
@@ -170,14 +176,12 @@ class Phy:
         self.mac_reg[STATUS] |= STATUS_LU
         self.phy_reg[PHY_STATUS] |= SR_LINK_STATUS
 
-    @stage("e1000_autoneg_timer", file=FILE)
     def e1000_autoneg_timer(self) -> None:
         """Negotiation is over: link, the frames that wait, and only then LSC."""
         if not self.link_down:
             self.e1000_autoneg_done()
             self.set_ics(0, LSC)
 
-    @stage("e1000_set_link_status", file=FILE)
     def e1000_set_link_status(self, up: bool) -> None:
         """The link was cut or connected from outside (``set_link``)."""
         self.link_down = not up

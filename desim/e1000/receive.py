@@ -67,8 +67,8 @@ from desim.e1000.registers import (
     VFTA,
 )
 from desim.e1000.statistics import BROADCAST, FCS_LEN, inc_reg_if_not_full, update_rx_total_stats
-from desim.kernel.stages import stage
 from desim.ports import Clock, Ledger, NetPort
+from desim.stages import QEMU, mark, stages
 from desim.wire.frame import MIN_FRAME, Frame
 
 FILE = "hw/net/e1000.c"
@@ -108,6 +108,15 @@ class Receiver:
 
     RDH stays below the ring's length, unless the guest has put it beyond.
     """
+
+    STAGES = stages(
+        QEMU,
+        set_rx_control=mark("set_rx_control", file=FILE),
+        e1000_flush_queue_timer=mark("e1000_flush_queue_timer", file=FILE),
+        set_rdt=mark("set_rdt", file=FILE),
+        e1000_receive_iov=mark("e1000_receive_iov", file=FILE, size="frame"),
+        receive_filter=mark("receive_filter", file=FILE),
+    )
 
     __slots__ = (
         "clock",
@@ -154,7 +163,6 @@ class Receiver:
         self.held_off = False
         self.rxbuf_min_shift = 1
 
-    @stage("set_rx_control", file=FILE)
     def set_rx_control(self, index: int, val: int) -> None:
         """A write of RCTL; it also makes the card deaf for a second."""
         self.mac_reg[RCTL] = val
@@ -164,13 +172,11 @@ class Receiver:
         now_ms = self.clock.now() // NS_PER_MS
         self.flush_queue_timer.arm((now_ms + FLUSH_QUEUE_MS) * NS_PER_MS)
 
-    @stage("e1000_flush_queue_timer", file=FILE)
     def e1000_flush_queue_timer(self) -> None:
         """The hold-off is over."""
         self.held_off = False
         self.net.flush()
 
-    @stage("set_rdt", file=FILE)
     def set_rdt(self, index: int, val: int) -> None:
         """A write of RDT: with a free descriptor, whatever waits is pushed into the card."""
         self.mac_reg[RDT] = val & 0xFFFF
@@ -221,7 +227,6 @@ class Receiver:
         # With RDH beyond the ring this is negative, and QEMU multiplies 32-bit unsigned numbers.
         return total_size <= bufs * self.rxbuf_size & 0xFFFF_FFFF
 
-    @stage("e1000_receive_iov", file=FILE, size="frame")
     def e1000_receive_iov(self, frame: Frame) -> int:
         """Take ``frame``: its size if it was stored or filtered out, 0 not now, -1 lost."""
         mac_reg = self.mac_reg
@@ -323,7 +328,6 @@ class Receiver:
     def _is_vlan(self, raw: bytes) -> bool:
         return raw[12] << 8 | raw[13] == self.mac_reg[VET] & 0xFFFF
 
-    @stage("receive_filter", file=FILE)
     def receive_filter(self, raw: bytes) -> bool:
         """Whether the frame is for this card (manual, section 3.2.1): first match decides."""
         mac_reg = self.mac_reg

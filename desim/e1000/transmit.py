@@ -50,8 +50,8 @@ from desim.e1000.registers import (
     VET,
 )
 from desim.e1000.statistics import count_sent, inc_reg_if_not_full, update_tx_total_stats
-from desim.kernel.stages import stage
 from desim.ports import Ledger, NetPort
+from desim.stages import QEMU, mark, stages
 from desim.wire.checksum import checksum
 from desim.wire.frame import Frame
 
@@ -143,6 +143,15 @@ class Transmitter:
     ``buffer`` is QEMU's ``vlan`` and ``data`` in one: the frame starts at ``TAG_LEN``.
     """
 
+    STAGES = stages(
+        QEMU,
+        set_tctl=mark("set_tctl", file=FILE),
+        start_xmit=mark("start_xmit", file=FILE),
+        process_tx_desc=mark("process_tx_desc", file=FILE),
+        xmit_seg=mark("xmit_seg", file=FILE),
+        e1000_send_packet=mark("e1000_send_packet", file=FILE, size="frame"),
+    )
+
     __slots__ = (
         "buffer",
         "busy",
@@ -200,14 +209,12 @@ class Transmitter:
         self.tso_frames = 0
         self.busy = False
 
-    @stage("set_tctl", file=FILE)
     def set_tctl(self, index: int, val: int) -> None:
         """A write of TCTL or TDT: send what there is to send."""
         self.mac_reg[index] = val
         self.mac_reg[TDT] &= 0xFFFF
         self.start_xmit()
 
-    @stage("start_xmit", file=FILE)
     def start_xmit(self) -> None:
         """Run the ring from TDH to TDT."""
         mac_reg = self.mac_reg
@@ -240,7 +247,6 @@ class Transmitter:
         self.busy = False
         self.set_ics(0, cause)
 
-    @stage("process_tx_desc", file=FILE)
     def process_tx_desc(self, descriptor: bytes, address: int, lower: int, upper: int) -> None:
         """Take one descriptor: a context, or bytes for the frame in the making."""
         if lower & IDE:
@@ -305,7 +311,6 @@ class Transmitter:
             address += taken
             length -= taken
 
-    @stage("xmit_seg", file=FILE)
     def xmit_seg(self) -> None:
         """Finish the frame in the buffer (headers, checksums, tag) and send it."""
         size = self.size
@@ -374,7 +379,6 @@ class Transmitter:
         # 0 would mean "no checksum" in UDP, so it is stored as its other spelling.
         struct.pack_into("!H", self.buffer, TAG_LEN + offset, checksum(data) or 0xFFFF)
 
-    @stage("e1000_send_packet", file=FILE, size="frame")
     def e1000_send_packet(self, frame: Frame) -> None:
         """Hand a frame to the net layer, or with PHY loopback back to our own receiver."""
         if self.phy.loopback:

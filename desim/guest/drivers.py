@@ -13,8 +13,8 @@ from desim.guest.memory import Memory
 from desim.guest.modprobe import Modprobe, read_modprobe
 from desim.guest.net.device import Device
 from desim.guest.netdevice import NetDriver
-from desim.kernel.stages import Build
 from desim.ports import Mmio
+from desim.stages import Build
 
 
 class CardDriver(NetDriver, Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 
 FILE = "drivers/char/random.c"
 
@@ -31,30 +31,36 @@ class Stream(Protocol):
 class Entropy:
     """The generator of one kernel. ``seeded``: whether it was ready at boot."""
 
+    STAGES = stages(
+        GUEST,
+        below=mark("get_random_u32_below", file=FILE),
+        u32=mark("get_random_u32", file=FILE),
+        u16=mark("get_random_u16", file=FILE),
+        get_random_bytes=mark("get_random_bytes", file=FILE, size="wanted"),
+        crng_make_state=mark("crng_make_state", file=FILE),
+        extract_entropy=mark("crng_make_state", "extract_entropy", file=FILE),
+    )
+
     def __init__(self, *, seeded: bool = False) -> None:
         self._ready = seeded
         self._left = {2: 0, 4: 0}
         """Numbers left in the batch of each width in bytes."""
 
-    @stage("get_random_u32_below", file=FILE)
     def below(self, stream: Stream, n: int) -> int:
         """A number from 0 to ``n`` - 1."""
         self._take(4)
         return stream.below(n)
 
-    @stage("get_random_u32", file=FILE)
     def u32(self, stream: Stream) -> int:
         """A number of 32 bits."""
         self._take(4)
         return stream.u32()
 
-    @stage("get_random_u16", file=FILE)
     def u16(self, stream: Stream) -> int:
         """A number of 16 bits."""
         self._take(2)
         return stream.u32() & 0xFFFF
 
-    @stage("get_random_bytes", file=FILE, size="wanted")
     def get_random_bytes(self, wanted: range) -> None:
         """So many bytes at once; nobody here reads them."""
 
@@ -67,10 +73,8 @@ class Entropy:
             self.crng_make_state()
         self._left[width] -= 1
 
-    @stage("crng_make_state", file=FILE)
     def crng_make_state(self) -> None:
         """A new key from the last one, and a batch of numbers from it."""
 
-    @stage("crng_make_state", "extract_entropy", file=FILE)
     def extract_entropy(self) -> None:
         """The same before anything was collected: the key comes from the pool each time."""

@@ -23,8 +23,8 @@ from desim.guest.net.sock import Socket as KernelSocket
 from desim.guest.net.socket import TcpSocket
 from desim.guest.net.stack import NetStack
 from desim.guest.net.udp import UdpSocket
-from desim.kernel.stages import stage
 from desim.ports import Endpoint
+from desim.stages import GUEST, mark, stages
 from desim.userland.calls import (
     IFF_LOOPBACK,
     SO_ATTACH_FILTER,
@@ -218,6 +218,14 @@ class GuestSocket(Socket):
 class GuestKernel(Kernel):
     """Processes over ``stack``. ``observer`` is told of what programs read."""
 
+    STAGES = stages(
+        GUEST,
+        sys_clock_gettime=mark("__vdso_clock_gettime", file="lib/vdso/gettimeofday.c"),
+        sys_nanosleep=mark("hrtimer_nanosleep", file="kernel/time/hrtimer.c"),
+        sys_ppoll=mark("do_sys_poll", file="fs/select.c"),
+        sys_recvmsg=mark("__sys_recvmsg", file="net/socket.c"),
+    )
+
     def __init__(
         self,
         *,
@@ -258,21 +266,17 @@ class GuestKernel(Kernel):
             return GuestSocket(self, self.stack.icmp_socket())
         raise failure(errno.EPROTONOSUPPORT)
 
-    @stage("__vdso_clock_gettime", file="lib/vdso/gettimeofday.c")
     def sys_clock_gettime(self, process: Process) -> int:
         return super().sys_clock_gettime(process)
 
-    @stage("hrtimer_nanosleep", file="kernel/time/hrtimer.c")
     def sys_nanosleep(self, process: Process, duration_ns: int) -> None:
         super().sys_nanosleep(process, duration_ns)
 
-    @stage("do_sys_poll", file="fs/select.c")
     def sys_ppoll(
         self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int
     ) -> list[tuple[int, int]]:
         return super().sys_ppoll(process, fds, timeout_ns)
 
-    @stage("__sys_recvmsg", file="net/socket.c")
     def sys_recvmsg(self, process: Process, fd: int, size: int, dontwait: bool) -> Message:
         return super().sys_recvmsg(process, fd, size, dontwait)
 

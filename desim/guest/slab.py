@@ -12,7 +12,7 @@ Not modelled: giving slabs back, and caches that others use as well.
 from __future__ import annotations
 
 from desim.guest.entropy import Entropy, Stream
-from desim.kernel.stages import Build, bare, stage
+from desim.stages import GUEST, Build, bare, mark, stages
 
 PAGE = 4096
 SKB_HEAD = 256
@@ -36,6 +36,12 @@ slabs when they have more packets than that. Other caches begin with a full slab
 class KmemCache:
     """The objects of one size."""
 
+    STAGES = stages(
+        GUEST,
+        allocate_slab=mark("allocate_slab", file="mm/slub.c", size="pages"),
+        shuffle_freelist=mark("shuffle_freelist", file="mm/slub.c", size="pieces"),
+    )
+
     def __init__(self, name: str, size: int, entropy: Entropy, random: Stream) -> None:
         self._size = size
         self._per_slab = max(PAGE // size, FEWEST)
@@ -56,12 +62,10 @@ class KmemCache:
         """One object less."""
         self.used -= 1
 
-    @stage("allocate_slab", file="mm/slub.c", size="pages")
     def allocate_slab(self, pages: range) -> None:
         """So many pages from the page allocator, which clears them (INIT_ON_ALLOC)."""
         self.shuffle_freelist(range(self._per_slab))
 
-    @stage("shuffle_freelist", file="mm/slub.c", size="pieces")
     def shuffle_freelist(self, pieces: range) -> None:
         """Pieces in random order."""
         self._entropy.below(self._random, len(pieces))

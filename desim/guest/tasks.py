@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from desim.guest.vcpu import Vcpu
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.userland.calls import USER_CALLS, Call
 from desim.userland.errors import failure
 from desim.userland.kernel import Kernel
@@ -24,6 +24,14 @@ from desim.userland.waitqueue import WaitQueue
 
 class ProcessTask:
     """One process on the run queue, running, or asleep."""
+
+    STAGES = stages(
+        GUEST,
+        do_syscall_64=mark("do_syscall_64", file="arch/x86/entry/common.c"),
+        schedule=mark("schedule", file="kernel/sched/core.c"),
+        execve=mark("do_execveat_common", file="fs/exec.c"),
+        do_exit=mark("do_exit", file="kernel/exit.c"),
+    )
 
     def __init__(
         self,
@@ -104,21 +112,17 @@ class ProcessTask:
         self._ended(process)
         return False
 
-    @stage("do_syscall_64", file="arch/x86/entry/common.c")
     def do_syscall_64(self, call: Call) -> Any:
         """One system call, from user mode and back."""
         return self.kernel.syscall(self.process, call)
 
-    @stage("schedule", file="kernel/sched/core.c")
     def schedule(self, call: Call) -> Any:
         """The task has been switched to, and tries again what it slept in."""
         return self.kernel.syscall(self.process, call)
 
-    @stage("do_execveat_common", file="fs/exec.c")
     def execve(self) -> None:
         """The program is loaded, page by page, and gets as far as its first call."""
 
-    @stage("do_exit", file="kernel/exit.c")
     def do_exit(self) -> None:
         """Close what is open."""
         self.kernel.exit(self.process)

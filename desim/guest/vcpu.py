@@ -45,9 +45,9 @@ from desim.guest.sched import RunQueue, Task
 from desim.guest.timers import DelayedWork, TimerWheel, WheelTimer
 from desim.kernel.alarm import Alarm
 from desim.kernel.environment import Environment
-from desim.kernel.stages import stage
 from desim.kernel.thread import Thread
 from desim.kernel.trace import Codes
+from desim.stages import GUEST, QEMU, mark, stages
 from desim.userland.waitqueue import WaitQueue
 
 MAX_SOFTIRQ_RESTART = 10
@@ -86,6 +86,35 @@ class _VcpuThread(Thread):
 
 class Vcpu:
     """One virtual CPU; the ``Cpu`` of the guest's kernel code."""
+
+    STAGES = stages(
+        GUEST,
+        qemu_tcg_cpu_thread_fn=mark(
+            "qemu_tcg_cpu_thread_fn", "tcg_cpu_exec", file="cpus.c", owner=QEMU
+        ),
+        switch=mark("__schedule", file="kernel/sched/core.c"),
+        preempt_schedule=mark("preempt_schedule_common", file="kernel/sched/core.c"),
+        do_idle=mark("do_idle", "default_idle_call", file="kernel/sched/idle.c"),
+        spin=mark("spin", file="ltool.c"),
+        common_interrupt=mark("common_interrupt", file="arch/x86/kernel/irq.c"),
+        handle_fasteoi_irq=mark(
+            "handle_fasteoi_irq",
+            "handle_irq_event",
+            "__handle_irq_event_percpu",
+            file="kernel/irq/handle.c",
+        ),
+        sysvec_apic_timer_interrupt=mark(
+            "sysvec_apic_timer_interrupt", file="arch/x86/kernel/apic/apic.c"
+        ),
+        irq_exit=mark("irq_exit_rcu", file="kernel/softirq.c"),
+        do_softirq=mark("__do_softirq", file="kernel/softirq.c"),
+        run_ksoftirqd=mark("run_ksoftirqd", file="kernel/softirq.c"),
+        rcu_core=mark("rcu_core", file="kernel/rcu/tree.c"),
+        rcu_gp_kthread=mark("rcu_gp_kthread", file="kernel/rcu/tree.c"),
+        _sleep_in_kernel=mark("schedule_timeout", file="kernel/time/timer.c"),
+        try_to_wake_up=mark("try_to_wake_up", file="kernel/sched/core.c"),
+        worker_thread=mark("worker_thread", "process_one_work", file="kernel/workqueue.c"),
+    )
 
     def __init__(
         self, *, env: Environment, rank: int, codes: Codes, jiffies_zero_ns: int = 0
@@ -139,7 +168,6 @@ class Vcpu:
 
     # --- the thread
 
-    @stage("qemu_tcg_cpu_thread_fn", "tcg_cpu_exec", file="cpus.c")
     def qemu_tcg_cpu_thread_fn(self) -> None:
         """The body of QEMU's vCPU thread: boot, then whatever is runnable, else idle."""
         self._restart_tick()
@@ -155,7 +183,6 @@ class Vcpu:
             self.meet_run_queue()
             queue.put(self.env.time(), again=again)
 
-    @stage("__schedule", file="kernel/sched/core.c")
     def switch(self, to: Task | None = None) -> Task | None:
         """Who runs next, or ``to``; None stands for programs of the lowest class."""
         self.meet_run_queue()
@@ -173,7 +200,6 @@ class Vcpu:
         ):
             self.preempt_schedule()
 
-    @stage("preempt_schedule_common", file="kernel/sched/core.c")
     def preempt_schedule(self) -> None:
         """Kernel threads run here, on top of the function that offers it."""
         self.meet_run_queue()
@@ -189,7 +215,6 @@ class Vcpu:
         self.switch(preempted)
         self._need_resched = another_first
 
-    @stage("do_idle", "default_idle_call", file="kernel/sched/idle.c")
     def do_idle(self) -> None:
         """Halt until an interrupt has made a task runnable."""
         thread = self.thread
@@ -200,7 +225,6 @@ class Vcpu:
             thread.meet()
         self._restart_tick()
 
-    @stage("spin", file="ltool.c")
     def spin(self) -> bool:
         """The program of the lowest class computes until another task is to run."""
         thread = self.thread
@@ -275,18 +299,11 @@ class Vcpu:
         thread.irq_pending = self._timer_irq or self.pin.pending
         thread.irqs_on = True
 
-    @stage("common_interrupt", file="arch/x86/kernel/irq.c")
     def common_interrupt(self, nested: bool) -> None:
         """A device's interrupt."""
         self.handle_fasteoi_irq()
         self.irq_exit(nested)
 
-    @stage(
-        "handle_fasteoi_irq",
-        "handle_irq_event",
-        "__handle_irq_event_percpu",
-        file="kernel/irq/handle.c",
-    )
     def handle_fasteoi_irq(self) -> None:
         """Acknowledge, call the handler, end of interrupt."""
         self.pin.acknowledge()
@@ -294,7 +311,6 @@ class Vcpu:
         self.thread.meet()
         self.pin.eoi(handled=handled)
 
-    @stage("sysvec_apic_timer_interrupt", file="arch/x86/kernel/apic/apic.c")
     def sysvec_apic_timer_interrupt(self, nested: bool) -> None:
         """The local timer: sleeping processes here, the timer wheel in its soft interrupt."""
         now = self.now()
@@ -313,7 +329,6 @@ class Vcpu:
             self.raise_softirq(RCU_SOFTIRQ)
         self.irq_exit(nested)
 
-    @stage("irq_exit_rcu", file="kernel/softirq.c")
     def irq_exit(self, nested: bool) -> None:
         """Run soft interrupts, unless this interrupt interrupted one or they are off."""
         self._in_irq = nested
@@ -336,7 +351,6 @@ class Vcpu:
             self._softirqs |= 1 << vector
             self._wake_ksoftirqd()
 
-    @stage("__do_softirq", file="kernel/softirq.c")
     def do_softirq(self) -> None:
         """Serve what is pending, a bounded number of times; then leave it to ksoftirqd.
 
@@ -375,7 +389,6 @@ class Vcpu:
         self._ksoftirqd_awake = False
         return False
 
-    @stage("run_ksoftirqd", file="kernel/softirq.c")
     def run_ksoftirqd(self) -> None:
         """Serve what is pending."""
         self._interrupts_off()
@@ -387,14 +400,12 @@ class Vcpu:
         self.meet_run_queue()
         self._rcu.call_rcu()
 
-    @stage("rcu_core", file="kernel/rcu/tree.c")
     def rcu_core(self) -> None:
         """The soft interrupt of the tick, when something is to be freed."""
         self.meet_run_queue()
         if self._rcu.core():
             self.try_to_wake_up(self._rcu_preempt)
 
-    @stage("rcu_gp_kthread", file="kernel/rcu/tree.c")
     def rcu_gp_kthread(self) -> bool:
         """One step from grace period to grace period."""
         self.meet_run_queue()
@@ -442,7 +453,6 @@ class Vcpu:
         timer.mod(self.jiffies + -(-ms * 1_000_000 // JIFFY_NS) + 1)
         self._sleep_in_kernel(over)
 
-    @stage("schedule_timeout", file="kernel/time/timer.c")
     def _sleep_in_kernel(self, over: list[bool]) -> None:
         """A kernel function sleeps in the middle: nothing else but interrupts runs meanwhile."""
         self.thread.meet()
@@ -559,7 +569,6 @@ class Vcpu:
         self._enqueue(task, new=True)
         self.thread.kick()
 
-    @stage("try_to_wake_up", file="kernel/sched/core.c")
     def try_to_wake_up(self, task: Task) -> None:
         """Onto the run queue, and off with the current task if that is well ahead."""
         self.meet_run_queue()
@@ -576,7 +585,6 @@ class Vcpu:
         if self._kworker not in self.run_queue:
             self.try_to_wake_up(self._kworker)
 
-    @stage("worker_thread", "process_one_work", file="kernel/workqueue.c")
     def worker_thread(self) -> bool:
         """Carry out all queued work items, also those that interrupts queue meanwhile."""
         self.meet_run_queue()

@@ -19,8 +19,8 @@ from typing import Any
 from desim.host.loopback import Loopback, SocketObserver
 from desim.host.tcp import TcpSocket
 from desim.host.udp import UdpSocket
-from desim.kernel.stages import stage
 from desim.ports import Endpoint
+from desim.stages import HOST, mark, stages
 from desim.userland.calls import (
     IFF_LOOPBACK,
     IFF_RUNNING,
@@ -43,6 +43,18 @@ TOUCH_POINT = "host_socket"
 
 class HostKernel(Kernel):
     """The host. ``touch`` meets the other threads at a named point."""
+
+    STAGES = stages(
+        HOST,
+        sys_read=mark("read", file="host kernel"),
+        sys_write=mark("write", file="host kernel", size="data"),
+        sys_poll=mark("poll", file="host kernel"),
+        sys_accept=mark("accept", file="host kernel"),
+        sys_connect=mark("connect", file="host kernel"),
+        sys_sendto=mark("sendto", file="host kernel", size="data"),
+        sys_recvfrom=mark("recvfrom", file="host kernel"),
+        sys_recvmsg=mark("recvmsg", file="host kernel"),
+    )
 
     def __init__(
         self,
@@ -108,44 +120,36 @@ class HostKernel(Kernel):
     def sys_sockets_table(self, process: Process) -> list[SocketRow]:
         return self.net.table()
 
-    @stage("read", file="host kernel")
     def sys_read(self, process: Process, fd: int, size: int) -> bytes:
         self.touch(TOUCH_POINT)
         return super().sys_read(process, fd, size)
 
-    @stage("write", file="host kernel", size="data")
     def sys_write(self, process: Process, fd: int, data: bytes) -> int:
         self.touch(TOUCH_POINT)
         return super().sys_write(process, fd, data)
 
-    @stage("poll", file="host kernel")
     def sys_poll(
         self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int | None
     ) -> list[tuple[int, int]]:
         self.touch(TOUCH_POINT)
         return super().sys_poll(process, fds, timeout_ns)
 
-    @stage("accept", file="host kernel")
     def sys_accept(self, process: Process, fd: int) -> tuple[int, Endpoint]:
         self.touch(TOUCH_POINT)
         return super().sys_accept(process, fd)
 
-    @stage("connect", file="host kernel")
     def sys_connect(self, process: Process, fd: int, address: bytes, port: int) -> None:
         self.touch(TOUCH_POINT)
         super().sys_connect(process, fd, address, port)
 
-    @stage("sendto", file="host kernel", size="data")
     def sys_sendto(self, process: Process, fd: int, data: bytes, to: Endpoint) -> int:
         self.touch(TOUCH_POINT)
         return super().sys_sendto(process, fd, data, to)
 
-    @stage("recvfrom", file="host kernel")
     def sys_recvfrom(self, process: Process, fd: int, size: int) -> tuple[bytes, Endpoint]:
         self.touch(TOUCH_POINT)
         return super().sys_recvfrom(process, fd, size)
 
-    @stage("recvmsg", file="host kernel")
     def sys_recvmsg(self, process: Process, fd: int, size: int, dontwait: bool) -> Message:
         self.touch(TOUCH_POINT)
         return super().sys_recvmsg(process, fd, size, dontwait)

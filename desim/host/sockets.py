@@ -18,12 +18,12 @@ from collections.abc import Callable, Sequence
 from desim.host.kernel import TOUCH_POINT, HostKernel
 from desim.host.tcp import TcpSocket
 from desim.host.udp import PingSocket, UdpSocket
-from desim.kernel.stages import stage
 from desim.ports import POLLERR, POLLHUP, Endpoint, Fd
+from desim.stages import HOST, mark, stages
 from desim.userland.errors import failure
 from desim.userland.files import Socket, Terminal
 from desim.userland.process import Process
-from desim.userland.programs import HOST
+from desim.userland.programs import HOST_PROGRAMS
 from desim.userland.shell import parse
 from desim.wire.addresses import IP_ANY, LOOPBACK
 
@@ -38,6 +38,18 @@ class QemuSockets:
     ``start`` gives a new process a thread to run on; ``terminal`` is QEMU's own, which its
     children have, too.
     """
+
+    STAGES = stages(
+        HOST,
+        accept=mark("accept", file="host kernel"),
+        connect=mark("connect", file="host kernel"),
+        spawn=mark("fork", file="host kernel"),
+        recv=mark("recv", file="host kernel"),
+        send=mark("send", file="host kernel", size="data"),
+        send_oob=mark("send", file="host kernel", size="data"),
+        _sendto=mark("sendto", file="host kernel", size="data"),
+        recvfrom=mark("recvfrom", file="host kernel"),
+    )
 
     def __init__(
         self,
@@ -101,14 +113,12 @@ class QemuSockets:
             raise
         return self._install(socket)
 
-    @stage("accept", file="host kernel")
     def accept(self, fd: Fd) -> tuple[Fd, Endpoint]:
         """See ``HostSockets``."""
         self._touch()
         connection, client = self._tcp(fd).accept()
         return self._install(connection), client
 
-    @stage("connect", file="host kernel")
     def connect(self, address: bytes, port: int) -> Fd:
         """See ``HostSockets``."""
         self._touch()
@@ -125,12 +135,11 @@ class QemuSockets:
         self._touch()
         raise failure(errno.ENOENT)
 
-    @stage("fork", file="host kernel")
     def spawn(self, command: str) -> Fd:
         """See ``HostSockets``. The command is one program of the host's table with its words."""
         self._touch()
         ours, theirs = self._pair()
-        (process,) = self._kernel.spawn(parse(command, HOST), self._terminal)
+        (process,) = self._kernel.spawn(parse(command, HOST_PROGRAMS), self._terminal)
         theirs.owner = (process.pid, process.name)
         for fd in range(3):
             process.install(theirs, fd)
@@ -149,19 +158,16 @@ class QemuSockets:
         ours.oobinline = True
         return ours, theirs
 
-    @stage("recv", file="host kernel")
     def recv(self, fd: Fd, size: int) -> bytes:
         """See ``HostSockets``."""
         self._touch()
         return self._find(fd).read(size)
 
-    @stage("send", file="host kernel", size="data")
     def send(self, fd: Fd, data: bytes) -> int:
         """See ``HostSockets``."""
         self._touch()
         return self._find(fd).write(data)
 
-    @stage("send", file="host kernel", size="data")
     def send_oob(self, fd: Fd, data: bytes) -> int:
         """See ``HostSockets``."""
         self._touch()
@@ -204,12 +210,10 @@ class QemuSockets:
         """See ``HostSockets``. ``ttl`` makes no difference on a loopback interface."""
         return self._sendto(fd, data, to)
 
-    @stage("sendto", file="host kernel", size="data")
     def _sendto(self, fd: Fd, data: bytes, to: Endpoint) -> int:
         self._touch()
         return self._find(fd).sendto(data, to)
 
-    @stage("recvfrom", file="host kernel")
     def recvfrom(self, fd: Fd, size: int) -> tuple[bytes, Endpoint]:
         """See ``HostSockets``."""
         self._touch()

@@ -6,9 +6,9 @@ import errno
 from typing import Any
 
 from desim.kernel.environment import Environment
-from desim.kernel.stages import Build, bare, stage
 from desim.kernel.thread import Thread
 from desim.kernel.trace import Codes
+from desim.stages import HOST, Build, bare, mark, stages
 from desim.userland.calls import Call
 from desim.userland.errors import failure
 from desim.userland.kernel import Kernel
@@ -42,6 +42,13 @@ class HostScheduler:
 class HostTask:
     """One host process on its own thread."""
 
+    STAGES = stages(
+        HOST,
+        execve=mark("execve", file="host kernel"),
+        syscall=mark("syscall", file="host kernel"),
+        exit=mark("exit", file="host kernel"),
+    )
+
     def __init__(
         self,
         scheduler: HostScheduler,
@@ -63,7 +70,6 @@ class HostTask:
         """Whether only somebody else can make it go on."""
         return self.asleep and self.until is None
 
-    @stage("execve", file="host kernel")
     def execve(self) -> None:
         """The whole life of the process."""
         process, thread = self.process, self.thread
@@ -88,12 +94,10 @@ class HostTask:
                 call = process.resume(value)
         self.exit()
 
-    @stage("syscall", file="host kernel")
     def syscall(self, call: Call) -> Any:
         """One system call."""
         return self.kernel.syscall(self.process, call)
 
-    @stage("exit", file="host kernel")
     def exit(self) -> None:
         """Close what is open."""
         self.kernel.exit(self.process)

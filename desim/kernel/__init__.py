@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from desim.kernel.profile import Cost as Cost
     from desim.kernel.profile import Profile as Profile
     from desim.kernel.profile import ProfileError as ProfileError
-    from desim.kernel.stages import stage as stage
     from desim.kernel.streams import Stream as Stream
     from desim.kernel.streams import Streams as Streams
     from desim.kernel.thread import Thread as Thread
@@ -41,7 +40,6 @@ _HOMES = {
     "instrument": ("Instrument",),
     "lock": ("BigLock",),
     "profile": ("Cost", "Profile", "ProfileError"),
-    "stages": ("stage",),
     "streams": ("Stream", "Streams"),
     "thread": ("Thread",),
     "trace": ("Fingerprint", "Trace"),

@@ -1,6 +1,6 @@
 """Costs and records around marked functions.
 
-``Instrument`` is the ``Build`` of a machine: from a class with ``@stage`` marks it
+``Instrument`` is the ``Build`` of a machine: from a class with a table of stages it
 makes a subclass whose marked methods, on the running thread, note the entry,
 charge the entry's cost (fixed, plus per byte where the mark names an argument),
 call the real method, charge the exit's cost and note the exit. A mark with
@@ -19,9 +19,9 @@ from typing import Any, Protocol, TypeVar, cast
 
 from desim.kernel.environment import Environment
 from desim.kernel.profile import Cost, Profile
-from desim.kernel.stages import Mark
 from desim.kernel.thread import CODE_BITS, Thread
 from desim.kernel.trace import Codes
+from desim.stages import Mark, marks_of
 
 T = TypeVar("T")
 Method = Callable[..., Any]
@@ -83,11 +83,8 @@ class Instrument:
         """The instrumented subclass of ``cls``: the same one each time."""
         if cls not in self._made:
             methods: dict[str, Any] = {}
-            for name in dir(cls):
-                method = inspect.getattr_static(cls, name)
-                mark = getattr(method, "__stage__", None)
-                if mark is not None:
-                    methods[name] = self._wrap(method, mark)
+            for name, mark in marks_of(cls):
+                methods[name] = self._wrap(inspect.getattr_static(cls, name), mark)
             if methods and not any("__slots__" not in vars(c) for c in cls.__mro__[:-1]):
                 methods["__slots__"] = ()
             self._made[cls] = cls
@@ -112,8 +109,6 @@ class Instrument:
             wrapped = self._simple(method, self.codes.stage(mark.names[0], mark.file), costs[0])
         wrapped.__name__ = method.__name__
         wrapped.__doc__ = method.__doc__
-        # A function takes attributes, but its type does not know this one.
-        wrapped.__stage__ = mark  # type: ignore[attr-defined]
         return wrapped
 
     def _simple(self, method: Method, code: int, cost: Cost) -> Method:

@@ -22,8 +22,8 @@ from typing import Protocol
 
 from desim.kernel.environment import Environment
 from desim.kernel.lock import BigLock
-from desim.kernel.stages import stage
 from desim.kernel.thread import Thread
+from desim.stages import QEMU, mark, stages
 
 MS = 1_000_000
 
@@ -129,6 +129,16 @@ class TimerList:
 class MainLoop:
     """The main loop: thread body, ``MainLoop`` port, and owner of the timers."""
 
+    STAGES = stages(
+        QEMU,
+        main=mark("main", file="vl.c"),
+        main_loop=mark("main_loop", file="vl.c"),
+        main_loop_wait=mark("main_loop_wait", file="main-loop.c"),
+        os_host_main_loop_wait=mark("os_host_main_loop_wait", file="main-loop.c"),
+        qemu_poll_ns=mark("qemu_poll_ns", file="qemu-timer.c"),
+        ppoll=mark("ppoll", file="host kernel"),
+    )
+
     def __init__(self, env: Environment, lock: BigLock, poller: Poller) -> None:
         self.env = env
         self.lock = lock
@@ -141,20 +151,17 @@ class MainLoop:
         self._meet_notify = env.touch_point("notify")
         self._meet_poll = env.touch_point("poll")
 
-    @stage("main", file="vl.c")
     def main(self) -> None:
         """The body of QEMU's first thread."""
         self.thread = self.env.running
         self.lock.acquire()
         self.main_loop()
 
-    @stage("main_loop", file="vl.c")
     def main_loop(self) -> None:
         """Passes without end; the run ends from outside."""
         while True:
             self.main_loop_wait()
 
-    @stage("main_loop_wait", file="main-loop.c")
     def main_loop_wait(self) -> None:
         """One pass."""
         deadline: int | None = None
@@ -166,14 +173,12 @@ class MainLoop:
             source.pollfds_poll()
         self.timers.run()
 
-    @stage("os_host_main_loop_wait", file="main-loop.c")
     def os_host_main_loop_wait(self, deadline: int | None) -> None:
         """Sleep in poll, at most until ``deadline`` ns, with the big lock released."""
         self.lock.release()
         self.qemu_poll_ns(deadline)
         self.lock.acquire()
 
-    @stage("qemu_poll_ns", file="qemu-timer.c")
     def qemu_poll_ns(self, deadline: int | None) -> None:
         """Sleep until a descriptor is ready, ``notify``, or the earlier of both deadlines."""
         self._meet_poll()
@@ -192,7 +197,6 @@ class MainLoop:
         self._notified = False
         self.poller.collect()
 
-    @stage("ppoll", file="host kernel")
     def ppoll(self, thread: Thread, deadline: int | None) -> None:
         """Really sleep; what it costs at its exit is the wake-up."""
         thread.meet()

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from desim.kernel.stages import MARKS, SIZED
+from desim.stages import Known, known_stages
 
 NS, INSTRUCTIONS = UNITS = ("ns", "instructions")
 
@@ -106,8 +107,15 @@ def load(name: str) -> Profile:
     return parse(name, text, f"{name}.toml")
 
 
-def parse(name: str, text: str, where: str) -> Profile:
-    """A profile from the text of its file; ``where`` is what messages call the file."""
+def parse(
+    name: str, text: str, where: str, known: Mapping[tuple[str, str], Known] | None = None
+) -> Profile:
+    """A profile from the text of its file; ``where`` is what messages call the file.
+
+    ``known`` is which stages there are, by name and file; None: those of all models.
+    """
+    if known is None:
+        known = known_stages()
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -121,21 +129,21 @@ def parse(name: str, text: str, where: str) -> Profile:
     unit = document.pop("unit", NS)
     if unit not in UNITS:
         mistakes.append(f'{where}: unit: {unit!r} is neither "ns" nor "instructions"')
-    files = sorted({file for known in MARKS.values() for file in known})
+    files = sorted({file for _, file in known})
     for file, table in document.items():
         if not isinstance(table, dict) or file not in files:
             mistakes.append(
                 f"{where}: {file}: no stage is marked in this file{_nearest(file, files)}"
             )
             continue
-        names = sorted(stage for stage, known in MARKS.items() if file in known)
+        names = sorted(name for name, its_file in known if its_file == file)
         for stage, entry in table.items():
             if stage not in names:
                 near = _nearest(stage, names)
                 mistakes.append(f"{where}: {file}: {stage}: no such stage in this file{near}")
             else:
                 cost = _cost(f"{where}: {file}: {stage}", entry, mistakes)
-                if cost.per_1000_bytes and (stage, file) not in SIZED:
+                if cost.per_1000_bytes and not known[stage, file].sized:
                     mistakes.append(
                         f"{where}: {file}: {stage}: per_1000_bytes: this stage has no bytes"
                     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from desim.config import Chardev
-from desim.kernel.stages import stage
+from desim.stages import QEMU, mark, stages
 from desim.userland.files import File, Null, VirtualTree
 
 TOUCH_POINT = "user"
@@ -21,13 +21,17 @@ TOUCH_POINT = "user"
 class CharBackend:
     """A device as its user sees it; ``touch`` meets the other threads before each write."""
 
+    STAGES = stages(
+        QEMU,
+        qemu_chr_fe_write_all=mark("qemu_chr_fe_write_all", file="qemu-char.c", size="data"),
+    )
+
     def __init__(self, device: Chardev, *, tree: VirtualTree, touch: Callable[[], None]) -> None:
         self.touch = touch
         self.file: File = Null()
         if device.kind == "file":
             self.file = tree.open(device.path, append=device.append)
 
-    @stage("qemu_chr_fe_write_all", file="qemu-char.c", size="data")
     def qemu_chr_fe_write_all(self, data: bytes) -> None:
         """Write ``data``; ``OSError`` if the run may leave no more bytes behind."""
         self.touch()

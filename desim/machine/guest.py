@@ -21,7 +21,7 @@ from desim.ports import Endpoint, Mmio
 from desim.userland.calls import IFF_RUNNING, Interface, Program, sys
 from desim.userland.files import Terminal, VirtualTree
 from desim.userland.process import Process
-from desim.userland.programs import GUEST
+from desim.userland.programs import GUEST_PROGRAMS
 from desim.userland.shell import parse
 
 ETH0 = "eth0"
@@ -144,7 +144,7 @@ class Guest:
         return 0
 
     def _dhcp(self, _: Process) -> None:
-        command = parse(DHCP_CLIENT, GUEST)[0]
+        command = parse(DHCP_CLIENT, GUEST_PROGRAMS)[0]
         self._start("udhcpc", command.start(), lambda _: self._up())
 
     def read(self, local: Endpoint, remote: Endpoint, first_byte: int, count: int) -> None:

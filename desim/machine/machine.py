@@ -27,7 +27,7 @@ from desim.machine.qemu import IRQ_LINE, Qemu
 from desim.ports import Endpoint
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Process
-from desim.userland.programs import GUEST, HOST
+from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.programs.dmesg import dmesg_line
 from desim.userland.shell import parse
 from desim.wire.addresses import ip_text, mac_text, prefix_from_mask
@@ -149,7 +149,7 @@ class Machine:
         ranks = {}
         for command in self.config.host:
             ranks[command.terminal] = self._next_rank
-            self._next_rank += len(parse(command.command, HOST))
+            self._next_rank += len(parse(command.command, HOST_PROGRAMS))
         return ranks
 
     def run(self, progress: Callable[[int], None] | None = None) -> None:
@@ -205,7 +205,7 @@ class Machine:
     def start(self, command: RunCommand) -> list[Running]:
         """Start the processes of a command at the current instant."""
         terminal = Terminal(command.terminal, now=self.env.time, quota=self._quota)
-        table = GUEST if command.side == "guest" else HOST
+        table = GUEST_PROGRAMS if command.side == "guest" else HOST_PROGRAMS
         kernel = self.guest.kernel if command.side == "guest" else self.host
         processes = kernel.spawn(parse(command.command, table), terminal)
         self._jobs.append((command, terminal, processes))

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from desim.kernel.stages import Build, bare, stage
 from desim.net.filter import Direction, NetFilterState
 from desim.net.queue import NetQueue
 from desim.ports import Ledger, MainLoop, NetClient
+from desim.stages import QEMU, Build, bare, mark, stages
 from desim.wire.frame import Frame
 
 NET_BUFSIZE = 4096 + 65536
@@ -101,6 +101,22 @@ class NetClientState:
     other ports of that hub first.
     """
 
+    STAGES = stages(
+        QEMU,
+        send=mark(
+            "qemu_send_packet",
+            "qemu_send_packet_async",
+            "qemu_send_packet_async_with_flags",
+            file="net/net.c",
+            size="frame",
+        ),
+        sendv=mark("qemu_sendv_packet", "qemu_sendv_packet_async", file="net/net.c", size="frame"),
+        filter_receive=mark("filter_receive", file="net/net.c", size="frame"),
+        filter_receive_iov=mark("filter_receive_iov", file="net/net.c", size="frame"),
+        deliver=mark("qemu_deliver_packet_iov", file="net/net.c", size="frame"),
+        flush=mark("qemu_flush_queued_packets", file="net/net.c"),
+    )
+
     __slots__ = (
         "filters",
         "handler",
@@ -135,13 +151,6 @@ class NetClientState:
         self.peer = peer
         peer.peer = self
 
-    @stage(
-        "qemu_send_packet",
-        "qemu_send_packet_async",
-        "qemu_send_packet_async_with_flags",
-        file="net/net.c",
-        size="frame",
-    )
     def send(self, frame: Frame) -> int:
         """Send one packet to the peer; its size also when it is lost for want of a link."""
         peer = self.peer
@@ -156,7 +165,6 @@ class NetClientState:
                 return answer
         return peer.incoming_queue.send(self, frame)
 
-    @stage("qemu_sendv_packet", "qemu_sendv_packet_async", file="net/net.c", size="frame")
     def sendv(self, frame: Frame) -> int:
         """As ``send``, for a packet in pieces; one beyond ``NET_BUFSIZE`` disappears."""
         peer = self.peer
@@ -174,12 +182,10 @@ class NetClientState:
                 return answer
         return peer.incoming_queue.send_iov(self, frame)
 
-    @stage("filter_receive", file="net/net.c", size="frame")
     def filter_receive(self, direction: Direction, sender: NetClientState, frame: Frame) -> int:
         """As ``filter_receive_iov``, for a packet that is in one piece."""
         return self.filter_receive_iov(direction, sender, frame)
 
-    @stage("filter_receive_iov", file="net/net.c", size="frame")
     def filter_receive_iov(self, direction: Direction, sender: NetClientState, frame: Frame) -> int:
         """Show a packet to this client's filters: 0, or the answer of the one that ended it."""
         # A filter may let go of other packets on the way, but none comes or goes.
@@ -210,7 +216,6 @@ class NetClientState:
             return "another packet is being delivered"
         return self.handler.blocked_by() or "it said not now"
 
-    @stage("qemu_deliver_packet_iov", file="net/net.c", size="frame")
     def deliver(self, sender: NetClientState, frame: Frame) -> int:
         """Hand a packet to the handler; remember a "not now" until it flushes."""
         if self.link_down:
@@ -223,7 +228,6 @@ class NetClientState:
             self.receive_disabled = True
         return answer
 
-    @stage("qemu_flush_queued_packets", file="net/net.c")
     def flush(self) -> None:
         """The handler can receive again: push what waits for it, other hub ports first."""
         self.flush_or_purge(purge=False)

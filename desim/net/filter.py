@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from desim.kernel.stages import stage
+from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ class NetFilterState:
 
     A new one is nowhere until ``complete`` puts it among its netdev's filters.
     """
+
+    STAGES = stages(
+        QEMU,
+        receive=mark("qemu_netfilter_receive", file="net/filter.c", size="frame"),
+        pass_to_next=mark("qemu_netfilter_pass_to_next", file="net/filter.c", size="frame"),
+    )
 
     __slots__ = ("direction", "ledger", "name", "netdev", "on")
 
@@ -93,7 +99,6 @@ class NetFilterState:
     def status_changed(self) -> None:
         """``on`` is another than it was."""
 
-    @stage("qemu_netfilter_receive", file="net/filter.c", size="frame")
     def receive(self, direction: Direction, sender: NetClientState, frame: Frame) -> int:
         """A packet of ``sender`` goes by: 0 lets it pass, else it ends here with that answer."""
         if not self.on or self.direction not in ("all", direction):
@@ -104,7 +109,6 @@ class NetFilterState:
         """What this filter does with a packet that is for it."""
         return 0
 
-    @stage("qemu_netfilter_pass_to_next", file="net/filter.c", size="frame")
     def pass_to_next(self, sender: NetClientState, frame: Frame) -> int:
         """Let a packet of ``sender`` that was kept go on behind this filter; never 0."""
         netdev = self.netdev

@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import Build, bare, stage
 from desim.net.filter import NetFilterState, Place
 from desim.net.queue import NetQueue
 from desim.ports import Clock
+from desim.stages import QEMU, Build, bare, mark, stages
 from desim.wire.frame import Frame
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ US = 1_000
 
 class FilterBuffer(NetFilterState):
     """``-object filter-buffer``; ``interval_us`` is positive."""
+
+    STAGES = stages(
+        QEMU,
+        receive_iov=mark("filter_buffer_receive_iov", file="net/filter-buffer.c", size="frame"),
+        release=mark("filter_buffer_release_timer", file="net/filter-buffer.c"),
+        flush=mark("filter_buffer_flush", file="net/filter-buffer.c"),
+    )
 
     __slots__ = ("_clock", "_release_timer", "incoming_queue", "interval_us")
 
@@ -49,19 +56,16 @@ class FilterBuffer(NetFilterState):
     def _arm(self) -> None:
         self._release_timer.arm((self._clock.now() // US + self.interval_us) * US)
 
-    @stage("filter_buffer_receive_iov", file="net/filter-buffer.c", size="frame")
     def receive_iov(self, sender: NetClientState, frame: Frame) -> int:
         """Keep it."""
         self.incoming_queue.append(sender, frame)
         return len(frame.raw)
 
-    @stage("filter_buffer_release_timer", file="net/filter-buffer.c")
     def release(self) -> None:
         """The interval is over."""
         self.flush()
         self._arm()
 
-    @stage("filter_buffer_flush", file="net/filter-buffer.c")
     def flush(self) -> None:
         """Let everything go; what cannot go, of the netdev's own packets, is dropped."""
         if not self.incoming_queue.flush():

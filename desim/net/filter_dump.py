@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.net.filter import NetFilterState, Place
 from desim.ports import Clock
+from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
 from desim.wire.pcap import pcap_header, pcap_record
 
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 class FilterDump(NetFilterState):
     """``-object filter-dump``; ``write`` appends to its file, or raises ``OSError``."""
+
+    STAGES = stages(
+        QEMU,
+        receive_iov=mark(
+            "filter_dump_receive_iov", "dump_receive_iov", file="net/dump.c", size="frame"
+        ),
+    )
 
     __slots__ = ("_clock", "_maxlen", "_stopped", "_write")
 
@@ -45,7 +52,6 @@ class FilterDump(NetFilterState):
         except OSError:
             self._stopped = True
 
-    @stage("filter_dump_receive_iov", "dump_receive_iov", file="net/dump.c", size="frame")
     def receive_iov(self, sender: NetClientState, frame: Frame) -> int:
         """Note it and let it pass."""
         if not self._stopped:

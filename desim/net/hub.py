@@ -8,8 +8,8 @@ copy at its own client.
 
 from __future__ import annotations
 
-from desim.kernel.stages import stage
 from desim.net.client import Net, NetClientState
+from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
 
 
@@ -34,6 +34,14 @@ class NetHub:
 class NetHubPort:
     """One port of the hub: the handler behind its net client."""
 
+    STAGES = stages(
+        QEMU,
+        receive=mark(
+            "net_hub_port_receive_iov", "net_hub_receive_iov", file="net/hub.c", size="frame"
+        ),
+        flush_others=mark("net_hub_flush", file="net/hub.c"),
+    )
+
     __slots__ = ("client", "hub")
 
     def __init__(self, hub: NetHub, client: NetClientState) -> None:
@@ -54,7 +62,6 @@ class NetHubPort:
                 return peer.blocked_by()
         return None
 
-    @stage("net_hub_port_receive_iov", "net_hub_receive_iov", file="net/hub.c", size="frame")
     def receive(self, frame: Frame) -> int:
         """Repeat ``frame`` to all other ports; always taken."""
         for port in self.hub.ports:
@@ -65,7 +72,6 @@ class NetHubPort:
     def set_link(self, up: bool) -> None:
         """A hub port has no link state of its own."""
 
-    @stage("net_hub_flush", file="net/hub.c")
     def flush_others(self) -> bool:
         """Push what waits at the other ports (``net_hub_flush``): whether any queue emptied."""
         flushed = False

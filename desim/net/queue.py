@@ -22,8 +22,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from desim.kernel.stages import stage
 from desim.ports import Ledger
+from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
 
 if TYPE_CHECKING:
@@ -55,6 +55,15 @@ Deliver = Callable[["NetClientState", Frame], int]
 class NetQueue:
     """The packets on their way to ``owner``, each with its sender; they leave by ``deliver``."""
 
+    STAGES = stages(
+        QEMU,
+        send=mark("qemu_net_queue_send", file="net/queue.c", size="frame"),
+        send_iov=mark("qemu_net_queue_send_iov", file="net/queue.c", size="frame"),
+        deliver=mark("qemu_net_queue_deliver", file="net/queue.c", size="frame"),
+        deliver_iov=mark("qemu_net_queue_deliver_iov", file="net/queue.c", size="frame"),
+        flush=mark("qemu_net_queue_flush", file="net/queue.c"),
+    )
+
     __slots__ = ("_deliver", "delivering", "owner", "packets")
 
     def __init__(self, owner: QueueOwner, deliver: Deliver) -> None:
@@ -66,7 +75,6 @@ class NetQueue:
     def __len__(self) -> int:
         return len(self.packets)
 
-    @stage("qemu_net_queue_send", file="net/queue.c", size="frame")
     def send(self, sender: NetClientState, frame: Frame) -> int:
         """Deliver or append: ``frame``'s size, the receiver's answer below 0, or 0 (queued)."""
         if self.delivering or not sender.can_send():
@@ -74,7 +82,6 @@ class NetQueue:
             return 0
         return self._sent(sender, frame, self.deliver(sender, frame))
 
-    @stage("qemu_net_queue_send_iov", file="net/queue.c", size="frame")
     def send_iov(self, sender: NetClientState, frame: Frame) -> int:
         """As ``send``, for a sender that has its packet in pieces."""
         if self.delivering or not sender.can_send():
@@ -94,7 +101,6 @@ class NetQueue:
             self.flush()
         return answer
 
-    @stage("qemu_net_queue_deliver", file="net/queue.c", size="frame")
     def deliver(self, sender: NetClientState, frame: Frame) -> int:
         """Hand one packet to the owner, with nested sends kept out."""
         self.delivering = True
@@ -102,7 +108,6 @@ class NetQueue:
         self.delivering = False
         return answer
 
-    @stage("qemu_net_queue_deliver_iov", file="net/queue.c", size="frame")
     def deliver_iov(self, sender: NetClientState, frame: Frame) -> int:
         """As ``deliver``, for a packet in pieces."""
         self.delivering = True
@@ -119,7 +124,6 @@ class NetQueue:
         self.packets.append((sender, frame))
         ledger.held(frame, self.owner.name, self.owner.blocked_by())
 
-    @stage("qemu_net_queue_flush", file="net/queue.c")
     def flush(self) -> bool:
         """Push everything to the owner; False if it said "not now" (0) on the way."""
         if self.delivering:

@@ -7,10 +7,10 @@ import hashlib
 from desim.config import InputFile, Side, UserNet
 from desim.scenario.inputs import Inputs
 from desim.userland.files import plain
-from desim.userland.programs import GUEST, HOST
+from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.shell import ShellError, parse
 
-PROGRAMS = {"guest": GUEST, "host": HOST}
+PROGRAMS = {"guest": GUEST_PROGRAMS, "host": HOST_PROGRAMS}
 
 
 def check_command(

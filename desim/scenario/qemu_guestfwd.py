@@ -25,7 +25,7 @@ from desim.errors import nearest
 from desim.scenario.addresses import inet_aton, show_ipv4
 from desim.scenario.qemu_words import Option, word_set
 from desim.userland.files import normalise
-from desim.userland.programs import HOST
+from desim.userland.programs import HOST_PROGRAMS
 from desim.userland.shell import ShellError, parse
 
 OTHER_KINDS = word_set(
@@ -152,7 +152,7 @@ def _cut(user: UserNet, rule: str) -> tuple[bytes, int, str]:
 def _command(line: str) -> str:
     """``line``, if it is one program of the host that is started without a shell."""
     try:
-        commands = parse(line, HOST)
+        commands = parse(line, HOST_PROGRAMS)
     except ShellError as error:
         raise ValueError(f"cmd:{line}: {error}") from None
     if len(commands) > 1 or commands[0].redirections:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
+from desim.stages import QEMU, mark, stages
 from desim.wire.addresses import BROADCAST_MAC, IP_ANY, IP_BROADCAST, ZERO_MAC
 from desim.wire.frame import Frame
 
@@ -34,6 +34,11 @@ def special_ethaddr(address: bytes) -> bytes:
 
 class Arp:
     """The table and the protocol around it."""
+
+    STAGES = stages(
+        QEMU,
+        arp_input=mark("arp_input", file="slirp/slirp.c"),
+    )
 
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
@@ -62,7 +67,6 @@ class Arp:
             return BROADCAST_MAC
         return mac
 
-    @stage("arp_input", file="slirp/slirp.c")
     def arp_input(self, frame: Frame) -> None:
         """A frame of type 0x0806 from the guest."""
         slirp = self.slirp

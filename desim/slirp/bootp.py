@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.slirp.datagram import Datagram
 from desim.slirp.dnssearch import translate_dnssearch
 from desim.slirp.socket import IPTOS_LOWDELAY
 from desim.slirp.udp import BOOTP_SERVER, UDP_HLEN
+from desim.stages import QEMU, mark, stages
 from desim.wire.addresses import IP_ANY, IP_BROADCAST, ZERO_MAC
 
 if TYPE_CHECKING:
@@ -59,6 +59,12 @@ UEFI_HTTP_VENDOR_CLASS_ID = b"HTTPClient"
 class Bootp:
     """The leases and the protocol."""
 
+    STAGES = stages(
+        QEMU,
+        bootp_input=mark("bootp_input", file="slirp/bootp.c"),
+        bootp_reply=mark("bootp_reply", file="slirp/bootp.c"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
         # Who has never been given to a client has MAC 0, and is found by that MAC, too.
@@ -68,7 +74,6 @@ class Bootp:
         config = slirp.config
         self._dnssearch = translate_dnssearch(config.dnssearch) if config.dnssearch else b""
 
-    @stage("bootp_input", file="slirp/bootp.c")
     def bootp_input(self, datagram: Datagram) -> None:
         """A datagram for port 67."""
         message = datagram.payload[UDP_HLEN:]
@@ -86,7 +91,6 @@ class Bootp:
             return
         self.bootp_reply(message)
 
-    @stage("bootp_reply", file="slirp/bootp.c")
     def bootp_reply(self, message: bytes) -> None:
         """Answer a request, if it is one that gets an answer."""
         kind, wanted = _decode(message)

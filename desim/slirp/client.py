@@ -6,9 +6,9 @@ does not, and neither does QEMU 2.8.
 
 from __future__ import annotations
 
-from desim.kernel.stages import stage
 from desim.ports import NetPort
 from desim.slirp.slirp import Slirp
+from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
 
 
@@ -19,13 +19,18 @@ class SlirpState:
     ``nc``, its own client in the net layer.
     """
 
+    STAGES = stages(
+        QEMU,
+        send=mark("slirp_output", file="net/slirp.c", size="frame"),
+        receive=mark("net_slirp_receive", file="net/slirp.c", size="frame"),
+    )
+
     def __init__(self, *, pads: bool = True) -> None:
         self.slirp: Slirp
         self.nc: NetPort
         self.pads = pads
         """Whether short frames are filled up (``net_peer_needs_padding``)."""
 
-    @stage("slirp_output", file="net/slirp.c", size="frame")
     def send(self, frame: Frame) -> int:
         """A frame for the guest; what the net layer says of it is not looked at."""
         return self.nc.send(frame.padded() if self.pads else frame)
@@ -46,7 +51,6 @@ class SlirpState:
         """Nothing ever."""
         return None
 
-    @stage("net_slirp_receive", file="net/slirp.c", size="frame")
     def receive(self, frame: Frame) -> int:
         """A frame from the guest."""
         self.slirp.slirp_input(frame)

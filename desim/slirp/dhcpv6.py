@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.ports import Endpoint
 from desim.slirp.datagram import Datagram
 from desim.slirp.udp import UDP_HLEN
+from desim.stages import QEMU, mark, stages
 
 if TYPE_CHECKING:
     from desim.slirp.slirp import Slirp
@@ -33,10 +33,14 @@ NO_BOOTFILE = "(null)"
 class Dhcpv6:
     """The protocol; there is no state."""
 
+    STAGES = stages(
+        QEMU,
+        dhcpv6_input=mark("dhcpv6_input", file="slirp/dhcpv6.c"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
 
-    @stage("dhcpv6_input", file="slirp/dhcpv6.c")
     def dhcpv6_input(self, datagram: Datagram, client: Endpoint) -> None:
         """A datagram for port 547."""
         slirp = self.slirp

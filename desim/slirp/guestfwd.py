@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.slirp.config import GuestFwd
 from desim.slirp.socket import SS_FCANTRCVMORE, SS_ISFCONNECTED, SS_NOFDREF, Socket
+from desim.stages import QEMU, mark, stages
 
 if TYPE_CHECKING:
     from desim.slirp.slirp import Slirp
@@ -31,6 +31,11 @@ NO_APPLICATION = b"Error: No application configured.\r\n"
 
 class GuestForwarding:
     """The rules, newest first."""
+
+    STAGES = stages(
+        QEMU,
+        fork_exec=mark("fork_exec", file="slirp/misc.c"),
+    )
 
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
@@ -83,7 +88,6 @@ class GuestForwarding:
             return False
         return True
 
-    @stage("fork_exec", file="slirp/misc.c")
     def fork_exec(self, so: Socket, ex: str) -> bool:
         """Start the command ``ex`` behind ``so``; False if that fails."""
         try:

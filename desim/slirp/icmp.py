@@ -16,10 +16,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.slirp.datagram import Datagram
 from desim.slirp.ip import IP_DF, IP_OFFMASK, IPPROTO_ICMP, MAXTTL
 from desim.slirp.socket import SO_EXPIRE, SS_ISFCONNECTED, Socket
+from desim.stages import QEMU, mark, stages
 from desim.wire.checksum import checksum, ones_sum
 
 if TYPE_CHECKING:
@@ -46,12 +46,19 @@ RECV_SIZE = 65536
 class Icmp:
     """ICMP over IPv4, and the ping sockets."""
 
+    STAGES = stages(
+        QEMU,
+        icmp_input=mark("icmp_input", file="slirp/ip_icmp.c"),
+        icmp_reflect=mark("icmp_reflect", file="slirp/ip_icmp.c"),
+        icmp_receive=mark("icmp_receive", file="slirp/ip_icmp.c"),
+        icmp_send_error=mark("icmp_send_error", file="slirp/ip_icmp.c"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
         self.icmp: dict[Socket, None] = {}
         """The sessions (``slirp->icmp``), oldest first."""
 
-    @stage("icmp_input", file="slirp/ip_icmp.c")
     def icmp_input(self, datagram: Datagram) -> None:
         """An ICMP message from the guest."""
         slirp = self.slirp
@@ -92,7 +99,6 @@ class Icmp:
             self.icmp_send_error(datagram, ICMP_UNREACH, ICMP_UNREACH_NET)
             self.icmp_detach(so)
 
-    @stage("icmp_reflect", file="slirp/ip_icmp.c")
     def icmp_reflect(self, datagram: Datagram, message: bytes) -> None:
         """Send ``message`` back to who sent ``datagram``, as an echo reply."""
         head = bytes((ICMP_ECHOREPLY, message[1])) + b"\0\0" + message[4:]
@@ -102,7 +108,6 @@ class Icmp:
             None, datagram.dst, datagram.src, IPPROTO_ICMP, MAXTTL, datagram.tos, df, reply
         )
 
-    @stage("icmp_receive", file="slirp/ip_icmp.c")
     def icmp_receive(self, so: Socket) -> None:
         """The ping socket ``so`` has an answer, or an error."""
         datagram = so.so_m
@@ -127,7 +132,6 @@ class Icmp:
         del self.icmp[so]
         self.slirp.sofree(so)
 
-    @stage("icmp_send_error", file="slirp/ip_icmp.c")
     def icmp_send_error(
         self, datagram: Datagram | None, kind: int, code: int, src: bytes | None = None
     ) -> None:

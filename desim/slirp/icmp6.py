@@ -16,8 +16,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.slirp.datagram import Datagram, Mbuf
+from desim.stages import QEMU, mark, stages
 from desim.wire.addresses import BROADCAST_MAC, IP6_ANY, multicast_mac
 from desim.wire.checksum import checksum, pseudo_sum
 
@@ -75,6 +75,17 @@ def special_ethaddr6(address: bytes) -> bytes:
 class Icmp6:
     """ICMPv6, the table of neighbours, and the router advertisements."""
 
+    STAGES = stages(
+        QEMU,
+        icmp6_input=mark("icmp6_input", file="slirp/ip6_icmp.c"),
+        ndp_input=mark("ndp_input", file="slirp/ip6_icmp.c"),
+        icmp6_send_error=mark("icmp6_send_error", file="slirp/ip6_icmp.c"),
+        ra_timer_handler=mark("ra_timer_handler", file="slirp/ip6_icmp.c"),
+        ndp_send_ra=mark("ndp_send_ra", file="slirp/ip6_icmp.c"),
+        ndp_send_ns=mark("ndp_send_ns", file="slirp/ip6_icmp.c"),
+        ndp_send_na=mark("ndp_send_na", file="slirp/ip6_icmp.c"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
         self._slots: list[bytes | None] = [None] * NDP_TABLE_SIZE
@@ -127,7 +138,6 @@ class Icmp6:
 
     # -- input -------------------------------------------------------------------------
 
-    @stage("icmp6_input", file="slirp/ip6_icmp.c")
     def icmp6_input(self, datagram: Datagram, length: int) -> None:
         """An ICMPv6 message of ``length`` bytes from the guest."""
         slirp = self.slirp
@@ -145,7 +155,6 @@ class Icmp6:
         else:
             slirp.drop(datagram.frame, f"ICMPv6 type {kind}")
 
-    @stage("ndp_input", file="slirp/ip6_icmp.c")
     def ndp_input(self, datagram: Datagram, message: bytes) -> None:
         """Neighbour discovery; only from the link itself, hence with hop limit 255."""
         if datagram.ttl != NDP_HOP_LIMIT or message[1] != 0:
@@ -183,7 +192,6 @@ class Icmp6:
     def _send(self, src: bytes, dst: bytes, message: bytes) -> None:
         self.slirp.ip6.ip6_output(None, src, dst, IPPROTO_ICMPV6, self._message(src, dst, message))
 
-    @stage("icmp6_send_error", file="slirp/ip6_icmp.c")
     def icmp6_send_error(
         self, datagram: Datagram | None, kind: int, code: int, src: bytes = LINKLOCAL_ADDR
     ) -> None:
@@ -201,13 +209,11 @@ class Icmp6:
             now_ms = slirp.clock.now() // 1_000_000
             self._ra_timer.arm((now_ms + slirp.ra_interval_ms()) * 1_000_000)
 
-    @stage("ra_timer_handler", file="slirp/ip6_icmp.c")
     def ra_timer_handler(self) -> None:
         """It is time for an unsolicited router advertisement."""
         self._arm()
         self.ndp_send_ra()
 
-    @stage("ndp_send_ra", file="slirp/ip6_icmp.c")
     def ndp_send_ra(self) -> None:
         """Advertise the prefix, ourselves as router, and perhaps the DNS address."""
         slirp = self.slirp
@@ -228,7 +234,6 @@ class Icmp6:
             message += _RDNSS.pack(25, 3, 0, RDNSS_LIFETIME, config.dns6)
         self._send(LINKLOCAL_ADDR, ALLNODES_MULTICAST, message)
 
-    @stage("ndp_send_ns", file="slirp/ip6_icmp.c")
     def ndp_send_ns(self, ip: bytes) -> None:
         """Ask who has ``ip``; goes out past the queues."""
         host = self.slirp.config.host6
@@ -239,7 +244,6 @@ class Icmp6:
         )
         self.slirp.if_encap(packet)
 
-    @stage("ndp_send_na", file="slirp/ip6_icmp.c")
     def ndp_send_na(self, asker: bytes, target: bytes) -> None:
         """Answer that ``target`` is here."""
         dst = ALLNODES_MULTICAST if asker == IP6_ANY else asker

@@ -24,9 +24,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.slirp.datagram import Mbuf
 from desim.slirp.socket import IPTOS_LOWDELAY, Socket
+from desim.stages import QEMU, mark, stages
 
 if TYPE_CHECKING:
     from desim.slirp.slirp import Slirp
@@ -54,6 +54,12 @@ def _after(queue: list[Session], session: Session) -> Session | None:
 class Interface:
     """``if_fastq``, ``if_batchq`` and the walk over them."""
 
+    STAGES = stages(
+        QEMU,
+        if_output=mark("if_output", file="slirp/if.c"),
+        if_start=mark("if_start", file="slirp/if.c"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
         self.fastq: list[Session] = []
@@ -66,7 +72,6 @@ class Interface:
         """How many frames wait."""
         return sum(len(session.packets) for session in self.fastq + self.batchq)
 
-    @stage("if_output", file="slirp/if.c")
     def if_output(self, so: Socket | None, ifm: Mbuf) -> None:
         """Queue one packet of ``so`` (None: of nobody) and send what can be sent."""
         session = self._enqueue(so, ifm)
@@ -108,7 +113,6 @@ class Interface:
             if session.so is so:
                 session.so = None
 
-    @stage("if_start", file="slirp/if.c")
     def if_start(self) -> None:
         """Send what the order and the neighbours' addresses allow."""
         if self.if_start_busy or not (self.fastq or self.batchq):

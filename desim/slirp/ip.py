@@ -15,9 +15,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.slirp.datagram import Datagram, Mbuf
 from desim.slirp.socket import Socket
+from desim.stages import QEMU, mark, stages
 from desim.wire.checksum import checksum, ones_sum
 from desim.wire.frame import Frame
 from desim.wire.segment import Segment, segment_frame
@@ -73,12 +73,20 @@ class _Ipq:
 class Ip:
     """The IPv4 layer."""
 
+    STAGES = stages(
+        QEMU,
+        ip_input=mark("ip_input", file="slirp/ip_input.c", size="frame"),
+        ip_reass=mark("ip_reass", file="slirp/ip_input.c"),
+        ip_slowtimo=mark("ip_slowtimo", file="slirp/ip_input.c"),
+        ip_output_tcp=mark("ip_output", file="slirp/ip_output.c"),
+        ip_output=mark("ip_output", file="slirp/ip_output.c", size="payload"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
         self.ip_id = 0
         self.ipq: dict[tuple[int, bytes, bytes, int], _Ipq] = {}
 
-    @stage("ip_input", file="slirp/ip_input.c", size="frame")
     def ip_input(self, frame: Frame) -> None:
         """A frame of type 0x0800 from the guest."""
         slirp = self.slirp
@@ -141,7 +149,6 @@ class Ip:
         datagram.tos = tos
         return datagram
 
-    @stage("ip_reass", file="slirp/ip_input.c")
     def ip_reass(self, key: tuple[int, bytes, bytes, int], new: _Fragment) -> Datagram | None:
         """Add a fragment; the datagram, if that completes it."""
         hlen = len(new.header)
@@ -198,7 +205,6 @@ class Ip:
         fragments.insert(place, new)
         return True
 
-    @stage("ip_slowtimo", file="slirp/ip_input.c")
     def ip_slowtimo(self) -> None:
         """One tick: forget datagrams whose fragments waited too long."""
         for key, queue in list(self.ipq.items()):
@@ -208,7 +214,6 @@ class Ip:
                 for fragment in queue.fragments:
                     self.slirp.drop(fragment.frame, "IP reassembly time exceeded")
 
-    @stage("ip_output", file="slirp/ip_output.c")
     def ip_output_tcp(self, so: Socket | None, tcp: Segment, claimed: int | None = None) -> None:
         """Send a segment. If it needs no fragments, its bytes are made with its frame.
 
@@ -233,7 +238,6 @@ class Ip:
         self.ip_id = (tcp.ident + 1) & 0xFFFF
         self.slirp.interface.if_output(so, Mbuf(tcp.dst, b"", tcp))
 
-    @stage("ip_output", file="slirp/ip_output.c", size="payload")
     def ip_output(
         self,
         so: Socket | None,

@@ -14,11 +14,11 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.slirp.datagram import Datagram, Mbuf
 from desim.slirp.icmp6 import ICMP6_TIMXCEED, ICMP6_TOOBIG, IPPROTO_ICMPV6
 from desim.slirp.ip import IPPROTO_TCP, IPPROTO_UDP
 from desim.slirp.socket import Socket
+from desim.stages import QEMU, mark, stages
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame
 from desim.wire.ipv6 import NEXT_HOP_BY_HOP
@@ -40,10 +40,16 @@ _TCP = struct.Struct("!HHIIHHHH")
 class Ip6:
     """The IPv6 layer."""
 
+    STAGES = stages(
+        QEMU,
+        ip6_input=mark("ip6_input", file="slirp/ip6_input.c", size="frame"),
+        ip6_output=mark("ip6_output", file="slirp/ip6_output.c", size="payload"),
+        ip_output_tcp=mark("ip6_output", file="slirp/ip6_output.c"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
 
-    @stage("ip6_input", file="slirp/ip6_input.c", size="frame")
     def ip6_input(self, frame: Frame) -> None:
         """A frame of type 0x86dd from the guest."""
         slirp = self.slirp
@@ -75,7 +81,6 @@ class Ip6:
         else:
             slirp.drop(frame, f"IPv6 next header {protocol}{_USED_BY.get(protocol, '')}")
 
-    @stage("ip6_output", file="slirp/ip6_output.c", size="payload")
     def ip6_output(
         self,
         so: Socket | None,
@@ -101,7 +106,6 @@ class Ip6:
         header = _HEADER.pack(6 << 28, length, protocol, IP6_HOP_LIMIT, src, dst)
         return Mbuf(dst, header + payload)
 
-    @stage("ip6_output", file="slirp/ip6_output.c")
     def ip_output_tcp(self, so: Socket | None, tcp: Segment, claimed: int | None = None) -> None:
         """Send a segment; ``claimed`` is the wrong length to be put in its header, if any."""
         offset_flags = 0x5000 + (len(tcp.options) << 10) | tcp.flags

@@ -32,7 +32,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from desim.kernel.stages import Build, bare, stage
 from desim.ports import (
     POLLERR,
     POLLHUP,
@@ -92,6 +91,7 @@ from desim.slirp.tftp import Tftp
 from desim.slirp.udp import Udp
 from desim.slirp.udp6 import Udp6
 from desim.slirp.version import VERSION_4_7, Version
+from desim.stages import QEMU, Build, bare, mark, stages
 from desim.wire.addresses import IP6_ANY, IP_ANY, ZERO_MAC
 from desim.wire.frame import Frame
 from desim.wire.segment import segment_frame
@@ -123,6 +123,14 @@ class Connection(NamedTuple):
 
 class Slirp:
     """One virtual network: ``Slirp`` of libslirp."""
+
+    STAGES = stages(
+        QEMU,
+        slirp_input=mark("slirp_input", file="slirp/slirp.c", size="frame"),
+        if_encap=mark("if_encap", file="slirp/slirp.c"),
+        pollfds_fill=mark("slirp_pollfds_fill", file="slirp/slirp.c"),
+        pollfds_poll=mark("slirp_pollfds_poll", file="slirp/slirp.c"),
+    )
 
     def __init__(
         self,
@@ -184,7 +192,6 @@ class Slirp:
 
     # -- frames ------------------------------------------------------------------------
 
-    @stage("slirp_input", file="slirp/slirp.c", size="frame")
     def slirp_input(self, frame: Frame) -> None:
         """A frame from the guest."""
         kind = frame.raw[12:ETH_HLEN]
@@ -197,7 +204,6 @@ class Slirp:
         else:
             self.drop(frame, f"ethertype {kind.hex()}" if len(kind) == 2 else "too short")
 
-    @stage("if_encap", file="slirp/slirp.c")
     def if_encap(self, ifm: Mbuf) -> bool:
         """Send a packet; False if it has to wait for its receiver's MAC."""
         dst = ifm.dst
@@ -342,7 +348,6 @@ class Slirp:
         """slirp puts a new socket in front of its list; what one pass adds it does not visit."""
         return [*reversed(table)]
 
-    @stage("slirp_pollfds_fill", file="slirp/slirp.c")
     def pollfds_fill(self) -> int:
         """Have descriptors watched; how long the main loop may sleep at most, in ms."""
         tcb = self.tcp_subr.tcb
@@ -393,7 +398,6 @@ class Slirp:
         if events:
             self.sockets.watch(so.fd, events)
 
-    @stage("slirp_pollfds_poll", file="slirp/slirp.c")
     def pollfds_poll(self) -> None:
         """The main loop has slept: run timers, look at descriptors, send what waits."""
         self.curtime = now = self.clock.now() // 1_000_000

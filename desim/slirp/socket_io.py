@@ -16,7 +16,6 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.slirp.icmp import ICMP_UNREACH, ICMP_UNREACH_HOST, ICMP_UNREACH_NET, ICMP_UNREACH_PORT
 from desim.slirp.icmp6 import (
     ALLNODES_MULTICAST,
@@ -39,6 +38,7 @@ from desim.slirp.socket import (
     SS_PERSISTENT_MASK,
     Socket,
 )
+from desim.stages import QEMU, mark, stages
 from desim.wire.addresses import IP6_ANY, IP6_LOOPBACK, IP_ANY, IP_BROADCAST, LOOPBACK
 
 if TYPE_CHECKING:
@@ -59,6 +59,18 @@ RESOLVER_AGE_MS = 1000
 class SocketIo:
     """Reading, writing, translating."""
 
+    STAGES = stages(
+        QEMU,
+        soread=mark("soread", file="slirp/socket.c"),
+        sorecvoob=mark("sorecvoob", file="slirp/socket.c"),
+        sowrite=mark("sowrite", file="slirp/socket.c"),
+        sbappend=mark("sbappend", file="slirp/sbuf.c", size="data"),
+        sosendoob=mark("sosendoob", file="slirp/socket.c"),
+        slirp_send=mark("slirp_send", file="slirp/slirp.c", size="data"),
+        sosendto=mark("sosendto", file="slirp/socket.c", size="data"),
+        sorecvfrom=mark("sorecvfrom", file="slirp/socket.c"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
         self._resolvers: list[bytes] = []
@@ -66,7 +78,6 @@ class SocketIo:
 
     # -- TCP ---------------------------------------------------------------------------
 
-    @stage("soread", file="slirp/socket.c")
     def soread(self, so: Socket) -> int:
         """Read from the host into so_snd: the bytes read, 0 for none yet, -1 at the end.
 
@@ -107,7 +118,6 @@ class SocketIo:
             count += len(data)
         return count
 
-    @stage("sorecvoob", file="slirp/socket.c")
     def sorecvoob(self, so: Socket) -> int:
         """As ``soread``; all that then waits for the guest is urgent, and is sent at once."""
         count = self.soread(so)
@@ -119,7 +129,6 @@ class SocketIo:
             tp.t_force = False
         return count
 
-    @stage("sowrite", file="slirp/socket.c")
     def sowrite(self, so: Socket) -> int:
         """Write so_rcv to the host: the bytes it took, 0 for none now, -1 if it is gone."""
         rcv = so.so_rcv
@@ -149,7 +158,6 @@ class SocketIo:
         self.slirp.tcp_subr.tcp_sockclosed(so.so_tcpcb)
         return -1
 
-    @stage("sbappend", file="slirp/sbuf.c", size="data")
     def sbappend(self, so: Socket, data: bytes) -> None:
         """Data from the guest: to the host, or into so_rcv as far as the host takes none."""
         if not data:
@@ -164,7 +172,6 @@ class SocketIo:
         if count < len(data):
             rcv.append(data[count:] if count > 0 else data)
 
-    @stage("sosendoob", file="slirp/socket.c")
     def sosendoob(self, so: Socket) -> int:
         """Send so_rcv up to the urgent mark to the host as urgent data; negative on an error."""
         rcv = so.so_rcv
@@ -177,7 +184,6 @@ class SocketIo:
         rcv.drop(count)
         return count
 
-    @stage("slirp_send", file="slirp/slirp.c", size="data")
     def slirp_send(self, so: Socket, data: bytes, oob: bool = False) -> int:
         """``send()``, or the callback of a guestfwd rule: the bytes taken, or minus an errno."""
         if so.fd == -1:
@@ -243,7 +249,6 @@ class SocketIo:
 
     # -- UDP ---------------------------------------------------------------------------
 
-    @stage("sosendto", file="slirp/socket.c", size="data")
     def sosendto(self, so: Socket, data: bytes, ttl: int | None) -> bool:
         """Send a datagram to the host's side; False if that fails at once."""
         slirp = self.slirp
@@ -259,7 +264,6 @@ class SocketIo:
         slirp.udp.sent(so)
         return True
 
-    @stage("sorecvfrom", file="slirp/socket.c")
     def sorecvfrom(self, so: Socket) -> None:
         """One datagram, or one error, from the host to the guest."""
         slirp = self.slirp

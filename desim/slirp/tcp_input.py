@@ -28,7 +28,6 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.slirp.datagram import Datagram, tcp_segment
 from desim.slirp.socket import (
     SS_CTL,
@@ -82,6 +81,7 @@ from desim.slirp.tcp_var import (
     seq_lt,
     short,
 )
+from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
 from desim.wire.segment import Segment
 
@@ -95,6 +95,14 @@ ESC = 27
 class TcpInput:
     """``tcp_input``, its helpers, and what a connection learns from segments."""
 
+    STAGES = stages(
+        QEMU,
+        tcp_input=mark("tcp_input", file="slirp/tcp_input.c"),
+        tcp_xmit_timer=mark("tcp_xmit_timer", file="slirp/tcp_input.c"),
+        tcp_reass=mark("tcp_reass", file="slirp/tcp_input.c"),
+        tcp_mss=mark("tcp_mss", file="slirp/tcp_input.c"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
 
@@ -107,7 +115,6 @@ class TcpInput:
         else:
             self.tcp_input(datagram.frame, segment, datagram)
 
-    @stage("tcp_input", file="slirp/tcp_input.c")
     def tcp_input(
         self,
         frame: Frame | None,
@@ -575,7 +582,6 @@ class TcpInput:
         elif tp.t_state == TCPS_LAST_ACK:
             self.slirp.tcp_subr.tcp_close(tp)
 
-    @stage("tcp_xmit_timer", file="slirp/tcp_input.c")
     def tcp_xmit_timer(self, tp: TcpCb, rtt: int) -> None:
         """A round trip took ``rtt`` ticks (started ones count): learn from it."""
         if tp.t_srtt:
@@ -593,7 +599,6 @@ class TcpInput:
 
     # -- reassembly, options, sizes ----------------------------------------------------
 
-    @stage("tcp_reass", file="slirp/tcp_input.c")
     def tcp_reass(self, so: Socket, tp: TcpCb, ti: Ti) -> bool:
         """Put ``ti`` in its place and deliver what is in order; True if that ends in a FIN."""
         queue = tp.reass
@@ -659,7 +664,6 @@ class TcpInput:
                 self.tcp_mss(tp, int.from_bytes(options[at + 2 : at + 4], "big"))
             at += size
 
-    @stage("tcp_mss", file="slirp/tcp_input.c")
     def tcp_mss(self, tp: TcpCb, offer: int) -> int:
         """Fix the segment size, given the guest's ``offer`` (0: none); the size to offer it.
 

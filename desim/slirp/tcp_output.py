@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.slirp.ip import IPDEFTTL
 from desim.slirp.tcp_var import (
     SEQ,
@@ -39,6 +38,7 @@ from desim.slirp.tcp_var import (
     seq_gt,
     seq_lt,
 )
+from desim.stages import QEMU, mark, stages
 from desim.wire.addresses import ZERO_MAC
 from desim.wire.segment import Segment
 
@@ -64,10 +64,15 @@ TCP_OUTFLAGS = (
 class TcpOutput:
     """``tcp_output`` and the persist timer."""
 
+    STAGES = stages(
+        QEMU,
+        tcp_output=mark("tcp_output", file="slirp/tcp_output.c"),
+        tcp_setpersist=mark("tcp_setpersist", file="slirp/tcp_output.c"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
 
-    @stage("tcp_output", file="slirp/tcp_output.c")
     def tcp_output(self, tp: TcpCb) -> None:
         """Send all segments that are due."""
         if tp.snd_max == tp.snd_una and tp.t_idle >= tp.t_rxtcur:
@@ -225,7 +230,6 @@ class TcpOutput:
                 tp.t_timer[TCPT_PERSIST] = 0
                 tp.t_rxtshift = 0
 
-    @stage("tcp_setpersist", file="slirp/tcp_output.c")
     def tcp_setpersist(self, tp: TcpCb) -> None:
         """Start the persist timer, each time for longer."""
         ticks = ((tp.t_srtt >> 2) + tp.t_rttvar) >> 1

@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.ports import Endpoint
 from desim.slirp.ip import MAXTTL
 from desim.slirp.socket import (
@@ -44,6 +43,7 @@ from desim.slirp.tcp_var import (
     TcpCb,
     Ti,
 )
+from desim.stages import QEMU, mark, stages
 from desim.wire.addresses import ZERO_MAC
 from desim.wire.segment import Segment
 
@@ -69,6 +69,16 @@ FTP_CONTROL = 21
 
 class TcpSubr:
     """The connections (``slirp->tcb``) and what happens to them as a whole."""
+
+    STAGES = stages(
+        QEMU,
+        tcp_respond=mark("tcp_respond", file="slirp/tcp_subr.c"),
+        tcp_drop=mark("tcp_drop", file="slirp/tcp_subr.c"),
+        tcp_close=mark("tcp_close", file="slirp/tcp_subr.c"),
+        tcp_sockclosed=mark("tcp_sockclosed", file="slirp/tcp_subr.c"),
+        tcp_fconnect=mark("tcp_fconnect", file="slirp/tcp_subr.c"),
+        tcp_connect=mark("tcp_connect", file="slirp/tcp_subr.c"),
+    )
 
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
@@ -126,7 +136,6 @@ class TcpSubr:
             return IPTOS_LOWDELAY
         return FPORT_TOS.get(so.fhost[1], 0)
 
-    @stage("tcp_respond", file="slirp/tcp_subr.c")
     def tcp_respond(self, tp: TcpCb | None, ti: Ti, ack: int, seq: int, flags: int) -> None:
         """Answer ``ti`` with an empty segment, a reset that is, in nobody's name."""
         window = 0 if tp is None else tp.t_socket.so_rcv.space()
@@ -165,7 +174,6 @@ class TcpSubr:
             length = len(ti.data) + (1 if ti.tiflags & TH_SYN else 0)
             self.tcp_respond(tp, ti, ti.seq + length, 0, TH_RST | TH_ACK)
 
-    @stage("tcp_drop", file="slirp/tcp_subr.c")
     def tcp_drop(self, tp: TcpCb) -> None:
         """Give the connection up, with a reset if the guest knows of it."""
         if tp.t_state >= TCPS_SYN_RECEIVED:
@@ -173,7 +181,6 @@ class TcpSubr:
             self.slirp.tcp_output.tcp_output(tp)
         self.tcp_close(tp)
 
-    @stage("tcp_close", file="slirp/tcp_subr.c")
     def tcp_close(self, tp: TcpCb) -> None:
         """Free the connection and close its descriptor."""
         tp.reass.clear()
@@ -185,7 +192,6 @@ class TcpSubr:
         self._forget_ends(so)
         self.slirp.sofree(so)
 
-    @stage("tcp_sockclosed", file="slirp/tcp_subr.c")
     def tcp_sockclosed(self, tp: TcpCb) -> None:
         """The host's side is done: send what is left, then a FIN."""
         if tp.t_state <= TCPS_SYN_SENT:
@@ -198,7 +204,6 @@ class TcpSubr:
             tp.t_state = TCPS_LAST_ACK
         self.slirp.tcp_output.tcp_output(tp)
 
-    @stage("tcp_fconnect", file="slirp/tcp_subr.c")
     def tcp_fconnect(self, so: Socket) -> int:
         """Start connecting to the host's side: 0, or the errno if that fails at once."""
         slirp = self.slirp
@@ -212,7 +217,6 @@ class TcpSubr:
         slirp.socket_io.soisfconnecting(so)
         return 0
 
-    @stage("tcp_connect", file="slirp/tcp_subr.c")
     def tcp_connect(self, inso: Socket) -> None:
         """Accept one connection of the listening socket ``inso`` and send the guest a SYN."""
         slirp = self.slirp

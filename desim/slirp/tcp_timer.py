@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.slirp.tcp_var import (
     PR_SLOWHZ,
     SEQ,
@@ -38,6 +37,7 @@ from desim.slirp.tcp_var import (
     rangeset,
     short,
 )
+from desim.stages import QEMU, mark, stages
 
 if TYPE_CHECKING:
     from desim.slirp.slirp import Slirp
@@ -46,10 +46,16 @@ if TYPE_CHECKING:
 class TcpTimer:
     """``tcp_fasttimo`` and ``tcp_slowtimo``."""
 
+    STAGES = stages(
+        QEMU,
+        tcp_fasttimo=mark("tcp_fasttimo", file="slirp/tcp_timer.c"),
+        tcp_slowtimo=mark("tcp_slowtimo", file="slirp/tcp_timer.c"),
+        tcp_timers=mark("tcp_timers", file="slirp/tcp_timer.c"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
 
-    @stage("tcp_fasttimo", file="slirp/tcp_timer.c")
     def tcp_fasttimo(self) -> None:
         """Send every ACK that was delayed."""
         for so in self.slirp.newest_first(self.slirp.tcp_subr.tcb):
@@ -58,7 +64,6 @@ class TcpTimer:
                 tp.t_flags = tp.t_flags & ~TF_DELACK | TF_ACKNOW
                 self.slirp.tcp_output.tcp_output(tp)
 
-    @stage("tcp_slowtimo", file="slirp/tcp_timer.c")
     def tcp_slowtimo(self) -> None:
         """One tick for every connection."""
         subr = self.slirp.tcp_subr
@@ -81,7 +86,6 @@ class TcpTimer:
         if tp.t_rtt:
             tp.t_rtt = short(tp.t_rtt + 1)
 
-    @stage("tcp_timers", file="slirp/tcp_timer.c")
     def tcp_timers(self, tp: TcpCb, timer: int) -> None:
         """``timer`` of ``tp`` has run down."""
         slirp = self.slirp

@@ -14,11 +14,11 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.ports import Endpoint
 from desim.slirp.datagram import Datagram
 from desim.slirp.socket import IPTOS_LOWDELAY
 from desim.slirp.udp import UDP_HLEN
+from desim.stages import QEMU, mark, stages
 
 if TYPE_CHECKING:
     from desim.slirp.slirp import Slirp
@@ -60,11 +60,17 @@ class _Session:
 class Tftp:
     """The sessions and the protocol."""
 
+    STAGES = stages(
+        QEMU,
+        tftp_input=mark("tftp_input", file="slirp/tftp.c"),
+        _handle_rrq=mark("tftp_handle_rrq", file="slirp/tftp.c"),
+        _send_next_block=mark("tftp_send_next_block", file="slirp/tftp.c"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
         self._sessions: list[_Session | None] = [None] * TFTP_SESSIONS_MAX
 
-    @stage("tftp_input", file="slirp/tftp.c")
     def tftp_input(self, datagram: Datagram, sport: int, dport: int) -> None:
         """A datagram for port 69 of the host."""
         message = datagram.payload[UDP_HLEN:]
@@ -99,7 +105,6 @@ class Tftp:
                 return slot
         return None
 
-    @stage("tftp_handle_rrq", file="slirp/tftp.c")
     def _handle_rrq(self, client: Endpoint, server: Endpoint, request: bytes) -> None:
         slot = self._allocate(client, server)
         if slot is None:
@@ -156,7 +161,6 @@ class Tftp:
                 confirmed.append(b"blksize\0%d\0" % session.block_size)
         return b"".join(confirmed)
 
-    @stage("tftp_send_next_block", file="slirp/tftp.c")
     def _send_next_block(self, slot: int, server: Endpoint) -> None:
         session = self._sessions[slot]
         assert session is not None

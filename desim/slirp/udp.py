@@ -14,7 +14,6 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.ports import Endpoint
 from desim.slirp.datagram import Datagram
 from desim.slirp.icmp import ICMP_TIMXCEED, ICMP_UNREACH, ICMP_UNREACH_NET
@@ -26,6 +25,7 @@ from desim.slirp.socket import (
     SS_PERSISTENT_MASK,
     Socket,
 )
+from desim.stages import QEMU, mark, stages
 from desim.wire.addresses import IP_BROADCAST
 from desim.wire.checksum import checksum, pseudo_sum
 
@@ -42,13 +42,18 @@ _HEADER = struct.Struct("!HHHH")
 class Udp:
     """UDP over IPv4, and the sessions of both families."""
 
+    STAGES = stages(
+        QEMU,
+        udp_input=mark("udp_input", file="slirp/udp.c"),
+        udp_output=mark("udp_output", file="slirp/udp.c", size="data"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
         self.udb: dict[Socket, None] = {}
         """The sessions (``slirp->udb``), oldest first."""
         self._by_guest: dict[Endpoint, Socket] = {}
 
-    @stage("udp_input", file="slirp/udp.c")
     def udp_input(self, datagram: Datagram) -> None:
         """A UDP datagram from the guest."""
         slirp = self.slirp
@@ -101,7 +106,6 @@ class Udp:
             return
         so.so_m = datagram
 
-    @stage("udp_output", file="slirp/udp.c", size="data")
     def udp_output(
         self, so: Socket | None, src: Endpoint, dst: Endpoint, data: bytes, iptos: int
     ) -> None:

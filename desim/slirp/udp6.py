@@ -8,13 +8,13 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from desim.kernel.stages import stage
 from desim.ports import Endpoint
 from desim.slirp.datagram import Datagram
 from desim.slirp.icmp6 import ICMP6_TIMXCEED, ICMP6_UNREACH, ICMP6_UNREACH_NO_ROUTE
 from desim.slirp.ip import IPPROTO_UDP
 from desim.slirp.socket import Socket
 from desim.slirp.udp import TFTP_SERVER, UDP_HLEN
+from desim.stages import QEMU, mark, stages
 from desim.wire.checksum import checksum, pseudo_sum
 
 if TYPE_CHECKING:
@@ -29,10 +29,15 @@ _HEADER = struct.Struct("!HHHH")
 class Udp6:
     """UDP over IPv6."""
 
+    STAGES = stages(
+        QEMU,
+        udp6_input=mark("udp6_input", file="slirp/udp6.c"),
+        udp6_output=mark("udp6_output", file="slirp/udp6.c", size="data"),
+    )
+
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
 
-    @stage("udp6_input", file="slirp/udp6.c")
     def udp6_input(self, datagram: Datagram, length: int) -> None:
         """A UDP datagram from the guest, of ``length`` bytes by its IPv6 header."""
         slirp = self.slirp
@@ -81,7 +86,6 @@ class Udp6:
             return
         so.so_m = datagram
 
-    @stage("udp6_output", file="slirp/udp6.c", size="data")
     def udp6_output(self, so: Socket | None, src: Endpoint, dst: Endpoint, data: bytes) -> None:
         """Send ``data`` to the guest's ``dst`` as if from ``src``."""
         length = UDP_HLEN + len(data) & 0xFFFF

@@ -31,8 +31,8 @@ import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from desim.kernel.stages import Build, bare
 from desim.ports import POLLERR, POLLHUP, Endpoint
+from desim.stages import Build, bare
 from desim.userland.calls import (
     POLLNVAL,
     SO_RCVTIMEO,

@@ -8,28 +8,32 @@ from desim.calibrate.meter import CLOCK, Meter
 from desim.kernel.environment import Environment
 from desim.kernel.instrument import Instrument
 from desim.kernel.profile import Cost, Profile
-from desim.kernel.stages import stage
 from desim.kernel.thread import Thread
 from desim.kernel.trace import Trace
+from desim.stages import GUEST, QEMU, mark, stages
 
 FILE = "fake/guest.c"
 COSTS = {(FILE, "work"): Cost(enter=100, per_1000_bytes=1000)}
 
 
 class Guest:
-    @stage("work", file=FILE, size="data")
+    STAGES = stages(
+        GUEST,
+        work=mark("work", file=FILE, size="data"),
+        rest=mark("rest", file=FILE),
+        card=mark("emulated", file="hw/net/fake_card.c", owner=QEMU),
+        clock=mark(CLOCK, file=FILE),
+    )
+
     def work(self, data: bytes) -> None:
         """Takes time."""
 
-    @stage("rest", file=FILE)
     def rest(self) -> None:
         """Takes none."""
 
-    @stage("emulated", file="hw/net/fake_card.c")
     def card(self) -> None:
         """QEMU's part."""
 
-    @stage(CLOCK, file=FILE)
     def clock(self) -> None:
         """What programs read."""
 

@@ -11,14 +11,10 @@ from desim.calibrate.fit import Fitted
 from desim.calibrate.observe import EVENT_FILE
 from desim.calibrate.profile_text import is_profile, profile_text, uniform
 from desim.kernel.profile import Cost, parse
-from desim.kernel.stages import SIZED, stage
+from desim.stages import GUEST, Known
 
 FILE = "fake/written.c"
-
-
-@stage("written", file=FILE, size="data")
-def written(data: bytes) -> None:
-    """Something that takes time."""
+KNOWN = {("written", FILE): Known(GUEST, sized=True)}
 
 
 def text(*figures: Fitted) -> str:
@@ -32,7 +28,10 @@ def figure(field: str, value: float, observations: int = 3) -> Fitted:
 @given(enter=st.integers(1, 10**9), per_1000_bytes=st.integers(1, 10**9))
 def test_figures_come_back(enter: int, per_1000_bytes: int) -> None:
     profile = parse(
-        "p", text(figure("enter", enter), figure("per_1000_bytes", per_1000_bytes)), "p.toml"
+        "p",
+        text(figure("enter", enter), figure("per_1000_bytes", per_1000_bytes)),
+        "p.toml",
+        KNOWN,
     )
     assert profile.costs == {(FILE, "written"): Cost(enter, per_1000_bytes)}
     assert (profile.description, profile.status) == ('a "test"', "measured")
@@ -50,7 +49,7 @@ def test_each_figure_says_how_well_it_is_known() -> None:
 
 def test_what_comes_to_nothing_and_what_a_trace_takes_is_left_out() -> None:
     event = Fitted((EVENT_FILE, "event", "enter"), 560.0, 100, 0.0)
-    assert parse("p", text(figure("enter", 0.4), event), "p.toml").is_free
+    assert parse("p", text(figure("enter", 0.4), event), "p.toml", KNOWN).is_free
 
 
 def test_the_order_of_figures_does_not_matter() -> None:
@@ -62,7 +61,6 @@ def test_the_profile_to_begin_with_has_every_stage_of_the_guest_and_none_of_qemu
     profile = parse("p", uniform(guest_stages(), 300), "p.toml")
     assert profile.cost("net/ipv4/tcp_output.c", "tcp_write_xmit") == Cost(300)
     assert profile.cost("slirp/tcp_output.c", "tcp_output") == Cost()
-    assert ("written", FILE) in SIZED
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,8 @@ import pytest
 from desim.cli import main
 from desim.cli.backtrace import find_function
 from desim.errors import UserError
-from desim.kernel.stages import MARKS
-
-IP_OUTPUT = ["net/ipv4/ip_output.c", "slirp/ip_output.c"]
 
 
-@pytest.fixture
-def marks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(MARKS, "ip_output", IP_OUTPUT[::-1])
-    monkeypatch.setitem(MARKS, "if_encap", ["slirp/slirp.c"])
-
-
-@pytest.mark.usefixtures("marks")
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
@@ -39,7 +29,6 @@ def test_a_file_may_be_given_in_full_or_by_its_end(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.usefixtures("marks")
 def test_a_name_of_two_functions_stops_in_both_and_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -48,7 +37,6 @@ def test_a_name_of_two_functions_stops_in_both_and_says_so(
     assert "ip_output is in net/ipv4/ip_output.c and slirp/ip_output.c" in err
 
 
-@pytest.mark.usefixtures("marks")
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [

@@ -292,9 +292,6 @@ def test_qemu_on_the_command_line_may_read_any_file(
 def test_backtrace_passes_on_what_to_stop_at(
     simulation: Simulation, scenario: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from desim.kernel.stages import MARKS
-
-    monkeypatch.setitem(MARKS, "e1000_receive_iov", ["hw/net/e1000.c"])
     words = ["--break", "e1000_receive_iov", "--hit", "2", "--packet", "7", "--after", "5s"]
     assert main(["backtrace", scenario, *words, "--calls"]) == 0
     ((function, more),) = simulation.backtraces
@@ -306,9 +303,6 @@ def test_backtrace_passes_on_what_to_stop_at(
 def test_an_unknown_function_is_answered_with_the_nearest(
     simulation: Simulation, scenario: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from desim.kernel.stages import MARKS
-
-    monkeypatch.setitem(MARKS, "e1000_receive_iov", ["hw/net/e1000.c"])
     assert main(["backtrace", scenario, "--break", "e1000_recieve_iov"]) == 2
     assert "the nearest are e1000_receive_iov" in capsys.readouterr().err
 

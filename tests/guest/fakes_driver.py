@@ -19,8 +19,8 @@ from desim.guest.memory import Memory
 from desim.guest.modprobe import parse_args
 from desim.guest.netdevice import NetDeviceStats
 from desim.guest.skb import Skb
-from desim.kernel.stages import Build, bare
 from desim.ports import Timer
+from desim.stages import Build, bare, marks_of
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.frame import Frame
 
@@ -387,8 +387,7 @@ def noting(entered: list[str]) -> Build:
         return stage
 
     def build(cls: type[Any], /) -> type[Any]:
-        marks = {n: getattr(getattr(cls, n), "__stage__", None) for n in dir(cls)}
-        methods = {n: wrap(getattr(cls, n), m.names[0]) for n, m in marks.items() if m}
+        methods = {n: wrap(getattr(cls, n), m.names[0]) for n, m in marks_of(cls)}
         return type(cls.__name__, (cls,), methods)
 
     return build

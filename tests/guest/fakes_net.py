@@ -15,7 +15,7 @@ from desim.guest.net.device import Device
 from desim.guest.net.stack import NetStack
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
 from desim.guest.timers import DelayedWork, TimerWheel, WheelTimer
-from desim.kernel.stages import Build, bare
+from desim.stages import Build, bare
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.addresses import ip, mac
 from desim.wire.arp import ARPOP_REPLY, Arp

@@ -8,7 +8,7 @@ from desim.kernel.streams import Streams
 from desim.userland.calls import Call, Program
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Blocked, Process
-from desim.userland.programs import HOST
+from desim.userland.programs import HOST_PROGRAMS
 from desim.userland.shell import parse
 from desim.userland.waitqueue import WaitQueue
 
@@ -49,7 +49,7 @@ class Host:
 
     def start(self, line: str) -> list[Process]:
         terminal = Terminal(line, now=lambda: self.time, quota=self.quota)
-        return self.kernel.spawn(parse(line, HOST), terminal)
+        return self.kernel.spawn(parse(line, HOST_PROGRAMS), terminal)
 
     def serve(self, program: Program) -> None:
         """Start a program that no command line names, and let it get to its first sleep."""

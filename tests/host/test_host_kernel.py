@@ -8,6 +8,7 @@ from host_bench import SECOND, Host, output
 from desim.host.kernel import HostKernel
 from desim.host.sockets import QemuSockets
 from desim.ports import POLLIN, POLLOUT
+from desim.stages import marks_of
 from desim.userland.calls import POLLNVAL, Program, sys
 from desim.userland.process import Process
 from desim.userland.shell import Command, ProgramFile
@@ -185,6 +186,6 @@ def test_the_calls_that_strace_shows_are_stages() -> None:
         ),
         (QemuSockets, {"recv", "send", "accept", "connect", "sendto", "recvfrom", "fork"}),
     ):
-        marks = [getattr(vars(cls)[name], "__stage__", None) for name in vars(cls)]
-        assert {mark.names[0] for mark in marks if mark is not None} == names
-        assert {mark.file for mark in marks if mark is not None} == {"host kernel"}
+        marks = [mark for _, mark in marks_of(cls)]
+        assert {mark.names[0] for mark in marks} == names
+        assert {mark.file for mark in marks} == {"host kernel"}

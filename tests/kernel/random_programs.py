@@ -79,12 +79,7 @@ class Program:
     def profile(self) -> Profile:
         """What the stages of main loop and virtual CPU cost in this program."""
         draw = random.Random(self.random.random())
-        marks = [
-            method.__stage__
-            for cls in (MainLoop, Vcpu)
-            for method in vars(cls).values()
-            if hasattr(method, "__stage__")
-        ]
+        marks = [*MainLoop.STAGES.values(), *Vcpu.STAGES.values()]
         costs = {
             (mark.file, name): Cost(enter=draw.choice(COSTS), leave=draw.choice(COSTS))
             for mark in marks

@@ -5,9 +5,9 @@ import pytest
 from desim.kernel.environment import Environment
 from desim.kernel.instrument import Instrument
 from desim.kernel.profile import Cost, Profile
-from desim.kernel.stages import stage
 from desim.kernel.thread import Thread
 from desim.kernel.trace import Trace
+from desim.stages import QEMU, mark, stages
 
 FILE = "test/core.c"
 
@@ -15,16 +15,22 @@ FILE = "test/core.c"
 class Core:
     """outer -> middle -> (pass1 -> pass2), with bytes in the last."""
 
-    @stage("outer", file=FILE)
+    STAGES = stages(
+        QEMU,
+        outer=mark("outer", file=FILE),
+        middle=mark("middle", file=FILE),
+        send=mark(
+            "pass1", "pass2", file=FILE, size="data", says=lambda self, data: f"data {data!r}"
+        ),
+    )
+
     def outer(self, data):
         self.middle()
         return self.send(data)
 
-    @stage("middle", file=FILE)
     def middle(self):
         return None
 
-    @stage("pass1", "pass2", file=FILE, size="data", says=lambda self, data: f"data {data!r}")
     def send(self, data):
         return len(data)
 
@@ -84,7 +90,8 @@ def test_a_class_without_marks_stays_itself():
 
 def test_the_marks_of_an_overridden_method_are_those_of_the_override():
     class Changed(Core):
-        @stage("new_middle", file=FILE)
+        STAGES = stages(QEMU, middle=mark("new_middle", file=FILE))
+
         def middle(self):
             return None
 
@@ -127,7 +134,8 @@ def test_a_watcher_sees_the_running_threads_own_stack():
 
 def test_a_mark_that_takes_its_size_from_nowhere_is_refused():
     class Wrong:
-        @stage("wrong", file=FILE, size="frame")
+        STAGES = stages(QEMU, wrong=mark("wrong", file=FILE, size="frame"))
+
         def wrong(self, data):
             return data
 

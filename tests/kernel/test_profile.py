@@ -3,18 +3,12 @@
 import pytest
 
 from desim.kernel.profile import Cost, ProfileError, load, parse, shipped
-from desim.kernel.stages import stage
+from desim.stages import GUEST, Known
 
-
-@stage("fake_output", file="fake/output.c", size="data")
-def fake_output(self, data):
-    """Something to charge for."""
-
-
-@stage("fake_input", file="fake/output.c")
-def fake_input(self):
-    """Without bytes."""
-
+KNOWN = {
+    ("fake_output", "fake/output.c"): Known(GUEST, sized=True),
+    ("fake_input", "fake/output.c"): Known(GUEST, sized=False),
+}
 
 GOOD = """
 description = "test"
@@ -25,27 +19,27 @@ fake_output = { enter = 400, per_1000_bytes = 12, leave = 5, source = "measured 
 
 
 def test_a_profile_gives_the_cost_of_a_stage():
-    profile = parse("p", GOOD, "p.toml")
+    profile = parse("p", GOOD, "p.toml", KNOWN)
     assert profile.cost("fake/output.c", "fake_output") == Cost(400, 12, 5)
     assert profile.cost("fake/output.c", "another") == Cost()
 
 
 def test_instructions_last_as_long_as_icount_says():
-    profile = parse("p", 'unit = "instructions"' + GOOD, "p.toml")
+    profile = parse("p", 'unit = "instructions"' + GOOD, "p.toml", KNOWN)
     assert profile.in_ns(0).cost("fake/output.c", "fake_output") == Cost(400, 12, 5)
     assert profile.in_ns(3).cost("fake/output.c", "fake_output") == Cost(3200, 96, 40)
     assert profile.in_ns(3).in_ns(3).cost("fake/output.c", "fake_output") == Cost(3200, 96, 40)
 
 
 def test_nanoseconds_are_not_instructions():
-    profile = parse("p", GOOD, "p.toml")
+    profile = parse("p", GOOD, "p.toml", KNOWN)
     assert profile.in_ns(3) is profile
 
 
 def test_a_cost_per_byte_of_what_has_no_bytes_is_a_mistake():
     text = '["fake/output.c"]\nfake_input = { per_1000_bytes = 1, source = "x" }'
     with pytest.raises(ProfileError, match="fake_input: per_1000_bytes: this stage has no bytes"):
-        parse("p", text, "p.toml")
+        parse("p", text, "p.toml", KNOWN)
 
 
 def test_zero_is_free():
@@ -63,7 +57,7 @@ fake_output = { enter = 0.5, laeve = 3 }
 fake_output = { enter = 1, source = "x" }
 """
     with pytest.raises(ProfileError) as caught:
-        parse("p", text, "p.toml")
+        parse("p", text, "p.toml", KNOWN)
     message = str(caught.value)
     assert "status: 'guessed'" in message
     assert "unit: 'ms' is neither" in message

@@ -14,7 +14,7 @@ from desim.experiment.run import RunResult, run
 from desim.machine import Machine
 from desim.scenario.command_line import machine_from_options
 from desim.userland.calls import Program, sys
-from desim.userland.programs import GUEST, HOST
+from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.shell import ProgramFile
 from desim.wire.addresses import ip
 from desim.wire.ethernet import ETH_P_IPV6, Ethernet
@@ -161,8 +161,8 @@ def datagrams(monkeypatch: pytest.MonkeyPatch) -> None:
     def entry(program: Callable[[list[str]], Program]) -> ProgramFile:
         return ProgramFile(program, lambda argv: None)
 
-    monkeypatch.setitem(GUEST, "echo-datagram", entry(echo))
-    monkeypatch.setitem(HOST, "ask-datagram", entry(ask))
+    monkeypatch.setitem(GUEST_PROGRAMS, "echo-datagram", entry(echo))
+    monkeypatch.setitem(HOST_PROGRAMS, "ask-datagram", entry(ask))
 
 
 @pytest.mark.usefixtures("datagrams")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from desim.kernel.stages import Mark
 from desim.slirp import HostFwd, Slirp, SlirpConfig, SlirpState
 from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
+from desim.stages import Mark, marks_of
 from desim.wire.addresses import ip
 from desim.wire.frame import Frame
 from desim.wire.segment import build_segment
@@ -30,10 +31,8 @@ class Recorder:
 
     def __call__(self, cls: type[T], /) -> type[T]:
         marked = {
-            name: self._wrap(function, function.__stage__)
-            for base in reversed(cls.__mro__)
-            for name, function in vars(base).items()
-            if hasattr(function, "__stage__")
+            name: self._wrap(inspect.getattr_static(cls, name), mark)
+            for name, mark in marks_of(cls)
         }
         return type(cls.__name__, (cls,), marked)
 

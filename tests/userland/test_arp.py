@@ -9,7 +9,7 @@ from desim.guest.procfs import arp_seq_show
 from desim.kernel.streams import Streams
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.kernel import Kernel
-from desim.userland.programs import GUEST
+from desim.userland.programs import GUEST_PROGRAMS
 from desim.userland.shell import parse
 from desim.wire.addresses import ip, mac
 
@@ -37,7 +37,7 @@ def run(line: str) -> tuple[str, int | None]:
         tree=VirtualTree(Quota(1)),
     )
     terminal = Terminal("t", now=lambda: 0, quota=Quota(10_000))
-    (process,) = kernel.spawn(parse(line, GUEST), terminal)
+    (process,) = kernel.spawn(parse(line, GUEST_PROGRAMS), terminal)
     call = process.resume()
     while call is not None:
         call = process.resume(kernel.syscall(process, call))

@@ -12,7 +12,7 @@ import pytest
 from desim.ports import POLLIN
 from desim.userland.calls import Call, Message, Program
 from desim.userland.errors import failure
-from desim.userland.programs import GUEST, HOST
+from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.programs.ltool import SUBCOMMANDS
 from desim.userland.programs.ltool_common import mbit_s
 from desim.userland.programs.ltool_ping import Ping
@@ -47,7 +47,7 @@ class Kernel:
         self.answers: dict[str, Callable[..., Any]] = {}
 
     def run(self, line: str) -> int:
-        (command,) = parse(line, GUEST)
+        (command,) = parse(line, GUEST_PROGRAMS)
         program: Program = command.start()
         value: Any = None
         error: OSError | None = None
@@ -386,7 +386,10 @@ def test_the_rate_has_three_places() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("ltool", "usage: ltool ping DST N INTERVAL_US SIZE TRAIN\n       ltool tftp HOST "),
+        (
+            "ltool",
+            "usage: ltool ping DST N INTERVAL_US SIZE TRAIN\n       ltool tftp HOST ",
+        ),
         ("ltool pnig 1", "ltool: there is no 'pnig'; did you mean 'ping'?\nusage: ltool ping"),
         ("ltool ping 10.0.2.2 1001 1 1 1000", "1001 trains of 1000 are more than 1000000 packets"),
         ("ltool ping 10.0.2.2", "usage: ltool ping DST N INTERVAL_US SIZE TRAIN\n"),
@@ -416,6 +419,6 @@ def test_an_error_of_the_kernel_ends_it_with_1() -> None:
 
 
 def test_both_sides_have_it() -> None:
-    assert "ltool" in HOST
-    assert "ltool" in GUEST
+    assert "ltool" in HOST_PROGRAMS
+    assert "ltool" in GUEST_PROGRAMS
     assert next(iter(SUBCOMMANDS)) == "ping"

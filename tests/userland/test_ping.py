@@ -10,7 +10,7 @@ import pytest
 from desim.ports import POLLIN
 from desim.userland.calls import Call, Program
 from desim.userland.errors import TEXTS, failure
-from desim.userland.programs import GUEST, HOST
+from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.shell import ShellError, parse
 from desim.wire.addresses import ip
 from desim.wire.icmp import Icmp
@@ -46,7 +46,7 @@ class Network:
         self.interrupt_at: int | None = None
 
     def run(self, line: str) -> int:
-        (command,) = parse(line, GUEST)
+        (command,) = parse(line, GUEST_PROGRAMS)
         program: Program = command.start()
         outcome: Any = None
         error: OSError | None = None
@@ -235,9 +235,9 @@ def test_the_real_messages(line: str, message: str) -> None:
 @pytest.mark.parametrize("line", ["ping -6 x", "ping -A x", "ping -I lo x", "ping -t 3 x"])
 def test_what_is_not_modelled_is_refused(line: str) -> None:
     with pytest.raises(ShellError, match="exists, but is not modelled"):
-        parse(line, GUEST)
+        parse(line, GUEST_PROGRAMS)
 
 
 def test_the_host_has_no_raw_sockets() -> None:
     with pytest.raises(ShellError, match="not modelled on the host"):
-        parse("ping localhost", HOST)
+        parse("ping localhost", HOST_PROGRAMS)

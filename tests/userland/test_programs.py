@@ -20,7 +20,7 @@ from desim.userland.calls import (
     Program,
 )
 from desim.userland.errors import failure
-from desim.userland.programs import GUEST
+from desim.userland.programs import GUEST_PROGRAMS
 from desim.userland.programs.echo import text
 from desim.userland.programs.getopt import GetoptError, getopt
 from desim.userland.programs.ifconfig import scaled
@@ -64,7 +64,7 @@ class Script:
         self.time = 4 * SECOND + 500_000_000
 
     def run(self, line: str) -> int:
-        (command,) = parse(line, GUEST)
+        (command,) = parse(line, GUEST_PROGRAMS)
         program: Program = command.start()
         value: Any = None
         failed: OSError | None = None

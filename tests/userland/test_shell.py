@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.userland.programs import GUEST, HOST
+from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.shell import Redirection, ShellError, parse
 
 
 def argv(line: str) -> list[list[str]]:
-    return [command.argv for command in parse(line, GUEST)]
+    return [command.argv for command in parse(line, GUEST_PROGRAMS)]
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_words(line: str, words: list[list[str]]) -> None:
     ],
 )
 def test_redirections(line: str, redirections: list[Redirection]) -> None:
-    assert parse(line, GUEST)[0].redirections == redirections
+    assert parse(line, GUEST_PROGRAMS)[0].redirections == redirections
 
 
 def test_the_files_that_a_line_reads_are_known_before_it_runs() -> None:
-    commands = parse("cat < a | cat < /dev/null | cat < 'b c'", HOST)
+    commands = parse("cat < a | cat < /dev/null | cat < 'b c'", HOST_PROGRAMS)
     assert [command.inputs for command in commands] == [["a"], [], ["b c"]]
 
 
@@ -109,7 +109,7 @@ def test_the_files_that_a_line_reads_are_known_before_it_runs() -> None:
 )
 def test_what_is_refused(line: str, column: int, says: str) -> None:
     with pytest.raises(ShellError) as caught:
-        parse(line, GUEST)
+        parse(line, GUEST_PROGRAMS)
     assert caught.value.column == column
     assert says in caught.value.message
     assert str(caught.value).startswith(f"column {column}: ")
@@ -117,14 +117,14 @@ def test_what_is_refused(line: str, column: int, says: str) -> None:
 
 def test_the_host_has_no_guest_programs() -> None:
     with pytest.raises(ShellError, match="no program 'udhcpc'"):
-        parse("udhcpc -q", HOST)
+        parse("udhcpc -q", HOST_PROGRAMS)
 
 
 @given(st.text(max_size=40))
 def test_any_line_is_read_or_refused(line: str) -> None:
     column = 1
     try:
-        parse(line, HOST)
+        parse(line, HOST_PROGRAMS)
     except ShellError as error:
         column = error.column
     assert 1 <= column <= len(line) + 1

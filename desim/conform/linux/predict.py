@@ -31,7 +31,7 @@ from desim.machine.ports import Captured
 from desim.scenario.modprobe import check_modprobe
 from desim.scenario.qemu_options import parse_qemu_options
 from desim.userland.kernel import TIMER_SLACK_NS
-from desim.userland.programs import GUEST, HOST
+from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.programs.ltool_common import LEAD_NS
 from desim.userland.shell import ShellError, parse
 
@@ -139,7 +139,7 @@ def checked_configuration(
 
 def _check_command(run: Run, command: RunCommand) -> None:
     try:
-        parse(command.command, GUEST if command.side == "guest" else HOST)
+        parse(command.command, GUEST_PROGRAMS if command.side == "guest" else HOST_PROGRAMS)
     except ShellError as error:
         raise RecordingError(f"{run.name}: {command.command!r}: {error.message}") from None
     if not 0 <= (command.at_ns or 0) <= MAX_VIRTUAL_NS:

@@ -24,14 +24,23 @@ from desim.guest.context import Cpu
 from desim.guest.memory import Memory
 from desim.guest.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK, NetDevice
 from desim.guest.skb import Skb
-from desim.kernel.stages import Build, bare, stage
 from desim.ports import Mmio
+from desim.stages import GUEST, Build, bare, mark, stages
 
 FILE = "e1000_plain.c"
 
 
 class PlainDriver:
     """One card under the plain driver's control; implements ``NetDriver``."""
+
+    STAGES = stages(
+        GUEST,
+        open=mark("e1000_plain_open", file=FILE),
+        stop=mark("e1000_plain_stop", file=FILE),
+        interrupt=mark("e1000_plain_intr", file=FILE),
+        netif_rx=mark("netif_rx", file="net/core/dev.c", size="skb"),
+        start_xmit=mark("e1000_plain_xmit_frame", file=FILE, size="skb"),
+    )
 
     def __init__(
         self,
@@ -57,7 +66,6 @@ class PlainDriver:
         """Nothing waits for anything but its interrupt."""
         return False
 
-    @stage("e1000_plain_open", file=FILE)
     def open(self) -> None:
         """``ndo_open``."""
         self.card.start()
@@ -65,7 +73,6 @@ class PlainDriver:
         self._update_link()
         self.card.write(IMS, TXDW | LSC | RXT0)
 
-    @stage("e1000_plain_stop", file=FILE)
     def stop(self) -> None:
         """``ndo_stop``."""
         self.card.write(IMC, 0xFFFFFFFF)
@@ -79,7 +86,6 @@ class PlainDriver:
         else:
             self.device.netif_carrier_off()
 
-    @stage("e1000_plain_intr", file=FILE)
     def interrupt(self) -> bool:
         """The interrupt handler."""
         card, device = self.card, self.device
@@ -97,12 +103,10 @@ class PlainDriver:
                 card.write(ICS, RXT0)
         return True
 
-    @stage("netif_rx", file="net/core/dev.c", size="skb")
     def netif_rx(self, skb: Skb) -> None:
         """Hand a packet to the stack, from the interrupt."""
         self.device.netif_rx(skb)
 
-    @stage("e1000_plain_xmit_frame", file=FILE, size="skb")
     def start_xmit(self, skb: Skb, more: bool) -> int:
         """``ndo_start_xmit``; each packet is handed over at once, whether more follow or not."""
         card, device = self.card, self.device

@@ -27,8 +27,8 @@ from desim.guest.context import Cpu
 from desim.guest.memory import Memory
 from desim.guest.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK, NetDevice
 from desim.guest.skb import Skb
-from desim.kernel.stages import Build, bare, stage
 from desim.ports import Mmio
+from desim.stages import GUEST, Build, bare, mark, stages
 
 FILE = "e1000_polling.c"
 PARAMETERS = {"period_us": range(1, 1_000_001)}
@@ -42,6 +42,15 @@ SHORT = RING // 2
 
 class PollingDriver:
     """One card under the polling driver's control; implements ``NetDriver``."""
+
+    STAGES = stages(
+        GUEST,
+        open=mark("e1000_polling_open", file=FILE),
+        stop=mark("e1000_polling_stop", file=FILE),
+        look=mark("e1000_polling_timer", file=FILE),
+        poll=mark("e1000_polling_clean", file=FILE),
+        start_xmit=mark("e1000_polling_xmit_frame", file=FILE, size="skb"),
+    )
 
     def __init__(
         self,
@@ -77,7 +86,6 @@ class PollingDriver:
         """Whether a frame waits for the next look."""
         return self.card.waiting()
 
-    @stage("e1000_polling_open", file=FILE)
     def open(self) -> None:
         """``ndo_open``."""
         self.card.start()
@@ -91,7 +99,6 @@ class PollingDriver:
         # Half a period off, so that round instants of the guest's life are between two looks.
         self._arm(self.period_ns // 2)
 
-    @stage("e1000_polling_stop", file=FILE)
     def stop(self) -> None:
         """``ndo_stop``."""
         self._open = False
@@ -111,7 +118,6 @@ class PollingDriver:
             self.look()
             self._arm(self.period_ns)
 
-    @stage("e1000_polling_timer", file=FILE)
     def look(self) -> None:
         """Is there anything to do?"""
         card, device = self.card, self.device
@@ -130,7 +136,6 @@ class PollingDriver:
         else:
             self.device.netif_carrier_off()
 
-    @stage("e1000_polling_clean", file=FILE)
     def poll(self, budget: int) -> int:
         """The NAPI poll."""
         card, device = self.card, self.device
@@ -149,7 +154,6 @@ class PollingDriver:
             self._polling = False
         return work
 
-    @stage("e1000_polling_xmit_frame", file=FILE, size="skb")
     def start_xmit(self, skb: Skb, more: bool) -> int:
         """``ndo_start_xmit``."""
         card = self.card

@@ -47,7 +47,7 @@ from desim.guest.e1000.regs import (
     TIDV,
 )
 from desim.guest.ethtool import EthtoolOps
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.userland.errors import failure
 from desim.userland.ethtool import LinkSettings, Rings
 
@@ -115,6 +115,18 @@ _REGISTER_NAME = {"mgptc": "mgtptc", "mgprc": "mgtprc", "mgpdc": "mgtpdc"}
 class E1000Ethtool(EthtoolOps):
     """The driver's ``ethtool_ops``."""
 
+    STAGES = stages(
+        GUEST,
+        get_drvinfo=mark("e1000_get_drvinfo", file=ETHTOOL_C),
+        get_link=mark("e1000_get_link", file=ETHTOOL_C),
+        get_link_ksettings=mark("e1000_get_link_ksettings", file=ETHTOOL_C),
+        get_ringparam=mark("e1000_get_ringparam", file=ETHTOOL_C),
+        set_ringparam=mark("e1000_set_ringparam", file=ETHTOOL_C),
+        get_ethtool_stats=mark("e1000_get_ethtool_stats", file=ETHTOOL_C),
+        get_coalesce=mark("e1000_get_coalesce", file=ETHTOOL_C),
+        set_coalesce=mark("e1000_set_coalesce", file=ETHTOOL_C),
+    )
+
     features = FEATURES_ON
     hw_features = HW_FEATURES
     link_known = True
@@ -123,7 +135,6 @@ class E1000Ethtool(EthtoolOps):
     def __init__(self, driver: E1000Driver) -> None:
         self._driver = driver
 
-    @stage("e1000_get_drvinfo", file=ETHTOOL_C)
     def get_drvinfo(self, kernel_release: str) -> list[tuple[str, str]]:
         """See ``EthtoolOps``. The driver has no version of its own: the kernel's is shown."""
         return [
@@ -139,7 +150,6 @@ class E1000Ethtool(EthtoolOps):
             ("supports-priv-flags", "no"),
         ]
 
-    @stage("e1000_get_link", file=ETHTOOL_C)
     def get_link(self) -> bool:
         """Without carrier the PHY is asked: interrupts may be off, and nobody have looked."""
         driver = self._driver
@@ -147,7 +157,6 @@ class E1000Ethtool(EthtoolOps):
             driver.hw.get_link_status = True
         return driver.has_link()
 
-    @stage("e1000_get_link_ksettings", file=ETHTOOL_C)
     def get_link_ksettings(self) -> LinkSettings:
         """See ``EthtoolOps``."""
         adapter, hw = self._driver.adapter, self._driver.hw
@@ -169,13 +178,11 @@ class E1000Ethtool(EthtoolOps):
             msg_level=adapter.options.msg_enable,
         )
 
-    @stage("e1000_get_ringparam", file=ETHTOOL_C)
     def get_ringparam(self) -> Rings:
         """See ``EthtoolOps``."""
         options = self._driver.adapter.options
         return Rings(MAX_82544_DESC, MAX_82544_DESC, options.rx_count, options.tx_count)
 
-    @stage("e1000_set_ringparam", file=ETHTOOL_C)
     def set_ringparam(self, rx: int, tx: int) -> None:
         """Down, other rings, up; too few become 48, and the number a multiple of eight."""
         counts = [-(-max(count, MIN_DESC) // 8) * 8 for count in (rx, tx)]
@@ -184,7 +191,6 @@ class E1000Ethtool(EthtoolOps):
         except MemoryError:
             raise failure(errno.ENOMEM) from None
 
-    @stage("e1000_get_ethtool_stats", file=ETHTOOL_C)
     def get_ethtool_stats(self) -> list[tuple[str, int]]:
         """See ``EthtoolOps``; reads the card's counters first, as the real one does."""
         driver = self._driver
@@ -238,14 +244,12 @@ class E1000Ethtool(EthtoolOps):
         words += [gigabit, gigabit, adapter.er32(MANC)]
         return words + [0] * (32 - len(words))
 
-    @stage("e1000_get_coalesce", file=ETHTOOL_C)
     def get_coalesce(self) -> dict[str, int]:
         """rx-usecs: an interval, or one of the modes 0, 1, 3, 4. EOPNOTSUPP on an 82540."""
         self._need_82545()
         setting = self._driver.adapter.itr_setting
         return {"rx-usecs": setting if setting <= 4 else 1_000_000 // setting}
 
-    @stage("e1000_set_coalesce", file=ETHTOOL_C)
     def set_coalesce(self, values: Mapping[str, int]) -> None:
         """EOPNOTSUPP on an 82540, EINVAL out of range."""
         self._need_82545()

@@ -100,8 +100,8 @@ from desim.guest.e1000.regs import (
     VFTA,
 )
 from desim.guest.e1000.stats import CLEAR_HW_CNTRS
-from desim.kernel.stages import Build, bare, stage
 from desim.ports import Mmio
+from desim.stages import GUEST, Build, bare, mark, stages
 
 RAR_ENTRIES = 15
 MC_TBL_SIZE = 128
@@ -117,6 +117,24 @@ _IFS_MIN, _IFS_MAX, _IFS_STEP, _IFS_RATIO, _MIN_NUM_XMITS = 40, 80, 10, 4, 1000
 
 class E1000Hw:
     """``struct e1000_hw``."""
+
+    STAGES = stages(
+        GUEST,
+        init_hw_struct=mark("e1000_init_hw_struct", file=MAIN_C),
+        set_media_type=mark("e1000_set_media_type", file=HW_C),
+        reset_hw=mark("e1000_reset_hw", file=HW_C),
+        init_hw=mark("e1000_init_hw", file=HW_C),
+        setup_link=mark("e1000_setup_link", file=HW_C),
+        setup_copper_link=mark("e1000_setup_copper_link", file=HW_C),
+        phy_force_speed_duplex=mark("e1000_phy_force_speed_duplex", file=HW_C),
+        config_collision_dist=mark("e1000_config_collision_dist", file=HW_C),
+        config_fc_after_link_up=mark("e1000_config_fc_after_link_up", file=HW_C),
+        force_mac_fc=mark("e1000_force_mac_fc", file=HW_C),
+        check_for_link=mark("e1000_check_for_link", file=HW_C),
+        get_speed_and_duplex=mark("e1000_get_speed_and_duplex", file=HW_C),
+        reset_adaptive=mark("e1000_reset_adaptive", file=HW_C),
+        update_adaptive=mark("e1000_update_adaptive", file=HW_C),
+    )
 
     __slots__ = (
         "_cpu", "_current_ifs", "_in_ifs_mode", "_mmio", "autoneg", "bus", "copper", "eeprom",
@@ -163,7 +181,6 @@ class E1000Hw:
             if command & bits != bits:
                 self._mmio.config_write(PCI_COMMAND, command | bits)
 
-    @stage("e1000_init_hw_struct", file=MAIN_C)
     def init_hw_struct(self) -> None:
         """Which MAC, which medium, which bus."""
         device_id = self._mmio.config_read(PCI_ID) >> 16
@@ -178,13 +195,11 @@ class E1000Hw:
         width = 64 if status & STATUS_BUS64 else 32
         self.bus = f"({kind}:{speed}MHz:{width}-bit)"
 
-    @stage("e1000_set_media_type", file=HW_C)
     def set_media_type(self) -> None:
         self.copper = not self.er32(STATUS) & STATUS_TBIMODE
         if not self.copper:
             raise ValueError("STATUS says fiber: this driver model knows copper only")
 
-    @stage("e1000_reset_hw", file=HW_C)
     def reset_hw(self) -> None:
         """Silence the card and reset it."""
         self.ew32(IMC, 0xFFFFFFFF)
@@ -198,7 +213,6 @@ class E1000Hw:
         self.ew32(IMC, 0xFFFFFFFF)
         self.er32(ICR)
 
-    @stage("e1000_init_hw", file=HW_C)
     def init_hw(self) -> bool:
         """From reset to a configured MAC with both directions off; False on a hardware error."""
         self.er32(LEDCTL)
@@ -245,7 +259,6 @@ class E1000Hw:
         """Bits 47:36 of a multicast address: its place in MTA (e1000_hash_mc_addr, type 0)."""
         return (address[4] >> 4 | address[5] << 4) & 0xFFF
 
-    @stage("e1000_setup_link", file=HW_C)
     def setup_link(self) -> bool:
         """Flow control from the EEPROM or the user, link, PAUSE registers."""
         if self.fc == FC_DEFAULT:
@@ -275,7 +288,6 @@ class E1000Hw:
             self.ew32(FCRTH, 0)
         return linked
 
-    @stage("e1000_setup_copper_link", file=HW_C)
     def setup_copper_link(self) -> None:
         """Put the PHY right, start negotiating, and look for link for 100 us."""
         ctrl = self.er32(CTRL) | CTRL_SLU
@@ -294,7 +306,6 @@ class E1000Hw:
                 return
             self._cpu.udelay(10)
 
-    @stage("e1000_phy_force_speed_duplex", file=HW_C)
     def phy_force_speed_duplex(self) -> None:
         """10 or 100 Mb/s as the user wants it, without negotiation or flow control."""
         self.fc = FC_NONE
@@ -307,13 +318,11 @@ class E1000Hw:
         self.ew32(CTRL, ctrl)
         self.phy.force_m88(control)
 
-    @stage("e1000_config_collision_dist", file=HW_C)
     def config_collision_dist(self) -> None:
         tctl = self.er32(TCTL) & ~TCTL_COLD
         self.ew32(TCTL, tctl | COLLISION_DISTANCE << COLD_SHIFT)
         self.write_flush()
 
-    @stage("e1000_config_fc_after_link_up", file=HW_C)
     def config_fc_after_link_up(self) -> None:
         """Settle flow control with the partner and write it to CTRL."""
         if not self.autoneg:
@@ -330,7 +339,6 @@ class E1000Hw:
             self.fc = FC_NONE
         self.force_mac_fc()
 
-    @stage("e1000_force_mac_fc", file=HW_C)
     def force_mac_fc(self) -> None:
         ctrl = self.er32(CTRL) & ~(CTRL_TFCE | CTRL_RFCE)
         if self.fc & FC_RX_PAUSE:
@@ -339,7 +347,6 @@ class E1000Hw:
             ctrl |= CTRL_TFCE
         self.ew32(CTRL, ctrl)
 
-    @stage("e1000_check_for_link", file=HW_C)
     def check_for_link(self) -> None:
         """Clear ``get_link_status`` if there is link, and settle what comes with it."""
         self.er32(CTRL)
@@ -357,7 +364,6 @@ class E1000Hw:
         except PhyError:
             return
 
-    @stage("e1000_get_speed_and_duplex", file=HW_C)
     def get_speed_and_duplex(self) -> tuple[int, int]:
         """Mb/s and duplex, from STATUS."""
         status = self.er32(STATUS)
@@ -367,13 +373,11 @@ class E1000Hw:
             speed = 100 if status & STATUS_SPEED_100 else 10
         return speed, FULL_DUPLEX if status & STATUS_FD else HALF_DUPLEX
 
-    @stage("e1000_reset_adaptive", file=HW_C)
     def reset_adaptive(self) -> None:
         self._in_ifs_mode = False
         self._current_ifs = 0
         self.ew32(AIT, 0)
 
-    @stage("e1000_update_adaptive", file=HW_C)
     def update_adaptive(self, tx_packets: int, collisions: int) -> None:
         """Space frames out while there are many collisions."""
         if collisions * _IFS_RATIO > tx_packets:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from desim.guest.e1000.adapter import Adapter
 from desim.guest.e1000.regs import ITR, MAIN_C
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 
 LOWEST_LATENCY, LOW_LATENCY, BULK_LATENCY = 0, 1, 2
 RATES = (70000, 20000, 4000)
@@ -45,6 +45,12 @@ def simplified_rate(gotcl: int, gorcl: int) -> int:
 class Itr:
     """The throttling state of one adapter (rx_itr, tx_itr; itr and itr_setting are shared)."""
 
+    STAGES = stages(
+        GUEST,
+        update_itr=mark("e1000_update_itr", file=MAIN_C),
+        set_itr=mark("e1000_set_itr", file=MAIN_C),
+    )
+
     __slots__ = ("_adapter", "rx_itr", "tx_itr")
 
     def __init__(self, adapter: Adapter) -> None:
@@ -53,7 +59,6 @@ class Itr:
         self.rx_itr = LOWEST_LATENCY
         self.tx_itr = LOWEST_LATENCY
 
-    @stage("e1000_update_itr", file=MAIN_C)
     def update_itr(self, itr_setting: int, packets: int, size: int) -> int:
         """The class that follows ``itr_setting`` after ``packets`` with ``size`` bytes."""
         if packets == 0:
@@ -80,7 +85,6 @@ class Itr:
             return LOW_LATENCY
         return itr_setting
 
-    @stage("e1000_set_itr", file=MAIN_C)
     def set_itr(self) -> None:
         """Choose the rate after a poll, and write ITR if it has changed."""
         adapter = self._adapter

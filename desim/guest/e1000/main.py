@@ -95,8 +95,8 @@ from desim.guest.e1000.tx import TxRing
 from desim.guest.memory import Memory
 from desim.guest.netdevice import IFF_ALLMULTI, IFF_PROMISC
 from desim.guest.skb import Skb
-from desim.kernel.stages import Build, bare, stage
 from desim.ports import Mmio
+from desim.stages import GUEST, Build, bare, mark, stages
 
 ETH_DATA_LEN = 1500
 ENET_HEADER_AND_FCS = 18
@@ -111,6 +111,26 @@ class E1000Driver:
     Owns the adapter's state, both rings and three work items. ``probe`` must
     have run before anything else.
     """
+
+    STAGES = stages(
+        GUEST,
+        init_module=mark("e1000_init_module", file=MAIN_C),
+        probe=mark("e1000_probe", file=MAIN_C),
+        reset=mark("e1000_reset", file=MAIN_C),
+        open=mark("e1000_open", file=MAIN_C),
+        configure=mark("e1000_configure", file=MAIN_C),
+        up=mark("e1000_up", file=MAIN_C),
+        shut_down=mark("e1000_down", file=MAIN_C),
+        stop=mark("e1000_close", file=MAIN_C),
+        tx_timeout=mark("e1000_tx_timeout", file=MAIN_C),
+        reset_task=mark("e1000_reset_task", file=MAIN_C),
+        interrupt=mark("e1000_intr", file=MAIN_C),
+        poll=mark("e1000_clean", file=MAIN_C),
+        set_rx_mode=mark("e1000_set_rx_mode", file=MAIN_C),
+        has_link=mark("e1000_has_link", file=MAIN_C),
+        watchdog=mark("e1000_watchdog", file=MAIN_C),
+        update_phy_info_task=mark("e1000_update_phy_info_task", file=MAIN_C),
+    )
 
     __slots__ = (
         "_build", "_link_task", "_looks_left", "_phy_info_task", "_reset_task", "_resetting",
@@ -162,7 +182,6 @@ class E1000Driver:
         """A frame in the ring always has an interrupt to come, or a poll that is due."""
         return False
 
-    @stage("e1000_init_module", file=MAIN_C)
     def init_module(self) -> None:
         """What ``modprobe e1000`` does: say hello, probe the card."""
         adapter = self.adapter
@@ -174,7 +193,6 @@ class E1000Driver:
         elif adapter.copybreak != COPYBREAK_DEFAULT:
             adapter.pr_info(f"copybreak enabled for packets <= {adapter.copybreak} bytes")
 
-    @stage("e1000_probe", file=MAIN_C)
     def probe(self) -> None:
         """Take over the card: reset, EEPROM, parameters, reset with the new settings."""
         adapter, hw, device = self.adapter, self.hw, self.adapter.device
@@ -210,7 +228,6 @@ class E1000Driver:
         adapter.ew32(CTRL, adapter.er32(CTRL) | CTRL_VME)
         adapter.ew32(RCTL, adapter.er32(RCTL) & ~RCTL_VFE)
 
-    @stage("e1000_reset", file=MAIN_C)
     def reset(self) -> None:
         """Bring the MAC into its initial state, with the driver's settings."""
         adapter, hw = self.adapter, self.hw
@@ -236,7 +253,6 @@ class E1000Driver:
 
     # Up and down
 
-    @stage("e1000_open", file=MAIN_C)
     def open(self) -> None:
         """``ndo_open``. Raises MemoryError if there is none for the rings."""
         adapter, device = self.adapter, self.adapter.device
@@ -256,7 +272,6 @@ class E1000Driver:
         device.netif_start_queue()
         adapter.ew32(ICS, ICR_LSC)
 
-    @stage("e1000_configure", file=MAIN_C)
     def configure(self) -> None:
         """Program filters, both directions, and hand over the first buffers."""
         self._looks_left = 1
@@ -266,7 +281,6 @@ class E1000Driver:
         self.rx_ring.configure_rx()
         self.rx_ring.alloc_rx_buffers(range(self.rx_ring.unused))
 
-    @stage("e1000_up", file=MAIN_C)
     def up(self) -> None:
         """Start again after ``shut_down``."""
         self.configure()
@@ -276,7 +290,6 @@ class E1000Driver:
         self.adapter.device.netif_wake_queue()
         self.adapter.ew32(ICS, ICR_LSC)
 
-    @stage("e1000_down", file=MAIN_C)
     def shut_down(self) -> None:
         """Stop both directions, interrupts and work; reset; empty the rings."""
         adapter, device = self.adapter, self.adapter.device
@@ -300,7 +313,6 @@ class E1000Driver:
         self.tx_ring.clean_tx_ring()
         self.rx_ring.clean_rx_ring()
 
-    @stage("e1000_close", file=MAIN_C)
     def stop(self) -> None:
         """``ndo_stop``."""
         while self._resetting:
@@ -356,13 +368,11 @@ class E1000Driver:
         except PhyError:
             return
 
-    @stage("e1000_tx_timeout", file=MAIN_C)
     def tx_timeout(self) -> None:
         """``ndo_tx_timeout``: the queue has been stopped for five seconds."""
         self.adapter.tx_timeout_count += 1
         self._reset_task.schedule()
 
-    @stage("e1000_reset_task", file=MAIN_C)
     def reset_task(self) -> None:
         """Down and up again, from process context."""
         self.adapter.netdev_msg(NETIF_MSG_DRV, "Reset adapter")
@@ -385,7 +395,6 @@ class E1000Driver:
         self.adapter.ew32(IMS, IMS_ENABLE_MASK)
         self.hw.write_flush()
 
-    @stage("e1000_intr", file=MAIN_C)
     def interrupt(self) -> bool:
         """The interrupt handler: False (IRQ_NONE) when ICR says nothing."""
         adapter, device = self.adapter, self.adapter.device
@@ -406,7 +415,6 @@ class E1000Driver:
             self.irq_enable()
         return True
 
-    @stage("e1000_clean", file=MAIN_C)
     def poll(self, budget: int) -> int:
         """The NAPI poll; returns ``budget`` to stay on the list."""
         adapter = self.adapter
@@ -427,7 +435,6 @@ class E1000Driver:
 
     # Filters
 
-    @stage("e1000_set_rx_mode", file=MAIN_C)
     def set_rx_mode(self) -> None:
         """Program promiscuity, exact addresses and the multicast hash table."""
         adapter, hw, device = self.adapter, self.hw, self.adapter.device
@@ -467,7 +474,6 @@ class E1000Driver:
         if not self._watchdog_task.pending and not self._link_task.pending:
             task.schedule(delay_jiffies)
 
-    @stage("e1000_has_link", file=MAIN_C)
     def has_link(self) -> bool:
         """Asks the card only after LSC or RXSEQ; else link is as it was."""
         hw = self.hw
@@ -476,7 +482,6 @@ class E1000Driver:
             return not hw.get_link_status
         return True
 
-    @stage("e1000_watchdog", file=MAIN_C)
     def watchdog(self) -> None:
         """Link, counters, a forced interrupt; every two seconds."""
         adapter, device = self.adapter, self.adapter.device
@@ -533,7 +538,6 @@ class E1000Driver:
         if not self.adapter.down:
             self._phy_info_task.schedule(2 * HZ)
 
-    @stage("e1000_update_phy_info_task", file=MAIN_C)
     def update_phy_info_task(self) -> None:
         """Diagnostic registers of the PHY, two seconds after the link changed."""
         try:

@@ -28,8 +28,8 @@ from desim.guest.e1000.regs import (
     HW_C,
     STATUS,
 )
-from desim.kernel.stages import stage
 from desim.ports import Mmio
+from desim.stages import GUEST, mark, stages
 
 _READ_OPCODE_MICROWIRE = 0x6
 _OPCODE_BITS = 3
@@ -40,6 +40,14 @@ _GRANT_ATTEMPTS = 1000
 class Eeprom:
     """``struct e1000_eeprom_info`` with the functions that use it."""
 
+    STAGES = stages(
+        GUEST,
+        init_eeprom_params=mark("e1000_init_eeprom_params", file=HW_C),
+        read_eeprom=mark("e1000_read_eeprom", file=HW_C),
+        validate_eeprom_checksum=mark("e1000_validate_eeprom_checksum", file=HW_C),
+        read_mac_addr=mark("e1000_read_mac_addr", file=HW_C),
+    )
+
     __slots__ = ("_cpu", "_read", "_write", "address_bits", "word_size")
 
     def __init__(self, *, cpu: Cpu, mmio: Mmio) -> None:
@@ -49,14 +57,12 @@ class Eeprom:
         self.word_size = 0
         self.address_bits = 0
 
-    @stage("e1000_init_eeprom_params", file=HW_C)
     def init_eeprom_params(self) -> None:
         """Find out how large it is."""
         large = bool(self._read(EECD) & EECD_SIZE)
         self.word_size = 256 if large else 64
         self.address_bits = 8 if large else 6
 
-    @stage("e1000_read_eeprom", file=HW_C)
     def read_eeprom(self, offset: int) -> int | None:
         """The word at ``offset``; None when the EEPROM does not answer."""
         assert offset < self.word_size
@@ -69,7 +75,6 @@ class Eeprom:
         self._release_eeprom()
         return word
 
-    @stage("e1000_validate_eeprom_checksum", file=HW_C)
     def validate_eeprom_checksum(self) -> bool:
         """Whether the first 64 words add up to 0xBABA."""
         checksum = 0
@@ -80,7 +85,6 @@ class Eeprom:
             checksum += word
         return checksum & 0xFFFF == EEPROM_SUM
 
-    @stage("e1000_read_mac_addr", file=HW_C)
     def read_mac_addr(self) -> bytes | None:
         """The address in words 0 to 2, low byte first."""
         address = bytearray()

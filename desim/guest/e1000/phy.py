@@ -76,8 +76,8 @@ from desim.guest.e1000.regs import (
     PSSR_DOWNSHIFT,
     PSSR_SPEED,
 )
-from desim.kernel.stages import stage
 from desim.ports import Mmio
+from desim.stages import GUEST, mark, stages
 
 _PHY_ADDR = 1
 _READ_TRIES = 64
@@ -98,6 +98,19 @@ class PhyError(Exception):
 class Phy:
     """The M88E1011 on the card, and what the driver remembers of it."""
 
+    STAGES = stages(
+        GUEST,
+        read_phy_reg=mark("e1000_read_phy_reg", file=HW_C),
+        write_phy_reg=mark("e1000_write_phy_reg", file=HW_C),
+        detect_gig_phy=mark("e1000_detect_gig_phy", file=HW_C),
+        copper_link_mgp_setup=mark("e1000_copper_link_mgp_setup", file=HW_C),
+        phy_reset=mark("e1000_phy_reset", file=HW_C),
+        copper_link_autoneg=mark("e1000_copper_link_autoneg", file=HW_C),
+        phy_setup_autoneg=mark("e1000_phy_setup_autoneg", file=HW_C),
+        check_downshift=mark("e1000_check_downshift", file=HW_C),
+        phy_get_info=mark("e1000_phy_get_info", file=HW_C),
+    )
+
     __slots__ = (
         "_cpu", "_read", "_write", "autoneg_advertised", "phy_id", "revision",
         "speed_downgraded",
@@ -112,7 +125,6 @@ class Phy:
         self.autoneg_advertised = AUTONEG_ADV_DEFAULT
         self.speed_downgraded = False
 
-    @stage("e1000_read_phy_reg", file=HW_C)
     def read_phy_reg(self, reg: int) -> int:
         """PHY register ``reg``."""
         self._cpu.local_irq_disable()
@@ -123,7 +135,6 @@ class Phy:
             raise PhyError(f"PHY register {reg}: MDIC read gave {mdic:#x}")
         return mdic & 0xFFFF
 
-    @stage("e1000_write_phy_reg", file=HW_C)
     def write_phy_reg(self, reg: int, value: int) -> None:
         """Write PHY register ``reg``; the ERROR bit is not looked at here."""
         self._cpu.local_irq_disable()
@@ -143,7 +154,6 @@ class Phy:
                 break
         return mdic
 
-    @stage("e1000_detect_gig_phy", file=HW_C)
     def detect_gig_phy(self) -> None:
         """Read the PHY's id, once."""
         if self.phy_id:
@@ -157,7 +167,6 @@ class Phy:
         self.phy_id = phy_id
         self.revision = low & ~PHY_REVISION_MASK
 
-    @stage("e1000_copper_link_mgp_setup", file=HW_C)
     def copper_link_mgp_setup(self) -> None:
         """The M88's own registers, then a reset so that they take effect."""
         pscr = self.read_phy_reg(M88_PSCR) | PSCR_ASSERT_CRS_ON_TX | PSCR_AUTO_X_MODE
@@ -167,12 +176,10 @@ class Phy:
             self.write_phy_reg(M88_EPSCR, epscr & ~EPSCR_DOWNSHIFT_MASK | EPSCR_DOWNSHIFT_1X)
         self.phy_reset()
 
-    @stage("e1000_phy_reset", file=HW_C)
     def phy_reset(self) -> None:
         self.write_phy_reg(PHY_CTRL, self.read_phy_reg(PHY_CTRL) | MII_CR_RESET)
         self._cpu.udelay(1)
 
-    @stage("e1000_copper_link_autoneg", file=HW_C)
     def copper_link_autoneg(self, fc: int) -> None:
         """Advertise, and restart autonegotiation."""
         self.autoneg_advertised &= AUTONEG_ADV_DEFAULT
@@ -182,7 +189,6 @@ class Phy:
         control = self.read_phy_reg(PHY_CTRL)
         self.write_phy_reg(PHY_CTRL, control | MII_CR_AUTO_NEG_EN | MII_CR_RESTART_AUTO_NEG)
 
-    @stage("e1000_phy_setup_autoneg", file=HW_C)
     def phy_setup_autoneg(self, fc: int) -> None:
         """Speeds and PAUSE abilities (802.3 annex 28B) to advertise."""
         advertise = self.read_phy_reg(PHY_AUTONEG_ADV) & ~NWAY_SPEED_MASK
@@ -226,11 +232,9 @@ class Phy:
         self.read_phy_reg(PHY_STATUS)
         return bool(self.read_phy_reg(PHY_STATUS) & MII_SR_LINK_STATUS)
 
-    @stage("e1000_check_downshift", file=HW_C)
     def check_downshift(self) -> None:
         self.speed_downgraded = bool(self.read_phy_reg(M88_PSSR) & PSSR_DOWNSHIFT)
 
-    @stage("e1000_phy_get_info", file=HW_C)
     def phy_get_info(self) -> None:
         """What the driver reads for diagnosis; valid only with link."""
         if not self.link_status():

@@ -65,7 +65,7 @@ from desim.guest.e1000.regs import (
     RXD_STAT_VP,
 )
 from desim.guest.skb import CHECKSUM_UNNECESSARY, Skb
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.frame import Frame
 
 RX_BUFFER_WRITE = 16
@@ -92,6 +92,23 @@ _FCS = 4
 class RxRing:
     """``struct e1000_rx_ring``; ``buffers[i]`` is the address behind slot i, 0 for none."""
 
+    STAGES = stages(
+        GUEST,
+        setup_rx_resources=mark("e1000_setup_rx_resources", file=MAIN_C),
+        setup_rctl=mark("e1000_setup_rctl", file=MAIN_C),
+        configure_rx=mark("e1000_configure_rx", file=MAIN_C),
+        alloc_rx_buffers=mark("e1000_alloc_rx_buffers", file=MAIN_C, size="slots"),
+        clean_rx_irq=mark("e1000_clean_rx_irq", file=MAIN_C),
+        alloc_frag=mark("e1000_alloc_frag", file=MAIN_C),
+        copybreak=mark("e1000_copybreak", file=MAIN_C),
+        build_skb=mark("napi_build_skb", file="net/core/skbuff.c"),
+        page_frag_cache_refill=mark("__page_frag_cache_refill", file="mm/page_alloc.c"),
+        alloc_pages=mark("__alloc_pages", file="mm/page_alloc.c"),
+        receive_skb=mark("e1000_receive_skb", file=MAIN_C, size="skb"),
+        clean_rx_ring=mark("e1000_clean_rx_ring", file=MAIN_C),
+        free_rx_resources=mark("e1000_free_rx_resources", file=MAIN_C),
+    )
+
     __slots__ = (
         "_adapter", "_block", "_page", "_sharing", "buffers", "count", "desc", "discarding",
         "next_to_clean", "next_to_use",
@@ -115,7 +132,6 @@ class RxRing:
         room = self.next_to_clean - self.next_to_use - 1
         return room if self.next_to_clean > self.next_to_use else room + self.count
 
-    @stage("e1000_setup_rx_resources", file=MAIN_C)
     def setup_rx_resources(self) -> bool:
         """Get memory for the ring; False when there is none."""
         count = self._adapter.options.rx_count
@@ -130,7 +146,6 @@ class RxRing:
         self.next_to_use = self.next_to_clean = 0
         return True
 
-    @stage("e1000_setup_rctl", file=MAIN_C)
     def setup_rctl(self) -> None:
         """What to accept, and how large buffers are; EN is left as it is."""
         adapter = self._adapter
@@ -139,7 +154,6 @@ class RxRing:
         rctl &= ~(RCTL_SBP | RCTL_LPE | RCTL_SZ_4096 | RCTL_BSEX)
         adapter.ew32(RCTL, rctl)
 
-    @stage("e1000_configure_rx", file=MAIN_C)
     def configure_rx(self) -> None:
         """Delays, throttling, ring; then enable, before there is any buffer."""
         adapter = self._adapter
@@ -159,7 +173,6 @@ class RxRing:
         ew32(RXCSUM, rxcsum | RXCSUM_TUOFL if options.rx_csum else rxcsum)
         ew32(RCTL, rctl | RCTL_EN)
 
-    @stage("e1000_alloc_rx_buffers", file=MAIN_C, size="slots")
     def alloc_rx_buffers(self, slots: range) -> None:
         """Give so many slots to the card, and tell it with one write of RDT."""
         adapter = self._adapter
@@ -184,7 +197,6 @@ class RxRing:
             self.next_to_use = i
             adapter.ew32(RDT, (i or count) - 1)
 
-    @stage("e1000_clean_rx_irq", file=MAIN_C)
     def clean_rx_irq(self, budget: int) -> int:
         """Hand up to ``budget`` received frames to the stack; how many descriptors it took."""
         adapter = self._adapter
@@ -252,7 +264,6 @@ class RxRing:
             memory.free(buffer)
         return skb
 
-    @stage("e1000_alloc_frag", file=MAIN_C)
     def alloc_frag(self) -> int:
         """Memory for one slot; 0 when there is none."""
         if self._block == 0:
@@ -261,7 +272,6 @@ class RxRing:
         self._block -= 1
         return self._adapter.memory.alloc(RX_SLOT, align=RX_SLOT)
 
-    @stage("e1000_copybreak", file=MAIN_C)
     def copybreak(self, frame: Frame) -> Skb:
         """A packet of its own for a short frame, which is copied."""
         if self._page == 0:
@@ -273,16 +283,13 @@ class RxRing:
         skb.page = self._sharing
         return skb
 
-    @stage("napi_build_skb", file="net/core/skbuff.c")
     def build_skb(self, frame: Frame) -> Skb:
         """A packet around the buffer itself."""
         return Skb(frame.raw, frame)
 
-    @stage("__page_frag_cache_refill", file="mm/page_alloc.c")
     def page_frag_cache_refill(self) -> None:
         """A new block of eight pages."""
 
-    @stage("__alloc_pages", file="mm/page_alloc.c")
     def alloc_pages(self) -> None:
         """The page allocator; pages are never short here."""
 
@@ -296,7 +303,6 @@ class RxRing:
             skb.ip_summed = CHECKSUM_UNNECESSARY
             self._adapter.hw_csum_good += 1
 
-    @stage("e1000_receive_skb", file=MAIN_C, size="skb")
     def receive_skb(self, status: int, special: int, skb: Skb) -> None:
         """Note protocol and VLAN tag, and go up the stack."""
         skb.protocol = int.from_bytes(skb.head[12:14], "big")
@@ -304,7 +310,6 @@ class RxRing:
             skb.vlan_tci = special & RXD_SPC_VLAN_MASK
         self._adapter.device.napi_gro_receive(skb)
 
-    @stage("e1000_clean_rx_ring", file=MAIN_C)
     def clean_rx_ring(self) -> None:
         """Take every buffer back, and start over at slot 0."""
         memory = self._adapter.memory
@@ -317,7 +322,6 @@ class RxRing:
         self._adapter.ew32(RDH, 0)
         self._adapter.ew32(RDT, 0)
 
-    @stage("e1000_free_rx_resources", file=MAIN_C)
     def free_rx_resources(self) -> None:
         self.clean_rx_ring()
         self._adapter.memory.free(self.desc)

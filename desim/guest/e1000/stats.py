@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from desim.guest.e1000 import regs
 from desim.guest.e1000.phy import PhyError
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 
 if TYPE_CHECKING:
     from desim.guest.e1000.adapter import Adapter
@@ -50,6 +50,11 @@ CLEAR_HW_CNTRS = tuple(offset for _, offset in _registers(_CLEAR_ORDER))
 class Stats:
     """``struct e1000_hw_stats``: the sums, by the lower-case name of their register."""
 
+    STAGES = stages(
+        GUEST,
+        update_stats=mark("e1000_update_stats", file=regs.MAIN_C),
+    )
+
     __slots__ = ("_adapter", "_old", "hw")
 
     def __init__(self, adapter: Adapter) -> None:
@@ -63,7 +68,6 @@ class Stats:
         self._old[name] = self.hw[name]
         return grown
 
-    @stage("e1000_update_stats", file=regs.MAIN_C)
     def update_stats(self) -> None:
         """Read every counter, unless there is no link."""
         adapter = self._adapter

@@ -71,7 +71,7 @@ from desim.guest.e1000.regs import (
 )
 from desim.guest.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 
 MAX_TXD_PWR = 12
 MAX_DATA_PER_TXD = 1 << MAX_TXD_PWR
@@ -110,6 +110,22 @@ class TxBuffer:
 class TxRing:
     """``struct e1000_tx_ring``."""
 
+    STAGES = stages(
+        GUEST,
+        setup_tx_resources=mark("e1000_setup_tx_resources", file=MAIN_C),
+        configure_tx=mark("e1000_configure_tx", file=MAIN_C),
+        xmit_frame=mark("e1000_xmit_frame", file=MAIN_C, size="skb"),
+        tso=mark("e1000_tso", file=MAIN_C),
+        tx_csum=mark("e1000_tx_csum", file=MAIN_C),
+        tx_map=mark("e1000_tx_map", file=MAIN_C, size="skb"),
+        tx_queue=mark("e1000_tx_queue", file=MAIN_C),
+        clean_tx_irq=mark("e1000_clean_tx_irq", file=MAIN_C),
+        unmap_and_free_tx_resource=mark("e1000_unmap_and_free_tx_resource", file=MAIN_C),
+        consume_skb=mark("napi_consume_skb", file="net/core/skbuff.c"),
+        clean_tx_ring=mark("e1000_clean_tx_ring", file=MAIN_C),
+        free_tx_resources=mark("e1000_free_tx_resources", file=MAIN_C),
+    )
+
     __slots__ = (
         "_adapter", "_txd_cmd", "buffer_info", "count", "desc", "last_tx_tso",
         "next_to_clean", "next_to_use",
@@ -136,7 +152,6 @@ class TxRing:
         """Whether the last descriptor of a packet has IDE: its interrupt may be held back."""
         return bool(self._txd_cmd & TXD_CMD_IDE)
 
-    @stage("e1000_setup_tx_resources", file=MAIN_C)
     def setup_tx_resources(self) -> bool:
         """Get memory for the ring; False when there is none."""
         count = self._adapter.options.tx_count
@@ -151,7 +166,6 @@ class TxRing:
         self.next_to_use = self.next_to_clean = 0
         return True
 
-    @stage("e1000_configure_tx", file=MAIN_C)
     def configure_tx(self) -> None:
         """Ring, gaps, delays; TCTL without EN, which the watchdog sets with the link."""
         adapter = self._adapter
@@ -173,7 +187,6 @@ class TxRing:
         # Read before the collision distance was set: that comes back with the link.
         ew32(TCTL, tctl)
 
-    @stage("e1000_xmit_frame", file=MAIN_C, size="skb")
     def xmit_frame(self, skb: Skb, more: bool) -> int:
         """Queue ``skb``; tell the card unless ``more`` packets follow at once."""
         device = self._adapter.device
@@ -233,7 +246,6 @@ class TxRing:
         self._adapter.device.netif_stop_queue()
         return True
 
-    @stage("e1000_tso", file=MAIN_C)
     def tso(self, skb: Skb) -> bytes:
         """The context of a segmentation; the head as the card wants it.
 
@@ -258,7 +270,6 @@ class TxRing:
         self._context(TX_CONTEXT.pack(*ip_fields, *tcp_fields, command, 0, hdr_len, skb.gso_size))
         return bytes(head)
 
-    @stage("e1000_tx_csum", file=MAIN_C)
     def tx_csum(self, skb: Skb) -> bool:
         """The context of a checksum, if the stack has left one to the card."""
         if skb.ip_summed != CHECKSUM_PARTIAL:
@@ -287,7 +298,6 @@ class TxRing:
         self._adapter.memory.write(self.desc + i * DESC_SIZE, descriptor)
         self.next_to_use = i + 1 if i + 1 < self.count else 0
 
-    @stage("e1000_tx_map", file=MAIN_C, size="skb")
     def tx_map(self, skb: Skb, head: bytes, first: int, max_per_txd: int) -> int:
         """Put the bytes where the card can read them; how many descriptors they take.
 
@@ -338,7 +348,6 @@ class TxRing:
         self.buffer_info[first].next_to_watch = i
         return count
 
-    @stage("e1000_tx_queue", file=MAIN_C)
     def tx_queue(self, lower: int, upper: int, count: int) -> None:
         """Write the data descriptors of one packet."""
         memory = self._adapter.memory
@@ -353,7 +362,6 @@ class TxRing:
             i = i + 1 if i + 1 < self.count else 0
         self.next_to_use = i
 
-    @stage("e1000_clean_tx_irq", file=MAIN_C)
     def clean_tx_irq(self) -> bool:
         """Free what the card has sent; False if that was a whole ring."""
         adapter = self._adapter
@@ -396,7 +404,6 @@ class TxRing:
         address = self.desc + i * DESC_SIZE + _UPPER
         return bool(self._adapter.memory.read(address, 1)[0] & TXD_STAT_DD)
 
-    @stage("e1000_unmap_and_free_tx_resource", file=MAIN_C)
     def unmap_and_free_tx_resource(self, i: int, info: TxBuffer) -> None:
         """Free one slot, after a look that its descriptor is still the one written."""
         memory = self._adapter.memory
@@ -414,7 +421,6 @@ class TxRing:
         info.time_stamp = 0
         memory.write(address + _UPPER, b"\0\0\0\0")
 
-    @stage("napi_consume_skb", file="net/core/skbuff.c")
     def consume_skb(self) -> None:
         """The packet itself goes with its last descriptor."""
 
@@ -442,7 +448,6 @@ class TxRing:
         )
         adapter.device.netif_stop_queue()
 
-    @stage("e1000_clean_tx_ring", file=MAIN_C)
     def clean_tx_ring(self) -> None:
         """Drop everything that is queued, and start over at slot 0."""
         adapter = self._adapter
@@ -457,7 +462,6 @@ class TxRing:
         adapter.ew32(TDH, 0)
         adapter.ew32(TDT, 0)
 
-    @stage("e1000_free_tx_resources", file=MAIN_C)
     def free_tx_resources(self) -> None:
         self.clean_tx_ring()
         self._adapter.memory.free(self.desc)

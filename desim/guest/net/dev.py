@@ -52,7 +52,7 @@ from desim.guest.net.offload import Offload
 from desim.guest.net.snmp import Snmp
 from desim.guest.netdevice import NETDEV_TX_OK
 from desim.guest.skb import CHECKSUM_UNNECESSARY, Skb
-from desim.kernel.stages import Build, bare, stage
+from desim.stages import GUEST, Build, bare, mark, stages
 from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
 from desim.wire.frame import Frame
 
@@ -66,6 +66,26 @@ Tap = Callable[[Skb, Device], None]
 
 class NetCore:
     """The network soft interrupts of one CPU, and the table of protocols above them."""
+
+    STAGES = stages(
+        GUEST,
+        net_rx_action=mark("net_rx_action", file="net/core/dev.c"),
+        napi_poll=mark("__napi_poll", file="net/core/dev.c"),
+        net_tx_action=mark("net_tx_action", file="net/core/dev.c"),
+        net_timestamp_check=mark("net_timestamp_check", file="net/core/dev.c"),
+        netif_receive_skb=mark("netif_receive_skb", file="net/core/dev.c"),
+        netif_receive_skb_core=mark("__netif_receive_skb_core", file="net/core/dev.c"),
+        process_backlog=mark("process_backlog", file="net/core/dev.c"),
+        dev_queue_xmit=mark("__dev_queue_xmit", file="net/core/dev.c"),
+        run_queue=mark("__qdisc_run", file="net/sched/sch_generic.c"),
+        fq_codel_enqueue=mark("fq_codel_enqueue", file="net/sched/sch_fq_codel.c"),
+        fq_codel_dequeue=mark("fq_codel_dequeue", file="net/sched/sch_fq_codel.c"),
+        sch_direct_xmit=mark("sch_direct_xmit", file="net/sched/sch_generic.c"),
+        dev_hard_start_xmit=mark("dev_hard_start_xmit", file="net/core/dev.c"),
+        dev_open=mark("__dev_open", file="net/core/dev.c"),
+        dev_close=mark("__dev_close_many", file="net/core/dev.c"),
+        linkwatch_event=mark("linkwatch_event", file="net/core/link_watch.c"),
+    )
 
     def __init__(self, *, cpu: Cpu, snmp: Snmp, build: Build = bare) -> None:
         self._cpu = cpu
@@ -110,7 +130,6 @@ class NetCore:
         self._cpu.raise_softirq(NET_RX_SOFTIRQ)
         self._cpu.local_irq_enable()
 
-    @stage("net_rx_action", file="net/core/dev.c")
     def net_rx_action(self) -> None:
         """The handler of NET_RX_SOFTIRQ."""
         cpu = self._cpu
@@ -134,7 +153,6 @@ class NetCore:
         cpu.local_irq_enable()
         self._run_tasklets()
 
-    @stage("__napi_poll", file="net/core/dev.c")
     def napi_poll(self, napi: Napi, repoll: list[Napi]) -> int:
         """Poll one context; back on the list if it used its whole weight."""
         if not napi.scheduled:
@@ -150,7 +168,6 @@ class NetCore:
         repoll.append(napi)
         return work
 
-    @stage("net_tx_action", file="net/core/dev.c")
     def net_tx_action(self) -> None:
         """The handler of NET_TX_SOFTIRQ: run the queues that were woken."""
         self._serving = True
@@ -194,12 +211,10 @@ class NetCore:
         """One socket more (1) or less (-1) wants received packets stamped."""
         self._netstamp_needed += by
 
-    @stage("net_timestamp_check", file="net/core/dev.c")
     def net_timestamp_check(self, skb: Skb) -> None:
         """Note when a packet has been received."""
         skb.tstamp = self._cpu.now()
 
-    @stage("netif_receive_skb", file="net/core/dev.c")
     def netif_receive_skb(self, skb: Skb, device: Device) -> None:
         """One packet by itself, to its protocol."""
         protocol = self.netif_receive_skb_core(skb, device)
@@ -208,7 +223,6 @@ class NetCore:
         else:
             self._deliver([skb], protocol, device)
 
-    @stage("__netif_receive_skb_core", file="net/core/dev.c")
     def netif_receive_skb_core(self, skb: Skb, device: Device) -> int:
         """To the packet sockets; returns the protocol of the Ethernet header."""
         self._snmp.softnet["processed"] += 1
@@ -251,7 +265,6 @@ class NetCore:
             self._backlog.disabled = False
             self.napi_schedule(self._backlog)
 
-    @stage("process_backlog", file="net/core/dev.c")
     def process_backlog(self, quota: int) -> int:
         """The poll of the backlog."""
         cpu, work = self._cpu, 0
@@ -269,7 +282,6 @@ class NetCore:
 
     # The way out.
 
-    @stage("__dev_queue_xmit", file="net/core/dev.c")
     def dev_queue_xmit(self, skb: Skb, device: Device) -> bool:
         """Send a packet with its Ethernet header; False if it was dropped here."""
         cpu = self._cpu
@@ -311,7 +323,6 @@ class NetCore:
             self.run_queue(device)
             device.qdisc_running = False
 
-    @stage("__qdisc_run", file="net/sched/sch_generic.c")
     def run_queue(self, device: Device) -> None:
         """Send until the queue is empty or the card has no room."""
         quota = _DEV_TX_WEIGHT
@@ -342,17 +353,14 @@ class NetCore:
             room -= len(batch[-1])
         return batch
 
-    @stage("fq_codel_enqueue", file="net/sched/sch_fq_codel.c")
     def fq_codel_enqueue(self, skb: Skb, device: Device) -> None:
         """Behind what waits."""
         device.qdisc.append(skb)
 
-    @stage("fq_codel_dequeue", file="net/sched/sch_fq_codel.c")
     def fq_codel_dequeue(self, device: Device) -> Skb:
         """What has waited longest."""
         return device.qdisc.popleft()
 
-    @stage("sch_direct_xmit", file="net/sched/sch_generic.c")
     def sch_direct_xmit(self, batch: list[Skb], device: Device) -> bool:
         """Give packets to the card; True if the queue may be tried further."""
         if not device.hw_offload:
@@ -364,7 +372,6 @@ class NetCore:
             return False
         return bool(device.qdisc)
 
-    @stage("dev_hard_start_xmit", file="net/core/dev.c")
     def dev_hard_start_xmit(self, batch: list[Skb], device: Device) -> list[Skb]:
         """Call the driver for each packet; the ones that it did not take."""
         last = len(batch) - 1
@@ -392,7 +399,6 @@ class NetCore:
 
     # Devices.
 
-    @stage("__dev_open", file="net/core/dev.c")
     def dev_open(self, device: Device) -> None:
         """Bring an interface up; in process context."""
         if device.flags & IFF_UP:
@@ -406,7 +412,6 @@ class NetCore:
             device.dev_mc_add(ALL_HOSTS_MAC)
         self.call_netdevice_notifiers(NETDEV_UP, device)
 
-    @stage("__dev_close_many", file="net/core/dev.c")
     def dev_close(self, device: Device) -> None:
         """Take an interface down; in process context."""
         if not device.flags & IFF_UP:
@@ -446,7 +451,6 @@ class NetCore:
         else:
             work.schedule(max(self._linkwatch_nextevent - self._cpu.jiffies, 0))
 
-    @stage("linkwatch_event", file="net/core/link_watch.c")
     def linkwatch_event(self, device: Device) -> None:
         """In a kworker: act upon the carrier as it is by now."""
         self._linkwatch_nextevent = self._cpu.jiffies + HZ

@@ -20,7 +20,7 @@ from desim.guest.net.dql import Dql
 from desim.guest.net.gro import Gro
 from desim.guest.netdevice import NetDeviceStats, NetDriver
 from desim.guest.skb import Skb
-from desim.kernel.stages import Build, bare, stage
+from desim.stages import GUEST, Build, bare, mark, stages
 
 IFF_UP = 0x1
 IFF_BROADCAST = 0x2
@@ -70,6 +70,14 @@ class Device:
     ``qdisc`` is a plain first-in-first-out queue in front of the card; ``requeued``
     are packets that the card has refused, which go first.
     """
+
+    STAGES = stages(
+        GUEST,
+        napi_schedule=mark("__napi_schedule", file="net/core/dev.c"),
+        napi_complete_done=mark("napi_complete_done", file="net/core/dev.c"),
+        napi_gro_receive=mark("napi_gro_receive", file="net/core/gro.c"),
+        set_rx_mode=mark("dev_set_rx_mode", "__dev_set_rx_mode", file="net/core/dev.c"),
+    )
 
     driver: NetDriver
 
@@ -207,19 +215,16 @@ class Device:
         napi.scheduled = True
         return True
 
-    @stage("__napi_schedule", file="net/core/dev.c")
     def napi_schedule(self) -> None:
         """See ``NetDevice``."""
         self._core.napi_schedule(self.napi)
 
-    @stage("napi_complete_done", file="net/core/dev.c")
     def napi_complete_done(self, work: int) -> bool:
         """See ``NetDevice``."""
         self.napi.gro.napi_gro_flush()
         self.napi.scheduled = False
         return True
 
-    @stage("napi_gro_receive", file="net/core/gro.c")
     def napi_gro_receive(self, skb: Skb) -> None:
         """See ``NetDevice``."""
         self.napi.gro.dev_gro_receive(skb)
@@ -242,7 +247,6 @@ class Device:
             self.mc_list.remove(address)
             self.set_rx_mode()
 
-    @stage("dev_set_rx_mode", "__dev_set_rx_mode", file="net/core/dev.c")
     def set_rx_mode(self) -> None:
         """Tell the driver that flags or address lists have changed, if the device is up."""
         if self.flags & IFF_UP:
@@ -254,6 +258,11 @@ class Device:
 class Loopback:
     """The driver of lo (drivers/net/loopback.c): what is sent is received."""
 
+    STAGES = stages(
+        GUEST,
+        start_xmit=mark("loopback_xmit", file="drivers/net/loopback.c"),
+    )
+
     def __init__(self, netif_rx: Callable[[Skb], None], device: Device) -> None:
         self._netif_rx = netif_rx
         self._device = device
@@ -264,7 +273,6 @@ class Loopback:
     def stop(self) -> None:
         """Nothing to undo."""
 
-    @stage("loopback_xmit", file="drivers/net/loopback.c")
     def start_xmit(self, skb: Skb, more: bool) -> int:
         """Hand the packet to the receiving side of this CPU's backlog."""
         stats, size = self._device.stats, len(skb)

@@ -32,7 +32,7 @@ from collections.abc import Callable
 from desim.guest.net.skbuff import MAX_SKB_FRAGS, SKB_STRUCT
 from desim.guest.net.tcp_skb import RcvSkb
 from desim.guest.skb import Skb
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.tcp import ACK, CWR, FIN, PSH, RST, SYN, URG
 
 MAX_GRO_SKBS = 8
@@ -48,6 +48,18 @@ FlowKey = tuple[bytes, bytes, int, int]
 class Gro:
     """The packets that one NAPI context holds, and those it is about to hand on."""
 
+    STAGES = stages(
+        GUEST,
+        dev_gro_receive=mark("dev_gro_receive", file="net/core/gro.c", size="skb"),
+        skb_gro_receive=mark("skb_gro_receive", file="net/core/gro.c"),
+        gro_normal_list=mark(
+            "gro_normal_list",
+            "netif_receive_skb_list_internal",
+            file="net/core/dev.c",
+            size="batch",
+        ),
+    )
+
     def __init__(self, deliver: Callable[[list[Skb]], None]) -> None:
         self._deliver = deliver
         self.held: dict[FlowKey, Skb] = {}
@@ -59,7 +71,6 @@ class Gro:
         """Whether nothing waits here."""
         return not self.held and not self._rx_list
 
-    @stage("dev_gro_receive", file="net/core/gro.c", size="skb")
     def dev_gro_receive(self, skb: Skb) -> None:
         """Merge ``skb``, hold it, or hand it on as it is."""
         frame = skb.frame
@@ -122,7 +133,6 @@ class Gro:
         into.flags |= seg.flags & (FIN | PSH)
         return True
 
-    @stage("skb_gro_receive", file="net/core/gro.c")
     def skb_gro_receive(self, into: RcvSkb, cb: RcvSkb) -> None:
         """Take over the data of ``cb``: as a fragment while there is room, else as a packet."""
         into.pieces.append(seg_payload := cb.seg.payload)
@@ -164,9 +174,6 @@ class Gro:
         if batch:
             self.gro_normal_list(batch)
 
-    @stage(
-        "gro_normal_list", "netif_receive_skb_list_internal", file="net/core/dev.c", size="batch"
-    )
     def gro_normal_list(self, batch: list[Skb]) -> None:
         """Up the stack."""
         self._deliver(batch)

@@ -13,7 +13,7 @@ from desim.guest.net.device import Device
 from desim.guest.net.ip import IP_PMTUDISC_DONT, Ip
 from desim.guest.net.snmp import Snmp
 from desim.guest.skb import Skb
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.errors import WireError
 from desim.wire.icmp import (
     ICMP_DEST_UNREACH,
@@ -57,12 +57,19 @@ class ErrorHandler(Protocol):
 class IcmpCore:
     """The ICMP of the host."""
 
+    STAGES = stages(
+        GUEST,
+        icmp_rcv=mark("icmp_rcv", file="net/ipv4/icmp.c"),
+        icmp_reply=mark("icmp_reply", file="net/ipv4/icmp.c"),
+        icmp_send=mark("__icmp_send", file="net/ipv4/icmp.c"),
+        icmp_unreach=mark("icmp_unreach", file="net/ipv4/icmp.c"),
+    )
+
     def __init__(self, *, ip: Ip, snmp: Snmp) -> None:
         self._ip = ip
         self._mib = snmp.icmp
         self.errors: dict[int, ErrorHandler] = {}
 
-    @stage("icmp_rcv", file="net/ipv4/icmp.c")
     def icmp_rcv(self, skb: Skb, packet: Ipv4, device: Device) -> None:
         """A message for us."""
         self._mib["InMsgs"] += 1
@@ -93,7 +100,6 @@ class IcmpCore:
         else:
             self._mib["InErrors"] += 1
 
-    @stage("icmp_reply", file="net/ipv4/icmp.c")
     def icmp_reply(self, packet: Ipv4, message: Icmp) -> None:
         """The same data back to the sender."""
         answer = Icmp.echo(message.ident, message.sequence, message.payload, reply=True)
@@ -114,7 +120,6 @@ class IcmpCore:
         except OSError:
             self._mib["OutErrors"] += 1
 
-    @stage("__icmp_send", file="net/ipv4/icmp.c")
     def icmp_send(self, packet: Ipv4, kind: int, code: int, size: int = _MAX_ERROR) -> None:
         """An error about ``packet``, to its sender; never about a broadcast.
 
@@ -139,7 +144,6 @@ class IcmpCore:
         """The datagram that ``packet`` starts has not become complete in time."""
         self.icmp_send(packet, ICMP_TIME_EXCEEDED, ICMP_EXC_FRAGTIME, size)
 
-    @stage("icmp_unreach", file="net/ipv4/icmp.c")
     def icmp_unreach(self, message: Icmp) -> None:
         """Somebody could not deliver a packet of ours: tell its protocol."""
         try:

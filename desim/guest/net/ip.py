@@ -58,7 +58,7 @@ from desim.guest.net.sock import error_of
 from desim.guest.net.tcp_skb import RcvSkb
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
 from desim.guest.slab import Slabs
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import (
     IP_ANY,
     IP_BROADCAST,
@@ -147,6 +147,19 @@ Handler = Callable[[Skb, Ipv4, Device], None]
 
 class Ip:
     """The addresses, routes and packets of the host."""
+
+    STAGES = stages(
+        GUEST,
+        ip_queue_xmit=mark("ip_queue_xmit", "__ip_queue_xmit", file="net/ipv4/ip_output.c"),
+        ip_output=mark("ip_output", file="net/ipv4/ip_output.c"),
+        ip_do_fragment=mark("ip_fragment", "ip_do_fragment", file="net/ipv4/ip_output.c"),
+        ip_finish_output2=mark("ip_finish_output2", file="net/ipv4/ip_output.c"),
+        ip_list_rcv=mark("ip_list_rcv", "ip_sublist_rcv", file="net/ipv4/ip_input.c"),
+        ip_rcv=mark("ip_rcv", file="net/ipv4/ip_input.c"),
+        ip_rcv_core=mark("ip_rcv_core", file="net/ipv4/ip_input.c"),
+        ip_local_deliver_tcp=mark("ip_local_deliver", file="net/ipv4/ip_input.c"),
+        ip_local_deliver=mark("ip_local_deliver", file="net/ipv4/ip_input.c"),
+    )
 
     arp: Arp4
 
@@ -263,7 +276,6 @@ class Ip:
 
     # Output.
 
-    @stage("ip_queue_xmit", "__ip_queue_xmit", file="net/ipv4/ip_output.c")
     def ip_queue_xmit(self, sk: IpSender, skb: Skb, tos: int = 0) -> bool:
         """A connected socket's packet: its identification counts up."""
         segs = skb.gso_segs or 1
@@ -342,7 +354,6 @@ class Ip:
         self._snmp.ip["OutRequests"] += 1
         return self.ip_output(skb, route, dst, sk)
 
-    @stage("ip_output", file="net/ipv4/ip_output.c")
     def ip_output(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
         """Past the packet filter, towards the link (``ip_finish_output``)."""
         head = skb.head
@@ -357,7 +368,6 @@ class Ip:
             raise error_of(errno.EMSGSIZE)
         return self.ip_do_fragment(skb, route, dst, sk)
 
-    @stage("ip_fragment", "ip_do_fragment", file="net/ipv4/ip_output.c")
     def ip_do_fragment(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
         """Send a packet in pieces of at most the MTU; the first that is dropped ends it."""
         assert skb.ip_summed != CHECKSUM_PARTIAL, "a card cannot sum what comes in pieces"
@@ -382,7 +392,6 @@ class Ip:
         mib["FragOKs"] += 1
         return True
 
-    @stage("ip_finish_output2", file="net/ipv4/ip_output.c")
     def ip_finish_output2(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
         """To the neighbour that the route names."""
         device = route.device
@@ -417,14 +426,12 @@ class Ip:
 
     # Input.
 
-    @stage("ip_list_rcv", "ip_sublist_rcv", file="net/ipv4/ip_input.c")
     def ip_list_rcv(self, batch: list[Skb], device: Device) -> None:
         """Packets that arrived together: all headers first, then each to its protocol."""
         checked = [(skb, self.ip_rcv_core(skb, device)) for skb in batch]
         for skb, packet in checked:
             self._deliver(skb, packet, device)
 
-    @stage("ip_rcv", file="net/ipv4/ip_input.c")
     def ip_rcv(self, skb: Skb, device: Device) -> None:
         """A packet by itself."""
         self._deliver(skb, self.ip_rcv_core(skb, device), device)
@@ -435,7 +442,6 @@ class Ip:
         elif packet is not None:
             self.ip_local_deliver(skb, cast("Ipv4", packet), device)
 
-    @stage("ip_rcv_core", file="net/ipv4/ip_input.c")
     def ip_rcv_core(self, skb: Skb, device: Device) -> Ipv4 | _ForTcp | None:
         """Check the header and decide whose packet it is; None if it is nobody's here."""
         mib = self._snmp.ip
@@ -472,12 +478,10 @@ class Ip:
             mib["InAddrErrors"] += 1
         return None
 
-    @stage("ip_local_deliver", file="net/ipv4/ip_input.c")
     def ip_local_deliver_tcp(self, skb: Skb) -> None:
         """To TCP, whose header has been read with IP's."""
         self.tcp_v4_rcv(skb)
 
-    @stage("ip_local_deliver", file="net/ipv4/ip_input.c")
     def ip_local_deliver(self, skb: Skb, packet: Ipv4, device: Device) -> None:
         """To the raw sockets of its protocol, and to the protocol, if there is one.
 

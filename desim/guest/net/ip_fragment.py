@@ -40,7 +40,7 @@ from desim.guest.context import HZ, Cpu, KernelTimer
 from desim.guest.net.skbuff import MAX_SKB_FRAGS, SKB_STRUCT, rx_room
 from desim.guest.net.snmp import Snmp
 from desim.guest.skb import CHECKSUM_NONE, CHECKSUM_UNNECESSARY, Skb
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.frame import Frame
 from desim.wire.ipv4 import HEADER_LEN, MAX_LEN, Ipv4
 
@@ -157,6 +157,14 @@ class Ipq:
 class IpFragments:
     """``struct fqdir``: all datagrams that are not complete."""
 
+    STAGES = stages(
+        GUEST,
+        ip_defrag=mark("ip_defrag", file="net/ipv4/ip_fragment.c"),
+        ip_frag_queue=mark("ip_frag_queue", file="net/ipv4/ip_fragment.c"),
+        ip_frag_reasm=mark("ip_frag_reasm", file="net/ipv4/ip_fragment.c"),
+        ip_expire=mark("ip_expire", file="net/ipv4/ip_fragment.c"),
+    )
+
     def __init__(self, *, cpu: Cpu, snmp: Snmp) -> None:
         self._cpu = cpu
         self._mib = snmp.ip
@@ -166,7 +174,6 @@ class IpFragments:
         self.mem = 0
         self.time_exceeded: Callable[[Ipv4, int], None] = _nobody_to_tell
 
-    @stage("ip_defrag", file="net/ipv4/ip_fragment.c")
     def ip_defrag(self, skb: Skb, packet: Ipv4) -> tuple[Skb, Ipv4] | None:
         """Keep the fragment ``packet``; the whole datagram if it was the missing one."""
         self._mib["ReasmReqds"] += 1
@@ -193,7 +200,6 @@ class IpFragments:
             timer.mod(self._cpu.jiffies + IP_FRAG_TIME)
         return queue
 
-    @stage("ip_frag_queue", file="net/ipv4/ip_fragment.c")
     def ip_frag_queue(self, queue: Ipq, skb: Skb, packet: Ipv4) -> tuple[Skb, Ipv4] | None:
         """Put a fragment in its place; see ``ip_defrag``."""
         if self.ip_frag_too_far(queue):
@@ -267,7 +273,6 @@ class IpFragments:
         if not queue.peer.refcnt:
             del self.peers[queue.key[0]]
 
-    @stage("ip_frag_reasm", file="net/ipv4/ip_fragment.c")
     def ip_frag_reasm(self, queue: Ipq, first: Ipv4, last: Skb) -> tuple[Skb, Ipv4] | None:
         """Build the datagram from its fragments; ``last`` is the one that completed it."""
         length = HEADER_LEN + queue.len
@@ -295,7 +300,6 @@ class IpFragments:
         self._mib["ReasmOKs"] += 1
         return skb, packet
 
-    @stage("ip_expire", file="net/ipv4/ip_fragment.c")
     def ip_expire(self, key: Key) -> None:
         """The datagram has not become complete in time; from the timer softirq."""
         queue = self.queues[key]

@@ -31,7 +31,7 @@ from desim.guest.net.device import Device
 from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Counters, Snmp
 from desim.guest.skb import Skb
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import BROADCAST_MAC, ZERO_MAC, ip_text
 from desim.wire.arp import ARPOP_REPLY, ARPOP_REQUEST, Arp
 from desim.wire.errors import WireError
@@ -122,6 +122,13 @@ class Neighbour:
 class NeighTable(ABC):
     """``struct neigh_table``: the neighbours of one protocol, ``protocol`` on the wire."""
 
+    STAGES = stages(
+        GUEST,
+        neigh_resolve_output=mark("neigh_resolve_output", file="net/core/neighbour.c"),
+        neigh_timer_handler=mark("neigh_timer_handler", file="net/core/neighbour.c"),
+        neigh_update=mark("neigh_update", "__neigh_update", file="net/core/neighbour.c"),
+    )
+
     def __init__(
         self,
         *,
@@ -194,7 +201,6 @@ class NeighTable(ABC):
             return self._dev_queue_xmit(skb, neigh.device)
         return self.neigh_resolve_output(neigh, skb)
 
-    @stage("neigh_resolve_output", file="net/core/neighbour.c")
     def neigh_resolve_output(self, neigh: Neighbour, skb: Skb) -> bool:
         """Send if the address is known, however old; else queue and ask."""
         if self.neigh_event_send(neigh, skb):
@@ -241,7 +247,6 @@ class NeighTable(ABC):
         if neigh.timer_aging.pending:
             neigh.timer_aging.delete()
 
-    @stage("neigh_timer_handler", file="net/core/neighbour.c")
     def neigh_timer_handler(self, neigh: Neighbour) -> None:
         """The next step of the state machine that time alone drives."""
         now = self._cpu.jiffies
@@ -303,7 +308,6 @@ class NeighTable(ABC):
 
     # Learning.
 
-    @stage("neigh_update", "__neigh_update", file="net/core/neighbour.c")
     def neigh_update(
         self,
         neigh: Neighbour,
@@ -353,6 +357,13 @@ class NeighTable(ABC):
 class Arp4(NeighTable):
     """The ARP table and protocol."""
 
+    STAGES = stages(
+        GUEST,
+        solicit=mark("arp_solicit", file="net/ipv4/arp.c"),
+        arp_send=mark("arp_send_dst", file="net/ipv4/arp.c"),
+        arp_rcv=mark("arp_rcv", file="net/ipv4/arp.c"),
+    )
+
     def __init__(
         self,
         *,
@@ -376,7 +387,6 @@ class Arp4(NeighTable):
         self._snmp = snmp
         self._inet = inet
 
-    @stage("arp_solicit", file="net/ipv4/arp.c")
     def solicit(self, neigh: Neighbour, probes: int) -> None:
         """A request: to the known MAC while that is being checked, else to everybody."""
         target = neigh.primary_key
@@ -393,7 +403,6 @@ class Arp4(NeighTable):
         request = Arp(ARPOP_REQUEST, neigh.device.dev_addr, source, ZERO_MAC, target)
         self.arp_send(request, to, neigh.device)
 
-    @stage("arp_send_dst", file="net/ipv4/arp.c")
     def arp_send(self, packet: Arp, to: bytes, device: Device) -> None:
         """Put an ARP packet into a frame; the card's driver pads it."""
         skb = Skb(b"".join((to, device.dev_addr, _ARP_TYPE, packet.emit())))
@@ -402,7 +411,6 @@ class Arp4(NeighTable):
 
     # Receiving.
 
-    @stage("arp_rcv", file="net/ipv4/arp.c")
     def arp_rcv(self, skb: Skb, device: Device) -> None:
         """A request or an answer."""
         head = skb.head

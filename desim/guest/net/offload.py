@@ -17,7 +17,7 @@ Not modelled: other protocols, IPv6, fraglists.
 from __future__ import annotations
 
 from desim.guest.skb import CHECKSUM_NONE, CHECKSUM_PARTIAL, Skb
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.checksum import checksum, pseudo_sum
 
 _FIN_PSH, _CWR = 0x09, 0x80
@@ -26,6 +26,12 @@ _TCP = 6
 
 class Offload:
     """The offloads in software."""
+
+    STAGES = stages(
+        GUEST,
+        skb_gso_segment=mark("__skb_gso_segment", file="net/core/gro.c", size="skb"),
+        skb_checksum_help=mark("skb_checksum_help", file="net/core/dev.c", size="skb"),
+    )
 
     def validate_xmit_skb(self, skb: Skb) -> list[Skb]:
         """``skb`` as packets that any device can send."""
@@ -38,7 +44,6 @@ class Offload:
                 self.skb_checksum_help(segment)
         return segments
 
-    @stage("__skb_gso_segment", file="net/core/gro.c", size="skb")
     def skb_gso_segment(self, skb: Skb) -> list[Skb]:
         """Cut a TCP packet into segments of ``gso_size`` bytes."""
         ip, tcp = skb.network, skb.transport
@@ -75,7 +80,6 @@ class Offload:
         segments[-1].slabs, skb.slabs = skb.slabs, ()
         return segments
 
-    @stage("skb_checksum_help", file="net/core/dev.c", size="skb")
     def skb_checksum_help(self, skb: Skb) -> None:
         """Sum what the stack has left to the device; a sum of 0 is stored as 0xFFFF."""
         start, place = skb.csum_start, skb.csum_start + skb.csum_offset

@@ -20,8 +20,8 @@ from desim.guest.net.device import IFF_UP, Device
 from desim.guest.net.skbuff import rx_room
 from desim.guest.net.sock import RMEM_DEFAULT, Socket, error_of, would_block
 from desim.guest.skb import Skb
-from desim.kernel.stages import stage
 from desim.ports import POLLERR, POLLIN, POLLOUT
+from desim.stages import GUEST, mark, stages
 
 ETH_P_ALL = 3
 
@@ -36,6 +36,13 @@ class LinkAddress(NamedTuple):
 
 class PacketSocket(Socket):
     """A packet socket, bound to one device or none (then it sees all)."""
+
+    STAGES = stages(
+        GUEST,
+        packet_rcv=mark("packet_rcv", file="net/packet/af_packet.c"),
+        sendto=mark("packet_sendmsg", file="net/packet/af_packet.c", size="data"),
+        recvfrom=mark("packet_recvmsg", file="net/packet/af_packet.c"),
+    )
 
     family = "packet"
     type = "packet"
@@ -68,7 +75,6 @@ class PacketSocket(Socket):
         self._device = self._find[name]
         self._cpu.local_bh_enable()
 
-    @stage("packet_rcv", file="net/packet/af_packet.c")
     def packet_rcv(self, skb: Skb, device: Device) -> None:
         """Keep a copy of what is received, while there is room."""
         if self._device is not None and device is not self._device:
@@ -87,7 +93,6 @@ class PacketSocket(Socket):
         self.receive_queue.append((data, sender, truesize))
         self.sock_def_readable()
 
-    @stage("packet_sendmsg", file="net/packet/af_packet.c", size="data")
     def sendto(self, data: bytes, to: LinkAddress) -> int:
         """Send ``data``, a packet from its network header on."""
         self._take_error()
@@ -105,7 +110,6 @@ class PacketSocket(Socket):
         self._core.dev_queue_xmit(skb, device)
         return len(data)
 
-    @stage("packet_recvmsg", file="net/packet/af_packet.c")
     def recvfrom(self, size: int) -> tuple[bytes, LinkAddress]:
         """The oldest packet that waits, cut to ``size``, and where it came from."""
         self._take_error()

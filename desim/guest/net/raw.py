@@ -21,8 +21,8 @@ from desim.guest.context import Cpu
 from desim.guest.net.ip import Ip
 from desim.guest.net.sock import DatagramSocket, error_of, would_block
 from desim.guest.skb import Skb
-from desim.kernel.stages import Build, bare, stage
 from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint
+from desim.stages import GUEST, Build, bare, mark, stages
 from desim.userland.calls import Message
 from desim.wire.addresses import IP_ANY
 from desim.wire.ipv4 import Ipv4
@@ -30,6 +30,14 @@ from desim.wire.ipv4 import Ipv4
 
 class RawSocket(DatagramSocket):
     """A raw socket for one protocol."""
+
+    STAGES = stages(
+        GUEST,
+        sendto=mark("raw_sendmsg", file="net/ipv4/raw.c", size="data"),
+        recvmsg=mark("raw_recvmsg", file="net/ipv4/raw.c"),
+        raw_rcv=mark("raw_rcv", file="net/ipv4/raw.c"),
+        poll_events=mark("datagram_poll", file="net/core/datagram.c"),
+    )
 
     type = "raw"
 
@@ -41,7 +49,6 @@ class RawSocket(DatagramSocket):
         core.sockets.append(self)
         cpu.local_bh_enable()
 
-    @stage("raw_sendmsg", file="net/ipv4/raw.c", size="data")
     def sendto(self, data: bytes, to: Endpoint) -> int:
         """Send ``data``, a message of the protocol, to an address (the port means nothing)."""
         self._take_error()
@@ -53,7 +60,6 @@ class RawSocket(DatagramSocket):
         ip.ip_push_pending_frames(Skb(data), route, route.source, address, self.protocol)
         return len(data)
 
-    @stage("raw_recvmsg", file="net/ipv4/raw.c")
     def recvmsg(self, size: int) -> Message:
         """The oldest packet that waits, cut to ``size``."""
         message = self.skb_recv_datagram(size)
@@ -65,12 +71,10 @@ class RawSocket(DatagramSocket):
         """A raw socket without a peer has nobody to send to."""
         raise error_of(errno.EDESTADDRREQ)
 
-    @stage("raw_rcv", file="net/ipv4/raw.c")
     def raw_rcv(self, data: bytes, packet: Ipv4, skb: Skb) -> None:
         """Keep a copy of a packet, while there is room."""
         self.sock_queue_rcv_skb(data, (packet.src, 0), skb)
 
-    @stage("datagram_poll", file="net/core/datagram.c")
     def poll_events(self) -> int:
         """See ``Socket``."""
         self._cpu.touch("lock_sock")

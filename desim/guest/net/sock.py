@@ -17,8 +17,8 @@ from desim.guest.context import Cpu
 from desim.guest.net.free import SkbFree
 from desim.guest.net.skbuff import truesize_of
 from desim.guest.skb import Skb
-from desim.kernel.stages import stage
 from desim.ports import Endpoint
+from desim.stages import GUEST, mark, stages
 from desim.userland.calls import Message
 from desim.userland.waitqueue import WaitQueue
 
@@ -49,6 +49,11 @@ def would_block() -> BlockingIOError:
 class Socket(ABC):
     """The part of a socket that does not depend on its protocol."""
 
+    STAGES = stages(
+        GUEST,
+        sock_def_readable=mark("sock_def_readable", file="net/core/sock.c"),
+    )
+
     family = "inet"
     type = ""
 
@@ -65,7 +70,6 @@ class Socket(ABC):
         if number:
             raise error_of(number)
 
-    @stage("sock_def_readable", file="net/core/sock.c")
     def sock_def_readable(self) -> None:
         """Wake who waits for this socket."""
         self._cpu.wake_up(self.queue)
@@ -93,6 +97,13 @@ class DatagramSocket(SkbFree, Socket):
     ``net_enable_timestamp`` is told when one socket more (1) or less (-1) wants received
     packets stamped.
     """
+
+    STAGES = stages(
+        GUEST,
+        skb_copy_datagram_iter=mark(
+            "skb_copy_datagram_iter", file="net/core/datagram.c", size="data"
+        ),
+    )
 
     def __init__(self, cpu: Cpu, name: str, net_enable_timestamp: Callable[[int], None]) -> None:
         super().__init__(cpu, name)
@@ -144,7 +155,6 @@ class DatagramSocket(SkbFree, Socket):
         self.consume_skb(page)
         return message
 
-    @stage("skb_copy_datagram_iter", file="net/core/datagram.c", size="data")
     def skb_copy_datagram_iter(self, data: bytes) -> None:
         """To the program's memory."""
 

@@ -18,8 +18,8 @@ from desim.guest.net.sock import (
 )
 from desim.guest.net.tcp import Tcp
 from desim.guest.net.tcp_sock import NAGLE_OFF, NAGLE_PUSH, REORDERING, State, TcpSock
-from desim.kernel.stages import stage
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
+from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP_ANY
 
 _JIFFY_US = 1_000_000 // HZ
@@ -27,6 +27,15 @@ _JIFFY_US = 1_000_000 // HZ
 
 class TcpSocket(Socket):
     """A stream socket: a listener or one end of a connection."""
+
+    STAGES = stages(
+        GUEST,
+        connect=mark("inet_stream_connect", file="net/ipv4/af_inet.c"),
+        shutdown=mark("inet_shutdown", file="net/ipv4/af_inet.c"),
+        tcp_ioctl_outq=mark("tcp_ioctl", file="net/ipv4/tcp.c"),
+        tcp_get_info=mark("tcp_get_info", file="net/ipv4/tcp.c"),
+        poll_events=mark("tcp_poll", file="net/ipv4/tcp.c"),
+    )
 
     type = "tcp"
 
@@ -60,7 +69,6 @@ class TcpSocket(Socket):
         child = self._tcp.inet_csk_accept(self.sk)
         return self.__class__(self._tcp, self._cpu, child)
 
-    @stage("inet_stream_connect", file="net/ipv4/af_inet.c")
     def connect(self, address: bytes, port: int) -> None:
         """Open a connection: raises ``BlockingIOError`` until it is open, or why it is not.
 
@@ -102,7 +110,6 @@ class TcpSocket(Socket):
         """Bytes, and the peer they are from."""
         return self.recv(size), (self.sk.daddr, self.sk.dport)
 
-    @stage("inet_shutdown", file="net/ipv4/af_inet.c")
     def shutdown(self, how: int) -> None:
         """shutdown(2)."""
         sk, tcp = self.sk, self._tcp
@@ -145,7 +152,6 @@ class TcpSocket(Socket):
             sk.nonagle &= ~NAGLE_OFF
         tcp.release_sock(sk)
 
-    @stage("tcp_ioctl", file="net/ipv4/tcp.c")
     def tcp_ioctl_outq(self) -> int:
         """SIOCOUTQ: bytes that have been written and not yet acknowledged."""
         self._cpu.touch("lock_sock")
@@ -154,7 +160,6 @@ class TcpSocket(Socket):
             raise error_of(errno.EINVAL)
         return 0 if sk.state in (State.SYN_SENT, State.SYN_RECV) else sk.write_seq - sk.snd_una
 
-    @stage("tcp_get_info", file="net/ipv4/tcp.c")
     def tcp_get_info(self) -> dict[str, int]:
         """TCP_INFO, with the fields' names but for ``tcpi_``, microseconds marked."""
         sk, tcp = self.sk, self._tcp
@@ -185,7 +190,6 @@ class TcpSocket(Socket):
         tcp.release_sock(sk)
         return info
 
-    @stage("tcp_poll", file="net/ipv4/tcp.c")
     def poll_events(self) -> int:
         """See ``Socket``."""
         self._cpu.touch("lock_sock")

@@ -47,8 +47,8 @@ from desim.guest.net.tcp_sock import State
 from desim.guest.net.udp import UdpCore, UdpSocket
 from desim.guest.netdevice import NetDriver
 from desim.guest.slab import Slabs
-from desim.kernel.stages import Build, bare
 from desim.ports import Endpoint
+from desim.stages import Build, bare
 from desim.wire.addresses import IP_ANY, LOOPBACK, ZERO_MAC
 from desim.wire.ipv4 import PROTO_ICMP, PROTO_TCP, PROTO_UDP
 

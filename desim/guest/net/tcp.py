@@ -55,12 +55,33 @@ from desim.guest.net.tcp_sock import (
 from desim.guest.net.tcp_timer import TcpTimer
 from desim.guest.skb import Skb
 from desim.guest.slab import Slabs
-from desim.kernel.stages import Build, bare, stage
+from desim.stages import GUEST, Build, bare, mark, stages
 from desim.wire.tcp import ACK, FIN, PSH
 
 
 class Tcp:
     """All TCP of the host."""
+
+    STAGES = stages(
+        GUEST,
+        release_sock=mark("release_sock", file="net/core/sock.c"),
+        tcp_tasklet_func=mark("tcp_tasklet_func", file="net/ipv4/tcp_output.c"),
+        tcp_done=mark("tcp_done", file="net/ipv4/tcp.c"),
+        inet_csk_accept=mark("inet_csk_accept", file="net/ipv4/inet_connection_sock.c"),
+        tcp_sendmsg=mark("tcp_sendmsg", "tcp_sendmsg_locked", file="net/ipv4/tcp.c"),
+        skb_copy_to_page_nocache=mark(
+            "skb_copy_to_page_nocache", file="include/net/sock.h", size="piece"
+        ),
+        tcp_recvmsg=mark("tcp_recvmsg", "tcp_recvmsg_locked", file="net/ipv4/tcp.c"),
+        skb_copy_datagram_iter=mark(
+            "skb_copy_datagram_iter", file="net/core/datagram.c", size="data"
+        ),
+        kfree_skb=mark("__kfree_skb", file="net/core/skbuff.c", size="pieces"),
+        tcp_shutdown=mark("tcp_shutdown", file="net/ipv4/tcp.c"),
+        tcp_close=mark("tcp_close", file="net/ipv4/tcp.c"),
+        inet_csk_listen_stop=mark("inet_csk_listen_stop", file="net/ipv4/inet_connection_sock.c"),
+        inet_csk_listen_start=mark("inet_csk_listen_start", file="net/ipv4/inet_connection_sock.c"),
+    )
 
     def __init__(
         self,
@@ -119,7 +140,6 @@ class Tcp:
         assert not sk.owned, "two programs work on one socket at once"
         sk.owned = True
 
-    @stage("release_sock", file="net/core/sock.c")
     def release_sock(self, sk: TcpSock) -> None:
         """It is done: take in what has arrived meanwhile."""
         cpu = self.cpu
@@ -172,7 +192,6 @@ class Tcp:
             self._tsq.append(sk)
             self._tasklet_schedule(self.tcp_tasklet_func)
 
-    @stage("tcp_tasklet_func", file="net/ipv4/tcp_output.c")
     def tcp_tasklet_func(self) -> None:
         """Sockets that waited for the card may send on."""
         queue, self._tsq = self._tsq, []
@@ -200,7 +219,6 @@ class Tcp:
         sk.ca = Cubic(self.cpu.now() // 1000, sk.snd_nxt)
         self.data.tcp_init_buffer_space(sk)
 
-    @stage("tcp_done", file="net/ipv4/tcp.c")
     def tcp_done(self, sk: TcpSock) -> None:
         """The connection is over; a socket that a program holds stays to tell it so."""
         sk.state = State.CLOSE
@@ -257,7 +275,6 @@ class Tcp:
 
     # Calls of a program.
 
-    @stage("inet_csk_accept", file="net/ipv4/inet_connection_sock.c")
     def inet_csk_accept(self, sk: TcpSock) -> TcpSock:
         """The oldest connection that is complete."""
         self.lock_sock(sk)
@@ -271,7 +288,6 @@ class Tcp:
             self.release_sock(sk)
         return child
 
-    @stage("tcp_sendmsg", "tcp_sendmsg_locked", file="net/ipv4/tcp.c")
     def tcp_sendmsg(self, sk: TcpSock, data: bytes) -> int:
         """Take as much of ``data`` as the buffer has room for."""
         self.lock_sock(sk)
@@ -330,7 +346,6 @@ class Tcp:
             self.tcp_push(sk, sk.nonagle, goal)
         return copied
 
-    @stage("skb_copy_to_page_nocache", file="include/net/sock.h", size="piece")
     def skb_copy_to_page_nocache(self, piece: bytes) -> None:
         """From the program's memory."""
 
@@ -371,7 +386,6 @@ class Tcp:
         number, sk.err = sk.err, 0
         return error_of(number or errno.EPIPE)
 
-    @stage("tcp_recvmsg", "tcp_recvmsg_locked", file="net/ipv4/tcp.c")
     def tcp_recvmsg(self, sk: TcpSock, size: int) -> bytes:
         """Up to ``size`` bytes from the start of what has arrived; b"" is end of stream."""
         self.lock_sock(sk)
@@ -407,7 +421,6 @@ class Tcp:
         self.data.tcp_cleanup_rbuf(sk, copied)
         return data
 
-    @stage("skb_copy_datagram_iter", file="net/core/datagram.c", size="data")
     def skb_copy_datagram_iter(self, data: bytes) -> None:
         """To the program's memory."""
 
@@ -438,7 +451,6 @@ class Tcp:
                 break
         return wanted
 
-    @stage("__kfree_skb", file="net/core/skbuff.c", size="pieces")
     def kfree_skb(self, pieces: list[bytes]) -> None:
         """A received packet has been read, with all that has been merged into it."""
 
@@ -469,7 +481,6 @@ class Tcp:
         self.data.tcp_cleanup_rbuf(sk, 0)
         raise would_block()
 
-    @stage("tcp_shutdown", file="net/ipv4/tcp.c")
     def tcp_shutdown(self, sk: TcpSock, how: int) -> None:
         """Close the sending side (and, for the program, the receiving side)."""
         if not how & SEND_SHUTDOWN:
@@ -491,7 +502,6 @@ class Tcp:
             self.tcp_done(sk)
         return False
 
-    @stage("tcp_close", file="net/ipv4/tcp.c")
     def tcp_close(self, sk: TcpSock) -> None:
         """The program is done with the socket; the connection may live on as an orphan."""
         self.lock_sock(sk)
@@ -533,7 +543,6 @@ class Tcp:
             self.inet_csk_destroy_sock(sk)
         cpu.local_bh_enable()
 
-    @stage("inet_csk_listen_stop", file="net/ipv4/inet_connection_sock.c")
     def inet_csk_listen_stop(self, sk: TcpSock) -> None:
         """A listener closes: connections that nobody has accepted are reset."""
         cpu = self.cpu
@@ -563,7 +572,6 @@ class Tcp:
             if not held:
                 del self.ipv4.listeners[sk.sport]
 
-    @stage("inet_csk_listen_start", file="net/ipv4/inet_connection_sock.c")
     def inet_csk_listen_start(self, sk: TcpSock, backlog: int) -> None:
         """The socket takes connections from now on."""
         self.lock_sock(sk)

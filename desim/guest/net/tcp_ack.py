@@ -38,7 +38,7 @@ from desim.guest.net.tcp_sock import (
     State,
     TcpSock,
 )
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 
 if TYPE_CHECKING:
     from desim.guest.net.tcp import Tcp
@@ -60,12 +60,20 @@ _RTO_MIN_US = 200_000
 class TcpAck:
     """The part of input that drives the sender."""
 
+    STAGES = stages(
+        GUEST,
+        tcp_ack=mark("tcp_ack", file="net/ipv4/tcp_input.c"),
+        tcp_clean_rtx_queue=mark("tcp_clean_rtx_queue", file="net/ipv4/tcp_input.c"),
+        tcp_fastretrans_alert=mark("tcp_fastretrans_alert", file="net/ipv4/tcp_input.c"),
+        tcp_enter_recovery=mark("tcp_enter_recovery", file="net/ipv4/tcp_input.c"),
+        tcp_enter_loss=mark("tcp_enter_loss", file="net/ipv4/tcp_input.c"),
+    )
+
     def __init__(self, tcp: Tcp) -> None:
         self.tcp = tcp
         self._cpu = tcp.cpu
         self._ext = tcp.snmp.tcp_ext
 
-    @stage("tcp_ack", file="net/ipv4/tcp_input.c")
     def tcp_ack(self, sk: TcpSock, skb: RcvSkb, flag: int) -> int:
         """Act upon the ACK field: 1 acceptable, 0 old, -1 of what was never sent."""
         tcp = self.tcp
@@ -158,7 +166,6 @@ class TcpAck:
         else:
             timer.reset_xmit_timer(sk, TIME_PROBE0, probe0_when(sk))
 
-    @stage("tcp_clean_rtx_queue", file="net/ipv4/tcp_input.c")
     def tcp_clean_rtx_queue(self, sk: TcpSock, flag: int) -> tuple[int, int, bool]:
         """Drop what is acknowledged: segments delivered, flags, whether the timer restarts."""
         una = sk.snd_una
@@ -285,7 +292,6 @@ class TcpAck:
 
     # Loss.
 
-    @stage("tcp_fastretrans_alert", file="net/ipv4/tcp_input.c")
     def tcp_fastretrans_alert(self, sk: TcpSock, duplicates: int, flag: int) -> tuple[bool, int]:
         """The state machine of loss: whether lost packets are to be sent again, and how many
         segments the duplicates have shown to be delivered."""
@@ -413,7 +419,6 @@ class TcpAck:
         sk.prr_out = 0
         sk.snd_ssthresh = sk.ca.recalc_ssthresh(sk)
 
-    @stage("tcp_enter_recovery", file="net/ipv4/tcp_input.c")
     def tcp_enter_recovery(self, sk: TcpSock) -> None:
         """Fast retransmit."""
         self._ext["TCPRenoRecovery"] += 1
@@ -429,7 +434,6 @@ class TcpAck:
             self.init_cwnd_reduction(sk)
             self.set_ca_state(sk, CaState.CWR)
 
-    @stage("tcp_enter_loss", file="net/ipv4/tcp_input.c")
     def tcp_enter_loss(self, sk: TcpSock) -> None:
         """A timeout: all that is in flight counts as lost, start again from one segment."""
         sk.sacked_out = 0

@@ -42,7 +42,7 @@ from desim.guest.net.tcp_sock import (
     TcpSock,
     win_from_space,
 )
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.tcp import FIN, PSH, SYN, URG
 
 if TYPE_CHECKING:
@@ -61,6 +61,15 @@ def _rcvmem_of(advmss: int) -> int:
 
 class TcpData:
     """The receive queues, the window's growth, the policy of ACKs."""
+
+    STAGES = stages(
+        GUEST,
+        tcp_rcv_space_adjust=mark("tcp_rcv_space_adjust", file="net/ipv4/tcp_input.c"),
+        tcp_data_queue=mark("tcp_data_queue", file="net/ipv4/tcp_input.c"),
+        tcp_data_queue_ofo=mark("tcp_data_queue_ofo", file="net/ipv4/tcp_input.c"),
+        tcp_fin=mark("tcp_fin", file="net/ipv4/tcp_input.c"),
+        tcp_cleanup_rbuf=mark("tcp_cleanup_rbuf", file="net/ipv4/tcp.c"),
+    )
 
     def __init__(self, tcp: Tcp) -> None:
         self.tcp = tcp
@@ -121,7 +130,6 @@ class TcpData:
             window >>= 1
         return 0
 
-    @stage("tcp_rcv_space_adjust", file="net/ipv4/tcp_input.c")
     def tcp_rcv_space_adjust(self, sk: TcpSock, copied_seq: int) -> None:
         """The program has read up to there: is it faster than the buffer was made for?"""
         now_ns = self._cpu.now()
@@ -153,7 +161,6 @@ class TcpData:
 
     # Queues.
 
-    @stage("tcp_data_queue", file="net/ipv4/tcp_input.c")
     def tcp_data_queue(self, sk: TcpSock, skb: RcvSkb) -> None:
         """Put a segment where it belongs; without data and FIN it ends here."""
         if skb.seq == skb.end_seq:
@@ -256,7 +263,6 @@ class TcpData:
         into.tailroom = 0
         return skb.truesize - SKB_STRUCT
 
-    @stage("tcp_data_queue_ofo", file="net/ipv4/tcp_input.c")
     def tcp_data_queue_ofo(self, sk: TcpSock, skb: RcvSkb) -> None:
         """Keep a segment that lies beyond a hole."""
         if not self.tcp_try_rmem_schedule(sk, skb):
@@ -298,7 +304,6 @@ class TcpData:
                     sk.rmem_alloc -= rest.truesize
                 sk.ofo_queue.clear()
 
-    @stage("tcp_fin", file="net/ipv4/tcp_input.c")
     def tcp_fin(self, sk: TcpSock) -> None:
         """The peer will send no more."""
         tcp = self.tcp
@@ -395,7 +400,6 @@ class TcpData:
         else:
             output.tcp_send_ack(sk)
 
-    @stage("tcp_cleanup_rbuf", file="net/ipv4/tcp.c")
     def tcp_cleanup_rbuf(self, sk: TcpSock, copied: int) -> None:
         """The program has read ``copied`` bytes: does the peer need to know?"""
         now = False

@@ -26,7 +26,7 @@ from desim.guest.net.tcp_sock import (
     State,
     TcpSock,
 )
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.tcp import ACK, FIN, PSH, RST, SYN
 
 if TYPE_CHECKING:
@@ -36,12 +36,21 @@ if TYPE_CHECKING:
 class TcpInput:
     """The receiving half."""
 
+    STAGES = stages(
+        GUEST,
+        tcp_rcv_established=mark("tcp_rcv_established", file="net/ipv4/tcp_input.c"),
+        tcp_reset=mark("tcp_reset", file="net/ipv4/tcp_input.c"),
+        tcp_rcv_state_process=mark("tcp_rcv_state_process", file="net/ipv4/tcp_input.c"),
+        tcp_rcv_synsent_state_process=mark(
+            "tcp_rcv_synsent_state_process", file="net/ipv4/tcp_input.c"
+        ),
+    )
+
     def __init__(self, tcp: Tcp) -> None:
         self.tcp = tcp
         self._cpu = tcp.cpu
         self._ext = tcp.snmp.tcp_ext
 
-    @stage("tcp_rcv_established", file="net/ipv4/tcp_input.c")
     def tcp_rcv_established(self, sk: TcpSock, skb: RcvSkb) -> None:
         """A segment for an open connection."""
         tcp = self.tcp
@@ -125,7 +134,6 @@ class TcpInput:
             self.tcp.data.tcp_enter_quickack_mode(sk, MAX_QUICKACKS)
         self.tcp.output.tcp_send_ack(sk)
 
-    @stage("tcp_reset", file="net/ipv4/tcp_input.c")
     def tcp_reset(self, sk: TcpSock) -> None:
         """The peer has torn the connection down."""
         if sk.state == State.SYN_SENT:
@@ -141,7 +149,6 @@ class TcpInput:
 
     # Every state but ESTABLISHED.
 
-    @stage("tcp_rcv_state_process", file="net/ipv4/tcp_input.c")
     def tcp_rcv_state_process(self, sk: TcpSock, skb: RcvSkb) -> bool:
         """A segment for a connection that is being opened or closed; True asks for a RST."""
         tcp = self.tcp
@@ -239,7 +246,6 @@ class TcpInput:
                 tcp.data.tcp_ack_snd_check(sk, True)
         return False
 
-    @stage("tcp_rcv_synsent_state_process", file="net/ipv4/tcp_input.c")
     def tcp_rcv_synsent_state_process(self, sk: TcpSock, skb: RcvSkb) -> bool:
         """The answer to our SYN."""
         tcp = self.tcp

@@ -28,7 +28,7 @@ from desim.guest.net.tcp_sock import (
     TcpSock,
 )
 from desim.guest.skb import CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP_ANY
 from desim.wire.icmp import ICMP_HOST_UNREACH, ICMP_NET_UNREACH
 from desim.wire.ipv4 import PROTO_TCP, Ipv4
@@ -56,6 +56,23 @@ Key = tuple[bytes, int, bytes, int]
 
 class TcpIpv4(SkbFree):
     """The tables of sockets, and the segments that belong to none."""
+
+    STAGES = stages(
+        GUEST,
+        tcp_v4_connect=mark("tcp_v4_connect", file="net/ipv4/tcp_ipv4.c"),
+        inet_hash_connect=mark("inet_hash_connect", file="net/ipv4/inet_hashtables.c"),
+        tcp_v4_rcv=mark("tcp_v4_rcv", file="net/ipv4/tcp_ipv4.c"),
+        tcp_child_process=mark("tcp_child_process", file="net/ipv4/tcp_minisocks.c"),
+        tcp_v4_do_rcv=mark("tcp_v4_do_rcv", file="net/ipv4/tcp_ipv4.c"),
+        tcp_add_backlog=mark("tcp_add_backlog", file="net/ipv4/tcp_ipv4.c"),
+        tcp_conn_request=mark(
+            "tcp_v4_conn_request", "tcp_conn_request", file="net/ipv4/tcp_ipv4.c"
+        ),
+        tcp_v4_send_synack=mark("tcp_v4_send_synack", file="net/ipv4/tcp_ipv4.c"),
+        send_ack=mark("tcp_v4_send_ack", file="net/ipv4/tcp_ipv4.c"),
+        tcp_v4_send_reset=mark("tcp_v4_send_reset", file="net/ipv4/tcp_ipv4.c"),
+        tcp_v4_err=mark("tcp_v4_err", file="net/ipv4/tcp_ipv4.c"),
+    )
 
     def __init__(self, tcp: Tcp) -> None:
         self.tcp = tcp
@@ -145,7 +162,6 @@ class TcpIpv4(SkbFree):
             if not held:
                 del self.bound[sk.sport]
 
-    @stage("tcp_v4_connect", file="net/ipv4/tcp_ipv4.c")
     def tcp_v4_connect(self, sk: TcpSock, address: bytes, port: int) -> None:
         """Choose route, port and numbers of an active open, and send the SYN."""
         route = self.tcp.ip.route_output(address)
@@ -162,7 +178,6 @@ class TcpIpv4(SkbFree):
         sk.inet_id = self.random_ident()
         self.tcp.output.tcp_connect(sk)
 
-    @stage("inet_hash_connect", file="net/ipv4/inet_hashtables.c")
     def inet_hash_connect(self, saddr: bytes, daddr: bytes, dport: int) -> int:
         """A free port; before the first one is chosen the table that spreads them is filled."""
         if not self._perturbed:
@@ -184,7 +199,6 @@ class TcpIpv4(SkbFree):
 
     # Input.
 
-    @stage("tcp_v4_rcv", file="net/ipv4/tcp_ipv4.c")
     def tcp_v4_rcv(self, skb: Skb) -> None:
         """A segment for one of our addresses."""
         self._mib["InSegs"] += 1
@@ -225,7 +239,6 @@ class TcpIpv4(SkbFree):
         elif child is not None and self.tcp_child_process(request.listener, child, skb):
             self.tcp_v4_send_reset(skb)
 
-    @stage("tcp_child_process", file="net/ipv4/tcp_minisocks.c")
     def tcp_child_process(self, parent: TcpSock, child: TcpSock, skb: RcvSkb) -> bool:
         """The new socket's first segment; then its listener's program may accept it."""
         reset = self.tcp.input.tcp_rcv_state_process(child, skb)
@@ -256,7 +269,6 @@ class TcpIpv4(SkbFree):
         else:
             self.tcp_v4_do_rcv(sk, skb)
 
-    @stage("tcp_v4_do_rcv", file="net/ipv4/tcp_ipv4.c")
     def tcp_v4_do_rcv(self, sk: TcpSock, skb: RcvSkb) -> None:
         """A segment for a socket that nobody else works on."""
         if sk.state == State.ESTABLISHED:
@@ -264,7 +276,6 @@ class TcpIpv4(SkbFree):
         elif self.tcp.input.tcp_rcv_state_process(sk, skb):
             self.tcp_v4_send_reset(skb)
 
-    @stage("tcp_add_backlog", file="net/ipv4/tcp_ipv4.c")
     def tcp_add_backlog(self, sk: TcpSock, skb: RcvSkb) -> None:
         """Keep a segment until the program lets go of the socket."""
         backlog = sk.backlog
@@ -305,7 +316,6 @@ class TcpIpv4(SkbFree):
 
     # Requests.
 
-    @stage("tcp_v4_conn_request", "tcp_conn_request", file="net/ipv4/tcp_ipv4.c")
     def tcp_conn_request(self, listener: TcpSock, skb: RcvSkb) -> None:
         """A SYN for a listener."""
         self._conn_request(listener, skb, self._isn.u32())
@@ -335,7 +345,6 @@ class TcpIpv4(SkbFree):
         self._ext["TCPSynRetrans"] += 1
         self.tcp_v4_send_synack(request)
 
-    @stage("tcp_v4_send_synack", file="net/ipv4/tcp_ipv4.c")
     def tcp_v4_send_synack(self, request: RequestSock) -> None:
         """Our half of the handshake; slirp's SYN offers an MSS only, and so do we."""
         request.snt_synack_ns = self._cpu.now()
@@ -347,7 +356,6 @@ class TcpIpv4(SkbFree):
 
     # Segments of nobody.
 
-    @stage("tcp_v4_send_ack", file="net/ipv4/tcp_ipv4.c")
     def send_ack(self, mini: RequestSock | TimewaitSock, seq: int, ack: int, window: int) -> None:
         """An ACK on behalf of a small socket."""
         self._segment(mini, seq, ack, ACK, window)
@@ -364,7 +372,6 @@ class TcpIpv4(SkbFree):
         ends = (mini.saddr, mini.sport, mini.daddr, mini.dport)
         self._send(ends, mini.route, seq, ack, flags, window, options)
 
-    @stage("tcp_v4_send_reset", file="net/ipv4/tcp_ipv4.c")
     def tcp_v4_send_reset(self, skb: RcvSkb) -> None:
         """Tell the sender of ``skb`` that there is no such connection; never for a RST."""
         seg: Segment = skb.seg
@@ -418,7 +425,6 @@ class TcpIpv4(SkbFree):
 
     # Errors from the network.
 
-    @stage("tcp_v4_err", file="net/ipv4/tcp_ipv4.c")
     def tcp_v4_err(self, packet: Ipv4, code: int, error: int) -> None:
         """An ICMP error about a segment of ours: fatal while connecting, a hint later."""
         payload = packet.payload

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from desim.guest.net.tcp_skb import Pages, SharedMemory, SndSkb
 from desim.guest.slab import SKB_HEAD, KmemCache, Slabs
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 
 FCLONE = 512
 """``sizeof(struct sk_buff_fclones)``, rounded up to cache lines."""
@@ -33,6 +33,20 @@ PAGE_FRAG_BYTES = 32768
 class TcpMemory:
     """Packets of write queues, and bare ones."""
 
+    STAGES = stages(
+        GUEST,
+        tcp_stream_alloc_skb=mark("tcp_stream_alloc_skb", file="net/ipv4/tcp.c"),
+        tso_fragment=mark("tso_fragment", file="net/ipv4/tcp_output.c"),
+        tcp_fragment=mark("tcp_fragment", file="net/ipv4/tcp_output.c"),
+        pskb_expand_head=mark("pskb_expand_head", file="net/core/skbuff.c"),
+        tcp_wmem_free_skb=mark("tcp_wmem_free_skb", file="include/net/tcp.h"),
+        sk_page_frag_refill=mark(
+            "sk_page_frag_refill", "skb_page_frag_refill", file="net/core/sock.c"
+        ),
+        alloc_pages=mark("alloc_pages", file="mm/mempolicy.c"),
+        free_compound_page=mark("free_compound_page", file="mm/page_alloc.c"),
+    )
+
     def __init__(self, slabs: Slabs) -> None:
         self._fclone: KmemCache = slabs.cache("skbuff_fclone_cache", FCLONE)
         self._head: KmemCache = slabs.cache(f"kmalloc-{HEAD}", HEAD)
@@ -40,7 +54,6 @@ class TcpMemory:
 
     # Packets.
 
-    @stage("tcp_stream_alloc_skb", file="net/ipv4/tcp.c")
     def tcp_stream_alloc_skb(self, seq: int, flags: int) -> SndSkb:
         """An empty packet for a queue."""
         self._fclone.alloc()
@@ -55,12 +68,10 @@ class TcpMemory:
         self._head.alloc()
         return SharedMemory(self._skb.free), SharedMemory(self._head.free)
 
-    @stage("tso_fragment", file="net/ipv4/tcp_output.c")
     def tso_fragment(self, skb: SndSkb, size: int) -> SndSkb:
         """Keep ``size`` bytes of a packet that has not been sent, return the rest."""
         return self._split(skb, size)
 
-    @stage("tcp_fragment", file="net/ipv4/tcp_output.c")
     def tcp_fragment(self, skb: SndSkb, size: int) -> SndSkb:
         """The same of one that has."""
         self.skb_unclone(skb)
@@ -76,7 +87,6 @@ class TcpMemory:
         if skb.head.shared:
             self.pskb_expand_head(skb)
 
-    @stage("pskb_expand_head", file="net/core/skbuff.c")
     def pskb_expand_head(self, skb: SndSkb) -> None:
         """A head of its own; the pages are the same."""
         old = skb.head
@@ -97,7 +107,6 @@ class TcpMemory:
 
         skb.head = SharedMemory(free)
 
-    @stage("tcp_wmem_free_skb", file="include/net/tcp.h")
     def tcp_wmem_free_skb(self, skb: SndSkb) -> None:
         """A packet leaves its queue for good."""
         skb.fclone.free()
@@ -111,7 +120,6 @@ class TcpMemory:
 
     # Pages.
 
-    @stage("sk_page_frag_refill", "skb_page_frag_refill", file="net/core/sock.c")
     def sk_page_frag_refill(self, frag: PageFrag) -> None:
         """See to it that there is room in ``frag``."""
         if frag.pages is not None:
@@ -123,7 +131,6 @@ class TcpMemory:
         frag.pages = self.alloc_pages()
         frag.left = PAGE_FRAG_BYTES
 
-    @stage("alloc_pages", file="mm/mempolicy.c")
     def alloc_pages(self) -> Pages:
         """Eight pages in a row."""
         return Pages()
@@ -134,7 +141,6 @@ class TcpMemory:
         if not pages.users:
             self.free_compound_page()
 
-    @stage("free_compound_page", file="mm/page_alloc.c")
     def free_compound_page(self) -> None:
         """The page allocator gets them back."""
 

@@ -27,7 +27,7 @@ from desim.guest.net.tcp_sock import (
     TcpSock,
     win_from_space,
 )
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.tcp import ACK, FIN, RST, SYN
 
 if TYPE_CHECKING:
@@ -116,6 +116,19 @@ class TimewaitSock:
 class TcpMinisocks:
     """Requests becoming sockets, sockets becoming TIME_WAIT entries."""
 
+    STAGES = stages(
+        GUEST,
+        reqsk_timer_handler=mark("reqsk_timer_handler", file="net/ipv4/inet_connection_sock.c"),
+        tcp_check_req=mark("tcp_check_req", file="net/ipv4/tcp_minisocks.c"),
+        tcp_create_openreq_child=mark(
+            "tcp_v4_syn_recv_sock", "tcp_create_openreq_child", file="net/ipv4/tcp_ipv4.c"
+        ),
+        tcp_time_wait=mark("tcp_time_wait", file="net/ipv4/tcp_minisocks.c"),
+        tcp_timewait_state_process=mark(
+            "tcp_timewait_state_process", file="net/ipv4/tcp_minisocks.c"
+        ),
+    )
+
     def __init__(self, tcp: Tcp) -> None:
         self.tcp = tcp
         self._cpu = tcp.cpu
@@ -139,7 +152,6 @@ class TcpMinisocks:
         request.listener.request_queue_len -= 1
         self.tcp.ipv4.remove(request)
 
-    @stage("reqsk_timer_handler", file="net/ipv4/inet_connection_sock.c")
     def reqsk_timer_handler(self, request: RequestSock) -> None:
         """No answer: send the SYN-ACK again, five times at most."""
         if request.listener.state != State.LISTEN or request.num_timeout >= SYNACK_RETRIES:
@@ -150,7 +162,6 @@ class TcpMinisocks:
         request.num_timeout += 1
         request.timer.mod(self._cpu.jiffies + min(TIMEOUT_INIT << request.num_timeout, RTO_MAX))
 
-    @stage("tcp_check_req", file="net/ipv4/tcp_minisocks.c")
     def tcp_check_req(self, request: RequestSock, skb: RcvSkb) -> TcpSock | None:
         """A segment for a request: the new socket, the listener if it is to reset, or None."""
         seg = skb.seg
@@ -199,7 +210,6 @@ class TcpMinisocks:
         mini.last_oow_ack_time = now
         return False
 
-    @stage("tcp_v4_syn_recv_sock", "tcp_create_openreq_child", file="net/ipv4/tcp_ipv4.c")
     def tcp_create_openreq_child(self, request: RequestSock, skb: RcvSkb) -> TcpSock:
         """The full socket of a request; still SYN_RECV."""
         tcp = self.tcp
@@ -232,7 +242,6 @@ class TcpMinisocks:
 
     # TIME_WAIT.
 
-    @stage("tcp_time_wait", file="net/ipv4/tcp_minisocks.c")
     def tcp_time_wait(self, sk: TcpSock, substate: State, timeout: int) -> None:
         """Replace a connection by its TIME_WAIT (or FIN_WAIT2) entry."""
         entry = TimewaitSock(sk, substate)
@@ -256,7 +265,6 @@ class TcpMinisocks:
         entry.timer.delete()
         self.tcp.ipv4.remove(entry)
 
-    @stage("tcp_timewait_state_process", file="net/ipv4/tcp_minisocks.c")
     def tcp_timewait_state_process(self, entry: TimewaitSock, skb: RcvSkb) -> str:
         """A segment for a closed connection: "success", "ack", "rst" or "syn"."""
         skb.place(entry.rcv_nxt, entry.snd_nxt)

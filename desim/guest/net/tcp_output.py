@@ -55,7 +55,7 @@ from desim.guest.net.tcp_sock import (
     win_from_space,
 )
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.tcp import ACK, FIN, PSH, RST, SYN, TcpOptions
 
 if TYPE_CHECKING:
@@ -68,6 +68,20 @@ _EAGAIN = -11
 
 class TcpOutput:
     """The sending half."""
+
+    STAGES = stages(
+        GUEST,
+        tcp_write_xmit=mark("tcp_write_xmit", file="net/ipv4/tcp_output.c"),
+        transmit=mark("__tcp_transmit_skb", file="net/ipv4/tcp_output.c"),
+        tcp_send_ack=mark("tcp_send_ack", "__tcp_send_ack", file="net/ipv4/tcp_output.c"),
+        tcp_send_delayed_ack=mark("tcp_send_delayed_ack", file="net/ipv4/tcp_output.c"),
+        tcp_connect=mark("tcp_connect", file="net/ipv4/tcp_output.c"),
+        tcp_send_fin=mark("tcp_send_fin", file="net/ipv4/tcp_output.c"),
+        tcp_send_active_reset=mark("tcp_send_active_reset", file="net/ipv4/tcp_output.c"),
+        tcp_retransmit_skb=mark("tcp_retransmit_skb", file="net/ipv4/tcp_output.c"),
+        tcp_xmit_retransmit_queue=mark("tcp_xmit_retransmit_queue", file="net/ipv4/tcp_output.c"),
+        tcp_send_probe0=mark("tcp_send_probe0", file="net/ipv4/tcp_output.c"),
+    )
 
     def __init__(self, tcp: Tcp) -> None:
         self.tcp = tcp
@@ -91,7 +105,6 @@ class TcpOutput:
             if not sk.packets_out and not sk.pending:
                 self.tcp.timer.reset_xmit_timer(sk, TIME_PROBE0, probe0_base(sk))
 
-    @stage("tcp_write_xmit", file="net/ipv4/tcp_output.c")
     def tcp_write_xmit(self, sk: TcpSock, nonagle: int, push_one: bool) -> bool:
         """Send from the write queue; True if it is stuck with nothing in flight."""
         mss = sk.mss_cache
@@ -262,7 +275,6 @@ class TcpOutput:
             self.tcp.ack.tcp_enter_cwr(sk)
         return True
 
-    @stage("__tcp_transmit_skb", file="net/ipv4/tcp_output.c")
     def transmit(
         self, sk: TcpSock, seq: int, end_seq: int, flags: int, skb: SndSkb | None = None
     ) -> bool:
@@ -394,7 +406,6 @@ class TcpOutput:
 
     # ACKs.
 
-    @stage("tcp_send_ack", "__tcp_send_ack", file="net/ipv4/tcp_output.c")
     def tcp_send_ack(self, sk: TcpSock) -> None:
         """An ACK without data, now."""
         if sk.state != State.CLOSE:
@@ -405,7 +416,6 @@ class TcpOutput:
         """A sequence number that the peer will not find outside its window."""
         return min(sk.snd_nxt, sk.wnd_end())
 
-    @stage("tcp_send_delayed_ack", file="net/ipv4/tcp_output.c")
     def tcp_send_delayed_ack(self, sk: TcpSock) -> None:
         """An ACK later, unless something else carries it first."""
         ato = sk.ack_ato
@@ -431,7 +441,6 @@ class TcpOutput:
 
     # The ends of a connection.
 
-    @stage("tcp_connect", file="net/ipv4/tcp_output.c")
     def tcp_connect(self, sk: TcpSock) -> None:
         """Send the SYN of an active open."""
         tcp = self.tcp
@@ -466,7 +475,6 @@ class TcpOutput:
             mss = max(limit, 48)
         sk.mss_cache = mss
 
-    @stage("tcp_send_fin", file="net/ipv4/tcp_output.c")
     def tcp_send_fin(self, sk: TcpSock) -> None:
         """Close the sending side, behind all data."""
         if sk.write_queue:
@@ -480,7 +488,6 @@ class TcpOutput:
             self.tcp_queue_skb(sk, skb)
         self.push(sk, NAGLE_OFF)
 
-    @stage("tcp_send_active_reset", file="net/ipv4/tcp_output.c")
     def tcp_send_active_reset(self, sk: TcpSock) -> None:
         """Tear the connection down at once."""
         self._mib["OutRsts"] += 1
@@ -489,7 +496,6 @@ class TcpOutput:
 
     # Retransmission.
 
-    @stage("tcp_retransmit_skb", file="net/ipv4/tcp_output.c")
     def tcp_retransmit_skb(self, sk: TcpSock, skb: SndSkb, segs: int) -> int:
         """Send a packet of the retransmit queue again, up to ``segs`` segments of it."""
         if sk.owned:
@@ -592,7 +598,6 @@ class TcpOutput:
             if sk.sacked_out:
                 sk.sacked_out = max(sk.sacked_out - skb.pcount, 0)
 
-    @stage("tcp_xmit_retransmit_queue", file="net/ipv4/tcp_output.c")
     def tcp_xmit_retransmit_queue(self, sk: TcpSock) -> None:
         """Send again what counts as lost, as far as the window goes."""
         if not sk.packets_out:
@@ -619,7 +624,6 @@ class TcpOutput:
 
     # Probes of a closed window.
 
-    @stage("tcp_send_probe0", file="net/ipv4/tcp_output.c")
     def tcp_send_probe0(self, sk: TcpSock) -> None:
         """Ask whether the window is open; wait longer each time."""
         self.tcp_write_wakeup(sk)

@@ -28,7 +28,7 @@ from desim.guest.net.tcp_sock import (
     State,
     TcpSock,
 )
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 
 if TYPE_CHECKING:
     from desim.guest.net.tcp import Tcp
@@ -36,6 +36,15 @@ if TYPE_CHECKING:
 
 class TcpTimer:
     """What happens when time has passed."""
+
+    STAGES = stages(
+        GUEST,
+        tcp_delack_timer=mark("tcp_delack_timer", file="net/ipv4/tcp_timer.c"),
+        tcp_write_timer=mark("tcp_write_timer", file="net/ipv4/tcp_timer.c"),
+        tcp_retransmit_timer=mark("tcp_retransmit_timer", file="net/ipv4/tcp_timer.c"),
+        tcp_write_err=mark("tcp_write_err", file="net/ipv4/tcp_timer.c"),
+        tcp_probe_timer=mark("tcp_probe_timer", file="net/ipv4/tcp_timer.c"),
+    )
 
     def __init__(self, tcp: Tcp) -> None:
         self.tcp = tcp
@@ -70,7 +79,6 @@ class TcpTimer:
 
     # The delayed ACK.
 
-    @stage("tcp_delack_timer", file="net/ipv4/tcp_timer.c")
     def tcp_delack_timer(self, sk: TcpSock) -> None:
         """The timer of the delayed ACK has fired."""
         if sk.owned:
@@ -99,7 +107,6 @@ class TcpTimer:
 
     # Retransmission and probes.
 
-    @stage("tcp_write_timer", file="net/ipv4/tcp_timer.c")
     def tcp_write_timer(self, sk: TcpSock) -> None:
         """The other timer has fired."""
         if sk.owned:
@@ -120,7 +127,6 @@ class TcpTimer:
         else:
             self.tcp_probe_timer(sk)
 
-    @stage("tcp_retransmit_timer", file="net/ipv4/tcp_timer.c")
     def tcp_retransmit_timer(self, sk: TcpSock) -> None:
         """Nothing was acknowledged for an RTO: send the first segment again, back off."""
         tcp = self.tcp
@@ -172,7 +178,6 @@ class TcpTimer:
         passed_ms = self._cpu.now() // 1_000_000 - sk.retrans_stamp_ns // 1_000_000
         return passed_ms >= timeout_ms
 
-    @stage("tcp_write_err", file="net/ipv4/tcp_timer.c")
     def tcp_write_err(self, sk: TcpSock) -> None:
         """Give the connection up."""
         self._ext["TCPAbortOnTimeout"] += 1
@@ -180,7 +185,6 @@ class TcpTimer:
         self.tcp.tcp_write_queue_purge(sk)
         self.tcp.tcp_done(sk)
 
-    @stage("tcp_probe_timer", file="net/ipv4/tcp_timer.c")
     def tcp_probe_timer(self, sk: TcpSock) -> None:
         """The peer's window is still closed as far as we know."""
         if sk.packets_out or not sk.write_queue:

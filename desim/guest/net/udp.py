@@ -25,8 +25,8 @@ from desim.guest.net.sock import (
     would_block,
 )
 from desim.guest.skb import CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
-from desim.kernel.stages import Build, bare, stage
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
+from desim.stages import GUEST, Build, bare, mark, stages
 from desim.userland.calls import Message
 from desim.wire.addresses import IP_ANY
 from desim.wire.checksum import pseudo_sum
@@ -41,6 +41,11 @@ _HEADER = struct.Struct("!HHHH")
 
 class UdpSocket(DatagramSocket):
     """A datagram socket."""
+
+    STAGES = stages(
+        GUEST,
+        poll_events=mark("udp_poll", file="net/ipv4/udp.c"),
+    )
 
     type = "udp"
 
@@ -104,7 +109,6 @@ class UdpSocket(DatagramSocket):
             self.shutdown_mask |= SEND_SHUTDOWN
         self.sock_def_readable()
 
-    @stage("udp_poll", file="net/ipv4/udp.c")
     def poll_events(self) -> int:
         """See ``Socket``."""
         self._cpu.touch("lock_sock")
@@ -140,6 +144,14 @@ class UdpSocket(DatagramSocket):
 
 class UdpCore:
     """All UDP sockets of the host, in the order of their binding."""
+
+    STAGES = stages(
+        GUEST,
+        udp_sendmsg=mark("udp_sendmsg", file="net/ipv4/udp.c", size="data"),
+        udp_send_skb=mark("udp_send_skb", file="net/ipv4/udp.c"),
+        udp_recvmsg=mark("udp_recvmsg", file="net/ipv4/udp.c"),
+        udp_rcv=mark("udp_rcv", "__udp4_lib_rcv", file="net/ipv4/udp.c"),
+    )
 
     def __init__(
         self,
@@ -196,7 +208,6 @@ class UdpCore:
             for held in self.sockets
         )
 
-    @stage("udp_sendmsg", file="net/ipv4/udp.c", size="data")
     def udp_sendmsg(self, sock: UdpSocket, data: bytes, address: bytes, port: int) -> int:
         """Send one datagram, of at most 65,507 bytes."""
         if len(data) > 0xFFFF - IP_HEADER_LEN - HEADER_LEN:
@@ -215,7 +226,6 @@ class UdpCore:
         self.udp_send_skb(sock, data, route, source, address, port)
         return len(data)
 
-    @stage("udp_send_skb", file="net/ipv4/udp.c")
     def udp_send_skb(
         self, sock: UdpSocket, data: bytes, route: Route, src: bytes, dst: bytes, port: int
     ) -> None:
@@ -232,7 +242,6 @@ class UdpCore:
         self.ip.ip_push_pending_frames(skb, route, src, dst, PROTO_UDP, sk=sock)
         self._mib["OutDatagrams"] += 1
 
-    @stage("udp_recvmsg", file="net/ipv4/udp.c")
     def udp_recvmsg(self, sock: UdpSocket, size: int) -> Message:
         """The oldest datagram that waits."""
         message = sock.skb_recv_datagram(size)
@@ -242,7 +251,6 @@ class UdpCore:
             raise would_block()
         return message
 
-    @stage("udp_rcv", "__udp4_lib_rcv", file="net/ipv4/udp.c")
     def udp_rcv(self, skb: Skb, packet: Ipv4, device: Device) -> None:
         """A datagram for us: to its socket, or back as port unreachable."""
         mib = self._mib

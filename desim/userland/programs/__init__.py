@@ -57,8 +57,8 @@ _DMESG = ProgramFile(dmesg.dmesg, dmesg.check)
 _IFCONFIG = ProgramFile(ifconfig.ifconfig, ifconfig.check)
 _UDHCPC = ProgramFile(udhcpc.udhcpc, udhcpc.check)
 
-HOST = _COMMON | {"busybox ping": _PING_HOST, "ping": _PING_HOST}
-GUEST = _COMMON | {
+HOST_PROGRAMS = _COMMON | {"busybox ping": _PING_HOST, "ping": _PING_HOST}
+GUEST_PROGRAMS = _COMMON | {
     "arp": _ARP,
     "busybox arp": _ARP,
     "busybox dmesg": _DMESG,

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.userland.calls import Call, sys
 from desim.userland.programs.getopt import whole
 from desim.userland.programs.output import Step, put
@@ -63,7 +63,11 @@ def mbit_s(size: int, duration_ns: int) -> Decimal:
 class Output:
     """The tool's own code for its results."""
 
-    @stage("print_result", file="ltool.c", size="text")
+    STAGES = stages(
+        GUEST,
+        print_result=mark("print_result", file="ltool.c", size="text"),
+    )
+
     def print_result(self, text: str) -> str:
         """Format a line: what was received last waits in the socket meanwhile."""
         return text

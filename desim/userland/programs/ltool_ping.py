@@ -20,8 +20,8 @@ the payload SIZE bytes 0xa5. A reply that never came shows as -1.
 
 from __future__ import annotations
 
-from desim.kernel.stages import stage
 from desim.ports import POLLIN
+from desim.stages import GUEST, mark, stages
 from desim.userland.calls import SO_RCVBUF, SO_TIMESTAMP, Message, Program, sys
 from desim.userland.programs.ltool_common import (
     BUFFER,
@@ -47,12 +47,16 @@ NO_RTT_NS = 1 << 60
 class Ping:
     """The tool's own code between the system calls."""
 
-    @stage("echo_request", file="ltool.c", size="fill")
+    STAGES = stages(
+        GUEST,
+        echo_request=mark("echo_request", file="ltool.c", size="fill"),
+        echo_reply=mark("echo_reply", file="ltool.c"),
+    )
+
     def echo_request(self, ident: int, sequence: int, fill: bytes) -> bytes:
         """Build a request and sum it up."""
         return Icmp.echo(ident, sequence & 0xFFFF, fill).emit()
 
-    @stage("echo_reply", file="ltool.c")
     def echo_reply(self, packet: bytes, ident: int) -> int | None:
         """The sequence number of a reply to us, on 16 bits; None for any other packet."""
         start = (packet[0] & 15) * 4 if packet else 0

@@ -27,8 +27,8 @@ import errno
 from collections.abc import Generator
 from typing import Any
 
-from desim.kernel.stages import stage
 from desim.ports import POLLIN
+from desim.stages import GUEST, mark, stages
 from desim.userland.calls import SO_REUSEADDR, TCP_NODELAY, Call, Program, sys
 from desim.userland.programs.ltool_common import (
     BUFFER,
@@ -57,7 +57,11 @@ Part = Generator[Call, Any, Any]
 class Tcp:
     """The tool's own code between the system calls."""
 
-    @stage("fill_buffer", file="ltool.c", size="buffer")
+    STAGES = stages(
+        GUEST,
+        fill_buffer=mark("fill_buffer", file="ltool.c", size="buffer"),
+    )
+
     def fill_buffer(self, buffer: bytearray) -> bytes:
         """Give what will be written a pattern."""
         pattern = bytes(range(256))

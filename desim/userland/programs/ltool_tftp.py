@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import errno
 
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.userland.calls import SO_RCVTIMEO, Program, sys
 from desim.userland.programs.ltool_common import BUFFER, mbit_s, number, say
 from desim.wire.addresses import IP_ANY
@@ -34,7 +34,12 @@ OP_RRQ, OP_DATA, OP_ACK, OP_OACK = 1, 3, 4, 6
 class Tftp:
     """The tool's own code between the system calls."""
 
-    @stage("tftp_request", file="ltool.c")
+    STAGES = stages(
+        GUEST,
+        tftp_request=mark("tftp_request", file="ltool.c"),
+        tftp_answer=mark("tftp_answer", file="ltool.c"),
+    )
+
     def tftp_request(self, name: str, blksize: int) -> bytes:
         """RRQ, with the block size if it needs saying."""
         words = [name, "octet"]
@@ -42,7 +47,6 @@ class Tftp:
             words += ["blksize", str(blksize)]
         return OP_RRQ.to_bytes(2, "big") + b"".join(w.encode() + b"\0" for w in words)
 
-    @stage("tftp_answer", file="ltool.c")
     def tftp_answer(self, data: bytes) -> tuple[int, int]:
         """The block that an answer is about, -1 for none, and how much it holds.
 

@@ -12,8 +12,8 @@ A datagram begins with its number, 32 bits, low byte first.
 
 from __future__ import annotations
 
-from desim.kernel.stages import stage
 from desim.ports import POLLIN
+from desim.stages import GUEST, mark, stages
 from desim.userland.calls import SO_RCVBUF, SO_REUSEADDR, SO_TIMESTAMP, Message, Program, sys
 from desim.userland.programs.ltool_common import (
     BUFFER,
@@ -39,12 +39,16 @@ MAX_SIZE = 65507
 class Udp:
     """The tool's own code between the system calls."""
 
-    @stage("udp_datagram", file="ltool.c")
+    STAGES = stages(
+        GUEST,
+        udp_datagram=mark("udp_datagram", file="ltool.c"),
+        udp_number=mark("udp_number", file="ltool.c"),
+    )
+
     def udp_datagram(self, sequence: int, rest: bytes) -> bytes:
         """Number a datagram."""
         return sequence.to_bytes(NUMBER_LEN, "little") + rest
 
-    @stage("udp_number", file="ltool.c")
     def udp_number(self, data: bytes) -> int:
         """The number of a datagram; -1 if it is too short for one."""
         return int.from_bytes(data[:NUMBER_LEN], "little") if len(data) >= NUMBER_LEN else -1

@@ -60,7 +60,7 @@ from desim.guest.net.ipv6.mcast import Mcast
 from desim.guest.net.ipv6.ndisc import Ndisc
 from desim.guest.net.neigh import RETRANS_TIME
 from desim.guest.net.randomness import Random
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP6_ANY, IP6_LOOPBACK, ip, ip_text, mac_text
 from desim.wire.icmpv6_nd import INFINITY_LIFE_TIME, PrefixInfo
 
@@ -94,6 +94,19 @@ def eui64(mac: bytes) -> bytes:
 class Addrconf:
     """The addresses of every interface, and how they come and go."""
 
+    STAGES = stages(
+        GUEST,
+        addrconf_notify=mark("addrconf_notify", file=FILE),
+        addrconf_ifdown=mark("addrconf_ifdown", file=FILE),
+        addrconf_dad_work=mark("addrconf_dad_work", file=FILE),
+        addrconf_dad_begin=mark("addrconf_dad_begin", file=FILE),
+        addrconf_dad_completed=mark("addrconf_dad_completed", file=FILE),
+        addrconf_dad_failure=mark("addrconf_dad_failure", file=FILE),
+        addrconf_rs_timer=mark("addrconf_rs_timer", file=FILE),
+        addrconf_prefix_rcv=mark("addrconf_prefix_rcv", file=FILE),
+        addrconf_verify_work=mark("addrconf_verify_work", file=FILE),
+    )
+
     def __init__(
         self,
         *,
@@ -118,7 +131,6 @@ class Addrconf:
 
     # Interfaces; in process context.
 
-    @stage("addrconf_notify", file=FILE)
     def addrconf_notify(self, event: int, device: Device) -> None:
         """Something has happened to an interface."""
         if event == NETDEV_REGISTER:
@@ -157,7 +169,6 @@ class Addrconf:
         if not idev.addr_list:
             self.ipv6_add_addr(idev, IP6_LOOPBACK, 128).tentative = False
 
-    @stage("addrconf_ifdown", file=FILE)
     def addrconf_ifdown(self, idev: Inet6Dev) -> None:
         """The interface was taken down: forget all that was learned on it."""
         self._cpu.local_bh_disable()
@@ -214,7 +225,6 @@ class Addrconf:
         ifp.dad_work.cancel()
         ifp.dad_work.schedule(delay)
 
-    @stage("addrconf_dad_work", file=FILE)
     def addrconf_dad_work(self, ifp: Inet6IfAddr) -> None:
         """The next step."""
         cpu = self._cpu
@@ -243,7 +253,6 @@ class Addrconf:
         elif was == AddrState.DAD:
             self.addrconf_dad_completed(ifp)
 
-    @stage("addrconf_dad_begin", file=FILE)
     def addrconf_dad_begin(self, ifp: Inet6IfAddr) -> None:
         """Listen for those who have or want the address, and wait a random time."""
         self._mcast.ipv6_dev_mc_inc(ifp.idev, addr_solict_mult(ifp.address))
@@ -254,7 +263,6 @@ class Addrconf:
         self._mod_dad_work(ifp, self._dad_delay.below(RTR_SOLICIT_DELAY))
         self._cpu.local_bh_enable()
 
-    @stage("addrconf_dad_completed", file=FILE)
     def addrconf_dad_completed(self, ifp: Inet6IfAddr) -> None:
         """The address is ours; with a link-local one, the rest of the start follows."""
         if ifp.scope != SCOPE_LINK:
@@ -269,7 +277,6 @@ class Addrconf:
         self._mod_rs_timer(idev)
         self._cpu.local_bh_enable()
 
-    @stage("addrconf_dad_failure", file=FILE)
     def addrconf_dad_failure(self, ifp: Inet6IfAddr, mac: bytes) -> None:
         """``mac`` has, or wants, a tentative address of ours: nobody uses it here."""
         if ifp.state not in (AddrState.PREDAD, AddrState.DAD):
@@ -295,7 +302,6 @@ class Addrconf:
     def _mod_rs_timer(self, idev: Inet6Dev) -> None:
         idev.rs_timer.mod(self._cpu.jiffies + idev.rs_interval)
 
-    @stage("addrconf_rs_timer", file=FILE)
     def addrconf_rs_timer(self, idev: Inet6Dev) -> None:
         """No router has answered in time: ask again. In the timer softirq."""
         src = idev.ipv6_get_lladdr()
@@ -308,7 +314,6 @@ class Addrconf:
 
     # Prefixes.
 
-    @stage("addrconf_prefix_rcv", file=FILE)
     def addrconf_prefix_rcv(self, idev: Inet6Dev, info: PrefixInfo) -> None:
         """A router offers a prefix: a route, an address, or both. In the receive softirq."""
         prefix, prefix_len = info.prefix, info.prefix_len
@@ -362,7 +367,6 @@ class Addrconf:
         if ends:
             self._verify.schedule(max(min(ends) - self._cpu.jiffies, 1))
 
-    @stage("addrconf_verify_work", file=FILE)
     def addrconf_verify_work(self) -> None:
         """Take away the addresses that have ended."""
         self._cpu.local_bh_disable()

@@ -22,7 +22,7 @@ from desim.guest.net.ipv6.mcast import Mcast
 from desim.guest.net.ipv6.ndisc import Ndisc
 from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Snmp
-from desim.kernel.stages import Build
+from desim.stages import Build
 
 
 class Inet6:

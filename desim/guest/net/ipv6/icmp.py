@@ -20,7 +20,7 @@ from desim.guest.net.ipv6.ip6 import Ip6
 from desim.guest.net.ipv6.ndisc import NDISC_TYPES, Ndisc
 from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Snmp
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP6_ANY, is_multicast_ip
 from desim.wire.errors import WireError
 from desim.wire.icmpv6 import ICMPV6_ECHO_REPLY, ICMPV6_ECHO_REQUEST, Icmpv6
@@ -46,6 +46,12 @@ _COUNTERS = {
 class Icmp6:
     """The ICMPv6 of the host."""
 
+    STAGES = stages(
+        GUEST,
+        icmpv6_rcv=mark("icmpv6_rcv", file="net/ipv6/icmp.c"),
+        icmpv6_echo_reply=mark("icmpv6_echo_reply", file="net/ipv6/icmp.c"),
+    )
+
     def __init__(self, *, cpu: Cpu, snmp: Snmp, random: Random, ip6: Ip6, ndisc: Ndisc) -> None:
         self._cpu = cpu
         self._mib = snmp.icmp6
@@ -53,7 +59,6 @@ class Icmp6:
         self._ndisc = ndisc
         self._flow_key = random("ipv6_flow_label").u32()
 
-    @stage("icmpv6_rcv", file="net/ipv6/icmp.c")
     def icmpv6_rcv(self, packet: Ipv6, message: bytes, idev: Inet6Dev, mac: bytes) -> None:
         """A message for us; ``mac`` sent it."""
         mib = self._mib
@@ -73,7 +78,6 @@ class Icmp6:
         elif icmp.type in NDISC_TYPES:
             self._ndisc.ndisc_rcv(packet, icmp, idev, mac)
 
-    @stage("icmpv6_echo_reply", file="net/ipv6/icmp.c")
     def icmpv6_echo_reply(self, packet: Ipv6, request: Icmpv6, idev: Inet6Dev) -> None:
         """The same data back to the sender."""
         to, src = packet.src, packet.dst

@@ -25,7 +25,7 @@ from desim.guest.net.ipv6.if_inet6 import SCOPE_LINK, Inet6Dev, Inet6Devs, addr_
 from desim.guest.net.neigh import NeighTable
 from desim.guest.net.snmp import Snmp
 from desim.guest.skb import Skb
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP6_LOOPBACK, is_multicast_ip, multicast_mac
 from desim.wire.errors import WireError
 from desim.wire.ethernet import ETH_P_IPV6
@@ -75,6 +75,14 @@ class Receiver(Protocol):
 
 class Ip6:
     """The routes and packets of the host."""
+
+    STAGES = stages(
+        GUEST,
+        ip6_output=mark("ip6_output", "ip6_finish_output", file="net/ipv6/ip6_output.c"),
+        ip6_finish_output2=mark("ip6_finish_output2", file="net/ipv6/ip6_output.c"),
+        ipv6_rcv=mark("ipv6_rcv", "ip6_rcv_core", file="net/ipv6/ip6_input.c"),
+        ip6_input=mark("ip6_input", "ip6_protocol_deliver_rcu", file="net/ipv6/ip6_input.c"),
+    )
 
     nd: NeighTable
     icmpv6_rcv: Receiver
@@ -146,7 +154,6 @@ class Ip6:
 
     # Output.
 
-    @stage("ip6_output", "ip6_finish_output", file="net/ipv6/ip6_output.c")
     def ip6_output(self, packet: Ipv6, device: Device) -> bool:
         """Send a packet out of ``device``; False if it was dropped on the way."""
         self._mib["OutRequests"] += 1
@@ -161,7 +168,6 @@ class Ip6:
         skb.protocol = ETH_P_IPV6
         return self.ip6_finish_output2(skb, device, nexthop)
 
-    @stage("ip6_finish_output2", file="net/ipv6/ip6_output.c")
     def ip6_finish_output2(self, skb: Skb, device: Device, nexthop: bytes) -> bool:
         """To the link: groups have their MAC in the address, others a neighbour."""
         if not device.flags & IFF_UP:
@@ -182,7 +188,6 @@ class Ip6:
 
     # Input.
 
-    @stage("ipv6_rcv", "ip6_rcv_core", file="net/ipv6/ip6_input.c")
     def ipv6_rcv(self, skb: Skb, device: Device) -> None:
         """Check the header and decide whose packet it is."""
         mib = self._mib
@@ -210,7 +215,6 @@ class Ip6:
         else:
             mib["InAddrErrors"] += 1
 
-    @stage("ip6_input", "ip6_protocol_deliver_rcu", file="net/ipv6/ip6_input.c")
     def ip6_input(self, packet: Ipv6, idev: Inet6Dev, mac: bytes) -> None:
         """To ICMPv6, past the hop-by-hop header; ``mac`` is the sender's."""
         protocol, message = packet.next_header, packet.payload

@@ -25,7 +25,7 @@ from desim.guest.net.ipv6.if_inet6 import IfMcaddr6, Inet6Dev
 from desim.guest.net.ipv6.ip6 import Ip6
 from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Snmp
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP6_ANY, multicast_mac
 from desim.wire.icmpv6_mld import (
     ALL_MLD2_ROUTERS,
@@ -48,6 +48,17 @@ MLD_HOP_LIMIT = 1
 class Mcast:
     """The groups of every interface."""
 
+    STAGES = stages(
+        GUEST,
+        ipv6_dev_mc_inc=mark("__ipv6_dev_mc_inc", file=FILE),
+        ipv6_dev_mc_dec=mark("__ipv6_dev_mc_dec", file=FILE),
+        ipv6_mc_up=mark("ipv6_mc_up", file=FILE),
+        ipv6_mc_down=mark("ipv6_mc_down", file=FILE),
+        mld_ifc_work=mark("mld_ifc_work", file=FILE),
+        mld_dad_work=mark("mld_dad_work", file=FILE),
+        mld_sendpack=mark("mld_sendpack", file=FILE),
+    )
+
     def __init__(self, *, cpu: Cpu, snmp: Snmp, random: Random, ip6: Ip6) -> None:
         self._cpu = cpu
         self._mib = snmp.icmp6
@@ -62,7 +73,6 @@ class Mcast:
 
     # Membership; in process context.
 
-    @stage("__ipv6_dev_mc_inc", file=FILE)
     def ipv6_dev_mc_inc(self, idev: Inet6Dev, group: bytes) -> None:
         """Join ``group``."""
         for mc in idev.mc_list:
@@ -76,7 +86,6 @@ class Mcast:
         self._cpu.local_bh_enable()
         self.igmp6_group_added(idev, mc)
 
-    @stage("__ipv6_dev_mc_dec", file=FILE)
     def ipv6_dev_mc_dec(self, idev: Inet6Dev, group: bytes) -> None:
         """Leave ``group``, once."""
         for mc in idev.mc_list:
@@ -108,13 +117,11 @@ class Mcast:
             idev.mc_tomb.append((left, MLD_QRV_DEFAULT))
             self.mld_ifc_event(idev)
 
-    @stage("ipv6_mc_up", file=FILE)
     def ipv6_mc_up(self, idev: Inet6Dev) -> None:
         """The link is there (again): join, and report, everything."""
         for mc in idev.mc_list:
             self.igmp6_group_added(idev, mc)
 
-    @stage("ipv6_mc_down", file=FILE)
     def ipv6_mc_down(self, idev: Inet6Dev) -> None:
         """The interface was taken down: nothing is reported any more."""
         for mc in idev.mc_list:
@@ -136,7 +143,6 @@ class Mcast:
         """Jiffies: random, and two more."""
         return self._random.below(most) + 2
 
-    @stage("mld_ifc_work", file=FILE)
     def mld_ifc_work(self, idev: Inet6Dev) -> None:
         """In a kworker: report what has changed; once more later."""
         self.mld_send_cr(idev)
@@ -169,7 +175,6 @@ class Mcast:
         idev.mc_dad_work.cancel()
         idev.mc_dad_work.schedule(self._delay(UNSOLICITED_REPORT_INTERVAL))
 
-    @stage("mld_dad_work", file=FILE)
     def mld_dad_work(self, idev: Inet6Dev) -> None:
         """In a kworker: report all groups once more."""
         self.mld_send_initial_cr(idev)
@@ -188,7 +193,6 @@ class Mcast:
         if records:
             self.mld_sendpack(idev, records)
 
-    @stage("mld_sendpack", file=FILE)
     def mld_sendpack(self, idev: Inet6Dev, records: list[GroupRecord]) -> None:
         """Send a report to the routers that listen for reports."""
         src = idev.ipv6_get_lladdr() or IP6_ANY

@@ -48,7 +48,7 @@ from desim.guest.net.neigh import (
 from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Snmp
 from desim.guest.skb import Skb
-from desim.kernel.stages import stage
+from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP6_ANY, is_multicast_ip
 from desim.wire.errors import WireError
 from desim.wire.ethernet import ETH_P_IPV6
@@ -93,6 +93,19 @@ class AddressConfiguration(Protocol):
 class Ndisc(NeighTable):
     """The table of IPv6 neighbours and their protocol."""
 
+    STAGES = stages(
+        GUEST,
+        ndisc_send_skb=mark("ndisc_send_skb", file=FILE),
+        ndisc_send_rs=mark("ndisc_send_rs", file=FILE),
+        ndisc_send_ns=mark("ndisc_send_ns", file=FILE),
+        ndisc_send_na=mark("ndisc_send_na", file=FILE),
+        solicit=mark("ndisc_solicit", file=FILE),
+        ndisc_rcv=mark("ndisc_rcv", file=FILE),
+        ndisc_recv_ns=mark("ndisc_recv_ns", file=FILE),
+        ndisc_recv_na=mark("ndisc_recv_na", file=FILE),
+        ndisc_router_discovery=mark("ndisc_router_discovery", file=FILE),
+    )
+
     addrconf: AddressConfiguration
 
     def __init__(
@@ -122,20 +135,17 @@ class Ndisc(NeighTable):
 
     # Sending.
 
-    @stage("ndisc_send_skb", file=FILE)
     def ndisc_send_skb(self, message: Icmpv6, src: bytes, dst: bytes, device: Device) -> None:
         """Send a message that nobody beyond the link may have sent."""
         self._mib["OutMsgs"] += 1
         packet = Ipv6(src, dst, NEXT_ICMPV6, message.emit(src, dst), NDISC_HOP_LIMIT)
         self._ip6.ip6_output(packet, device)
 
-    @stage("ndisc_send_rs", file=FILE)
     def ndisc_send_rs(self, device: Device, src: bytes) -> None:
         """Ask for routers."""
         self._mib["OutRouterSolicits"] += 1
         self.ndisc_send_skb(router_solicitation(device.dev_addr), src, ALL_ROUTERS, device)
 
-    @stage("ndisc_send_ns", file=FILE)
     def ndisc_send_ns(
         self, device: Device, target: bytes, dst: bytes, src: bytes, nonce: bytes | None = None
     ) -> None:
@@ -145,7 +155,6 @@ class Ndisc(NeighTable):
         message = neighbour_solicitation(target, lladdr=lladdr, nonce=nonce)
         self.ndisc_send_skb(message, src, dst, device)
 
-    @stage("ndisc_send_na", file=FILE)
     def ndisc_send_na(
         self, device: Device, dst: bytes, target: bytes, flags: int, lladdr: bytes | None
     ) -> None:
@@ -154,7 +163,6 @@ class Ndisc(NeighTable):
         message = neighbour_advertisement(target, flags, lladdr=lladdr)
         self.ndisc_send_skb(message, target, dst, device)
 
-    @stage("ndisc_solicit", file=FILE)
     def solicit(self, neigh: Neighbour, probes: int) -> None:
         """A solicitation: to the neighbour while he is being checked, else to his group."""
         device, target = neigh.device, neigh.primary_key
@@ -172,7 +180,6 @@ class Ndisc(NeighTable):
 
     # Receiving.
 
-    @stage("ndisc_rcv", file=FILE)
     def ndisc_rcv(self, packet: Ipv6, message: Icmpv6, idev: Inet6Dev, mac: bytes) -> None:
         """A message of neighbour discovery, if it comes from the link itself."""
         if packet.hop_limit != NDISC_HOP_LIMIT or message.code != 0:
@@ -187,7 +194,6 @@ class Ndisc(NeighTable):
         except WireError:
             self._mib["InErrors"] += 1
 
-    @stage("ndisc_recv_ns", file=FILE)
     def ndisc_recv_ns(
         self, packet: Ipv6, message: NeighbourMessage, idev: Inet6Dev, mac: bytes
     ) -> None:
@@ -218,7 +224,6 @@ class Ndisc(NeighTable):
         flags = NA_SOLICITED | (NA_OVERRIDE if to_group else 0)
         self.ndisc_send_na(device, src, target, flags, device.dev_addr if to_group else None)
 
-    @stage("ndisc_recv_na", file=FILE)
     def ndisc_recv_na(
         self, packet: Ipv6, message: NeighbourMessage, idev: Inet6Dev, mac: bytes
     ) -> None:
@@ -243,7 +248,6 @@ class Ndisc(NeighTable):
             lladdr = neigh.ha
         self.neigh_update(neigh, lladdr, state, override=override, weak=True)
 
-    @stage("ndisc_router_discovery", file=FILE)
     def ndisc_router_discovery(
         self, packet: Ipv6, message: RouterAdvertisement, idev: Inet6Dev
     ) -> None:

@@ -1,0 +1,164 @@
+"""Stages: the functions that gdb would show, named in a table beside the class that models them.
+
+A class that models functions of the real code has a table ``STAGES``: for each method the
+name of the function, its file, whose code it is, and what its cost depends on::
+
+    class TcpOutput:
+        STAGES = stages(QEMU, tcp_output=mark("tcp_output", file="slirp/tcp_output.c"))
+
+The table does nothing by itself, and the methods carry nothing. ``desim.engine.instrument``
+makes, from a class with a table, a subclass that records each entry and exit and charges
+what the cost profile says; without it the bare class runs at full speed.
+
+Names and files are those of the code that is modelled: QEMU 2.8 and its slirp
+(the version of the 2016 study), and Linux for the guest.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+T = TypeVar("T")
+
+Owner = Literal["host", "QEMU", "guest"]
+"""Whose code a stage is: the host's kernel, QEMU with slirp, the guest's kernel and programs."""
+HOST: Owner = "host"
+QEMU: Owner = "QEMU"
+GUEST: Owner = "guest"
+
+ROOMS = ("kernel", "userland", "net", "slirp", "e1000", "guest", "host", "machine")
+"""The packages in which classes have tables."""
+
+
+class Build(Protocol):
+    """Chooses the class that a core makes a part from: itself, or its instrumented subclass."""
+
+    def __call__(self, cls: type[T], /) -> type[T]: ...
+
+
+def bare(cls: type[T], /) -> type[T]:
+    """The ``Build`` of a core without costs and trace: every class as it is written."""
+    return cls
+
+
+class Mark(NamedTuple):
+    """What a table says of one method."""
+
+    names: tuple[str, ...]
+    """The function's name, and, innermost last, those it passes straight through to."""
+    file: str
+    """Path in the source tree of the real code, as gdb prints it."""
+    owner: Owner
+    """Whose code it is."""
+    size: str | None
+    """The argument whose ``len()`` the cost per byte applies to."""
+    says: Callable[..., str] | None
+    """The debug line that the real function prints, from the same arguments."""
+
+
+Stages = Mapping[str, Mark]
+"""A class's table: its methods' names and their marks."""
+
+
+class _Mark(NamedTuple):
+    """A mark in the making: the table says whose it is, unless it does so itself."""
+
+    names: tuple[str, ...]
+    file: str
+    owner: Owner | None
+    size: str | None
+    says: Callable[..., str] | None
+
+
+def mark(
+    *names: str,
+    file: str,
+    owner: Owner | None = None,
+    size: str | None = None,
+    says: Callable[..., str] | None = None,
+) -> _Mark:
+    """An entry of a table: the method models the function ``names[0]`` in ``file``.
+
+    Several names stand for a chain of functions that only pass a call on,
+    outermost first: ``mark("qemu_send_packet", "qemu_send_packet_async", ...)``.
+    ``size`` names the parameter whose length the profile's ``per_1000_bytes`` applies to:
+    bytes, or the packets of a list, or the slots of a ring. ``says(self, ...)`` gives the
+    line that the real function prints when it is built with its debug output on. ``owner``
+    is whose code this function is, where it is not that of the rest of the class.
+    """
+    if not names:
+        raise TypeError("a stage needs at least one name")
+    return _Mark(names, file, owner, size, says)
+
+
+def stages(owner: Owner, /, **marks: _Mark) -> Stages:
+    """The table of a class whose functions are ``owner``'s: each method's name and its mark."""
+    return MappingProxyType(
+        {
+            method: Mark(m.names, m.file, m.owner or owner, m.size, m.says)
+            for method, m in marks.items()
+        }
+    )
+
+
+def marks_of(cls: type) -> Iterator[tuple[str, Mark]]:
+    """The methods of ``cls`` that have a mark, by name.
+
+    A mark stands for the method beside which it is written: one that a subclass overrides
+    without a mark of its own has none.
+    """
+    for name in dir(cls):
+        for base in cls.__mro__:
+            if name in vars(base):
+                table: Stages = vars(base).get("STAGES", {})
+                if name in table:
+                    yield name, table[name]
+                break
+
+
+class Known(NamedTuple):
+    """What is known of one stage name in one file."""
+
+    owner: Owner
+    sized: bool
+    """Whether its cost may depend on a number of bytes."""
+
+
+@cache
+def known_stages() -> Mapping[tuple[str, str], Known]:
+    """All stages that a machine can have, by name and file: those of all tables in ``ROOMS``.
+
+    A name may stand in several files: ``ip_output`` is both slirp's and Linux's. Loads
+    these packages, so that what is known does not depend on what was imported before.
+    """
+    found: dict[tuple[str, str], Known] = {}
+    for cls in _classes():
+        for entry in vars(cls).get("STAGES", {}).values():
+            for name in entry.names:
+                before = found.get((name, entry.file), Known(entry.owner, False))
+                assert before.owner == entry.owner, f"{name} of {entry.file} has two owners"
+                sized = before.sized or entry.size is not None
+                found[name, entry.file] = Known(entry.owner, sized)
+    return MappingProxyType(found)
+
+
+def files_of(name: str) -> list[str]:
+    """The files in which there is a stage ``name``, in alphabetical order; none is no error."""
+    return sorted(file for known, file in known_stages() if known == name)
+
+
+def _classes() -> Iterator[type[Any]]:
+    """All classes that are written in ``ROOMS``."""
+    for room in ROOMS:
+        package = import_module(f"desim.{room}")
+        modules = [package.__name__]
+        modules += [m.name for m in pkgutil.walk_packages(package.__path__, f"desim.{room}.")]
+        for name in modules:
+            for found in vars(import_module(name)).values():
+                if isinstance(found, type) and found.__module__ == name:
+                    yield found
