@@ -52,8 +52,8 @@ def calibrate(session: nox.Session) -> None:
     """Fit the profiles icount and tcg anew to the recorded runs: two minutes, the same files."""
     install(session, ".[calibrate]")
     command = ["python", "-m", "desim", "calibrate", "tests/vectors/linux"]
-    session.run(*command, "-o", "desim/kernel/profiles/icount.toml")
-    session.run(*command, "--real-time", "icount", "-o", "desim/kernel/profiles/tcg.toml")
+    session.run(*command, "-o", "desim/costs/profiles/icount.toml")
+    session.run(*command, "--real-time", "icount", "-o", "desim/costs/profiles/tcg.toml")
 
 
 @nox.session

@@ -31,7 +31,7 @@ HOST: Owner = "host"
 QEMU: Owner = "QEMU"
 GUEST: Owner = "guest"
 
-ROOMS = ("kernel", "userland", "net", "slirp", "e1000", "guest", "host", "machine")
+ROOMS = ("userland", "net", "slirp", "e1000", "guest", "host", "machine")
 """The packages in which classes have tables."""
 
 

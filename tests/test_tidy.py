@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "desim").rglob("*.py"))
 TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__).resolve())
-MODEL = ("wire", "kernel", "net", "slirp", "e1000", "guest", "host", "userland", "machine")
+MODEL = ("wire", "engine", "costs", "net", "slirp", "e1000", "guest", "host", "userland", "machine")
 """Rooms that know virtual time or carry bytes."""
 
 MAX_LINES = 700
@@ -28,8 +28,8 @@ BANNED_IMPORTS = {
     "datetime": "there is no wall clock; use the Clock port",
     "subprocess": "a scenario starts no process",
     "socket": "a scenario opens no socket; use the HostSockets port",
-    "threading": "a thread of control is a desim.kernel thread",
-    "asyncio": "a thread of control is a desim.kernel thread",
+    "threading": "a thread of control is a desim.engine thread",
+    "asyncio": "a thread of control is a desim.engine thread",
     "pickle": "loading one runs code",
 }
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from desim.kernel.instrument import OpenStage
-from desim.kernel.thread import Thread
+from desim.engine.instrument import OpenStage
+from desim.engine.thread import Thread
 from desim.stages import GUEST
 
 Figure = tuple[str, str, str]

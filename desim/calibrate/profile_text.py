@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from desim.calibrate.fit import Fitted
 from desim.calibrate.observe import EVENT_FILE
-from desim.kernel.profile import INSTRUCTIONS
+from desim.costs.profile import INSTRUCTIONS
 
 
 def profile_text(

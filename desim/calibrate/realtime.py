@@ -22,8 +22,8 @@ from typing import NamedTuple
 from desim.calibrate.fit import Fitted
 from desim.conform.linux.predict import configuration, predicted, printed, simulate
 from desim.conform.linux.recording import Run, Test
+from desim.costs.profile import INSTRUCTIONS, Profile
 from desim.errors import UserError
-from desim.kernel.profile import INSTRUCTIONS, Profile
 from desim.machine import Machine
 
 STRETCHES = {

@@ -143,7 +143,7 @@ def load(arguments: argparse.Namespace) -> MachineConfig:
 @contextmanager
 def profile_mistakes() -> Iterator[None]:
     """A cost profile is checked when it is used; its mistakes are the user's."""
-    from desim.kernel.profile import ProfileError
+    from desim.costs.profile import ProfileError
 
     try:
         yield
@@ -153,7 +153,7 @@ def profile_mistakes() -> Iterator[None]:
 
 def known_costs(name: str) -> str:
     """The argument of ``--costs``, if there is such a profile."""
-    from desim.kernel.profile import shipped
+    from desim.costs.profile import shipped
 
     if "/" in name or name.endswith(".toml"):
         # A name of nothing, a folder or a FIFO is told here; what is in a file, by its reader.

@@ -64,7 +64,7 @@ def _instructions_unused(config: MachineConfig) -> Iterator[str]:
     """``-icount`` says how long an instruction lasts; most profiles have none."""
     if config.icount_shift is None:
         return
-    from desim.kernel.profile import INSTRUCTIONS, load
+    from desim.costs.profile import INSTRUCTIONS, load
 
     with profile_mistakes():
         unit = load(config.costs).unit

@@ -119,7 +119,7 @@ def _in_real_time(arguments: argparse.Namespace) -> int:
     from desim.calibrate.profile_text import profile_text
     from desim.calibrate.realtime import comment, real_time
     from desim.conform.linux.recording import RecordingError
-    from desim.kernel.profile import NS, ProfileError, load
+    from desim.costs.profile import NS, ProfileError, load
 
     check_output(arguments.output)
     try:

@@ -109,7 +109,7 @@ def _suite(arguments: argparse.Namespace) -> Suite:
 
 def _check_profile(costs: str) -> None:
     """Once, so that its mistakes are not those of every recording."""
-    from desim.kernel import profile
+    from desim.costs import profile
 
     with profile_mistakes():
         profile.load(costs)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from desim.kernel.instrument import OpenStage
-from desim.kernel.thread import Thread
+from desim.engine.instrument import OpenStage
+from desim.engine.thread import Thread
 from desim.wire.describe import describe
 from desim.wire.frame import Frame
 

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from desim.kernel.trace import ThreadRecord, Trace
+from desim.engine.trace import ThreadRecord, Trace
 from desim.machine.ports import Captured
 
 INTERRUPTS = ("common_interrupt", "run_ksoftirqd")

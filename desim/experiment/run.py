@@ -9,9 +9,9 @@ from typing import Any
 
 from desim import __version__
 from desim.config import MachineConfig
+from desim.engine.trace import Trace
 from desim.experiment.backtrace import Backtrace, Breakpoint, Hit
 from desim.experiment.journey import Journey, follow
-from desim.kernel.trace import Trace
 from desim.machine import Machine, Transcript
 from desim.machine.ports import Captured
 from desim.scenario.expectations import failures

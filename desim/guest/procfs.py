@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from desim.guest.net.device import Device
 from desim.guest.net.neigh import NUD_PERMANENT, NUD_VALID, Neighbour
-from desim.guest.vcpu import Vcpu
 from desim.wire.addresses import ip_text, mac_text
 
 ARPHRD_ETHER = 1
@@ -28,12 +27,15 @@ _NET_DEV_HEAD = (
 )
 
 
-def show_interrupts(vcpu: Vcpu, irq: int, device: str | None) -> str:
-    """/proc/interrupts of one processor; ``device`` has requested line ``irq``, or None."""
+def show_interrupts(*, card: int, timer: int, irq: int, device: str | None) -> str:
+    """/proc/interrupts of one processor, which has taken ``card`` and ``timer`` interrupts.
+
+    ``device`` is who has requested the card's line ``irq``; None: nobody.
+    """
     lines = [f"{'':11}{'CPU0':<11}"]
     if device is not None:
-        lines.append(f"{irq:3}: {vcpu.pin.delivered:10} {'IO-APIC':>9} {irq:3}-fasteoi   {device}")
-    lines.append(f"LOC: {vcpu.timer_interrupts:10}   Local timer interrupts")
+        lines.append(f"{irq:3}: {card:10} {'IO-APIC':>9} {irq:3}-fasteoi   {device}")
+    lines.append(f"LOC: {timer:10}   Local timer interrupts")
     lines.append(f"ERR: {0:10}")
     return "\n".join(lines) + "\n"
 

@@ -12,7 +12,7 @@ What is due runs in the timer softirq of the tick that reached its bucket: highe
 levels first, in a bucket the timer that was armed last first.
 
 A busy CPU looks at every tick; an idle one is interrupted for the next bucket that
-holds something (``desim.guest.vcpu``).
+holds something (``desim.machine.threads.vcpu``).
 
 Not modelled: high resolution timers other than a sleeping process's deadline, what the
 tick accounts for.

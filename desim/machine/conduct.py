@@ -18,8 +18,8 @@ from functools import partial
 from typing import Protocol
 
 from desim.config import SECOND_NS, RunCommand
-from desim.kernel.alarm import Alarm
-from desim.kernel.environment import Environment
+from desim.engine.alarm import Alarm
+from desim.engine.environment import Environment
 from desim.userland.process import Process
 
 CHECK_NS = SECOND_NS // 10

@@ -6,8 +6,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from desim.kernel.alarm import Alarm
-from desim.kernel.environment import Environment
+from desim.engine.alarm import Alarm
+from desim.engine.environment import Environment
 
 
 @contextmanager

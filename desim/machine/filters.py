@@ -16,9 +16,9 @@ from desim.config import (
     NetFilter,
     ReorderFilter,
 )
+from desim.engine.instrument import Instrument
+from desim.engine.streams import Streams
 from desim.errors import UserError
-from desim.kernel.instrument import Instrument
-from desim.kernel.streams import Streams
 from desim.net import NetClientState
 from desim.net.filter import NetFilterState, Place
 from desim.net.filter_buffer import FilterBuffer

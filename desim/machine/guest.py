@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from desim.config import Boot
+from desim.engine.instrument import Instrument
+from desim.engine.streams import Streams
 from desim.guest.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
 from desim.guest.drivers import MODULES, CardDriver, Surroundings, modprobe
 from desim.guest.kernel import GuestKernel
@@ -12,11 +14,9 @@ from desim.guest.memory import Memory
 from desim.guest.net.device import IFF_UP, Device
 from desim.guest.net.stack import NetStack
 from desim.guest.procfs import arp_seq_show, dev_seq_show, show_interrupts
-from desim.guest.tasks import ProcessTask
-from desim.guest.vcpu import Vcpu
-from desim.kernel.instrument import Instrument
-from desim.kernel.streams import Streams
 from desim.machine.ports import Recorder
+from desim.machine.threads.tasks import ProcessTask
+from desim.machine.threads.vcpu import Vcpu
 from desim.ports import Endpoint, Mmio
 from desim.userland.calls import IFF_RUNNING, Interface, Program, sys
 from desim.userland.files import Terminal, VirtualTree
@@ -103,7 +103,12 @@ class Guest:
     def _show_interrupts(self) -> str:
         device = self.stack.devices.get(ETH0)
         opened = device is not None and device.flags & IFF_UP
-        return show_interrupts(self.vcpu, self._irq, ETH0 if opened else None)
+        return show_interrupts(
+            card=self.vcpu.pin.delivered,
+            timer=self.vcpu.timer_interrupts,
+            irq=self._irq,
+            device=ETH0 if opened else None,
+        )
 
     def unpolled(self) -> bool:
         """Whether a frame in the card's ring waits for the driver to look."""

@@ -8,22 +8,22 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from desim.config import InputFile, MachineConfig, RunCommand, Side
-from desim.guest.tasks import ProcessTask
-from desim.guest.vcpu import Vcpu
+from desim.costs.profile import load
+from desim.engine.environment import Environment, KernelError
+from desim.engine.instrument import Instrument, Watcher
+from desim.engine.streams import Streams
+from desim.engine.thread import CODE_MASK, FIRST_RANK, Thread
+from desim.engine.trace import Trace
 from desim.host.kernel import HostKernel
-from desim.host.threads import HostScheduler, HostTask
-from desim.kernel.environment import Environment, KernelError
-from desim.kernel.instrument import Instrument, Watcher
-from desim.kernel.profile import load
-from desim.kernel.streams import Streams
-from desim.kernel.thread import CODE_MASK, FIRST_RANK, Thread
-from desim.kernel.trace import Trace
 from desim.machine import names
 from desim.machine.conduct import INTERRUPTED, UNTIL, Conductor, Running
 from desim.machine.ctrl_c import ctrl_c
 from desim.machine.guest import DHCP_CLIENT, ETH0, Guest
 from desim.machine.ports import Captured, GuestMemory, Recorder
 from desim.machine.qemu import IRQ_LINE, Qemu
+from desim.machine.threads.host import HostScheduler, HostTask
+from desim.machine.threads.tasks import ProcessTask
+from desim.machine.threads.vcpu import Vcpu
 from desim.ports import Endpoint
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Process

@@ -21,13 +21,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from desim.engine.environment import Environment
+from desim.engine.trace import Trace
 from desim.guest.ioapic import IoApicPin
 from desim.guest.memory import Memory
-from desim.guest.vcpu import Vcpu
-from desim.kernel.environment import Environment
-from desim.kernel.lock import BigLock
-from desim.kernel.trace import Trace
 from desim.machine.conservation import UnderWay
+from desim.machine.threads.big_lock import BigLock
+from desim.machine.threads.vcpu import Vcpu
 from desim.ports import NetClient, NetPort
 from desim.wire.frame import Frame
 

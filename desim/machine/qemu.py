@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 from desim.config import MachineConfig, UserNet
 from desim.e1000.card import E1000
+from desim.engine.environment import Environment
+from desim.engine.instrument import Instrument
+from desim.engine.streams import Streams
 from desim.errors import UserError
 from desim.guest.memory import Memory
-from desim.guest.vcpu import Vcpu
 from desim.host.kernel import HostKernel
 from desim.host.sockets import QemuSockets
-from desim.kernel.environment import Environment
-from desim.kernel.instrument import Instrument
-from desim.kernel.lock import BigLock
-from desim.kernel.main_loop import MainLoop
-from desim.kernel.streams import Streams
 from desim.machine.chardev import TOUCH_POINT, CharBackend
 from desim.machine.filters import Filters
 from desim.machine.ports import Bus, CardAccess, Lost, Recorder, Tap
+from desim.machine.threads.big_lock import BigLock
+from desim.machine.threads.main_loop import MainLoop
+from desim.machine.threads.vcpu import Vcpu
 from desim.net import Net, NetClientState, NetHub
 from desim.slirp.client import SlirpState
 from desim.slirp.config import GuestFwd, SlirpConfig

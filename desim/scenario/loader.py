@@ -18,8 +18,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from desim.config import Expect, MachineConfig, RunCommand, Side
+from desim.costs.profile import shipped as shipped_profiles
 from desim.errors import UserError, nearest
-from desim.kernel.profile import shipped as shipped_profiles
 from desim.scenario.inputs import Inputs
 from desim.scenario.lines import Key, Lines
 from desim.scenario.modprobe import note_without_card

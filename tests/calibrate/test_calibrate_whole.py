@@ -11,7 +11,7 @@ from desim.calibrate.profile_text import uniform
 from desim.conform.linux.predict import configuration, printed, simulate
 from desim.conform.linux.recording import Run
 from desim.conform.linux.recording import Test as RecordedTest
-from desim.kernel.profile import load
+from desim.costs.profile import load
 
 SECOND = 1_000_000_000
 EACH = 60

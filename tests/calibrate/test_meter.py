@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from desim.calibrate.meter import CLOCK, Meter
-from desim.kernel.environment import Environment
-from desim.kernel.instrument import Instrument
-from desim.kernel.profile import Cost, Profile
-from desim.kernel.thread import Thread
-from desim.kernel.trace import Trace
+from desim.costs.profile import Cost, Profile
+from desim.engine.environment import Environment
+from desim.engine.instrument import Instrument
+from desim.engine.thread import Thread
+from desim.engine.trace import Trace
 from desim.stages import GUEST, QEMU, mark, stages
 
 FILE = "fake/guest.c"

@@ -10,7 +10,7 @@ from desim.calibrate.calibrate import guest_stages
 from desim.calibrate.fit import Fitted
 from desim.calibrate.observe import EVENT_FILE
 from desim.calibrate.profile_text import is_profile, profile_text, uniform
-from desim.kernel.profile import Cost, parse
+from desim.costs.profile import Cost, parse
 from desim.stages import GUEST, Known
 
 FILE = "fake/written.c"

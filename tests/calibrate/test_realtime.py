@@ -11,8 +11,8 @@ from recorded_runs import LINUX, recorded_run
 
 from desim.calibrate.realtime import STRETCHES, instruction_ns, real_time
 from desim.cli import main
+from desim.costs.profile import load
 from desim.errors import UserError
-from desim.kernel.profile import load
 
 RT = LINUX / "rt.tar.xz"
 
@@ -20,7 +20,7 @@ RT = LINUX / "rt.tar.xz"
 def test_the_shipped_profile_is_what_the_recordings_give(tmp_path: Path) -> None:
     made = tmp_path / "tcg.toml"
     assert main(["calibrate", str(RT), "--real-time", "icount", "-o", str(made)]) == 0
-    shipped = resources.files("desim.kernel") / "profiles" / "tcg.toml"
+    shipped = resources.files("desim.costs") / "profiles" / "tcg.toml"
     assert made.read_text("utf-8") == shipped.read_text("utf-8")
 
 

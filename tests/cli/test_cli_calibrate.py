@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from desim.cli import main
-from desim.kernel.profile import load
+from desim.costs.profile import load
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "linux"
 

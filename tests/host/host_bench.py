@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from desim.engine.streams import Streams
 from desim.host.kernel import HostKernel
 from desim.host.loopback import SocketObserver
-from desim.kernel.streams import Streams
 from desim.userland.calls import Call, Program
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Blocked, Process

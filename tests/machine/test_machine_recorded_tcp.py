@@ -25,7 +25,7 @@ from recorded_runs import (
 from desim.config import MachineConfig, RunCommand
 from desim.conform.linux.predict import configuration, printed, simulate
 from desim.conform.linux.recording import META, Run, parse_run
-from desim.kernel.alarm import Alarm
+from desim.engine.alarm import Alarm
 from desim.machine import Machine
 from desim.wire.tcp import ACK, FIN
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from runs import SHIPPED, config, random_profile
 
-from desim.kernel.environment import TOUCH_POINTS
+from desim.engine.environment import TOUCH_POINTS
 from desim.machine import Machine
 
 NOTICED = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from desim.engine.streams import Streams
 from desim.guest.net.neigh import NUD_FAILED, NUD_PERMANENT, NUD_REACHABLE
 from desim.guest.procfs import arp_seq_show
-from desim.kernel.streams import Streams
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.kernel import Kernel
 from desim.userland.programs import GUEST_PROGRAMS

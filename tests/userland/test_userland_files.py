@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.kernel.streams import Streams
+from desim.engine.streams import Streams
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
 from desim.userland.calls import Call, FileStatus, Program, sys
 from desim.userland.errors import TEXTS

@@ -24,8 +24,8 @@ from desim.conform.linux.recording import (
     Run,
     Test,
 )
+from desim.engine.instrument import Watcher
 from desim.errors import UserError
-from desim.kernel.instrument import Watcher
 from desim.machine import Machine
 from desim.machine.ports import Captured
 from desim.scenario.modprobe import check_modprobe

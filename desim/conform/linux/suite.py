@@ -38,7 +38,7 @@ from desim.conform.linux.recording import (
 )
 from desim.conform.linux.table import table
 from desim.conform.suite import Outcome, Suite
-from desim.kernel.profile import shipped
+from desim.costs.profile import shipped
 from desim.machine import Machine
 
 COUNTED, REAL_TIME = "icount", "tcg"

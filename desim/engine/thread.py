@@ -14,7 +14,7 @@ and the rest of the stretch follows, with what was recorded of it moved behind.
 
 What happens on a thread is recorded as cheaply as can be: the entry or exit of a
 stage or wait is one ``int`` in ``marks``, ``now << 16 | code``; anything else is a tuple
-in ``events``. ``desim.kernel.trace`` takes them over at a meeting now and then.
+in ``events``. ``desim.engine.trace`` takes them over at a meeting now and then.
 
 A thread has few entries in the heap however often its sleep is cut short: a
 deadline that moved later reuses the entry that is there and re-arms when it fires.
@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, Any, cast
 import greenlet
 from simpy.events import Event
 
-from desim.kernel.environment import CIRCLING_LIMIT
+from desim.engine.environment import CIRCLING_LIMIT
 
 if TYPE_CHECKING:
-    from desim.kernel.environment import Environment
-    from desim.kernel.trace import Codes
+    from desim.engine.environment import Environment
+    from desim.engine.trace import Codes
 
 FIRST_RANK = 10
 """Ranks below this one are SimPy's own priorities."""

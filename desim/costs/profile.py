@@ -85,7 +85,7 @@ class Profile:
 
 def shipped() -> list[str]:
     """The names of the profiles that come with desim."""
-    folder = resources.files("desim.kernel") / "profiles"
+    folder = resources.files("desim.costs") / "profiles"
     return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith("toml"))
 
 
@@ -103,7 +103,7 @@ def load(name: str) -> Profile:
         return parse(path.stem, text, name)
     if name not in shipped():
         raise ProfileError([f"no cost profile called {name!r}{_nearest(name, shipped())}"])
-    text = (resources.files("desim.kernel") / "profiles" / f"{name}.toml").read_text("utf-8")
+    text = (resources.files("desim.costs") / "profiles" / f"{name}.toml").read_text("utf-8")
     return parse(name, text, f"{name}.toml")
 
 

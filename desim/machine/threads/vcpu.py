@@ -38,15 +38,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from desim.engine.alarm import Alarm
+from desim.engine.environment import Environment
+from desim.engine.thread import Thread
+from desim.engine.trace import Codes
 from desim.guest.context import JIFFY_NS, RCU_SOFTIRQ, TIMER_SOFTIRQ
 from desim.guest.ioapic import IoApicPin
 from desim.guest.rcu import Rcu
 from desim.guest.sched import RunQueue, Task
 from desim.guest.timers import DelayedWork, TimerWheel, WheelTimer
-from desim.kernel.alarm import Alarm
-from desim.kernel.environment import Environment
-from desim.kernel.thread import Thread
-from desim.kernel.trace import Codes
 from desim.stages import GUEST, QEMU, mark, stages
 from desim.userland.waitqueue import WaitQueue
 

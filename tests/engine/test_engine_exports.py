@@ -5,17 +5,17 @@ import sys
 
 import pytest
 
-import desim.kernel
+import desim.engine
 
 
 def test_every_name_it_lists_can_be_had():
-    for name in dir(desim.kernel):
-        assert getattr(desim.kernel, name) is not None
+    for name in dir(desim.engine):
+        assert getattr(desim.engine, name) is not None
 
 
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="Enviroment"):
-        desim.kernel.Enviroment  # noqa: B018 - looking it up is the test
+        desim.engine.Enviroment  # noqa: B018 - looking it up is the test
 
 
 @pytest.mark.parametrize("room", ["e1000.card", "slirp.slirp", "net", "guest.net.stack"])

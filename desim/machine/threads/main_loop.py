@@ -20,9 +20,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from desim.kernel.environment import Environment
-from desim.kernel.lock import BigLock
-from desim.kernel.thread import Thread
+from desim.engine.environment import Environment
+from desim.engine.thread import Thread
+from desim.machine.threads.big_lock import BigLock
 from desim.stages import QEMU, mark, stages
 
 MS = 1_000_000

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.kernel.streams import Stream, Streams
+from desim.engine.streams import Stream, Streams
 
 NUMBERS = [
     4254715134,

@@ -3,11 +3,11 @@
 import pytest
 import simpy
 
-from desim.kernel.alarm import Alarm
-from desim.kernel.environment import CirclingError, Environment, TooManyEventsError
-from desim.kernel.lock import BigLock
-from desim.kernel.thread import Thread
-from desim.kernel.trace import Codes
+from desim.engine.alarm import Alarm
+from desim.engine.environment import CirclingError, Environment, TooManyEventsError
+from desim.engine.thread import Thread
+from desim.engine.trace import Codes
+from desim.machine.threads.big_lock import BigLock
 
 
 @pytest.fixture

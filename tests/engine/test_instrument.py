@@ -2,11 +2,11 @@
 
 import pytest
 
-from desim.kernel.environment import Environment
-from desim.kernel.instrument import Instrument
-from desim.kernel.profile import Cost, Profile
-from desim.kernel.thread import Thread
-from desim.kernel.trace import Trace
+from desim.costs.profile import Cost, Profile
+from desim.engine.environment import Environment
+from desim.engine.instrument import Instrument
+from desim.engine.thread import Thread
+from desim.engine.trace import Trace
 from desim.stages import QEMU, mark, stages
 
 FILE = "test/core.c"

@@ -1,6 +1,6 @@
 """What happened, thread by thread; and its fingerprint.
 
-What a thread records (``desim.kernel.thread``) becomes two columns here, ``times`` (ns)
+What a thread records (``desim.engine.thread``) becomes two columns here, ``times`` (ns)
 and ``codes``, and a list of events ``(time, position, kind, data...)`` between them. The
 order within a thread is the order of its own time; threads are kept apart, because
 the order in which the simulator happened to run them means nothing.
@@ -24,7 +24,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from desim.kernel.thread import CODE_BITS, CODE_MASK, Thread
+from desim.engine.thread import CODE_BITS, CODE_MASK, Thread
 
 
 class Codes:

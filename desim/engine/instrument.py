@@ -17,10 +17,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, cast
 
-from desim.kernel.environment import Environment
-from desim.kernel.profile import Cost, Profile
-from desim.kernel.thread import CODE_BITS, Thread
-from desim.kernel.trace import Codes
+from desim.costs.profile import Cost, Profile
+from desim.engine.environment import Environment
+from desim.engine.thread import CODE_BITS, Thread
+from desim.engine.trace import Codes
 from desim.stages import Mark, marks_of
 
 T = TypeVar("T")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from typing import Any
 
-from desim.kernel.environment import Environment
-from desim.kernel.thread import Thread
-from desim.kernel.trace import Codes
+from desim.engine.environment import Environment
+from desim.engine.thread import Thread
+from desim.engine.trace import Codes
 from desim.stages import HOST, Build, bare, mark, stages
 from desim.userland.calls import Call
 from desim.userland.errors import failure

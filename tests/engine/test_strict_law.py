@@ -6,7 +6,7 @@ And each touch point is needed for it: with any one of them gone, it breaks.
 import pytest
 from random_programs import Program
 
-from desim.kernel.environment import TOUCH_POINTS
+from desim.engine.environment import TOUCH_POINTS
 
 PROGRAMS = 2_000
 PART = 200

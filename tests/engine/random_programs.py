@@ -13,15 +13,15 @@ import random
 from collections.abc import Callable
 from functools import partial
 
+from desim.costs.profile import Cost, Profile
+from desim.engine.environment import Environment
+from desim.engine.instrument import Instrument
+from desim.engine.thread import Thread
+from desim.engine.trace import Fingerprint, Trace
 from desim.guest.context import NET_RX_SOFTIRQ
-from desim.guest.vcpu import KThread, Vcpu
-from desim.kernel.environment import Environment
-from desim.kernel.instrument import Instrument
-from desim.kernel.lock import BigLock
-from desim.kernel.main_loop import MainLoop
-from desim.kernel.profile import Cost, Profile
-from desim.kernel.thread import Thread
-from desim.kernel.trace import Fingerprint, Trace
+from desim.machine.threads.big_lock import BigLock
+from desim.machine.threads.main_loop import MainLoop
+from desim.machine.threads.vcpu import KThread, Vcpu
 from desim.userland.waitqueue import WaitQueue
 
 END_NS = 3_000

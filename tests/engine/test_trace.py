@@ -1,8 +1,8 @@
 """Records are absolute and the fingerprint keeps its ingredients apart."""
 
-from desim.kernel.environment import Environment
-from desim.kernel.thread import CODE_BITS, Thread
-from desim.kernel.trace import Trace
+from desim.engine.environment import Environment
+from desim.engine.thread import CODE_BITS, Thread
+from desim.engine.trace import Trace
 
 
 def story(*steps, end=None):

@@ -13,7 +13,7 @@ import errno
 from collections.abc import Callable
 from typing import Any
 
-from desim.guest.vcpu import Vcpu
+from desim.machine.threads.vcpu import Vcpu
 from desim.stages import GUEST, mark, stages
 from desim.userland.calls import USER_CALLS, Call
 from desim.userland.errors import failure

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from desim.kernel.environment import Environment
-from desim.kernel.thread import Thread
+from desim.engine.environment import Environment
+from desim.engine.thread import Thread
 
 
 class BigLock:

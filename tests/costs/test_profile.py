@@ -2,7 +2,7 @@
 
 import pytest
 
-from desim.kernel.profile import Cost, ProfileError, load, parse, shipped
+from desim.costs.profile import Cost, ProfileError, load, parse, shipped
 from desim.stages import GUEST, Known
 
 KNOWN = {

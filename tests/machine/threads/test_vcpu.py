@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from desim.engine.environment import Environment
+from desim.engine.trace import Codes
 from desim.guest.context import NET_RX_SOFTIRQ
-from desim.guest.vcpu import KThread, Vcpu
-from desim.kernel.environment import Environment
-from desim.kernel.trace import Codes
+from desim.machine.threads.vcpu import KThread, Vcpu
 
 US = 1_000
 MS = 1_000_000

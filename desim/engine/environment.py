@@ -6,7 +6,7 @@ Theory of operation
 for SimPy run on it unchanged.
 
 * Time is an ``int`` of nanoseconds. A delay of any other type is refused.
-* Threads (``desim.kernel.thread``) live on the same heap. An entry is
+* Threads (``desim.engine.thread``) live on the same heap. An entry is
   ``(time, rank, sequence, event)``: at one instant SimPy's own urgent and normal
   events come first (ranks 0 and 1), then the threads by rank, so that the number
   of events that somebody else made cannot change the order.
@@ -29,7 +29,7 @@ import simpy
 from simpy.events import NORMAL, Event
 
 if TYPE_CHECKING:
-    from desim.kernel.thread import Thread
+    from desim.engine.thread import Thread
 
 TOUCH_POINTS = (
     "lock",  # taking the big lock

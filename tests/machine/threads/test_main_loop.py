@@ -2,11 +2,11 @@
 
 import pytest
 
-from desim.kernel.environment import Environment
-from desim.kernel.lock import BigLock
-from desim.kernel.main_loop import MS, MainLoop
-from desim.kernel.thread import Thread
-from desim.kernel.trace import Codes
+from desim.engine.environment import Environment
+from desim.engine.thread import Thread
+from desim.engine.trace import Codes
+from desim.machine.threads.big_lock import BigLock
+from desim.machine.threads.main_loop import MS, MainLoop
 
 
 class Source:

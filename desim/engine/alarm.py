@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappush
 
-from desim.kernel.environment import Environment
-from desim.kernel.thread import FIRST_RANK, HeapEntry
+from desim.engine.environment import Environment
+from desim.engine.thread import FIRST_RANK, HeapEntry
 
 
 class Alarm:
