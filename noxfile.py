@@ -37,7 +37,7 @@ def explore(session: nox.Session) -> None:
 def alterations(session: nox.Session) -> None:
     """Alter every fact of slirp's recordings, one by one: does the replay notice? Two minutes."""
     install(session, ".")
-    session.run("python", "tests/slirp/alterations.py", *session.posargs)
+    session.run("python", "tests/conform/slirp/alterations.py", *session.posargs)
 
 
 @nox.session

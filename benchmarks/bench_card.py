@@ -31,7 +31,7 @@ from desim.e1000.registers import (
     TDLEN,
     TDT,
 )
-from desim.e1000.testbed import Losses, MemoryBus, VirtualClock, Wire
+from desim.testing.card import Losses, MemoryBus, VirtualClock, Wire
 from desim.wire.frame import Frame
 
 RING = 256

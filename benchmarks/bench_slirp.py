@@ -26,9 +26,9 @@ from pathlib import Path
 from time import process_time
 from typing import NamedTuple
 
+from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses, TcpEnd
 from desim.ports import POLLIN, POLLOUT
 from desim.slirp import HostFwd, Slirp, SlirpConfig
-from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses, TcpEnd
 from desim.wire.addresses import LOOPBACK, ip
 from desim.wire.frame import Frame
 from desim.wire.segment import Segment, build_segment

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from desim.conform.suite import Outcome, Suite
 
 SUITES = {
-    "e1000": ("desim.conform.e1000", "CardSuite"),
-    "slirp": ("desim.conform.slirp", "SlirpSuite"),
+    "e1000": ("desim.conform.e1000.suite", "CardSuite"),
+    "slirp": ("desim.conform.slirp.suite", "SlirpSuite"),
     "linux": ("desim.conform.linux.suite", "LinuxSuite"),
 }
 PREDICTED = "linux"

@@ -10,7 +10,7 @@ from desim.cli._arguments import Parser
 from desim.cli._screen import complain, say
 
 if TYPE_CHECKING:
-    from desim.conform.driver_log import Report
+    from desim.conform.e1000.driver_log import Report
 
 EPILOG = """LOG is what QEMU prints with -trace 'memory_region_ops_*', or a recording of the
 format in tests/vectors/e1000/README.md (.json, an archive, a folder). Each finding is
@@ -26,7 +26,7 @@ def command(words: list[str]) -> int:
     parser.add_argument("logs", metavar="LOG", type=Path, nargs="+", help="trace or recording")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     arguments = parser.read(words)
-    from desim.conform.driver_log import lint_log
+    from desim.conform.e1000.driver_log import lint_log
     from desim.conform.suite import UNREADABLE, told
 
     reports: list[Report] = []

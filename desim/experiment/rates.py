@@ -27,7 +27,6 @@ from desim.config import DEFAULT_MODPROBE, SECOND_NS, MachineConfig, Nic, RunCom
 from desim.e1000.card import E1000
 from desim.e1000.interrupts import MIT_FLOOR, MIT_UNIT_NS, Interrupts
 from desim.e1000.registers import IMS, ITR, RADV, RDTR, RXT0, TADV, TXDW
-from desim.e1000.testbed import VirtualClock, VirtualTimer
 from desim.guest.e1000 import E1000Driver
 from desim.guest.e1000.itr import (
     BULK_LATENCY,
@@ -38,6 +37,7 @@ from desim.guest.e1000.itr import (
     simplified_rate,
 )
 from desim.machine import Machine
+from desim.testing.card import VirtualClock, VirtualTimer
 
 FLOOR_NS = MIT_FLOOR * MIT_UNIT_NS
 VALUES = (0, 1, 3, 4, 100, 500, 1000, 2000, 4000, 7000, 7812, 8000, 10000, 20000, 50000, 100000)

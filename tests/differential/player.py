@@ -38,7 +38,7 @@ from differential.guest import (
 )
 from differential.recorder import START_NS, Recorder
 
-from desim.slirp.recordings import Recording
+from desim.conform.slirp.recordings import Recording
 from desim.slirp.tcp_var import seq_gt
 from desim.wire.addresses import ip
 

@@ -3,7 +3,7 @@
 The loop around the library, the host's programs and the form are those that
 tests/vectors/slirp/README.md describes; the programs use real sockets on the loopback
 interface of a network namespace that has nothing else. Whoever replays the recording
-(desim.slirp.replay) finds out whether our stack does the same.
+(desim.conform.slirp.replay) finds out whether our stack does the same.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from typing import Any
 
 from differential.library import VERSION, RealSlirp
 
+from desim.conform.slirp.recordings import FORMAT, Recording, payload
+from desim.conform.slirp.replay import MAX_ROUNDS, config_of
 from desim.ports import POLLERR, POLLHUP, POLLOUT
 from desim.slirp.config import GuestFwd
-from desim.slirp.recordings import FORMAT, Recording, payload
-from desim.slirp.replay import MAX_ROUNDS, config_of
 from desim.wire.addresses import ip, ip_text
 
 START_NS = 1_000_000_000

@@ -23,7 +23,7 @@ from typing import Any
 from differential.library import LibraryError, load
 from differential.player import RESOLVERS, TFTP_FILES, Player
 
-from desim.slirp.recordings import payload
+from desim.conform.slirp.recordings import payload
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 1 << 14, 1 << 18

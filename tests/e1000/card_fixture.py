@@ -22,7 +22,7 @@ from desim.e1000.registers import (
     TDLEN,
     TDT,
 )
-from desim.e1000.testbed import Losses, Memory, MemoryBus, VirtualClock, Wire
+from desim.testing.card import Losses, Memory, MemoryBus, VirtualClock, Wire
 from desim.wire.frame import Frame
 
 MAC = bytes.fromhex("525400123456")

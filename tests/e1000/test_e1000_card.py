@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import pytest
 from card_fixture import MAC, TX_BUFFERS, TX_RING, Bed, ethernet
 
-from desim.e1000 import E1000, testbed
-from desim.e1000.decode import decode, register_name
+from desim.conform.e1000.decode import decode, register_name
+from desim.e1000 import E1000
 from desim.e1000.registers import (
     ALL,
     CTRL,
@@ -48,8 +48,9 @@ from desim.e1000.registers import (
     TXQE,
     VET,
 )
-from desim.e1000.testbed import Losses, MemoryBus, VirtualClock, Wire
 from desim.stages import marks_of
+from desim.testing import card as testbed
+from desim.testing.card import Losses, MemoryBus, VirtualClock, Wire
 
 T = TypeVar("T")
 EOP_RS = 1 << 24 | 1 << 27

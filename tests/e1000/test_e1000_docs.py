@@ -5,7 +5,7 @@ from __future__ import annotations
 import doctest
 from pathlib import Path
 
-from desim.e1000.lint import RULES
+from desim.conform.e1000.lint import RULES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "e1000.md"
 

@@ -8,8 +8,8 @@ import pytest
 from fakes_driver import MAC, MS, SECOND, FakeBus, FakeClock, FakeCpu, FakeDevice, FakeLedger
 from fakes_driver import FakeNet as Net
 
+from desim.conform.e1000.lint import Lint
 from desim.e1000.card import E1000
-from desim.e1000.lint import Lint
 from desim.guest.bare import PlainDriver, PollingDriver
 from desim.guest.bare import card as b
 from desim.guest.ioapic import IoApicPin

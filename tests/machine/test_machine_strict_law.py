@@ -1,6 +1,6 @@
 """The law of threads, for whole machines: lazy and strict runs leave the same trace.
 
-Random thread programs are held to it in tests/kernel/test_strict_law.py; here are the
+Random thread programs are held to it in tests/engine/test_strict_law.py; here are the
 shipped scenarios, with what they cost and with what they might cost. A guest's code that
 uses something shared without meeting the others first is found here.
 """
@@ -45,7 +45,7 @@ RANDOM_PROGRAMS_NOTICE = {
     "irq_enable",
     "clock",
 }
-"""Whole machines (almost) never miss these; tests/kernel/test_strict_law.py does."""
+"""Whole machines (almost) never miss these; tests/engine/test_strict_law.py does."""
 
 
 def trace_of(scenario: str, *, without: tuple[str, ...] = (), **changes: Any) -> object:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from desim.conform.slirp.recordings import frame_bytes, read_recordings
+from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
 from desim.slirp.config import GuestFwd, HostFwd, SlirpConfig
-from desim.slirp.recordings import frame_bytes, read_recordings
 from desim.slirp.slirp import Slirp
-from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
 from desim.slirp.version import VERSION_2_8, VERSION_4_7, Version
 from desim.wire.addresses import ip
 from desim.wire.checksum import checksum, pseudo_sum

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
 from desim.slirp import Slirp, SlirpConfig
-from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
 from desim.wire.addresses import ip
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame

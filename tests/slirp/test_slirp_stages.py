@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
 from desim.slirp import HostFwd, Slirp, SlirpConfig, SlirpState
-from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
 from desim.stages import Mark, marks_of
 from desim.wire.addresses import ip
 from desim.wire.frame import Frame

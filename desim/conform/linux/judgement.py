@@ -24,7 +24,7 @@ Where ``SPREAD`` comes from
 equal effect: every interval they ask for is below QEMU's floor of 128 us. Their pings,
 trains and TFTP transfers agree within 0.5 %. Their uploads of 4 MiB do not: the driver's
 parameters are text in the guest's memory, other text makes other instruction counts, and a
-window of 44 segments makes much of little. ``tests/conform/test_conform_linux.py`` takes the
+window of 44 segments makes much of little. ``tests/conform/linux/test_conform_linux.py`` takes the
 figures below from the recordings again. Between two equal recordings, in per cent of the
 smaller:
 

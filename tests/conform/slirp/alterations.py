@@ -23,12 +23,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from desim.slirp.compare import DifferenceError, compare_end, compare_events, compare_result
-from desim.slirp.recordings import Recording, RecordingError, payload, read_recordings
-from desim.slirp.replay import Replay
+from desim.conform.slirp.compare import (
+    DifferenceError,
+    compare_end,
+    compare_events,
+    compare_result,
+)
+from desim.conform.slirp.recordings import Recording, RecordingError, payload, read_recordings
+from desim.conform.slirp.replay import Replay
 from desim.slirp.version import VERSION_2_8, VERSION_4_7, Version
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "slirp"
+VECTORS = Path(__file__).parents[2] / "vectors" / "slirp"
 VERSIONS = {"v470": VERSION_4_7, "nov2016": VERSION_2_8}
 ARCHIVES = sorted(path.name.removesuffix(".tar.xz") for path in VECTORS.glob("*.tar.xz"))
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from desim.cli import main
-from desim.conform.driver_log import NO_COMMAND, NO_MEMORY, lint_recording, lint_trace
-from desim.e1000.lint import ABSENT, RULES, TUNING, Finding, Lint
-from desim.e1000.recordings import read_recordings
+from desim.conform.e1000.driver_log import NO_COMMAND, NO_MEMORY, lint_recording, lint_trace
+from desim.conform.e1000.lint import ABSENT, RULES, TUNING, Finding, Lint
+from desim.conform.e1000.recordings import read_recordings
 from desim.e1000.registers import TABLE
 
 CTRL, ICR, IMS, IMC, RCTL, TCTL = 0x0, 0xC0, 0xD0, 0xD8, 0x100, 0x400
@@ -26,7 +26,7 @@ EN = 0x8002
 RING, TX_RING = 0x100_0000, 0x110_0000
 EOP, RS = 1 << 24, 1 << 27
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "e1000"
+VECTORS = Path(__file__).parents[2] / "vectors" / "e1000"
 
 Ops = list[dict[str, Any]]
 

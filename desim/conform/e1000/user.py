@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from desim.conform.network import NoLoop
-from desim.e1000.recordings import RecordingError
-from desim.e1000.testbed import Losses
+from desim.conform.e1000.network import NoLoop
+from desim.conform.e1000.recordings import RecordingError
+from desim.conform.slirp.testbed import LoopbackHost, ManualClock
 from desim.errors import UserError
 from desim.machine.qemu import slirp_config
 from desim.ports import Clock, NetPort
@@ -20,7 +20,7 @@ from desim.scenario.qemu_options import parse_qemu_options
 from desim.slirp.client import SlirpState
 from desim.slirp.config import HostFwd, SlirpConfig
 from desim.slirp.slirp import Slirp
-from desim.slirp.testbed import LoopbackHost, ManualClock
+from desim.testing.card import Losses
 
 
 def user_network(options: str, *, clock: Clock, port: NetPort) -> SlirpState:

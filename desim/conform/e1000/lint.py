@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from desim.e1000.decode import decode, register_name
+from desim.conform.e1000.decode import decode, register_name
 from desim.e1000.registers import (
     CTRL,
     CTRL_RST,

@@ -17,8 +17,8 @@ from alterations import (
     version_of,
 )
 
-from desim.slirp.recordings import Recording
-from desim.slirp.replay import replay
+from desim.conform.slirp.recordings import Recording
+from desim.conform.slirp.replay import replay
 
 SMALL = [f"{version}-{family}" for version in ("v470", "nov2016") for family in ("arp", "dns")]
 SMALL += ["v470-guestfwd", "nov2016-guestfwd", "nov2016-icmp"]

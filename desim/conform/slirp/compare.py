@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-from desim.slirp.decode import side_by_side
-from desim.slirp.recordings import RecordingError, data_matches, frame_bytes
+from desim.conform.slirp.decode import side_by_side
+from desim.conform.slirp.recordings import RecordingError, data_matches, frame_bytes
 from desim.wire.describe import describe
 
 Event = dict[str, Any]

@@ -1,6 +1,6 @@
 """slirp's recordings (format ``slirp-vector/1``), of libslirp 4.7.0 and of QEMU 2.8's own stack.
 
-The replay itself is ``desim.slirp.replay``. A recording says in ``library`` which of
+The replay itself is ``desim.conform.slirp.replay``. A recording says in ``library`` which of
 the two it is of.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from desim.conform.slirp.compare import DifferenceError
+from desim.conform.slirp.recordings import RecordingError, read_recordings
+from desim.conform.slirp.replay import replay
 from desim.conform.suite import Outcome, Suite
-from desim.slirp.compare import DifferenceError
-from desim.slirp.recordings import RecordingError, read_recordings
-from desim.slirp.replay import replay
 from desim.slirp.version import VERSION_2_8, VERSION_4_7, Version
 
 

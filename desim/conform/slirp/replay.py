@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from desim.slirp.compare import (
+from desim.conform.slirp.compare import (
     DifferenceError,
     Event,
     compare_end,
     compare_events,
     compare_result,
 )
+from desim.conform.slirp.recordings import Recording, RecordingError, frame_bytes, payload
+from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
 from desim.slirp.config import GuestFwd, HostFwd, SlirpConfig
-from desim.slirp.recordings import Recording, RecordingError, frame_bytes, payload
 from desim.slirp.slirp import Slirp
-from desim.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
 from desim.slirp.version import VERSION_4_7, Version
 from desim.wire.addresses import ip, ip_text
 from desim.wire.describe import describe

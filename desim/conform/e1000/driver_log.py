@@ -1,4 +1,4 @@
-"""Logs of a driver, given to ``desim.e1000.lint``: recordings, and QEMU's own traces.
+"""Logs of a driver, given to ``desim.conform.e1000.lint``: recordings, and QEMU's own traces.
 
 A recording holds memory, frames and times, so a card is run along with it: that one
 knows where RDH is, which causes are raised, and which descriptors a TDT write hands
@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from desim.conform.network import NetCoreNetwork
+from desim.conform.e1000.lint import DESCRIPTOR_LEN, Finding, Lint
+from desim.conform.e1000.network import NetCoreNetwork
+from desim.conform.e1000.qemu_trace import TraceReader
+from desim.conform.e1000.recordings import RecordingError, read_recordings
+from desim.conform.e1000.replay import Replay
+from desim.conform.e1000.user import user_network
 from desim.conform.suite import ARCHIVES, check_regular
-from desim.conform.user import user_network
-from desim.e1000.lint import DESCRIPTOR_LEN, Finding, Lint
-from desim.e1000.qemu_trace import TraceReader
-from desim.e1000.recordings import RecordingError, read_recordings
 from desim.e1000.registers import (
     ICR,
     IMS,
@@ -31,7 +32,6 @@ from desim.e1000.registers import (
     TDT,
     WINDOW_SIZE,
 )
-from desim.e1000.replay import Replay
 from desim.e1000.transmit import DESCRIPTOR, RPS, RS
 
 MAX_LINE = 4096

@@ -1,6 +1,6 @@
 """The net layer of a recording, made of the project's own net core and hub.
 
-``NetCoreNetwork`` is the ``NetworkFactory`` that ``desim.e1000.replay`` asks for.
+``NetCoreNetwork`` is the ``NetworkFactory`` that ``desim.conform.e1000.replay`` asks for.
 """
 
 from __future__ import annotations

@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 from alterations import ARCHIVES, recordings, version_of
 
-from desim.slirp.compare import DifferenceError
-from desim.slirp.recordings import RecordingError, frame_bytes, pattern, read_recordings
-from desim.slirp.replay import Replay, replay
+from desim.conform.slirp.compare import DifferenceError
+from desim.conform.slirp.recordings import (
+    RecordingError,
+    frame_bytes,
+    pattern,
+    read_recordings,
+)
+from desim.conform.slirp.replay import Replay, replay
 
 
 def test_every_family_of_both_versions_is_there() -> None:

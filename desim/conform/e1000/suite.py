@@ -1,6 +1,6 @@
 """The card's recordings (``e1000-vector/1``): hubs through the net core, ``user`` through slirp.
 
-The replay itself is ``desim.e1000.replay``, with no SimPy in between; this brings what
+The replay itself is ``desim.conform.e1000.replay``, with no SimPy in between; this brings what
 that room does not know.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from desim.conform.network import NetCoreNetwork
+from desim.conform.e1000.network import NetCoreNetwork
+from desim.conform.e1000.recordings import read_recordings
+from desim.conform.e1000.replay import Replay
+from desim.conform.e1000.user import user_network
 from desim.conform.suite import Outcome, Suite
-from desim.conform.user import user_network
-from desim.e1000.recordings import read_recordings
-from desim.e1000.replay import Replay
 
 
 class CardSuite(Suite):

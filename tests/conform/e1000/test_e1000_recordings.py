@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from desim.conform.network import NetCoreNetwork
-from desim.conform.user import user_network
-from desim.e1000.recordings import RecordingError, read_recordings
-from desim.e1000.replay import Difference, Replay
+from desim.conform.e1000.network import NetCoreNetwork
+from desim.conform.e1000.recordings import RecordingError, read_recordings
+from desim.conform.e1000.replay import Difference, Replay
+from desim.conform.e1000.user import user_network
 from desim.ports import Clock, NetPort
 from desim.wire.frame import Frame
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "e1000"
+VECTORS = Path(__file__).parents[2] / "vectors" / "e1000"
 FAMILIES = ("reset", "intr", "rx", "tx", "mit", "hub", "mix", "user")
 
 RECORDINGS = {

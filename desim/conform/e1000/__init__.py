@@ -1,0 +1,1 @@
+"""Recordings of the real card replayed against ours; what a driver's accesses say of it."""

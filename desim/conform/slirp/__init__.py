@@ -1,0 +1,1 @@
+"""Recordings of the real user-mode stack replayed against ours."""

@@ -1,0 +1,1 @@
+"""What one needs to drive one core alone, without a machine: a clock, memory, a wire."""
