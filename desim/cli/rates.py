@@ -71,7 +71,7 @@ def command(words: list[str]) -> int:
 
 
 def _value(text: str) -> int:
-    from desim.guest.modprobe import INT, kstrtoint
+    from desim.guest.drivers.modprobe import INT, kstrtoint
 
     number = kstrtoint(text)
     if number is None or number not in INT:

@@ -27,8 +27,8 @@ from desim.config import DEFAULT_MODPROBE, SECOND_NS, MachineConfig, Nic, RunCom
 from desim.e1000.card import E1000
 from desim.e1000.interrupts import MIT_FLOOR, MIT_UNIT_NS, Interrupts
 from desim.e1000.registers import IMS, ITR, RADV, RDTR, RXT0, TADV, TXDW
-from desim.guest.e1000 import E1000Driver
-from desim.guest.e1000.itr import (
+from desim.guest.drivers.e1000 import E1000Driver
+from desim.guest.drivers.e1000.itr import (
     BULK_LATENCY,
     LOW_LATENCY,
     LOWEST_LATENCY,

@@ -15,7 +15,7 @@ import errno
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from desim.guest.context import Cpu
+from desim.guest.cpu.context import Cpu
 from desim.guest.net.ethtool import Ethtool
 from desim.guest.net.packet import LinkAddress, PacketSocket
 from desim.guest.net.sock import SHUT_RD, SHUT_RDWR, SHUT_WR, DatagramSocket

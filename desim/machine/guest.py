@@ -7,10 +7,10 @@ from collections.abc import Callable
 from desim.config import Boot
 from desim.engine.instrument import Instrument
 from desim.engine.streams import Streams
-from desim.guest.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
-from desim.guest.drivers import MODULES, CardDriver, Surroundings, modprobe
+from desim.guest.cpu.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
+from desim.guest.drivers.modules import MODULES, CardDriver, Surroundings, modprobe
 from desim.guest.kernel import GuestKernel
-from desim.guest.memory import Memory
+from desim.guest.mm.memory import Memory
 from desim.guest.net.device import IFF_UP, Device
 from desim.guest.net.stack import NetStack
 from desim.guest.procfs import arp_seq_show, dev_seq_show, show_interrupts

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 from desim.engine.environment import Environment
 from desim.engine.trace import Trace
-from desim.guest.ioapic import IoApicPin
-from desim.guest.memory import Memory
+from desim.guest.cpu.ioapic import IoApicPin
+from desim.guest.mm.memory import Memory
 from desim.machine.conservation import UnderWay
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.vcpu import Vcpu

@@ -10,7 +10,7 @@ from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument
 from desim.engine.streams import Streams
 from desim.errors import UserError
-from desim.guest.memory import Memory
+from desim.guest.mm.memory import Memory
 from desim.host.kernel import HostKernel
 from desim.host.sockets import QemuSockets
 from desim.machine.chardev import TOUCH_POINT, CharBackend

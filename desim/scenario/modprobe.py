@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from desim.config import DEFAULT_MODPROBE, Nic
 from desim.errors import nearest
-from desim.guest.drivers import MODULES, modprobe
+from desim.guest.drivers.modules import MODULES, modprobe
 
 
 def check_modprobe(line: str) -> list[str]:

@@ -18,7 +18,7 @@ from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument
 from desim.engine.thread import Thread
 from desim.engine.trace import Fingerprint, Trace
-from desim.guest.context import NET_RX_SOFTIRQ
+from desim.guest.cpu.context import NET_RX_SOFTIRQ
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.main_loop import MainLoop
 from desim.machine.threads.vcpu import KThread, Vcpu

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from desim.e1000.card import E1000
-from desim.guest.context import HZ, JIFFY_NS, NET_RX_SOFTIRQ, Cpu, Work
-from desim.guest.e1000 import PARAMETERS, E1000Driver, ModuleOptions
-from desim.guest.ethtool import EthtoolOps
-from desim.guest.ioapic import IoApicPin
-from desim.guest.memory import Memory
-from desim.guest.modprobe import parse_args
-from desim.guest.netdevice import NetDeviceStats
+from desim.guest.cpu.context import HZ, JIFFY_NS, NET_RX_SOFTIRQ, Cpu, Work
+from desim.guest.cpu.ioapic import IoApicPin
+from desim.guest.drivers.e1000 import PARAMETERS, E1000Driver, ModuleOptions
+from desim.guest.drivers.ethtool import EthtoolOps
+from desim.guest.drivers.modprobe import parse_args
+from desim.guest.drivers.netdevice import NetDeviceStats
+from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb
 from desim.ports import Timer
 from desim.stages import Build, bare, marks_of

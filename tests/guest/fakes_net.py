@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.guest.context import JIFFY_NS, NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
+from desim.guest.cpu.context import JIFFY_NS, NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
+from desim.guest.cpu.timers import DelayedWork, TimerWheel, WheelTimer
 from desim.guest.net.device import Device
 from desim.guest.net.stack import NetStack
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
-from desim.guest.timers import DelayedWork, TimerWheel, WheelTimer
 from desim.stages import Build, bare
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.addresses import ip, mac

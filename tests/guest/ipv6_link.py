@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fakes_net import SECOND, FakeCpu, FakeDriver, FakeRandom
 
-from desim.guest.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
+from desim.guest.cpu.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
 from desim.guest.net.stack import NetStack
 from desim.wire.addresses import ip, mac, multicast_mac
 from desim.wire.ethernet import ETH_P_IPV6, Ethernet

@@ -10,11 +10,11 @@ from fakes_driver import FakeNet as Net
 
 from desim.conform.e1000.lint import Lint
 from desim.e1000.card import E1000
-from desim.guest.bare import PlainDriver, PollingDriver
-from desim.guest.bare import card as b
-from desim.guest.ioapic import IoApicPin
-from desim.guest.memory import Memory
-from desim.guest.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK
+from desim.guest.cpu.ioapic import IoApicPin
+from desim.guest.drivers.bare import PlainDriver, PollingDriver
+from desim.guest.drivers.bare import card as b
+from desim.guest.drivers.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK
+from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb
 from desim.wire.frame import Frame
 

@@ -7,8 +7,14 @@ from fakes_driver import MAC, SECOND, Guest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.guest.e1000 import regs as r
-from desim.guest.e1000.itr import BULK_LATENCY, LOW_LATENCY, LOWEST_LATENCY, Itr, itr_register
+from desim.guest.drivers.e1000 import regs as r
+from desim.guest.drivers.e1000.itr import (
+    BULK_LATENCY,
+    LOW_LATENCY,
+    LOWEST_LATENCY,
+    Itr,
+    itr_register,
+)
 from desim.wire.frame import Frame
 
 LOWEST, LOW, BULK = "lowest", "low", "bulk"

@@ -14,7 +14,7 @@ from fakes_driver import Guest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.guest.e1000.itr import BULK_LATENCY, LOW_LATENCY, LOWEST_LATENCY
+from desim.guest.drivers.e1000.itr import BULK_LATENCY, LOW_LATENCY, LOWEST_LATENCY
 
 ITR = Guest().driver.itr
 CLASSES = (LOWEST_LATENCY, LOW_LATENCY, BULK_LATENCY)

@@ -6,8 +6,8 @@ import pytest
 from fakes_driver import MS, SECOND, Guest
 from test_driver_probe import visible
 
-from desim.guest.context import JIFFY_NS
-from desim.guest.e1000 import regs as r
+from desim.guest.cpu.context import JIFFY_NS
+from desim.guest.drivers.e1000 import regs as r
 from desim.guest.skb import Skb
 
 RECORDED_REGS = [

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.guest.e1000.param import PARAMETERS, Checked, ModuleOptions, check_options
-from desim.guest.modprobe import parse_args
+from desim.guest.drivers.e1000.param import PARAMETERS, Checked, ModuleOptions, check_options
+from desim.guest.drivers.modprobe import parse_args
 
 
 def checked(text: str) -> tuple[Checked, list[str]]:

@@ -7,10 +7,10 @@ import errno
 import pytest
 from fakes_driver import MAC, MS, Guest
 
-from desim.guest.e1000 import regs as r
-from desim.guest.e1000.hw import resolve_flow_control
-from desim.guest.e1000.param import FC_FULL, FC_NONE, FC_RX_PAUSE, FC_TX_PAUSE
-from desim.guest.e1000.regs import NWAY_ASM_DIR, NWAY_PAUSE
+from desim.guest.drivers.e1000 import regs as r
+from desim.guest.drivers.e1000.hw import resolve_flow_control
+from desim.guest.drivers.e1000.param import FC_FULL, FC_NONE, FC_RX_PAUSE, FC_TX_PAUSE
+from desim.guest.drivers.e1000.regs import NWAY_ASM_DIR, NWAY_PAUSE
 
 
 def visible(log: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:

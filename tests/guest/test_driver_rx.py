@@ -7,7 +7,7 @@ from fakes_driver import MAC, MS, Guest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desim.guest.e1000 import regs as r
+from desim.guest.drivers.e1000 import regs as r
 from desim.guest.skb import CHECKSUM_NONE
 from desim.wire.frame import Frame
 

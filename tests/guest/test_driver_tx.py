@@ -9,8 +9,8 @@ from fakes_driver import MAC, MS, SECOND, Guest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from desim.guest.e1000 import regs as r
-from desim.guest.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK
+from desim.guest.drivers.e1000 import regs as r
+from desim.guest.drivers.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame

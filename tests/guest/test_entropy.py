@@ -9,7 +9,7 @@ import pytest
 from fakes_net import SLIRP, FakeStream, Guest
 
 from desim.guest.entropy import BATCH_BYTES, Entropy
-from desim.guest.net.tcp_ipv4 import TABLE_PERTURB_BYTES
+from desim.guest.net.tcp.tcp_ipv4 import TABLE_PERTURB_BYTES
 
 
 class Counted(Entropy):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.guest.ioapic import IoApicPin
+from desim.guest.cpu.ioapic import IoApicPin
 
 
 class Cpu:

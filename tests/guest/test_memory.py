@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desim.guest.memory import HEAP, Memory
+from desim.guest.mm.memory import HEAP, Memory
 from desim.wire.frame import Frame
 
 SIZE = 0x200000

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.guest.drivers import MODULES, modprobe
-from desim.guest.modprobe import ModuleError, kstrtoint
+from desim.guest.drivers.modprobe import ModuleError, kstrtoint
+from desim.guest.drivers.modules import MODULES, modprobe
 
 
 def test_the_module_alone_leaves_every_parameter_to_the_driver() -> None:

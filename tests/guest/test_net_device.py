@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes_net import GUEST_MAC, MS, SLIRP_MAC, Guest, Peer
 
-from desim.guest.context import NET_RX_SOFTIRQ
+from desim.guest.cpu.context import NET_RX_SOFTIRQ
 from desim.guest.net.device import ALL_HOSTS_MAC, IFF_RUNNING, IFF_UP, Device
 from desim.guest.net.dql import Dql
 from desim.guest.skb import Skb

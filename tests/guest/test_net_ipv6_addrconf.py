@@ -18,7 +18,7 @@ from ipv6_link import (
     advertisement,
 )
 
-from desim.guest.context import JIFFY_NS
+from desim.guest.cpu.context import JIFFY_NS
 from desim.guest.net.device import ALL_HOSTS_MAC
 from desim.guest.net.ipv6.addrconf import eui64
 from desim.wire.addresses import ip, mac

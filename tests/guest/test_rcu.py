@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desim.guest.rcu import Rcu
+from desim.guest.cpu.rcu import Rcu
 
 
 def ticks(rcu: Rcu, count: int) -> list[str]:

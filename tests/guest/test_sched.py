@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desim.guest.sched import (
+from desim.guest.cpu.sched import (
     IDLE_WEIGHT,
     LATENCY_NS,
     MIN_GRANULARITY_NS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from desim.guest.entropy import Entropy
-from desim.guest.slab import FEWEST, PAGE, SKB_HEAD, KmemCache, Slabs
+from desim.guest.mm.slab import FEWEST, PAGE, SKB_HEAD, KmemCache, Slabs
 
 
 class Zero:

@@ -10,7 +10,7 @@ from fakes_net import GUEST_MAC, MS, SECOND, FakeCpu, FakeDriver, FakeRandom, wi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desim.guest.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
+from desim.guest.cpu.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
 from desim.guest.net.device import Device
 from desim.guest.net.sock import Socket
 from desim.guest.net.socket import TcpSocket

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from desim.guest.entropy import Entropy
-from desim.guest.net.tcp_mem import PAGE_FRAG_BYTES, PageFrag, TcpMemory
-from desim.guest.net.tcp_skb import Pages, SndSkb
-from desim.guest.slab import FREE_AT_BOOT, KmemCache, Slabs
+from desim.guest.mm.slab import FREE_AT_BOOT, KmemCache, Slabs
+from desim.guest.net.tcp.tcp_mem import PAGE_FRAG_BYTES, PageFrag, TcpMemory
+from desim.guest.net.tcp.tcp_skb import Pages, SndSkb
 from desim.wire.tcp import ACK
 
 

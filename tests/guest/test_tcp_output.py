@@ -8,8 +8,8 @@ import pytest
 from fakes_net import MS, SECOND, SLIRP, Guest, Peer
 
 from desim.guest.net.socket import TcpSocket
-from desim.guest.net.tcp_cong import Cubic, cubic_root
-from desim.guest.net.tcp_sock import CaState, State
+from desim.guest.net.tcp.tcp_cong import Cubic, cubic_root
+from desim.guest.net.tcp.tcp_sock import CaState, State
 from desim.ports import POLLOUT
 from desim.wire.tcp import ACK, FIN, PSH, SYN
 

@@ -8,8 +8,8 @@ import pytest
 from fakes_net import MS, SECOND, SLIRP, Guest, Peer, story
 
 from desim.guest.net.socket import TcpSocket
-from desim.guest.net.tcp_minisocks import TimewaitSock
-from desim.guest.net.tcp_sock import State
+from desim.guest.net.tcp.tcp_minisocks import TimewaitSock
+from desim.guest.net.tcp.tcp_sock import State
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
 from desim.wire.tcp import ACK, FIN, PSH, RST, SYN, TcpOptions
 

@@ -1,0 +1,1 @@
+"""The guest's network stack: interfaces, neighbours, IP, UDP, ICMP, sockets; TCP in ``tcp``."""

@@ -34,7 +34,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from desim.guest.context import HZ, NET_RX_SOFTIRQ, NET_TX_SOFTIRQ, Cpu, Work
+from desim.guest.cpu.context import HZ, NET_RX_SOFTIRQ, NET_TX_SOFTIRQ, Cpu, Work
+from desim.guest.drivers.netdevice import NETDEV_TX_OK
 from desim.guest.net.device import (
     ALL_HOSTS_MAC,
     IFF_RUNNING,
@@ -50,7 +51,6 @@ from desim.guest.net.device import (
 from desim.guest.net.gro import Gro
 from desim.guest.net.offload import Offload
 from desim.guest.net.snmp import Snmp
-from desim.guest.netdevice import NETDEV_TX_OK
 from desim.guest.skb import CHECKSUM_UNNECESSARY, Skb
 from desim.stages import GUEST, Build, bare, mark, stages
 from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6

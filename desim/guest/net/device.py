@@ -14,11 +14,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from desim.guest.context import Cpu
-from desim.guest.ethtool import EthtoolOps
+from desim.guest.cpu.context import Cpu
+from desim.guest.drivers.ethtool import EthtoolOps
+from desim.guest.drivers.netdevice import NetDeviceStats, NetDriver
 from desim.guest.net.dql import Dql
 from desim.guest.net.gro import Gro
-from desim.guest.netdevice import NetDeviceStats, NetDriver
 from desim.guest.skb import Skb
 from desim.stages import GUEST, Build, bare, mark, stages
 

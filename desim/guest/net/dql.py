@@ -11,7 +11,7 @@ that was never short for a second (slack) lowers it by the least slack seen.
 
 from __future__ import annotations
 
-from desim.guest.context import HZ
+from desim.guest.cpu.context import HZ
 
 _SLACK_HOLD_TIME = HZ
 _NO_SLACK = 1 << 62

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Mapping
 
-from desim.guest.ethtool import EthtoolOps
+from desim.guest.drivers.ethtool import EthtoolOps
 from desim.guest.net.device import IFF_LOOPBACK, IFF_UP, Device
 from desim.userland.errors import failure
 from desim.userland.ethtool import Feature, NetlinkError

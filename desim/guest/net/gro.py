@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from desim.guest.net.skbuff import MAX_SKB_FRAGS, SKB_STRUCT
-from desim.guest.net.tcp_skb import RcvSkb
+from desim.guest.net.tcp.tcp_skb import RcvSkb
 from desim.guest.skb import Skb
 from desim.stages import GUEST, mark, stages
 from desim.wire.tcp import ACK, CWR, FIN, PSH, RST, SYN, URG

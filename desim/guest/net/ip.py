@@ -47,17 +47,17 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
-from desim.guest.context import Cpu
+from desim.guest.cpu.context import Cpu
 from desim.guest.entropy import Entropy
+from desim.guest.mm.slab import Slabs
 from desim.guest.net.device import Device
 from desim.guest.net.ip_fragment import IpFragments
 from desim.guest.net.randomness import Random
 from desim.guest.net.skbuff import truesize_of
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import error_of
-from desim.guest.net.tcp_skb import RcvSkb
+from desim.guest.net.tcp.tcp_skb import RcvSkb
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
-from desim.guest.slab import Slabs
 from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import (
     IP_ANY,

@@ -36,7 +36,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 
-from desim.guest.context import HZ, Cpu, KernelTimer
+from desim.guest.cpu.context import HZ, Cpu, KernelTimer
 from desim.guest.net.skbuff import MAX_SKB_FRAGS, SKB_STRUCT, rx_room
 from desim.guest.net.snmp import Snmp
 from desim.guest.skb import CHECKSUM_NONE, CHECKSUM_UNNECESSARY, Skb

@@ -26,7 +26,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
-from desim.guest.context import HZ, Cpu
+from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.device import Device
 from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Counters, Snmp

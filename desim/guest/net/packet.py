@@ -14,7 +14,7 @@ import errno
 from collections import deque
 from typing import NamedTuple
 
-from desim.guest.context import Cpu
+from desim.guest.cpu.context import Cpu
 from desim.guest.net.dev import NetCore
 from desim.guest.net.device import IFF_UP, Device
 from desim.guest.net.skbuff import rx_room

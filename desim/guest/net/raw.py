@@ -17,7 +17,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from desim.guest.context import Cpu
+from desim.guest.cpu.context import Cpu
 from desim.guest.net.ip import Ip
 from desim.guest.net.sock import DatagramSocket, error_of, would_block
 from desim.guest.skb import Skb

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 
-from desim.guest.context import Cpu
+from desim.guest.cpu.context import Cpu
 from desim.guest.net.free import SkbFree
 from desim.guest.net.skbuff import truesize_of
 from desim.guest.skb import Skb

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 
-from desim.guest.context import HZ, Cpu
+from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.sock import (
     RCV_SHUTDOWN,
     SEND_SHUTDOWN,
@@ -16,8 +16,8 @@ from desim.guest.net.sock import (
     Socket,
     error_of,
 )
-from desim.guest.net.tcp import Tcp
-from desim.guest.net.tcp_sock import NAGLE_OFF, NAGLE_PUSH, REORDERING, State, TcpSock
+from desim.guest.net.tcp.tcp import Tcp
+from desim.guest.net.tcp.tcp_sock import NAGLE_OFF, NAGLE_PUSH, REORDERING, State, TcpSock
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
 from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP_ANY

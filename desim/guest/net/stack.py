@@ -26,8 +26,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from desim.guest.context import Cpu
+from desim.guest.cpu.context import Cpu
+from desim.guest.drivers.netdevice import NetDriver
 from desim.guest.entropy import Entropy
+from desim.guest.mm.slab import Slabs
 from desim.guest.net.dev import NetCore
 from desim.guest.net.device import IFF_LOOPBACK, IFF_UP, NETDEV_REGISTER, Device, Loopback
 from desim.guest.net.ethtool import LoopbackEthtool
@@ -41,12 +43,10 @@ from desim.guest.net.randomness import Random
 from desim.guest.net.raw import RawCore, RawSocket
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.socket import TcpSocket
-from desim.guest.net.tcp import Tcp
-from desim.guest.net.tcp_minisocks import RequestSock, TimewaitSock
-from desim.guest.net.tcp_sock import State
+from desim.guest.net.tcp.tcp import Tcp
+from desim.guest.net.tcp.tcp_minisocks import RequestSock, TimewaitSock
+from desim.guest.net.tcp.tcp_sock import State
 from desim.guest.net.udp import UdpCore, UdpSocket
-from desim.guest.netdevice import NetDriver
-from desim.guest.slab import Slabs
 from desim.ports import Endpoint
 from desim.stages import Build, bare
 from desim.wire.addresses import IP_ANY, LOOPBACK, ZERO_MAC

@@ -9,7 +9,7 @@ import errno
 import struct
 from collections.abc import Callable
 
-from desim.guest.context import Cpu
+from desim.guest.cpu.context import Cpu
 from desim.guest.net.device import Device
 from desim.guest.net.ip import HEADER_LEN as IP_HEADER_LEN
 from desim.guest.net.ip import Ip, Route

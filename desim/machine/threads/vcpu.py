@@ -10,7 +10,7 @@ One thread runs everything, on one stack:
 
 * *Tasks*: programs (generators of system calls), kworkers (functions), ksoftirqd and
   ``rcu_preempt``. They are not preempted in the kernel; a task that has been woken runs
-  when the current one sleeps or, if it is to go first (``desim.guest.sched``), returns
+  when the current one sleeps or, if it is to go first (``desim.guest.cpu.sched``), returns
   to user mode; a kernel thread also where a long call offers it (``cond_resched``).
 * *Hard interrupts* come at any meeting while interrupts are on, at their own
   instant, nested on whatever runs: the local timer first, then the card.
@@ -42,11 +42,11 @@ from desim.engine.alarm import Alarm
 from desim.engine.environment import Environment
 from desim.engine.thread import Thread
 from desim.engine.trace import Codes
-from desim.guest.context import JIFFY_NS, RCU_SOFTIRQ, TIMER_SOFTIRQ
-from desim.guest.ioapic import IoApicPin
-from desim.guest.rcu import Rcu
-from desim.guest.sched import RunQueue, Task
-from desim.guest.timers import DelayedWork, TimerWheel, WheelTimer
+from desim.guest.cpu.context import JIFFY_NS, RCU_SOFTIRQ, TIMER_SOFTIRQ
+from desim.guest.cpu.ioapic import IoApicPin
+from desim.guest.cpu.rcu import Rcu
+from desim.guest.cpu.sched import RunQueue, Task
+from desim.guest.cpu.timers import DelayedWork, TimerWheel, WheelTimer
 from desim.stages import GUEST, QEMU, mark, stages
 from desim.userland.waitqueue import WaitQueue
 
@@ -423,7 +423,7 @@ class Vcpu:
         if self.thread.irq_pending:
             self.thread.meet()
 
-    # --- what kernel code asks for (desim.guest.context.Cpu)
+    # --- what kernel code asks for (desim.guest.cpu.context.Cpu)
 
     def now(self) -> int:
         """See ``Cpu``; an interrupt that comes before this moment makes it later."""

@@ -7,7 +7,7 @@ from typing import cast
 
 from desim.engine.environment import Environment
 from desim.engine.trace import Codes
-from desim.guest.context import NET_RX_SOFTIRQ
+from desim.guest.cpu.context import NET_RX_SOFTIRQ
 from desim.machine.threads.vcpu import KThread, Vcpu
 
 US = 1_000

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.guest.context import HZ, Cpu
+from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.device import (
     IFF_LOOPBACK,
     NETDEV_CHANGE,

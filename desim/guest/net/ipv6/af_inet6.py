@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.guest.context import Cpu
+from desim.guest.cpu.context import Cpu
 from desim.guest.net.dev import NetCore
 from desim.guest.net.device import Device
 from desim.guest.net.ipv6.addrconf import Addrconf

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import zlib
 
-from desim.guest.context import Cpu
+from desim.guest.cpu.context import Cpu
 from desim.guest.net.ipv6.if_inet6 import Inet6Dev, ipv6_dev_get_saddr
 from desim.guest.net.ipv6.ip6 import Ip6
 from desim.guest.net.ipv6.ndisc import NDISC_TYPES, Ndisc

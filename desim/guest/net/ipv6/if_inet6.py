@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from desim.guest.context import KernelTimer, Work
+from desim.guest.cpu.context import KernelTimer, Work
 from desim.guest.net.device import Device
 from desim.wire.addresses import IP6_ANY, IP6_LOOPBACK, ip
 from desim.wire.icmpv6_mld import GroupRecord

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from desim.guest.context import Cpu
+from desim.guest.cpu.context import Cpu
 from desim.guest.net.device import IFF_UP, Device
 from desim.guest.net.ipv6.if_inet6 import SCOPE_LINK, Inet6Dev, Inet6Devs, addr_scope
 from desim.guest.net.neigh import NeighTable

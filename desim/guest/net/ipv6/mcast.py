@@ -19,7 +19,7 @@ Not modelled: queries and their answers (slirp asks nobody), MLDv1, sources.
 
 from __future__ import annotations
 
-from desim.guest.context import HZ, Cpu
+from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.device import IFF_UP
 from desim.guest.net.ipv6.if_inet6 import IfMcaddr6, Inet6Dev
 from desim.guest.net.ipv6.ip6 import Ip6

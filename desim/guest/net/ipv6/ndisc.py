@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from desim.guest.context import HZ, Cpu
+from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.device import Device
 from desim.guest.net.ipv6.if_inet6 import (
     ALL_NODES,

@@ -1,0 +1,229 @@
+"""The guest's timer wheel and its work items (kernel/time/timer.c, kernel/workqueue.c).
+
+Theory of operation
+-------------------
+A timer never fires early: its expiry is rounded up to the next whole bucket of its
+level, and the farther away it is, the coarser the level. Level 0 holds the next 63
+jiffies in steps of 1 (so that ``jiffies + n`` fires n to n + 1 jiffies later), level
+1 the next 504 in steps of 8, level 2 the next 4032 in steps of 64, and so on. That
+is why an RTO of 408 ms comes after 432.
+
+What is due runs in the timer softirq of the tick that reached its bucket: higher
+levels first, in a bucket the timer that was armed last first.
+
+A busy CPU looks at every tick; an idle one is interrupted for the next bucket that
+holds something (``desim.machine.threads.vcpu``).
+
+Not modelled: high resolution timers other than a sleeping process's deadline, what the
+tick accounts for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from desim.guest.cpu.context import JIFFY_NS
+
+_LEVEL_BITS = 3
+_LEVELS = 9
+_BUCKETS = 64
+
+
+def bucket_of(expires: int, jiffies: int) -> tuple[int, int]:
+    """The jiffy at which a timer for ``expires``, armed at ``jiffies``, fires, and its level.
+
+    ``calc_wheel_index``: level n starts at 63 * 8**(n-1) jiffies and has buckets of
+    8**n; beyond the last level the timer fires at the wheel's end.
+    """
+    delta = expires - jiffies
+    if delta < 0:
+        return jiffies + 1, 0
+    for level in range(_LEVELS):
+        if delta < (_BUCKETS - 1) << level * _LEVEL_BITS:
+            break
+    else:
+        level = _LEVELS - 1
+        expires = jiffies + ((_BUCKETS - 1) << level * _LEVEL_BITS)
+    shift = level * _LEVEL_BITS
+    return ((expires >> shift) + 1) << shift, level
+
+
+class WheelTimer:
+    """``struct timer_list``; made by ``TimerWheel.timer``."""
+
+    __slots__ = ("_wheel", "bucket", "expires", "function", "level", "name", "order", "periodic")
+
+    def __init__(
+        self, wheel: TimerWheel, name: str, function: Callable[[], None], periodic: bool
+    ) -> None:
+        self._wheel = wheel
+        self.name = name
+        self.function = function
+        self.periodic = periodic
+        self.expires = 0
+        self.bucket: int | None = None
+        self.level = 0
+        self.order = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is armed."""
+        return self.bucket is not None
+
+    def mod(self, expires: int) -> None:
+        """Arm it for jiffy ``expires``; see the module for when it fires."""
+        self._wheel.mod(self, expires)
+
+    def delete(self) -> None:
+        """Disarm it."""
+        self._wheel.delete(self)
+
+    def touch(self) -> None:
+        """Meet the others: an interrupt that comes before now may let it fire."""
+        self._wheel.touch()
+
+
+class TimerWheel:
+    """All armed timers of the guest.
+
+    ``now`` gives the running code's ns, ``touch`` meets the other threads,
+    ``program`` is told the instant (ns) at which the CPU has to be interrupted next.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], int],
+        touch: Callable[[], None],
+        program: Callable[[int | None], None],
+    ) -> None:
+        self._now = now
+        self.touch = touch
+        self._program = program
+        self._armed: dict[WheelTimer, None] = {}
+        self._order = 0
+        self._next: int | None = None
+
+    @property
+    def jiffies(self) -> int:
+        """The tick counter."""
+        return self._now() // JIFFY_NS
+
+    def timer(self, name: str, function: Callable[[], None], *, periodic: bool) -> WheelTimer:
+        """A new timer, not armed."""
+        return WheelTimer(self, name, function, periodic)
+
+    def mod(self, timer: WheelTimer, expires: int) -> None:
+        """``mod_timer``: a timer that stays in its bucket keeps its place in it."""
+        self.touch()
+        bucket, level = bucket_of(expires, self.jiffies)
+        timer.expires = expires
+        if bucket == timer.bucket:
+            return
+        self._order += 1
+        timer.bucket, timer.level, timer.order = bucket, level, self._order
+        self._armed[timer] = None
+        self._reprogram()
+
+    def delete(self, timer: WheelTimer) -> None:
+        """``del_timer``."""
+        self.touch()
+        if timer.bucket is not None:
+            timer.bucket = None
+            del self._armed[timer]
+            self._reprogram()
+
+    def run(self) -> None:
+        """The timer softirq: call what is due (``__run_timers``)."""
+        self.touch()
+        while True:
+            jiffies = self.jiffies
+            due = [t for t in self._armed if t.bucket is not None and t.bucket <= jiffies]
+            if not due:
+                break
+            due.sort(key=lambda t: (t.bucket, -t.level, -t.order))
+            timer = due[0]
+            timer.bucket = None
+            del self._armed[timer]
+            timer.function()
+        self._next = self._first()
+        self._program_next()
+
+    def due(self) -> bool:
+        """Whether a bucket has been reached that holds something."""
+        return self._next is not None and self._next <= self.jiffies
+
+    def waiting(self) -> bool:
+        """Whether a timer that is not periodic is armed."""
+        return any(not timer.periodic for timer in self._armed)
+
+    def _first(self) -> int | None:
+        return min((t.bucket for t in self._armed if t.bucket is not None), default=None)
+
+    def _reprogram(self) -> None:
+        first = self._first()
+        if first != self._next:
+            self._next = first
+            self._program_next()
+
+    def _program_next(self) -> None:
+        self._program(None if self._next is None else self._next * JIFFY_NS)
+
+
+class DelayedWork:
+    """``struct delayed_work``: queued at once or when its timer has fired."""
+
+    __slots__ = ("_queue", "_queued", "_timer", "function", "name", "periodic")
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[], None],
+        timer: Callable[[Callable[[], None]], WheelTimer],
+        queue: Callable[[DelayedWork], None],
+        periodic: bool,
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.periodic = periodic
+        self._queue = queue
+        self._queued = False
+        self._timer = timer(self._enqueue)
+
+    @property
+    def pending(self) -> bool:
+        """Whether its delay runs or it is queued (not: is being carried out)."""
+        return self._queued or self._timer.pending
+
+    @property
+    def queued(self) -> bool:
+        """Whether it waits for its kworker."""
+        return self._queued
+
+    def schedule(self, delay_jiffies: int = 0) -> None:
+        """``schedule_delayed_work``: nothing happens while it is pending."""
+        self._timer.touch()
+        if self.pending:
+            return
+        if delay_jiffies:
+            self._timer.mod(self._timer_base() + delay_jiffies)
+        else:
+            self._enqueue()
+
+    def cancel(self) -> None:
+        """``cancel_delayed_work``."""
+        self._timer.delete()
+        self._queued = False
+
+    def run(self) -> None:
+        """Carry it out, unless it was cancelled meanwhile; in process context."""
+        if self._queued:
+            self._queued = False
+            self.function()
+
+    def _timer_base(self) -> int:
+        return self._timer._wheel.jiffies
+
+    def _enqueue(self) -> None:
+        self._queued = True
+        self._queue(self)

@@ -1,0 +1,473 @@
+"""What an acknowledgement does (net/ipv4/tcp_input.c, the half about sending).
+
+Theory of operation
+-------------------
+``tcp_ack`` takes acknowledged packets off the retransmit queue (``tcp_clean_rtx_queue``;
+the first part of a large packet is cut off as its segments are acknowledged), samples
+the round-trip time from the oldest packet that was sent once, opens the congestion
+window, and notices loss: without SACK, by counting duplicate ACKs (NewReno, RFC 6582).
+
+States of congestion control: OPEN; DISORDER after a duplicate ACK; RECOVERY after three,
+until everything sent before is acknowledged, each partial ACK causing one retransmission;
+LOSS after a timeout, when everything in flight counts as lost; CWR after a local drop.
+
+Not modelled: F-RTO and the undo of reductions that proved wrong, which need timestamps
+or D-SACK to prove it; ECN.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from desim.guest.cpu.context import HZ
+from desim.guest.net.tcp.tcp_cong import (
+    cong_avoid,
+    cwnd_reduction,
+    end_cwnd_reduction,
+    slow_start_after_idle_check,
+    update_pacing_rate,
+)
+from desim.guest.net.tcp.tcp_output import probe0_when
+from desim.guest.net.tcp.tcp_skb import RcvSkb, SndSkb
+from desim.guest.net.tcp.tcp_sock import (
+    INVALID_RATELIMIT,
+    REORDERING,
+    RTO_MAX,
+    TIME_PROBE0,
+    CaState,
+    State,
+    TcpSock,
+)
+from desim.stages import GUEST, mark, stages
+
+if TYPE_CHECKING:
+    from desim.guest.net.tcp.tcp import Tcp
+
+FLAG_DATA = 0x01
+FLAG_WIN_UPDATE = 0x02
+FLAG_DATA_ACKED = 0x04
+FLAG_RETRANS_DATA_ACKED = 0x08
+FLAG_SYN_ACKED = 0x10
+FLAG_SLOWPATH = 0x100
+FLAG_SND_UNA_ADVANCED = 0x400
+FLAG_NO_CHALLENGE_ACK = 0x8000
+FLAG_ACKED = FLAG_DATA_ACKED | FLAG_SYN_ACKED
+FLAG_NOT_DUP = FLAG_DATA | FLAG_WIN_UPDATE | FLAG_ACKED
+
+_RTO_MIN_US = 200_000
+
+
+class TcpAck:
+    """The part of input that drives the sender."""
+
+    STAGES = stages(
+        GUEST,
+        tcp_ack=mark("tcp_ack", file="net/ipv4/tcp_input.c"),
+        tcp_clean_rtx_queue=mark("tcp_clean_rtx_queue", file="net/ipv4/tcp_input.c"),
+        tcp_fastretrans_alert=mark("tcp_fastretrans_alert", file="net/ipv4/tcp_input.c"),
+        tcp_enter_recovery=mark("tcp_enter_recovery", file="net/ipv4/tcp_input.c"),
+        tcp_enter_loss=mark("tcp_enter_loss", file="net/ipv4/tcp_input.c"),
+    )
+
+    def __init__(self, tcp: Tcp) -> None:
+        self.tcp = tcp
+        self._cpu = tcp.cpu
+        self._ext = tcp.snmp.tcp_ext
+
+    def tcp_ack(self, sk: TcpSock, skb: RcvSkb, flag: int) -> int:
+        """Act upon the ACK field: 1 acceptable, 0 old, -1 of what was never sent."""
+        tcp = self.tcp
+        prior_una = sk.snd_una
+        ack = skb.ack
+        if ack < prior_una:
+            if ack < prior_una - sk.max_window and not flag & FLAG_NO_CHALLENGE_ACK:
+                self.tcp_send_challenge_ack(sk)
+                return -1
+            return 0
+        if ack > sk.snd_nxt:
+            return -1
+        now = self._cpu.jiffies
+        prior_packets = sk.packets_out
+        if ack > prior_una:
+            flag |= FLAG_SND_UNA_ADVANCED
+            sk.retransmits = 0
+        if flag & (FLAG_SLOWPATH | FLAG_SND_UNA_ADVANCED) == FLAG_SND_UNA_ADVANCED:
+            # The window is the same and the ACK only moves forward.
+            sk.snd_wl1 = skb.seq
+            sk.snd_una = ack
+            flag |= FLAG_WIN_UPDATE
+            self._ext["TCPHPAcks"] += 1
+        else:
+            if skb.end_seq != skb.seq:
+                flag |= FLAG_DATA
+            else:
+                self._ext["TCPPureAcks"] += 1
+            flag |= self.tcp_ack_update_window(sk, skb, ack)
+        sk.err_soft = 0
+        sk.probes_out = 0
+        sk.rcv_tstamp = now
+        if not prior_packets:
+            self.tcp_ack_probe(sk)
+            return 1
+        lost_before = sk.lost_out
+        delivered, flag, moved = self.tcp_clean_rtx_queue(sk, flag)
+        rexmit = False
+        if not flag & FLAG_NOT_DUP or sk.ca_state != CaState.OPEN:
+            duplicates = 0
+            if not flag & (FLAG_SND_UNA_ADVANCED | FLAG_NOT_DUP):
+                duplicates = 1 if flag & FLAG_DATA else max(1, skb.gso_segs)
+            rexmit, sacked = self.tcp_fastretrans_alert(sk, duplicates, flag)
+            delivered += sacked
+        if moved:
+            tcp.timer.tcp_rearm_rto(sk)
+        if flag & FLAG_ACKED or not flag & FLAG_NOT_DUP:
+            sk.dst_pending_confirm = True
+        if sk.in_cwnd_reduction():
+            newly_lost = max(sk.lost_out - lost_before, 0)
+            cwnd_reduction(sk, delivered, newly_lost, bool(flag & FLAG_SND_UNA_ADVANCED))
+        elif flag & FLAG_DATA_ACKED and sk.ca_state != CaState.CWR:
+            cong_avoid(sk, delivered, now)
+        update_pacing_rate(sk)
+        if rexmit and sk.state != State.SYN_SENT:
+            tcp.output.tcp_xmit_retransmit_queue(sk)
+        return 1
+
+    def tcp_ack_update_window(self, sk: TcpSock, skb: RcvSkb, ack: int) -> int:
+        """Take over the peer's window, if this segment is newer than what set it last."""
+        flag = 0
+        window = skb.window
+        seq = skb.seq
+        if (
+            ack > sk.snd_una
+            or seq > sk.snd_wl1
+            or (seq == sk.snd_wl1 and (window > sk.snd_wnd or not window))
+        ):
+            flag = FLAG_WIN_UPDATE
+            sk.snd_wl1 = seq
+            if sk.snd_wnd != window:
+                sk.snd_wnd = window
+                if sk.write_queue:
+                    slow_start_after_idle_check(sk, self._cpu.jiffies)
+                if window > sk.max_window:
+                    sk.max_window = window
+                    self.tcp.output.tcp_sync_mss(sk)
+        sk.snd_una = ack
+        return flag
+
+    def tcp_ack_probe(self, sk: TcpSock) -> None:
+        """Nothing was in flight: does the window let the next packet go?"""
+        if not sk.write_queue:
+            return
+        timer = self.tcp.timer
+        if sk.write_queue[0].end_seq <= sk.wnd_end():
+            sk.backoff = 0
+            if sk.pending == TIME_PROBE0:
+                sk.pending = 0
+        else:
+            timer.reset_xmit_timer(sk, TIME_PROBE0, probe0_when(sk))
+
+    def tcp_clean_rtx_queue(self, sk: TcpSock, flag: int) -> tuple[int, int, bool]:
+        """Drop what is acknowledged: segments delivered, flags, whether the timer restarts."""
+        una = sk.snd_una
+        queue = sk.rtx_queue
+        acked = 0
+        first_ns = last_ns = -1
+        while queue:
+            skb = queue[0]
+            if skb.end_seq > una:
+                if skb.pcount == 1 or una <= skb.seq:
+                    break
+                pcount = skb.pcount
+                self.trim_head(sk, skb, una - skb.seq)
+                pcount -= skb.pcount
+                whole = False
+                if not pcount:
+                    break
+            else:
+                pcount = skb.pcount
+                whole = True
+            if skb.retrans or skb.ever_retrans:
+                if skb.retrans:
+                    sk.retrans_out -= pcount
+                flag |= FLAG_RETRANS_DATA_ACKED
+            else:
+                last_ns = skb.sent_ns
+                if first_ns < 0:
+                    first_ns = last_ns
+            if skb.lost:
+                sk.lost_out -= pcount
+            sk.packets_out -= pcount
+            acked += pcount
+            if skb.flags & 0x02:
+                flag |= FLAG_SYN_ACKED
+                sk.retrans_stamp_ns = None
+            else:
+                flag |= FLAG_DATA_ACKED
+            if not whole:
+                break
+            queue.popleft()
+            sk.wmem_queued -= skb.truesize
+            self.tcp.mem.tcp_wmem_free_skb(skb)
+        rtt_known = False
+        if first_ns >= 0 and not flag & FLAG_RETRANS_DATA_ACKED:
+            rtt_known = self.tcp_ack_update_rtt(sk, first_ns)
+        moved = False
+        if flag & FLAG_ACKED:
+            moved = True
+            sacked = sk.sacked_out
+            if sacked:
+                # tcp_remove_reno_sacks: all but the hole had been delivered before.
+                sk.sacked_out = max(sacked - (acked - 1), 0)
+                acked = max(acked - sacked, 1)
+            if rtt_known and last_ns >= 0:
+                self.pkts_acked(sk, last_ns)
+        return acked, flag, moved
+
+    def pkts_acked(self, sk: TcpSock, last_ns: int) -> None:
+        """Give congestion control the round trip of the newest packet acknowledged."""
+        now_ns = self._cpu.now()
+        why = sk.ca.acked(sk, (now_ns - last_ns) // 1000, self._cpu.jiffies, now_ns // 1000)
+        if why == 1:
+            self._ext["TCPHystartTrainDetect"] += 1
+            self._ext["TCPHystartTrainCwnd"] += sk.snd_cwnd
+        elif why == 2:
+            self._ext["TCPHystartDelayDetect"] += 1
+            self._ext["TCPHystartDelayCwnd"] += sk.snd_cwnd
+
+    def trim_head(self, sk: TcpSock, skb: SndSkb, size: int) -> None:
+        """``tcp_trim_head``: the first ``size`` bytes are done with."""
+        self.tcp.mem.trim_head(skb, size)
+        sk.wmem_queued -= size
+        if skb.pcount > 1:
+            skb.set_pcount(sk.mss_cache)
+
+    # Round-trip time.
+
+    def tcp_ack_update_rtt(self, sk: TcpSock, sent_ns: int) -> bool:
+        """A sample of the round trip."""
+        rtt_us = (self._cpu.now() - sent_ns) // 1000
+        if rtt_us < 0:
+            return False
+        sk.min_rtt_us = min(sk.min_rtt_us, rtt_us or 1)
+        self.tcp_rtt_estimator(sk, rtt_us)
+        self.tcp_set_rto(sk)
+        # A fresh RTO: the connection lives.
+        sk.backoff = 0
+        return True
+
+    def tcp_rtt_estimator(self, sk: TcpSock, m: int) -> None:
+        """Van Jacobson's mean and deviation, scaled by 8 and 4, deviation decaying once a round."""
+        srtt = sk.srtt_us
+        if srtt:
+            m -= srtt >> 3
+            srtt += m
+            if m < 0:
+                m = -m - (sk.mdev_us >> 2)
+                if m > 0:
+                    m >>= 3
+            else:
+                m -= sk.mdev_us >> 2
+            sk.mdev_us += m
+            if sk.mdev_us > sk.mdev_max_us:
+                sk.mdev_max_us = sk.mdev_us
+                if sk.mdev_max_us > sk.rttvar_us:
+                    sk.rttvar_us = sk.mdev_max_us
+            if sk.snd_una > sk.rtt_seq:
+                if sk.mdev_max_us < sk.rttvar_us:
+                    sk.rttvar_us -= (sk.rttvar_us - sk.mdev_max_us) >> 2
+                sk.rtt_seq = sk.snd_nxt
+                sk.mdev_max_us = _RTO_MIN_US
+        else:
+            srtt = m << 3
+            sk.mdev_us = m << 1
+            sk.rttvar_us = max(sk.mdev_us, _RTO_MIN_US)
+            sk.mdev_max_us = sk.rttvar_us
+            sk.rtt_seq = sk.snd_nxt
+        sk.srtt_us = max(1, srtt)
+
+    def tcp_set_rto(self, sk: TcpSock) -> None:
+        """``tcp_set_rto``: in jiffies, rounded up."""
+        us = (sk.srtt_us >> 3) + sk.rttvar_us
+        sk.rto = min(-(-us * HZ // 1_000_000), RTO_MAX)
+
+    # Loss.
+
+    def tcp_fastretrans_alert(self, sk: TcpSock, duplicates: int, flag: int) -> tuple[bool, int]:
+        """The state machine of loss: whether lost packets are to be sent again, and how many
+        segments the duplicates have shown to be delivered."""
+        advanced = bool(flag & FLAG_SND_UNA_ADVANCED)
+        now = self._cpu.jiffies
+        sacked = 0
+        if not sk.packets_out:
+            sk.sacked_out = 0
+        if sk.ca_state == CaState.OPEN:
+            sk.retrans_stamp_ns = None
+        elif sk.snd_una >= sk.high_seq:
+            if sk.ca_state == CaState.CWR:
+                if sk.snd_una != sk.high_seq:
+                    end_cwnd_reduction(sk, now)
+                    self.set_ca_state(sk, CaState.OPEN)
+            elif sk.ca_state == CaState.RECOVERY:
+                sk.sacked_out = 0
+                if self.hold_state(sk):
+                    return False, sacked
+                end_cwnd_reduction(sk, now)
+                self.set_ca_state(sk, CaState.OPEN)
+        if sk.ca_state == CaState.RECOVERY:
+            if not advanced:
+                sacked = self.add_reno_sack(sk, duplicates)
+            self.tcp_newreno_mark_lost(sk, advanced)
+            return True, sacked
+        if sk.ca_state == CaState.LOSS:
+            if sk.snd_una >= sk.high_seq:
+                if self.hold_state(sk):
+                    return False, sacked
+                self.set_ca_state(sk, CaState.OPEN)
+                return False, sacked
+            if sk.snd_nxt > sk.high_seq and duplicates:
+                sacked = self.add_reno_sack(sk, duplicates)
+            elif advanced:
+                sk.sacked_out = 0
+            return True, sacked
+        if advanced:
+            sk.sacked_out = 0
+        sacked = self.add_reno_sack(sk, duplicates)
+        self.tcp_newreno_mark_lost(sk, advanced)
+        if not sk.lost_out:
+            self.tcp_try_to_open(sk)
+            return False, sacked
+        self.tcp_enter_recovery(sk)
+        return True, sacked
+
+    def hold_state(self, sk: TcpSock) -> bool:
+        """Stay until something above ``high_seq`` is acknowledged (RFC 6582 section 4.1)."""
+        if sk.snd_una == sk.high_seq:
+            if not any(skb.retrans for skb in sk.rtx_queue):
+                sk.retrans_stamp_ns = None
+            return True
+        return False
+
+    def add_reno_sack(self, sk: TcpSock, duplicates: int) -> int:
+        """Each duplicate ACK stands for a segment that has left the network: how many more."""
+        if not duplicates:
+            return 0
+        # Never more than what is beyond the hole (tcp_limit_reno_sacked).
+        most = max(sk.packets_out - max(sk.lost_out, 1), 0)
+        before = sk.sacked_out
+        sk.sacked_out = min(before + duplicates, most)
+        return max(sk.sacked_out - before, 0)
+
+    def tcp_newreno_mark_lost(self, sk: TcpSock, advanced: bool) -> None:
+        """The first unacknowledged segment is lost: three duplicates, or a partial ACK."""
+        state = sk.ca_state
+        if not (
+            (state < CaState.RECOVERY and sk.sacked_out >= REORDERING)
+            or (state == CaState.RECOVERY and advanced)
+        ):
+            return
+        if not sk.rtx_queue:
+            return
+        skb = sk.rtx_queue[0]
+        if skb.lost:
+            return
+        if skb.pcount > 1 and skb.len > sk.mss_cache:
+            self.tcp.output.tcp_fragment(sk, skb, sk.mss_cache)
+        self.mark_lost(sk, skb)
+        if sk.sacked_out + sk.lost_out > sk.packets_out:
+            sk.sacked_out = sk.packets_out - sk.lost_out
+
+    def mark_lost(self, sk: TcpSock, skb: SndSkb) -> None:
+        """``tcp_mark_skb_lost``."""
+        if skb.lost:
+            if skb.retrans:
+                skb.retrans = False
+                sk.retrans_out -= skb.pcount
+                self._ext["TCPLostRetransmit"] += skb.pcount
+            return
+        skb.lost = True
+        sk.lost_out += skb.pcount
+        if skb.retrans:
+            skb.retrans = False
+            sk.retrans_out -= skb.pcount
+
+    def tcp_try_to_open(self, sk: TcpSock) -> None:
+        """Nothing is lost (yet): OPEN, or DISORDER while something is unexplained."""
+        retransmitted = any(skb.retrans for skb in sk.rtx_queue)
+        if not retransmitted:
+            sk.retrans_stamp_ns = None
+        if sk.ca_state != CaState.CWR:
+            state = CaState.OPEN
+            if sk.sacked_out + sk.lost_out or retransmitted:
+                state = CaState.DISORDER
+            if sk.ca_state != state:
+                self.set_ca_state(sk, state)
+                sk.high_seq = sk.snd_nxt
+
+    def set_ca_state(self, sk: TcpSock, state: CaState) -> None:
+        """``tcp_set_ca_state``; a timeout makes CUBIC forget its curve."""
+        if state == CaState.LOSS:
+            sk.ca.reset()
+            sk.ca.hystart_reset(self._cpu.now() // 1000, sk.snd_nxt)
+        sk.ca_state = state
+
+    def init_cwnd_reduction(self, sk: TcpSock) -> None:
+        """``tcp_init_cwnd_reduction``."""
+        sk.high_seq = sk.snd_nxt
+        sk.snd_cwnd_cnt = 0
+        sk.prior_cwnd = sk.snd_cwnd
+        sk.prr_delivered = 0
+        sk.prr_out = 0
+        sk.snd_ssthresh = sk.ca.recalc_ssthresh(sk)
+
+    def tcp_enter_recovery(self, sk: TcpSock) -> None:
+        """Fast retransmit."""
+        self._ext["TCPRenoRecovery"] += 1
+        sk.undo_marker = True
+        if not sk.in_cwnd_reduction():
+            self.init_cwnd_reduction(sk)
+        self.set_ca_state(sk, CaState.RECOVERY)
+
+    def tcp_enter_cwr(self, sk: TcpSock) -> None:
+        """A drop on our own side: reduce, but nothing has to be sent again yet."""
+        if sk.ca_state < CaState.CWR:
+            sk.undo_marker = False
+            self.init_cwnd_reduction(sk)
+            self.set_ca_state(sk, CaState.CWR)
+
+    def tcp_enter_loss(self, sk: TcpSock) -> None:
+        """A timeout: all that is in flight counts as lost, start again from one segment."""
+        sk.sacked_out = 0
+        for skb in sk.rtx_queue:
+            self.mark_lost(sk, skb)
+        if (
+            sk.ca_state <= CaState.DISORDER
+            or sk.high_seq <= sk.snd_una
+            or (sk.ca_state == CaState.LOSS and not sk.retransmits)
+        ):
+            sk.prior_cwnd = sk.snd_cwnd
+            sk.snd_ssthresh = sk.ca.recalc_ssthresh(sk)
+            sk.undo_marker = True
+        sk.snd_cwnd = sk.packets_in_flight() + 1
+        sk.snd_cwnd_cnt = 0
+        sk.snd_cwnd_stamp = self._cpu.jiffies
+        self.set_ca_state(sk, CaState.LOSS)
+        sk.high_seq = sk.snd_nxt
+
+    # Suspicious segments.
+
+    def oow_rate_limited(self, sk: TcpSock, skb: RcvSkb | None, counter: str) -> bool:
+        """``tcp_oow_rate_limited``: one answer to out-of-window segments per half second."""
+        if skb is not None and skb.len and not skb.flags & 0x02:
+            return False
+        now = self._cpu.jiffies
+        if 0 <= now - sk.last_oow_ack_time < INVALID_RATELIMIT:
+            self._ext[counter] += 1
+            return True
+        sk.last_oow_ack_time = now
+        return False
+
+    def tcp_send_challenge_ack(self, sk: TcpSock) -> None:
+        """RFC 5961: let the sender of a doubtful segment prove that it knows where we are."""
+        if not self.oow_rate_limited(sk, None, "TCPACKSkippedChallenge"):
+            self._ext["TCPChallengeACK"] += 1
+            self.tcp.output.tcp_send_ack(sk)

@@ -1,0 +1,208 @@
+"""The timers of a connection (net/ipv4/tcp_timer.c, RTO of RFC 6298).
+
+Two kernel timers serve a socket: one for retransmission or, while the peer's window is
+closed, for probing it; one for the delayed ACK. Both are often left armed when their
+reason has gone and look for it when they fire. If the program owns the socket at that
+moment, the work is left to ``tcp_release_cb``.
+
+Not modelled: keepalive (off unless a program asks, and none can here), thin streams,
+user timeouts, TCP_DEFER_ACCEPT.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from desim.guest.cpu.context import HZ, KernelTimer
+from desim.guest.net.tcp.tcp_sock import (
+    ACK_SCHED,
+    ACK_TIMER,
+    ATO_MIN,
+    RETRIES2,
+    RTO_MAX,
+    RTO_MIN,
+    SYN_RETRIES,
+    TIME_RETRANS,
+    TIMEOUT_INIT,
+    State,
+    TcpSock,
+)
+from desim.stages import GUEST, mark, stages
+
+if TYPE_CHECKING:
+    from desim.guest.net.tcp.tcp import Tcp
+
+
+class TcpTimer:
+    """What happens when time has passed."""
+
+    STAGES = stages(
+        GUEST,
+        tcp_delack_timer=mark("tcp_delack_timer", file="net/ipv4/tcp_timer.c"),
+        tcp_write_timer=mark("tcp_write_timer", file="net/ipv4/tcp_timer.c"),
+        tcp_retransmit_timer=mark("tcp_retransmit_timer", file="net/ipv4/tcp_timer.c"),
+        tcp_write_err=mark("tcp_write_err", file="net/ipv4/tcp_timer.c"),
+        tcp_probe_timer=mark("tcp_probe_timer", file="net/ipv4/tcp_timer.c"),
+    )
+
+    def __init__(self, tcp: Tcp) -> None:
+        self.tcp = tcp
+        self._cpu = tcp.cpu
+        self._ext = tcp.snmp.tcp_ext
+
+    def reset_timer(self, timer: KernelTimer, expires: int) -> None:
+        """``sk_reset_timer``; arming for the same jiffy again changes nothing."""
+        if not timer.pending or timer.expires != expires:
+            timer.mod(expires)
+
+    def reset_xmit_timer(self, sk: TcpSock, what: int, when: int) -> None:
+        """``inet_csk_reset_xmit_timer`` for retransmission and probes."""
+        sk.pending = what
+        sk.timeout = self._cpu.jiffies + min(when, RTO_MAX)
+        self.reset_timer(sk.retransmit_timer, sk.timeout)
+
+    def tcp_rearm_rto(self, sk: TcpSock) -> None:
+        """The retransmission timer starts anew, or stops when all is acknowledged."""
+        if not sk.packets_out:
+            sk.pending = 0
+        else:
+            self.reset_xmit_timer(sk, TIME_RETRANS, sk.rto)
+
+    def clear_xmit_timers(self, sk: TcpSock) -> None:
+        """``tcp_clear_xmit_timers``: the connection is over."""
+        sk.pending = 0
+        sk.ack_pending = 0
+        for timer in (sk.retransmit_timer, sk.delack_timer):
+            if timer.pending:
+                timer.delete()
+
+    # The delayed ACK.
+
+    def tcp_delack_timer(self, sk: TcpSock) -> None:
+        """The timer of the delayed ACK has fired."""
+        if sk.owned:
+            self._ext["DelayedACKLocked"] += 1
+            sk.delack_deferred = True
+        else:
+            self.tcp_delack_timer_handler(sk)
+
+    def tcp_delack_timer_handler(self, sk: TcpSock) -> None:
+        """Send the ACK, if one is still owed."""
+        if sk.state in (State.CLOSE, State.LISTEN) or not sk.ack_pending & ACK_TIMER:
+            return
+        if sk.ack_timeout > self._cpu.jiffies:
+            self.reset_timer(sk.delack_timer, sk.ack_timeout)
+            return
+        sk.ack_pending &= ~ACK_TIMER
+        if sk.ack_pending & ACK_SCHED:
+            if not sk.ack_pingpong:
+                # It was too early: nothing to carry the ACK has come.
+                sk.ack_ato = min(sk.ack_ato << 1, sk.rto)
+            else:
+                sk.ack_pingpong = False
+                sk.ack_ato = ATO_MIN
+            self._ext["DelayedACKs"] += 1
+            self.tcp.output.tcp_send_ack(sk)
+
+    # Retransmission and probes.
+
+    def tcp_write_timer(self, sk: TcpSock) -> None:
+        """The other timer has fired."""
+        if sk.owned:
+            sk.write_timer_deferred = True
+        else:
+            self.tcp_write_timer_handler(sk)
+
+    def tcp_write_timer_handler(self, sk: TcpSock) -> None:
+        """Retransmit or probe, if it is time."""
+        if sk.state in (State.CLOSE, State.LISTEN) or not sk.pending:
+            return
+        if sk.timeout > self._cpu.jiffies:
+            self.reset_timer(sk.retransmit_timer, sk.timeout)
+            return
+        what, sk.pending = sk.pending, 0
+        if what == TIME_RETRANS:
+            self.tcp_retransmit_timer(sk)
+        else:
+            self.tcp_probe_timer(sk)
+
+    def tcp_retransmit_timer(self, sk: TcpSock) -> None:
+        """Nothing was acknowledged for an RTO: send the first segment again, back off."""
+        tcp = self.tcp
+        if not sk.packets_out:
+            return
+        head = sk.rtx_queue[0]
+        if not sk.snd_wnd and not sk.dead and sk.state != State.SYN_SENT:
+            # The peer took its window back although data was under way.
+            if self._cpu.jiffies - sk.rcv_tstamp > RTO_MAX:
+                self.tcp_write_err(sk)
+                return
+            tcp.ack.tcp_enter_loss(sk)
+            tcp.output.tcp_retransmit_skb(sk, head, 1)
+        else:
+            self._ext["TCPTimeouts"] += 1
+            if self.tcp_write_timeout(sk):
+                return
+            tcp.ack.tcp_enter_loss(sk)
+            sk.retransmits += 1
+            tcp.output.tcp_retransmit_skb(sk, head, 1)
+            sk.backoff += 1
+        sk.rto = min(sk.rto << 1, RTO_MAX)
+        self.reset_xmit_timer(sk, TIME_RETRANS, sk.rto)
+
+    def tcp_write_timeout(self, sk: TcpSock) -> bool:
+        """Whether the connection has been tried for long enough; then it is given up."""
+        if sk.state == State.SYN_SENT:
+            expired = sk.retransmits >= SYN_RETRIES
+        else:
+            boundary = RETRIES2
+            if sk.dead:
+                boundary = orphan_retries(sk, sk.rto < RTO_MAX)
+            expired = self.retransmits_timed_out(sk, boundary)
+        if expired:
+            self.tcp_write_err(sk)
+        return expired
+
+    def retransmits_timed_out(self, sk: TcpSock, boundary: int) -> bool:
+        """Whether as much time has passed as ``boundary`` retransmissions would take."""
+        if not sk.retransmits or sk.retrans_stamp_ns is None:
+            return False
+        base_ms = (TIMEOUT_INIT if sk.state == State.SYN_SENT else RTO_MIN) * 1000 // HZ
+        max_ms = RTO_MAX * 1000 // HZ
+        linear_from = (max_ms // base_ms).bit_length() - 1
+        if boundary <= linear_from:
+            timeout_ms = ((2 << boundary) - 1) * base_ms
+        else:
+            timeout_ms = ((2 << linear_from) - 1) * base_ms + (boundary - linear_from) * max_ms
+        passed_ms = self._cpu.now() // 1_000_000 - sk.retrans_stamp_ns // 1_000_000
+        return passed_ms >= timeout_ms
+
+    def tcp_write_err(self, sk: TcpSock) -> None:
+        """Give the connection up."""
+        self._ext["TCPAbortOnTimeout"] += 1
+        sk.err = sk.err_soft or errno.ETIMEDOUT
+        self.tcp.tcp_write_queue_purge(sk)
+        self.tcp.tcp_done(sk)
+
+    def tcp_probe_timer(self, sk: TcpSock) -> None:
+        """The peer's window is still closed as far as we know."""
+        if sk.packets_out or not sk.write_queue:
+            sk.probes_out = 0
+            return
+        most = RETRIES2
+        if sk.dead:
+            alive = min(sk.rto << sk.backoff, RTO_MAX) < RTO_MAX
+            most = orphan_retries(sk, alive)
+            if not alive and sk.backoff >= most:
+                self.tcp_write_err(sk)
+                return
+        if sk.probes_out >= most:
+            self.tcp_write_err(sk)
+        else:
+            self.tcp.output.tcp_send_probe0(sk)
+
+
+def orphan_retries(sk: TcpSock, alive: bool) -> int:
+    """``tcp_orphan_retries``: how long to try for a connection that no program holds."""
+    return 8 if alive else 0
