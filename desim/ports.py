@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from desim.reasons import Reason
 from desim.wire.frame import Frame
 
 Endpoint = tuple[bytes, int]
@@ -64,10 +65,10 @@ class Clock(Protocol):
 class Ledger(Protocol):
     """Where a frame that is not delivered, or not yet, leaves its reason."""
 
-    def lost(self, frame: Frame, where: str, why: str) -> None:
-        """``frame`` ends here, at ``where`` ("e1000", "net_queue"), because of ``why``."""
+    def lost(self, frame: Frame, where: str, why: Reason) -> None:
+        """``frame`` ends here, at ``where`` ("e1000", a net client's name), because of ``why``."""
 
-    def held(self, frame: Frame, where: str, why: str) -> None:
+    def held(self, frame: Frame, where: str, why: Reason) -> None:
         """``frame`` has to wait at ``where`` because of ``why``."""
 
 
@@ -90,8 +91,8 @@ class NetClient(Protocol):
     def can_receive(self) -> bool:
         """Whether a frame sent now would be taken."""
 
-    def blocked_by(self) -> str | None:
-        """Why ``can_receive`` says no, in words; None if it says yes."""
+    def blocked_by(self) -> Reason | None:
+        """Why ``can_receive`` says no; None if it says yes."""
 
     def receive(self, frame: Frame) -> int:
         """Take ``frame``: > 0 taken, 0 not now (the queue keeps it), < 0 lost."""

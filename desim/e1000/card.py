@@ -76,6 +76,7 @@ from desim.e1000.registers import (
 )
 from desim.e1000.transmit import Transmitter
 from desim.ports import Clock, Ledger, NetPort, PciBus
+from desim.reasons import Reason
 from desim.stages import QEMU, Build, bare, mark, stages
 from desim.wire.frame import Frame
 
@@ -321,7 +322,7 @@ class E1000:
         """Whether a frame sent now would be taken."""
         return self.rx.can_receive()
 
-    def blocked_by(self) -> str | None:
+    def blocked_by(self) -> Reason | None:
         """Why ``can_receive`` says no, in words; None if it says yes."""
         return self.rx.blocked_by()
 

@@ -43,6 +43,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from desim.e1000 import reasons
 from desim.e1000.interrupts import MIT_UNIT_NS, Interrupts
 from desim.e1000.pci import PciFunction
 from desim.e1000.phy import Phy
@@ -91,6 +92,7 @@ from desim.e1000.transmit import (
 )
 from desim.e1000.wire_time import Line
 from desim.ports import Clock, Ledger, NetPort
+from desim.reasons import Reason
 from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
 
@@ -233,7 +235,7 @@ class DatasheetReceiver(Receiver):
         """What is on the wire or in the FIFO is gone."""
         super().reset()
         for frame in (*self.fifo, *self.line.clear()):
-            self.ledger.lost(frame, "e1000", "reset")
+            self.ledger.lost(frame, "e1000", reasons.RESET)
         self.fifo.clear()
         self.fifo_bytes = 0
 
@@ -261,13 +263,13 @@ class DatasheetReceiver(Receiver):
         """Whether the wire is free; what is at its end does not matter to the sender."""
         return not self.line.frames
 
-    def blocked_by(self) -> str | None:
+    def blocked_by(self) -> Reason | None:
         """Why ``can_receive`` says no."""
-        return "another frame is on the wire" if self.line.frames else None
+        return reasons.WIRE_BUSY if self.line.frames else None
 
     def _put_on_wire(self, frame: Frame) -> int:
         if self.line.frames:
-            self.ledger.held(frame, "e1000", "another frame is on the wire")
+            self.ledger.held(frame, "e1000", reasons.WIRE_BUSY)
             return 0
         self.line.send(frame)
         return len(frame.raw)
@@ -275,9 +277,9 @@ class DatasheetReceiver(Receiver):
     def _arrived(self, frame: Frame) -> None:
         mac_reg = self.mac_reg
         if not mac_reg[STATUS] & STATUS_LU:
-            self.ledger.lost(frame, "e1000", "link down (STATUS.LU) when it arrived")
+            self.ledger.lost(frame, "e1000", reasons.LINK_DOWN_ON_ARRIVAL)
         elif not mac_reg[RCTL] & RCTL_EN:
-            self.ledger.lost(frame, "e1000", "receiver off (RCTL.EN) when it arrived")
+            self.ledger.lost(frame, "e1000", reasons.RECEIVER_OFF_ON_ARRIVAL)
         else:
             self.e1000_receive_iov(frame)
         self.net.flush()
@@ -300,10 +302,10 @@ class DatasheetReceiver(Receiver):
         inc_reg_if_not_full(mac_reg, RNBC)
         if self.fifo_bytes + size > receive_fifo_kb(mac_reg) * 1024:
             inc_reg_if_not_full(mac_reg, MPC)
-            self.ledger.lost(frame, "e1000", "receive FIFO full (RXO, MPC)")
+            self.ledger.lost(frame, "e1000", reasons.FIFO_FULL)
             self.set_ics(0, RXO)
             return -1
-        self.ledger.held(frame, "e1000", "no receive descriptors: it waits in the FIFO")
+        self.ledger.held(frame, "e1000", reasons.IN_FIFO)
         self.fifo.append(frame)
         self.fifo_bytes += size
         return len(frame.raw)
@@ -342,7 +344,7 @@ class DatasheetTransmitter(Transmitter):
         super().reset()
         self.stalled = False
         for frame in self.line.clear():
-            self.ledger.lost(frame, "e1000", "reset")
+            self.ledger.lost(frame, "e1000", reasons.RESET)
 
     def start_xmit(self) -> None:
         """Take descriptors while their bytes fit into the FIFO."""

@@ -32,6 +32,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from desim.e1000 import reasons
 from desim.e1000.pci import PciFunction
 from desim.e1000.registers import (
     BPRC,
@@ -68,6 +69,7 @@ from desim.e1000.registers import (
 )
 from desim.e1000.statistics import BROADCAST, FCS_LEN, inc_reg_if_not_full, update_rx_total_stats
 from desim.ports import Clock, Ledger, NetPort
+from desim.reasons import Reason
 from desim.stages import QEMU, mark, stages
 from desim.wire.frame import MIN_FRAME, Frame
 
@@ -198,20 +200,25 @@ class Receiver:
             and mac_reg[STATUS] & STATUS_LU != 0
         )
 
-    def blocked_by(self) -> str | None:
-        """Why ``can_receive`` says no, for people; None if it says yes."""
+    def blocked_by(self) -> Reason | None:
+        """Why ``can_receive`` says no; None if it says yes."""
         mac_reg = self.mac_reg
         if not mac_reg[STATUS] & STATUS_LU:
-            return "link down (STATUS.LU)"
+            return reasons.LINK_DOWN
         if not mac_reg[RCTL] & RCTL_EN:
-            return "receiver off (RCTL.EN)"
+            return reasons.RECEIVER_OFF
         if not self.pci.bus_master:
-            return "not bus master (PCI command register)"
+            return reasons.NOT_BUS_MASTER
         if self.held_off:
-            return f"hold-off after an RCTL write until {self.flush_queue_timer.deadline} ns"
+            return self._hold_off()
         if mac_reg[RDH] == mac_reg[RDT]:
-            return f"ring empty (RDH = RDT = {mac_reg[RDT]})"
+            return reasons.RING_EMPTY.of(rdt=mac_reg[RDT])
         return None
+
+    def _hold_off(self) -> Reason:
+        until_ns = self.flush_queue_timer.deadline
+        assert until_ns is not None, "the timer runs while the card holds off"
+        return reasons.HOLD_OFF.of(until_ns=until_ns)
 
     def has_rxbufs(self, total_size: int) -> bool:
         """Whether the descriptors between RDH and RDT hold so many bytes."""
@@ -231,17 +238,19 @@ class Receiver:
         """Take ``frame``: its size if it was stored or filtered out, 0 not now, -1 lost."""
         mac_reg = self.mac_reg
         if not (mac_reg[STATUS] & STATUS_LU and mac_reg[RCTL] & RCTL_EN):
-            self.ledger.lost(frame, "e1000", f"{self.blocked_by()} when the queue was flushed")
+            link_down = not mac_reg[STATUS] & STATUS_LU
+            why = reasons.LINK_DOWN_IN_FLUSH if link_down else reasons.RECEIVER_OFF_IN_FLUSH
+            self.ledger.lost(frame, "e1000", why)
             return -1
         if self.held_off:
-            self.ledger.held(frame, "e1000", str(self.blocked_by()))
+            self.ledger.held(frame, "e1000", self._hold_off())
             return 0
         if len(frame.raw) < MIN_FRAME:
             frame = frame.padded()
         raw = frame.raw
         size = len(raw)
         if size > MAXIMUM_ETHERNET_VLAN_SIZE and self._is_oversized(size):
-            self.ledger.lost(frame, "e1000", f"oversize: {size} bytes (RCTL.LPE, ROC)")
+            self.ledger.lost(frame, "e1000", reasons.OVERSIZE.of(size=size))
             return size
         if not self.receive_filter(raw):
             self.ledger.lost(frame, "e1000", self._why_filtered(raw))
@@ -262,11 +271,11 @@ class Receiver:
             size -= 4
         total_size = size if mac_reg[RCTL] & RCTL_SECRC else size + FCS_LEN
         if not self.has_rxbufs(total_size):
-            self.ledger.lost(frame, "e1000", "no receive descriptors (RXO)")
+            self.ledger.lost(frame, "e1000", reasons.NO_DESCRIPTORS)
             self._receiver_overrun()
             return -1
         if not self._fill(stored, size, total_size, special, vlan_status):
-            self.ledger.lost(frame, "e1000", "it took every descriptor of the ring (RXO)")
+            self.ledger.lost(frame, "e1000", reasons.WHOLE_RING)
             self._receiver_overrun()
             return -1
         update_rx_total_stats(mac_reg, size, total_size)
@@ -359,12 +368,12 @@ class Receiver:
             return True
         return False
 
-    def _why_filtered(self, raw: bytes) -> str:
+    def _why_filtered(self, raw: bytes) -> Reason:
         if self.mac_reg[RCTL] & RCTL_VFE and self._is_vlan(raw):
             vid = (raw[14] << 8 | raw[15]) & 0xFFF
             if not self.mac_reg[VFTA + (vid >> 5)] >> (vid & 31) & 1:
-                return f"filtered: VLAN {vid} is not in VFTA"
+                return reasons.FILTERED_VLAN.of(vlan=str(vid))
         kind = "unicast" if not raw[0] & 1 else "multicast"
         if raw[:6] == BROADCAST:
             kind = "broadcast"
-        return f"filtered: {kind} address {raw[:6].hex(':')} not accepted"
+        return reasons.FILTERED_ADDRESS.of(kind=kind, address=raw[:6].hex(":"))

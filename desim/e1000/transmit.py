@@ -31,6 +31,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from desim.e1000 import reasons
 from desim.e1000.interrupts import Interrupts
 from desim.e1000.pci import PciFunction
 from desim.e1000.phy import Phy
@@ -383,7 +384,7 @@ class Transmitter:
         """Hand a frame to the net layer, or with PHY loopback back to our own receiver."""
         if self.phy.loopback:
             if not self.net.loopback(frame):
-                self.ledger.lost(frame, "e1000", "loopback while the receiver was not ready")
+                self.ledger.lost(frame, "e1000", reasons.LOOPBACK_REFUSED)
         else:
             self.net.send(frame)
         raw = frame.raw

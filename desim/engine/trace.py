@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from desim.engine.thread import CODE_BITS, CODE_MASK, Thread
+from desim.reasons import Reason
 
 
 class Codes:
@@ -196,7 +197,11 @@ class Trace:
             names.update(_little_endian(self._canonical(record.codes, names)))
             for event in record.events:
                 times.update(f"{event[0]} {event[2]}\n".encode())
-                names.update(f"{event[1]} {event[2]} {event[3:]!r}\n".encode())
+                data = event[3:]
+                if event[-1].__class__ is Reason:
+                    # It is the last of the data, and counts as people read it.
+                    data = (*data[:-1], str(event[-1]))
+                names.update(f"{event[1]} {event[2]} {data!r}\n".encode())
         for source in sorted(self._bytes):
             content.update(f"{source} {self._bytes[source].hexdigest()}\n".encode())
         whole = hashlib.sha256(

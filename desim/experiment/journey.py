@@ -197,7 +197,7 @@ class _Way:
         held = self._first("held", lambda d: d[0] == framed.data[2])
         if held is not None or dma.record is not framed.record:
             queued = max(at, delivering)
-            why = held.data[2] if held is not None else "receiver not ready"
+            why = str(held.data[2]) if held is not None else "receiver not ready"
             yield _Leg(at, queued, dma.record, "net queue", why)
             at = queued
         raised = self._next_irq(dma.time)

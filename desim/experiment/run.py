@@ -14,6 +14,7 @@ from desim.experiment.backtrace import Backtrace, Breakpoint, Hit
 from desim.experiment.journey import Journey, follow
 from desim.machine import Machine, Transcript
 from desim.machine.ports import Captured
+from desim.reasons import Reason
 from desim.scenario.expectations import failures
 from desim.wire.pcapng import INBOUND, OUTBOUND, PcapngWriter
 
@@ -196,6 +197,8 @@ def _plain(data: tuple[Any, ...]) -> list[Any]:
     return [
         item.decode("utf-8", "backslashreplace")
         if isinstance(item, bytes)
+        else str(item)
+        if isinstance(item, Reason)
         else _plain(item)
         if isinstance(item, tuple)
         else item

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from desim.machine.threads.host import HostScheduler, HostTask
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
 from desim.ports import Endpoint
+from desim.reasons import Reason, together
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Process
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
@@ -344,10 +344,13 @@ class Machine:
 
     def _reasons(self, kind: str) -> list[dict[str, Any]]:
         """How many frames were lost, held or made, where and why."""
-        counts = Counter((where, why) for _, _, (*_, where, why) in self.trace.events(kind))
+        found: dict[tuple[str, Any], list[Reason]] = {}
+        for _, _, (*_, where, why) in self.trace.events(kind):
+            found.setdefault((where, why.group), []).append(why)
+        rows = [(where, together(all_), all_) for (where, _), all_ in found.items()]
         return [
-            {"where": where, "why": why, "frames": count}
-            for (where, why), count in sorted(counts.items())
+            {"where": where, "why": why, "code": all_[0].code, "frames": len(all_)}
+            for where, why, all_ in sorted(rows, key=lambda row: row[:2])
         ]
 
     def guest_summary(self) -> dict[str, Any] | None:

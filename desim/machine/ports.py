@@ -29,6 +29,7 @@ from desim.machine.conservation import UnderWay
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.vcpu import Vcpu
 from desim.ports import NetClient, NetPort
+from desim.reasons import Reason
 from desim.wire.frame import Frame
 
 
@@ -130,7 +131,7 @@ class Tap:
         """See ``NetClient``."""
         return self.client.can_receive()
 
-    def blocked_by(self) -> str | None:
+    def blocked_by(self) -> Reason | None:
         """See ``NetClient``."""
         return self.client.blocked_by()
 
@@ -161,16 +162,16 @@ class Lost:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
 
-    def lost(self, frame: Frame, where: str, why: str) -> None:
+    def lost(self, frame: Frame, where: str, why: Reason) -> None:
         """See ``Ledger``."""
         self.recorder.under_way.lost(frame)
         self.recorder.note("lost", frame.number, where, why)
 
-    def held(self, frame: Frame, where: str, why: str) -> None:
+    def held(self, frame: Frame, where: str, why: Reason) -> None:
         """See ``Ledger``."""
         self.recorder.note("held", frame.number, where, why)
 
-    def made(self, frame: Frame, of: Frame, where: str, why: str) -> None:
+    def made(self, frame: Frame, of: Frame, where: str, why: Reason) -> None:
         """See ``FaultLedger``."""
         number = self.recorder.number(frame)
         self.recorder.under_way.sent(frame)

@@ -17,9 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from desim.net import reasons
 from desim.net.filter import Direction, NetFilterState
 from desim.net.queue import NetQueue
 from desim.ports import Ledger, MainLoop, NetClient
+from desim.reasons import Reason
 from desim.stages import QEMU, Build, bare, mark, stages
 from desim.wire.frame import Frame
 
@@ -155,7 +157,7 @@ class NetClientState:
         """Send one packet to the peer; its size also when it is lost for want of a link."""
         peer = self.peer
         if self.link_down or peer is None:
-            self.ledger.lost(frame, self.name, "no link")
+            self.ledger.lost(frame, self.name, reasons.NO_LINK)
             return len(frame.raw)
         if self.filters or peer.filters:
             answer = self.filter_receive("tx", self, frame) or peer.filter_receive(
@@ -169,10 +171,10 @@ class NetClientState:
         """As ``send``, for a packet in pieces; one beyond ``NET_BUFSIZE`` disappears."""
         peer = self.peer
         if len(frame.raw) > NET_BUFSIZE:
-            self.ledger.lost(frame, self.name, f"longer than {NET_BUFSIZE} bytes")
+            self.ledger.lost(frame, self.name, reasons.BEYOND_BUFFER.of(limit=NET_BUFSIZE))
             return len(frame.raw)
         if self.link_down or peer is None:
-            self.ledger.lost(frame, self.name, "no link")
+            self.ledger.lost(frame, self.name, reasons.NO_LINK)
             return len(frame.raw)
         if self.filters or peer.filters:
             answer = self.filter_receive_iov("tx", self, frame) or peer.filter_receive_iov(
@@ -208,18 +210,18 @@ class NetClientState:
         peer = self.peer
         return peer is None or (not peer.receive_disabled and peer.handler.can_receive())
 
-    def blocked_by(self) -> str:
-        """Why a packet for this client has to wait, in words."""
+    def blocked_by(self) -> Reason:
+        """Why a packet for this client has to wait."""
         if not self.net.running:
-            return "the machine is stopped"
+            return reasons.MACHINE_STOPPED
         if self.incoming_queue.delivering:
-            return "another packet is being delivered"
-        return self.handler.blocked_by() or "it said not now"
+            return reasons.NESTED
+        return self.handler.blocked_by() or reasons.NOT_NOW
 
     def deliver(self, sender: NetClientState, frame: Frame) -> int:
         """Hand a packet to the handler; remember a "not now" until it flushes."""
         if self.link_down:
-            self.ledger.lost(frame, self.name, "link down")
+            self.ledger.lost(frame, self.name, reasons.LINK_DOWN)
             return len(frame.raw)
         if self.receive_disabled:
             return 0
@@ -242,4 +244,4 @@ class NetClientState:
             # The sender may have stopped watching its descriptors; let it look again.
             self.net.loop.notify()
         elif purge:
-            self.incoming_queue.purge(peer, "purged: the machine stopped")
+            self.incoming_queue.purge(peer, reasons.PURGED_BY_STOP)

@@ -131,10 +131,6 @@ class NetFilterState:
         receiver.incoming_queue.send_iov(sender, frame)
         return len(frame.raw)
 
-    def blocked_by(self) -> str:
-        """Why a packet waits here, in words."""
-        return self.kind
-
     def held(self) -> Sequence[Frame]:
         """The packets that are kept here now."""
         return ()

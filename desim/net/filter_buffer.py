@@ -17,9 +17,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from desim.net import reasons
 from desim.net.filter import NetFilterState, Place
 from desim.net.queue import NetQueue
 from desim.ports import Clock
+from desim.reasons import Reason
 from desim.stages import QEMU, Build, bare, mark, stages
 from desim.wire.frame import Frame
 
@@ -69,7 +71,7 @@ class FilterBuffer(NetFilterState):
     def flush(self) -> None:
         """Let everything go; what cannot go, of the netdev's own packets, is dropped."""
         if not self.incoming_queue.flush():
-            self.incoming_queue.purge(self.netdev, "purged: filter-buffer was being emptied")
+            self.incoming_queue.purge(self.netdev, reasons.PURGED_BY_BUFFER)
 
     def status_changed(self) -> None:
         """``filter_buffer_status_changed``"""
@@ -78,6 +80,10 @@ class FilterBuffer(NetFilterState):
         else:
             self._release_timer.cancel()
             self.flush()
+
+    def blocked_by(self) -> Reason:
+        """See ``QueueOwner``."""
+        return reasons.FILTER_BUFFER
 
     def held(self) -> Sequence[Frame]:
         """See ``NetFilterState``."""

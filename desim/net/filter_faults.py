@@ -27,9 +27,11 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Protocol
 
+from desim.net import reasons
 from desim.net.filter import NetFilterState, Place
 from desim.net.filter_choice import Below, Choice
 from desim.ports import Clock, Ledger
+from desim.reasons import Reason
 from desim.wire.frame import Frame
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 class FaultLedger(Ledger, Protocol):
     """A ledger that also hears of packets that nobody sent."""
 
-    def made(self, frame: Frame, of: Frame, where: str, why: str) -> None:
+    def made(self, frame: Frame, of: Frame, where: str, why: Reason) -> None:
         """``frame`` comes into being at ``where``, made from ``of``."""
 
 
@@ -58,7 +60,7 @@ class FilterLoss(NetFilterState):
         """Drop it if it is chosen; the sender takes it for sent."""
         if not self._choice():
             return 0
-        self.ledger.lost(frame, self.name, self.kind)
+        self.ledger.lost(frame, self.name, reasons.FILTER_LOSS)
         return len(frame.raw)
 
 
@@ -85,6 +87,9 @@ class Keeper(NetFilterState):
 
     __slots__ = ("_arrived", "_clock", "_kept", "_timer")
 
+    keeps: Reason
+    """Why a packet is kept here."""
+
     def __init__(self, place: Place, *, clock: Clock) -> None:
         super().__init__(place)
         self._kept: list[Kept] = []
@@ -96,7 +101,7 @@ class Keeper(NetFilterState):
         self._arrived += 1
         due_ns = self._clock.now() + wait_ns
         heappush(self._kept, Kept(due_ns, self._arrived, sender, frame, to_pass))
-        self.ledger.held(frame, self.name, self.kind)
+        self.ledger.held(frame, self.name, self.keeps)
         self._rearm()
 
     def _rearm(self) -> None:
@@ -132,6 +137,7 @@ class FilterDelay(Keeper):
     __slots__ = ("_below", "_choice", "_delay_ns", "_jitter_ns")
 
     kind = "filter-delay"
+    keeps = reasons.FILTER_DELAY
 
     def __init__(
         self,
@@ -176,7 +182,7 @@ class FilterDuplicate(NetFilterState):
             return 0
         copy = Frame(frame.raw)
         self.pass_to_next(sender, frame)
-        self._ledger.made(copy, frame, self.name, self.kind)
+        self._ledger.made(copy, frame, self.name, reasons.FILTER_DUPLICATE)
         self.pass_to_next(sender, copy)
         return len(frame.raw)
 
@@ -187,6 +193,7 @@ class FilterReorder(Keeper):
     __slots__ = ("_behind", "_choice", "_timeout_ns")
 
     kind = "filter-reorder"
+    keeps = reasons.FILTER_REORDER
 
     def __init__(
         self, place: Place, *, choice: Choice, behind: int, timeout_ns: int, clock: Clock
@@ -249,8 +256,8 @@ class FilterCorrupt(NetFilterState):
         if raw == frame.raw:  # it is too short for any of the offsets
             return 0
         wrong = Frame(raw)
-        self.ledger.lost(frame, self.name, f"{self.kind}: goes on changed")
-        self._ledger.made(wrong, frame, self.name, self.kind)
+        self.ledger.lost(frame, self.name, reasons.FILTER_CORRUPTED)
+        self._ledger.made(wrong, frame, self.name, reasons.FILTER_CORRUPT)
         return self.pass_to_next(sender, wrong)
 
     def _spoilt(self, raw: bytes) -> bytes:

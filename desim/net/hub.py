@@ -9,6 +9,7 @@ copy at its own client.
 from __future__ import annotations
 
 from desim.net.client import Net, NetClientState
+from desim.reasons import Reason
 from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
 
@@ -54,7 +55,7 @@ class NetHubPort:
         """Whether any other port could pass a packet on (``net_hub_port_can_receive``)."""
         return any(port is not self and port.client.can_send() for port in self.hub.ports)
 
-    def blocked_by(self) -> str | None:
+    def blocked_by(self) -> Reason | None:
         """What keeps the first of the other ports from passing a packet on."""
         for port in self.hub.ports:
             peer = port.client.peer

@@ -22,7 +22,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from desim.net import reasons
 from desim.ports import Ledger
+from desim.reasons import Reason
 from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
 
@@ -44,8 +46,8 @@ class QueueOwner(Protocol):
     def ledger(self) -> Ledger:
         """Is told of what waits here and of what is dropped."""
 
-    def blocked_by(self) -> str:
-        """Why a packet has to wait here, in words."""
+    def blocked_by(self) -> Reason:
+        """Why a packet has to wait here."""
 
 
 Deliver = Callable[["NetClientState", Frame], int]
@@ -119,7 +121,7 @@ class NetQueue:
         """Keep a packet, or drop it silently when the queue is full."""
         ledger = self.owner.ledger
         if len(self.packets) >= MAXLEN:
-            ledger.lost(frame, self.owner.name, f"queue full ({MAXLEN} packets)")
+            ledger.lost(frame, self.owner.name, reasons.QUEUE_FULL.of(limit=MAXLEN))
             return
         self.packets.append((sender, frame))
         ledger.held(frame, self.owner.name, self.owner.blocked_by())
@@ -135,7 +137,7 @@ class NetQueue:
                 return False
         return True
 
-    def purge(self, sender: NetClientState | None, why: str) -> None:
+    def purge(self, sender: NetClientState | None, why: Reason) -> None:
         """Drop what ``sender`` has waiting here."""
         kept: deque[tuple[NetClientState, Frame]] = deque()
         for entry in self.packets:

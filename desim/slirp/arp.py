@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from desim.slirp import reasons
 from desim.stages import QEMU, mark, stages
 from desim.wire.addresses import BROADCAST_MAC, IP_ANY, IP_BROADCAST, ZERO_MAC
 from desim.wire.frame import Frame
@@ -72,7 +73,7 @@ class Arp:
         slirp = self.slirp
         raw = frame.raw
         if not slirp.config.ipv4 or len(raw) < _ARP.size:
-            slirp.drop(frame, "ARP too short or IPv4 off")
+            slirp.drop(frame, reasons.ARP_REFUSED)
             return
         (_, eth_source, _, _, _, _, _, op, sha, sip, _, tip) = _ARP.unpack_from(raw)
         if op == ARPOP_REPLY:

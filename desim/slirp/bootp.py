@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from desim.slirp import reasons
 from desim.slirp.datagram import Datagram
 from desim.slirp.dnssearch import translate_dnssearch
 from desim.slirp.socket import IPTOS_LOWDELAY
@@ -87,7 +88,7 @@ class Bootp:
             or len(message) < BOOTP_LEN
             or message[0] != BOOTP_REQUEST
         ):
-            self.slirp.drop(datagram.frame, "not a BOOTP request, or DHCP off")
+            self.slirp.drop(datagram.frame, reasons.BOOTP_REFUSED)
             return
         self.bootp_reply(message)
 

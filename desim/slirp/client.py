@@ -7,6 +7,7 @@ does not, and neither does QEMU 2.8.
 from __future__ import annotations
 
 from desim.ports import NetPort
+from desim.reasons import Reason
 from desim.slirp.slirp import Slirp
 from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
@@ -47,7 +48,7 @@ class SlirpState:
         """Always."""
         return True
 
-    def blocked_by(self) -> str | None:
+    def blocked_by(self) -> Reason | None:
         """Nothing ever."""
         return None
 

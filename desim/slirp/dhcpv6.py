@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from desim.ports import Endpoint
+from desim.slirp import reasons
 from desim.slirp.datagram import Datagram
 from desim.slirp.udp import UDP_HLEN
 from desim.stages import QEMU, mark, stages
@@ -47,11 +48,11 @@ class Dhcpv6:
         config = slirp.config
         message = datagram.payload[UDP_HLEN:]
         if len(message) < 4 or message[0] != MSGTYPE_INFO_REQUEST:
-            slirp.drop(datagram.frame, "not an INFORMATION-REQUEST")
+            slirp.drop(datagram.frame, reasons.DHCP6_KIND)
             return
         wanted = _parse(message[4:])
         if wanted is None:
-            slirp.drop(datagram.frame, "bad DHCPv6 options")
+            slirp.drop(datagram.frame, reasons.DHCP6_OPTIONS)
             return
         client_id, options = wanted
         reply = bytes((MSGTYPE_REPLY,)) + message[1:4]

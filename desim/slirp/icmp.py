@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from desim.slirp import reasons
 from desim.slirp.datagram import Datagram
 from desim.slirp.ip import IP_DF, IP_OFFMASK, IPPROTO_ICMP, MAXTTL
 from desim.slirp.socket import SO_EXPIRE, SS_ISFCONNECTED, Socket
@@ -64,16 +65,16 @@ class Icmp:
         slirp = self.slirp
         message = datagram.payload
         if len(message) < ICMP_MINLEN or ones_sum(message) != 0xFFFF:
-            slirp.drop(datagram.frame, "bad ICMP length or checksum")
+            slirp.drop(datagram.frame, reasons.ICMP_REFUSED)
             return
         if message[0] != ICMP_ECHO:
-            slirp.drop(datagram.frame, f"ICMP type {message[0]}")
+            slirp.drop(datagram.frame, reasons.ICMP_TYPE.of(type=str(message[0])))
             return
         config = slirp.config
         if datagram.dst == config.host or (datagram.dst == config.dns and slirp.version.echo_dns):
             self.icmp_reflect(datagram, message)
         elif config.restricted:
-            slirp.drop(datagram.frame, "restricted")
+            slirp.drop(datagram.frame, reasons.RESTRICTED)
         else:
             self._ping(datagram)
 
@@ -83,7 +84,7 @@ class Icmp:
         try:
             so.fd = slirp.sockets.open_ping(4)
         except OSError:
-            slirp.drop(datagram.frame, "no ping socket")
+            slirp.drop(datagram.frame, reasons.NO_PING_SOCKET)
             return
         so.so_m = datagram
         so.fhost = (datagram.dst, 0)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from desim.slirp import reasons
 from desim.slirp.datagram import Datagram, Mbuf
 from desim.stages import QEMU, mark, stages
 from desim.wire.addresses import BROADCAST_MAC, IP6_ANY, multicast_mac
@@ -144,7 +145,7 @@ class Icmp6:
         message = datagram.payload[:length]
         pseudo = pseudo_sum(datagram.src, datagram.dst, IPPROTO_ICMPV6, length)
         if length < ICMP6_MINLEN or checksum(message, pseudo):
-            slirp.drop(datagram.frame, "bad ICMPv6 length or checksum")
+            slirp.drop(datagram.frame, reasons.ICMP6_REFUSED)
             return
         kind = message[0]
         if kind == ICMP6_ECHO_REQUEST and self._is_host(datagram.dst):
@@ -153,7 +154,7 @@ class Icmp6:
         elif kind in (ICMP6_NDP_RS, ICMP6_NDP_NS, ICMP6_NDP_NA):
             self.ndp_input(datagram, message)
         else:
-            slirp.drop(datagram.frame, f"ICMPv6 type {kind}")
+            slirp.drop(datagram.frame, reasons.ICMP6_TYPE.of(type=str(kind)))
 
     def ndp_input(self, datagram: Datagram, message: bytes) -> None:
         """Neighbour discovery; only from the link itself, hence with hop limit 255."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from desim.slirp import reasons
 from desim.slirp.datagram import Datagram, Mbuf
 from desim.slirp.socket import Socket
 from desim.stages import QEMU, mark, stages
@@ -91,7 +92,7 @@ class Ip:
         """A frame of type 0x0800 from the guest."""
         slirp = self.slirp
         if not slirp.config.ipv4:
-            slirp.drop(frame, "IPv4 is off")
+            slirp.drop(frame, reasons.IPV4_OFF)
             return
         segment = frame.segment
         if segment is not None and segment.ttl and segment.sums_ok:
@@ -99,20 +100,20 @@ class Ip:
             return
         raw = frame.raw[14:]
         if len(raw) < 20:
-            slirp.drop(frame, "IP header too short")
+            slirp.drop(frame, reasons.IP_HEADER_TOO_SHORT)
             return
         (first, tos, length, ident, offset, ttl, protocol, _, src, dst) = _HEADER.unpack_from(raw)
         hlen = (first & 0xF) << 2
         if first >> 4 != 4 or not 20 <= hlen <= length <= len(raw):
-            slirp.drop(frame, "bad IP version or length")
+            slirp.drop(frame, reasons.IP_HEADER)
             return
         if ones_sum(raw[:hlen]) != 0xFFFF:
-            slirp.drop(frame, "bad IP header checksum")
+            slirp.drop(frame, reasons.IP_CHECKSUM)
             return
         datagram = Datagram(frame, raw[:hlen], src, dst, tos, ttl, raw[hlen:length])
         if ttl == 0:
             slirp.icmp.icmp_send_error(datagram, ICMP_TIMXCEED, 0)
-            slirp.drop(frame, "TTL 0")
+            slirp.drop(frame, reasons.TTL_0)
             return
         if offset & ~IP_DF:
             whole = self._fragment(datagram, ident, offset, protocol)
@@ -126,7 +127,7 @@ class Ip:
         elif protocol == IPPROTO_ICMP:
             slirp.icmp.icmp_input(datagram)
         else:
-            slirp.drop(frame, f"IP protocol {protocol}")
+            slirp.drop(frame, reasons.IP_PROTOCOL.of(protocol=str(protocol)))
 
     def _fragment(
         self, datagram: Datagram, ident: int, offset: int, protocol: int
@@ -157,7 +158,7 @@ class Ip:
             queue = self.ipq[key] = _Ipq()
             queue.fragments.append(new)
         elif not self._insert(queue.fragments, new):
-            self.slirp.drop(new.frame, "duplicate IP fragment")
+            self.slirp.drop(new.frame, reasons.DUPLICATE_FRAGMENT)
             return None
         fragments = queue.fragments
         end = 0
@@ -212,7 +213,7 @@ class Ip:
             if queue.ttl == 0:
                 del self.ipq[key]
                 for fragment in queue.fragments:
-                    self.slirp.drop(fragment.frame, "IP reassembly time exceeded")
+                    self.slirp.drop(fragment.frame, reasons.REASSEMBLY_TIME)
 
     def ip_output_tcp(self, so: Socket | None, tcp: Segment, claimed: int | None = None) -> None:
         """Send a segment. If it needs no fragments, its bytes are made with its frame.

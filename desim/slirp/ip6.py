@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from desim.slirp import reasons
 from desim.slirp.datagram import Datagram, Mbuf
 from desim.slirp.icmp6 import ICMP6_TIMXCEED, ICMP6_TOOBIG, IPPROTO_ICMPV6
 from desim.slirp.ip import IPPROTO_TCP, IPPROTO_UDP
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 IP6_HLEN = 40
 
-_USED_BY = {NEXT_HOP_BY_HOP: ", as of a guest's multicast reports"}
-"""What a reader of a report asks: every guest that speaks IPv6 sends some."""
 IP6_HOP_LIMIT = 255
 
 _HEADER = struct.Struct("!IHBB16s16s")
@@ -55,21 +54,21 @@ class Ip6:
         slirp = self.slirp
         packet = frame.raw[14:]
         if not slirp.config.ipv6 or len(packet) < IP6_HLEN or packet[0] >> 4 != 6:
-            slirp.drop(frame, "bad IPv6 header, or IPv6 off")
+            slirp.drop(frame, reasons.IP6_REFUSED)
             return
         _, length, protocol, hop_limit, src, dst = _HEADER.unpack_from(packet)
         datagram = Datagram(frame, packet[:IP6_HLEN], src, dst, 0, hop_limit, packet[IP6_HLEN:])
         room = slirp.config.if_mtu - (IP6_HLEN if slirp.version.ip6_checks else 0)
         if length > room:
             slirp.icmp6.icmp6_send_error(datagram, ICMP6_TOOBIG, 0)
-            slirp.drop(frame, "IPv6 packet too big")
+            slirp.drop(frame, reasons.IP6_TOO_BIG)
             return
         if slirp.version.ip6_checks and len(packet) < length + IP6_HLEN:
-            slirp.drop(frame, "IPv6 packet cut short")
+            slirp.drop(frame, reasons.IP6_CUT_SHORT)
             return
         if hop_limit == 0:
             slirp.icmp6.icmp6_send_error(datagram, ICMP6_TIMXCEED, 0)
-            slirp.drop(frame, "hop limit 0")
+            slirp.drop(frame, reasons.HOP_LIMIT_0)
             return
         if protocol == IPPROTO_TCP:
             datagram.payload = datagram.payload[:length]
@@ -79,7 +78,12 @@ class Ip6:
         elif protocol == IPPROTO_ICMPV6:
             slirp.icmp6.icmp6_input(datagram, length)
         else:
-            slirp.drop(frame, f"IPv6 next header {protocol}{_USED_BY.get(protocol, '')}")
+            slirp.drop(
+                frame,
+                reasons.IP6_HOP_BY_HOP
+                if protocol == NEXT_HOP_BY_HOP
+                else reasons.IP6_NEXT_HEADER.of(protocol=str(protocol)),
+            )
 
     def ip6_output(
         self,

@@ -45,6 +45,8 @@ from desim.ports import (
     MainLoop,
     NetPort,
 )
+from desim.reasons import Reason
+from desim.slirp import reasons
 from desim.slirp.arp import Arp, special_ethaddr
 from desim.slirp.bootp import Bootp
 from desim.slirp.config import GuestFwd, SlirpConfig
@@ -202,13 +204,16 @@ class Slirp:
         elif kind == b"\x08\x06":
             self.arp.arp_input(frame)
         else:
-            self.drop(frame, f"ethertype {kind.hex()}" if len(kind) == 2 else "too short")
+            self.drop(
+                frame,
+                reasons.ETHERTYPE.of(ethertype=kind.hex()) if len(kind) == 2 else reasons.TOO_SHORT,
+            )
 
     def if_encap(self, ifm: Mbuf) -> bool:
         """Send a packet; False if it has to wait for its receiver's MAC."""
         dst = ifm.dst
         if dst == IP_ANY and self.version.arp_drops_any:
-            self.ledger.lost(self._unsent(ifm), "slirp", "sent to 0.0.0.0")
+            self.ledger.lost(self._unsent(ifm), "slirp", reasons.TO_ANY)
             return True
         ipv4 = len(dst) == 4
         mac = self.arp.arp_table_search(dst) if ipv4 else self.icmp6.ndp_table_search(dst)
@@ -220,11 +225,11 @@ class Slirp:
                     self.icmp6.ndp_send_ns(dst)
                 ifm.resolution_requested = True
                 ifm.expiration_date = self.clock.now() + RESOLUTION_NS
-                self.ledger.held(self._unsent(ifm), "slirp", "ARP")
+                self.ledger.held(self._unsent(ifm), "slirp", reasons.RESOLVING)
             return False
         frame = self._frame(ifm, mac)
         if len(frame.raw) > self.version.frame_max:
-            self.ledger.lost(frame, "slirp", "too long a frame")
+            self.ledger.lost(frame, "slirp", reasons.TOO_LONG)
         else:
             self.net.send(frame)
         return True
@@ -247,9 +252,9 @@ class Slirp:
 
     def expired(self, ifm: Mbuf) -> None:
         """A packet's receiver did not answer in time."""
-        self.ledger.lost(self._unsent(ifm), "slirp", "no answer to ARP")
+        self.ledger.lost(self._unsent(ifm), "slirp", reasons.UNRESOLVED)
 
-    def drop(self, frame: Frame, why: str) -> None:
+    def drop(self, frame: Frame, why: Reason) -> None:
         """A frame of the guest that ends here."""
         self.ledger.lost(frame, "slirp", why)
 

@@ -28,6 +28,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from desim.slirp import reasons
 from desim.slirp.datagram import Datagram, tcp_segment
 from desim.slirp.socket import (
     SS_CTL,
@@ -111,7 +112,7 @@ class TcpInput:
         datagram.strip_options()
         segment = tcp_segment(datagram)
         if segment is None:
-            self.slirp.drop(datagram.frame, "bad TCP length or checksum")
+            self.slirp.drop(datagram.frame, reasons.TCP_REFUSED)
         else:
             self.tcp_input(datagram.frame, segment, datagram)
 

@@ -15,6 +15,7 @@ import re
 from typing import TYPE_CHECKING
 
 from desim.ports import Endpoint
+from desim.slirp import reasons
 from desim.slirp.datagram import Datagram
 from desim.slirp.socket import IPTOS_LOWDELAY
 from desim.slirp.udp import UDP_HLEN
@@ -75,7 +76,7 @@ class Tftp:
         """A datagram for port 69 of the host."""
         message = datagram.payload[UDP_HLEN:]
         if len(message) < 2:
-            self.slirp.drop(datagram.frame, "TFTP too short")
+            self.slirp.drop(datagram.frame, reasons.TFTP_TOO_SHORT)
             return
         op = message[0] << 8 | message[1]
         client = (datagram.src, sport)

@@ -15,6 +15,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from desim.ports import Endpoint
+from desim.slirp import reasons
 from desim.slirp.datagram import Datagram
 from desim.slirp.icmp import ICMP_TIMXCEED, ICMP_UNREACH, ICMP_UNREACH_NET
 from desim.slirp.ip import IPDEFTTL, IPPROTO_UDP
@@ -61,17 +62,17 @@ class Udp:
         datagram.strip_options()
         payload = datagram.payload
         if len(payload) < UDP_HLEN:
-            slirp.drop(datagram.frame, "UDP header too short")
+            slirp.drop(datagram.frame, reasons.UDP_TOO_SHORT)
             return
         sport, dport, length, sum_field = _HEADER.unpack_from(payload)
         if length > len(payload):
-            slirp.drop(datagram.frame, "UDP length beyond the datagram")
+            slirp.drop(datagram.frame, reasons.UDP_TOO_LONG)
             return
         untrimmed = payload
         payload = datagram.payload = payload[:length]
         src, dst = datagram.src, datagram.dst
         if sum_field and checksum(payload, pseudo_sum(src, dst, IPPROTO_UDP, length)):
-            slirp.drop(datagram.frame, "bad UDP checksum")
+            slirp.drop(datagram.frame, reasons.UDP_CHECKSUM)
             return
         if dport == BOOTP_SERVER and dst in (config.host, IP_BROADCAST):
             slirp.bootp.bootp_input(datagram)
@@ -80,12 +81,12 @@ class Udp:
             slirp.tftp.tftp_input(datagram, sport, dport)
             return
         if config.restricted:
-            slirp.drop(datagram.frame, "restricted")
+            slirp.drop(datagram.frame, reasons.RESTRICTED)
             return
         # Checking a sum wipes out the TOS: it lasts only in datagrams without one.
         so = self.session((src, sport), 0 if sum_field else datagram.tos)
         if so is None:
-            slirp.drop(datagram.frame, "no UDP socket")
+            slirp.drop(datagram.frame, reasons.NO_UDP_SOCKET)
             return
         so.so_ffamily = 4
         so.fhost = (dst, dport)
@@ -94,7 +95,7 @@ class Udp:
             ttl = datagram.ttl - 1
             if ttl <= 0:
                 slirp.icmp.icmp_send_error(datagram, ICMP_TIMXCEED, 0)
-                slirp.drop(datagram.frame, "TTL exceeded")
+                slirp.drop(datagram.frame, reasons.TTL_EXCEEDED)
                 return
         if datagram.behind:
             # What is sent is as long as the buffer says, not the header.
@@ -102,7 +103,7 @@ class Udp:
         # A length below the header's own makes a negative size, which no host accepts.
         if len(payload) < UDP_HLEN or not slirp.socket_io.sosendto(so, payload[UDP_HLEN:], ttl):
             slirp.icmp.icmp_send_error(datagram, ICMP_UNREACH, ICMP_UNREACH_NET)
-            slirp.drop(datagram.frame, "the host cannot send it")
+            slirp.drop(datagram.frame, reasons.HOST_CANNOT_SEND)
             return
         so.so_m = datagram
 

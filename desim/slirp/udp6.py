@@ -9,6 +9,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from desim.ports import Endpoint
+from desim.slirp import reasons
 from desim.slirp.datagram import Datagram
 from desim.slirp.icmp6 import ICMP6_TIMXCEED, ICMP6_UNREACH, ICMP6_UNREACH_NO_ROUTE
 from desim.slirp.ip import IPPROTO_UDP
@@ -45,15 +46,15 @@ class Udp6:
         payload = datagram.payload
         src, dst = datagram.src, datagram.dst
         if config.restricted:
-            slirp.drop(datagram.frame, "restricted")
+            slirp.drop(datagram.frame, reasons.RESTRICTED)
             return
         pseudo = pseudo_sum(src, dst, IPPROTO_UDP, length)
         if len(payload) < UDP_HLEN or checksum(payload[:length], pseudo):
-            slirp.drop(datagram.frame, "bad UDP length or checksum")
+            slirp.drop(datagram.frame, reasons.UDP6_REFUSED)
             return
         sport, dport, udp_length, _ = _HEADER.unpack_from(payload)
         if udp_length > length:
-            slirp.drop(datagram.frame, "UDP length beyond the datagram")
+            slirp.drop(datagram.frame, reasons.UDP_TOO_LONG)
             return
         if udp_length != length:
             payload = datagram.payload = payload[: len(payload) - length + udp_length]
@@ -67,7 +68,7 @@ class Udp6:
             return
         so = slirp.udp.session((src, sport))
         if so is None:
-            slirp.drop(datagram.frame, "no UDP socket")
+            slirp.drop(datagram.frame, reasons.NO_UDP_SOCKET)
             return
         so.so_ffamily = 6
         so.fhost = (dst, dport)
@@ -76,13 +77,13 @@ class Udp6:
             hop_limit = datagram.ttl - 1
             if hop_limit <= 0:
                 slirp.icmp6.icmp6_send_error(datagram, ICMP6_TIMXCEED, 0)
-                slirp.drop(datagram.frame, "hop limit exceeded")
+                slirp.drop(datagram.frame, reasons.HOP_LIMIT_EXCEEDED)
                 return
         if len(payload) < UDP_HLEN or not slirp.socket_io.sosendto(
             so, payload[UDP_HLEN:], hop_limit
         ):
             slirp.icmp6.icmp6_send_error(datagram, ICMP6_UNREACH, ICMP6_UNREACH_NO_ROUTE)
-            slirp.drop(datagram.frame, "the host cannot send it")
+            slirp.drop(datagram.frame, reasons.HOST_CANNOT_SEND)
             return
         so.so_m = datagram
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 
+from desim.reasons import Reason
 from desim.wire.frame import Frame
 
 
@@ -169,10 +170,10 @@ class Losses:
         self.reasons: list[str] = []
         self.holds: list[str] = []
 
-    def lost(self, frame: Frame, where: str, why: str) -> None:
+    def lost(self, frame: Frame, where: str, why: Reason) -> None:
         """One frame ended."""
         self.reasons.append(f"{where}: {why}")
 
-    def held(self, frame: Frame, where: str, why: str) -> None:
+    def held(self, frame: Frame, where: str, why: Reason) -> None:
         """One frame has to wait."""
         self.holds.append(f"{where}: {why}")

@@ -131,7 +131,7 @@ def test_the_sender_keeps_what_the_wire_cannot_take() -> None:
     assert bed.card.can_receive()
     assert bed.card.receive(ethernet()) > 0
     assert not bed.card.can_receive()
-    assert bed.card.blocked_by() == "another frame is on the wire"
+    assert str(bed.card.blocked_by()) == "another frame is on the wire"
     assert bed.card.receive(ethernet()) == 0
     bed.until(bed.clock.now() + 576)
     assert bed.card.can_receive()

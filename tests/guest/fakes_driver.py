@@ -20,6 +20,7 @@ from desim.guest.drivers.netdevice import NetDeviceStats
 from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb
 from desim.ports import Timer
+from desim.reasons import Reason
 from desim.stages import Build, bare, marks_of
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.frame import Frame
@@ -367,12 +368,12 @@ class FakeLedger:
     """Counts losses."""
 
     def __init__(self) -> None:
-        self.losses: list[tuple[Frame, str, str]] = []
+        self.losses: list[tuple[Frame, str, Reason]] = []
 
-    def lost(self, frame: Frame, where: str, why: str) -> None:
+    def lost(self, frame: Frame, where: str, why: Reason) -> None:
         self.losses.append((frame, where, why))
 
-    def held(self, frame: Frame, where: str, why: str) -> None:
+    def held(self, frame: Frame, where: str, why: Reason) -> None:
         pass
 
 

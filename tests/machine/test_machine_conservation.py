@@ -75,7 +75,9 @@ def test_frames_lost_on_the_way_are_counted_by_place_and_reason(
     monkeypatch.setattr(NetClientState, "deliver", pulled)
     result = run(config("hello-redir", guest_ipv6=False, until_ns=20 * SECOND))
     frames = result.summary["frames"]
-    assert frames["lost"] == [{"where": "e1000.0", "why": "link down", "frames": 1}]
+    assert frames["lost"] == [
+        {"where": "e1000.0", "why": "link down", "code": "receiver-link-down", "frames": 1}
+    ]
     points = frames["points"]
     assert points["slirp"]["to_guest"] == points["nic"]["to_guest"] + 1
     assert frames["queued"] == 0

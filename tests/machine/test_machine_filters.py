@@ -68,7 +68,9 @@ def test_lost_frames_are_counted_with_place_and_reason_and_tcp_mends_it(tmp_path
     points = frames["points"]
     missing = points["slirp"]["to_guest"] - points["nic"]["to_guest"]
     assert missing >= 2
-    assert lost_at_filters(result) == [{"where": "f0", "why": "filter-loss", "frames": missing}]
+    assert lost_at_filters(result) == [
+        {"where": "f0", "why": "filter-loss", "code": "filter-loss", "frames": missing}
+    ]
     assert f"lost         {missing} at f0: filter-loss" in terminal.text(result, result.config)
 
 
@@ -83,11 +85,16 @@ def test_copies_and_changed_frames_are_frames_of_their_own(tmp_path: Path) -> No
     assert result.files["guest/copy"] == DATA
     frames = result.summary["frames"]
     assert frames["made"] == [
-        {"where": "twice", "why": "filter-duplicate", "frames": 2},
-        {"where": "wrong", "why": "filter-corrupt", "frames": 1},
+        {"where": "twice", "why": "filter-duplicate", "code": "filter-duplicate", "frames": 2},
+        {"where": "wrong", "why": "filter-corrupt", "code": "filter-corrupt", "frames": 1},
     ]
     assert lost_at_filters(result) == [
-        {"where": "wrong", "why": "filter-corrupt: goes on changed", "frames": 1}
+        {
+            "where": "wrong",
+            "why": "filter-corrupt: goes on changed",
+            "code": "filter-corrupted",
+            "frames": 1,
+        }
     ]
     assert frames["queued"] == 0
     sent, got = (result.packets[point] for point in ("slirp", "nic"))

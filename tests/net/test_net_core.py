@@ -3,6 +3,7 @@
 import pytest
 
 from desim.net import MAXLEN, Net, NetHub
+from desim.reasons import Reason
 from desim.wire.frame import Frame
 
 
@@ -19,7 +20,7 @@ class Handler:
         return self.room > 0
 
     def blocked_by(self):
-        return None if self.room > 0 else "no room"
+        return None if self.room > 0 else Reason("no-room", "no room")
 
     def receive(self, frame):
         if self.answer is not None:
@@ -47,10 +48,10 @@ class Ledger:
         self.kept = []
 
     def lost(self, frame, where, why):
-        self.gone.append((frame.raw, where, why))
+        self.gone.append((frame.raw, where, str(why)))
 
     def held(self, frame, where, why):
-        self.kept.append((frame.raw, where, why))
+        self.kept.append((frame.raw, where, str(why)))
 
 
 def frame(text):

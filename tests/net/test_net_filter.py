@@ -22,6 +22,7 @@ from desim.net.filter_faults import (
     FilterLoss,
     FilterReorder,
 )
+from desim.reasons import Reason
 from desim.wire import pcapng
 from desim.wire.frame import Frame
 
@@ -73,14 +74,14 @@ class Ledger:
         self.kept: list[tuple[bytes, str, str]] = []
         self.new: list[tuple[bytes, bytes, str, str]] = []
 
-    def lost(self, frame: Frame, where: str, why: str) -> None:
-        self.gone.append((frame.raw, where, why))
+    def lost(self, frame: Frame, where: str, why: Reason) -> None:
+        self.gone.append((frame.raw, where, str(why)))
 
-    def held(self, frame: Frame, where: str, why: str) -> None:
-        self.kept.append((frame.raw, where, why))
+    def held(self, frame: Frame, where: str, why: Reason) -> None:
+        self.kept.append((frame.raw, where, str(why)))
 
-    def made(self, frame: Frame, of: Frame, where: str, why: str) -> None:
-        self.new.append((frame.raw, of.raw, where, why))
+    def made(self, frame: Frame, of: Frame, where: str, why: Reason) -> None:
+        self.new.append((frame.raw, of.raw, where, str(why)))
 
 
 class Handler:
@@ -93,8 +94,8 @@ class Handler:
     def can_receive(self) -> bool:
         return self.ready
 
-    def blocked_by(self) -> str | None:
-        return None if self.ready else "no room"
+    def blocked_by(self) -> Reason | None:
+        return None if self.ready else Reason("no-room", "no room")
 
     def receive(self, frame: Frame) -> int:
         self.got.append(frame.raw)

@@ -26,6 +26,7 @@ from desim.ports import (
     Fd,
     Timer,
 )
+from desim.reasons import Reason
 from desim.wire.addresses import IP6_ANY, IP6_LOOPBACK, IP_ANY, LOOPBACK, ip_text
 from desim.wire.checksum import checksum
 from desim.wire.frame import Frame
@@ -89,10 +90,10 @@ class NoteLosses:
     def __init__(self) -> None:
         self.losses: list[tuple[Frame, str]] = []
 
-    def lost(self, frame: Frame, where: str, why: str) -> None:
-        self.losses.append((frame, why))
+    def lost(self, frame: Frame, where: str, why: Reason) -> None:
+        self.losses.append((frame, str(why)))
 
-    def held(self, frame: Frame, where: str, why: str) -> None:
+    def held(self, frame: Frame, where: str, why: Reason) -> None:
         """Waiting frames are not kept."""
 
 

@@ -18,6 +18,7 @@ from desim.conform.e1000.recordings import RecordingError, read_recordings
 from desim.conform.e1000.replay import Difference, Replay
 from desim.conform.e1000.user import user_network
 from desim.ports import Clock, NetPort
+from desim.reasons import Reason
 from desim.wire.frame import Frame
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "e1000"
@@ -234,7 +235,7 @@ class Echo:
     def __init__(self, port: NetPort) -> None:
         self.port = port
 
-    def blocked_by(self) -> str | None:
+    def blocked_by(self) -> Reason | None:
         return None
 
     def can_receive(self) -> bool:
