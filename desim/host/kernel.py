@@ -1,7 +1,7 @@
 """The host's Linux kernel, as far as programs and QEMU's process need it.
 
-One loopback interface with TCP and UDP (see ``loopback``, ``tcp``, ``udp``), the generic
-calls of ``desim.userland.kernel``, and the names in /etc/hosts. QEMU's process is a
+One loopback interface (``loopback``), the sockets of each protocol on it (``tcp``, ``udp``:
+a table of them, and what one is), the generic calls of ``desim.userland.kernel``, and the names in /etc/hosts. QEMU's process is a
 client of the same sockets through ``desim.host.sockets``.
 
 Every call meets the other threads first, at the touch point ``host_socket`` (again when
@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from desim.host.loopback import Loopback, SocketObserver
-from desim.host.tcp import TcpSocket
-from desim.host.udp import UdpSocket
+from desim.host.tcp import Tcp, TcpSocket
+from desim.host.udp import Udp, UdpSocket
 from desim.ports import Endpoint
 from desim.stages import HOST, mark, stages
 from desim.userland.calls import (
@@ -79,7 +79,9 @@ class HostKernel(Kernel):
             first_pid=first_pid,
         )
         self.touch = touch
-        self.net = Loopback(now=now, wake_up=wake_up, random=random, observer=observer)
+        self.net = Loopback(now=now, wake_up=wake_up, observer=observer)
+        self.tcp = Tcp(self.net, random)
+        self.udp = Udp(self.net, random)
 
     def spawn(self, pipeline: Iterable[Command], terminal: Terminal) -> list[Process]:
         self.touch(TOUCH_POINT)
@@ -100,9 +102,9 @@ class HostKernel(Kernel):
     def socket(self, process: Process, kind: str) -> Socket:
         owner = (process.pid, process.name)
         if kind == "tcp":
-            return TcpSocket(self.net, owner)
+            return TcpSocket(self.tcp, owner)
         if kind == "udp":
-            return UdpSocket(self.net, owner)
+            return UdpSocket(self.udp, owner)
         # Packet and raw sockets need CAP_NET_RAW.
         raise failure(errno.EPERM if kind in ("packet", "icmp") else errno.EPROTONOSUPPORT)
 
@@ -118,7 +120,7 @@ class HostKernel(Kernel):
         ]
 
     def sys_sockets_table(self, process: Process) -> list[SocketRow]:
-        return self.net.table()
+        return self.tcp.rows() + self.udp.rows()
 
     def sys_read(self, process: Process, fd: int, size: int) -> bytes:
         self.touch(TOUCH_POINT)

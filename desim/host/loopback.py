@@ -1,4 +1,4 @@
-"""The host's network: one loopback interface, its endpoints, and who listens where.
+"""The host's network: one loopback interface, and which endpoints are taken on it.
 
 Everything arrives at once: a byte that is sent is in the receiver's buffer before
 ``send`` returns, as it is on Linux, where the loopback device runs the receiving
@@ -16,25 +16,18 @@ for ports below 1024, ``SO_REUSEPORT`` balancing (the oldest listener gets all).
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Collection
+from typing import Protocol
 
 from desim.ports import Endpoint
-from desim.userland.calls import SocketRow
 from desim.userland.errors import failure
 from desim.userland.kernel import RandomStream
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.addresses import IP6_ANY, IP6_LOOPBACK, IP_ANY, LOOPBACK
 
-if TYPE_CHECKING:
-    from desim.host.tcp import TcpSocket
-    from desim.host.udp import UdpSocket
-
 FIRST_PORT = 32768
 LAST_PORT = 60999
 PAIRS = (LAST_PORT - FIRST_PORT + 1) // 2
-TIME_WAIT_NS = 60_000_000_000
-"""TCP_TIMEWAIT_LEN; also how long an orphan stays in FIN_WAIT2."""
 
 
 class SocketObserver(Protocol):
@@ -57,7 +50,7 @@ class SocketObserver(Protocol):
         """``by`` ends its sending side: "fin", or "reset" for the whole connection."""
 
 
-class _Bindable(Protocol):
+class Bindable(Protocol):
     """What the rules of ``bind`` look at."""
 
     local: Endpoint | None
@@ -66,14 +59,6 @@ class _Bindable(Protocol):
 
     @property
     def listening(self) -> bool: ...
-
-
-class TimeWait(NamedTuple):
-    """A connection that is over, but whose endpoints still rest."""
-
-    local: Endpoint
-    remote: Endpoint
-    until_ns: int
 
 
 def wildcard(address: bytes) -> bool:
@@ -92,24 +77,18 @@ def is_local(address: bytes) -> bool:
 
 
 class Loopback:
-    """All sockets of the host. Made by ``HostKernel``."""
+    """The interface, and what the sockets of all protocols share. Made by ``HostKernel``."""
 
     def __init__(
         self,
         *,
         now: Callable[[], int],
         wake_up: Callable[[WaitQueue], None],
-        random: Callable[[str], RandomStream],
         observer: SocketObserver | None = None,
     ) -> None:
         self.now = now
         self.wake_up = wake_up
         self.observer = observer
-        self.tcp: list[TcpSocket] = []
-        self.udp: list[UdpSocket] = []
-        self._random = random
-        self._time_wait: list[TimeWait] = []
-        self._bound: dict[str, dict[int, list[_Bindable]]] = {"tcp": {}, "udp": {}}
         self._numbers = 0
         self._connections = 0
 
@@ -123,9 +102,8 @@ class Loopback:
         self._connections += 1
         return self._connections
 
-    # Endpoints
-
-    def route(self, address: bytes) -> bytes:
+    @staticmethod
+    def route(address: bytes) -> bytes:
         """The address that a packet to ``address`` goes to; ENETUNREACH if to none here."""
         if wildcard(address):
             return loopback_of(address)
@@ -133,36 +111,48 @@ class Loopback:
             raise failure(errno.ENETUNREACH)
         return address
 
-    def bind(self, proto: str, socket: _Bindable, address: bytes, port: int) -> None:
+
+class Endpoints:
+    """The endpoints of one protocol, and who has them."""
+
+    def __init__(self, random: Callable[[str], RandomStream]) -> None:
+        self._random = random
+        self._bound: dict[int, list[Bindable]] = {}
+
+    def resting(self) -> Collection[int]:
+        """Ports that nobody has, but that are not free either."""
+        return ()
+
+    def bind(self, socket: Bindable, address: bytes, port: int) -> None:
         """Give ``socket`` its local endpoint."""
         if socket.local is not None:
             raise failure(errno.EINVAL)
         if not wildcard(address) and not is_local(address):
             raise failure(errno.EADDRNOTAVAIL)
         if port == 0:
-            port = self.free_port(proto, odd=True)
-        elif self.conflict(proto, socket, address, port):
+            port = self.free_port(odd=True)
+        elif self.conflict(socket, address, port):
             raise failure(errno.EADDRINUSE)
-        self.take(proto, socket, (address, port))
+        self.take(socket, (address, port))
 
-    def take(self, proto: str, socket: _Bindable, local: Endpoint) -> None:
+    def take(self, socket: Bindable, local: Endpoint) -> None:
         """Note that ``socket`` has ``local``."""
         socket.local = local
-        self._bound[proto].setdefault(local[1], []).append(socket)
+        self._bound.setdefault(local[1], []).append(socket)
 
-    def release(self, proto: str, socket: _Bindable) -> None:
+    def release(self, socket: Bindable) -> None:
         """``socket`` needs its endpoint no longer."""
         if socket.local is not None:
             port = socket.local[1]
-            users = self._bound[proto].get(port, [])
+            users = self._bound.get(port, [])
             if socket in users:
                 users.remove(socket)
             if not users:
-                self._bound[proto].pop(port, None)
+                self._bound.pop(port, None)
 
-    def conflict(self, proto: str, socket: _Bindable, address: bytes, port: int) -> bool:
+    def conflict(self, socket: Bindable, address: bytes, port: int) -> bool:
         """Whether somebody else's endpoint forbids ``address``:``port`` to ``socket``."""
-        for other in self._bound[proto].get(port, ()):
+        for other in self._bound.get(port, ()):
             if other is socket or other.local is None:
                 continue
             theirs = other.local[0]
@@ -175,64 +165,15 @@ class Loopback:
             if socket.reuse_address and other.reuse_address and not other.listening:
                 continue
             return True
-        return (
-            proto == "tcp"
-            and not socket.reuse_address
-            and any(entry.local[1] == port for entry in self.time_wait())
-        )
+        return not socket.reuse_address and port in self.resting()
 
-    def free_port(self, proto: str, *, odd: bool) -> int:
+    def free_port(self, *, odd: bool) -> int:
         """A port that nobody uses."""
         start = self._random("host.ports").below(PAIRS)
-        bound = self._bound[proto]
-        resting = {entry.local[1] for entry in self.time_wait()} if proto == "tcp" else set()
+        resting = self.resting()
         for parity in (int(odd), 1 - int(odd)):
             for step in range(PAIRS):
                 port = FIRST_PORT + 2 * ((start + step) % PAIRS) + parity
-                if port not in bound and port not in resting:
+                if port not in self._bound and port not in resting:
                     return port
         raise failure(errno.EADDRNOTAVAIL)
-
-    def listener(self, address: bytes, port: int) -> TcpSocket | None:
-        """Who takes connections to ``address``:``port``: an exact address before a wildcard."""
-        found = None
-        for socket in self.tcp:
-            if not socket.listening or socket.local is None or socket.local[1] != port:
-                continue
-            if socket.local[0] == address:
-                return socket
-            same_family = len(socket.local[0]) == len(address)
-            if found is None and same_family and wildcard(socket.local[0]):
-                found = socket
-        return found
-
-    def udp_receiver(self, source: Endpoint, to: Endpoint) -> UdpSocket | None:
-        """Who gets a datagram: a connected socket before an exact address before a wildcard."""
-        best, best_score = None, 0
-        for socket in self.udp:
-            score = socket.score(source, to)
-            if score > best_score:
-                best, best_score = socket, score
-        return best
-
-    def rest(self, local: Endpoint, remote: Endpoint) -> None:
-        """The end that closed first keeps its endpoints for a while (TIME_WAIT)."""
-        self._time_wait.append(TimeWait(local, remote, self.now() + TIME_WAIT_NS))
-
-    def time_wait(self) -> list[TimeWait]:
-        """The connections in TIME_WAIT now."""
-        now = self.now()
-        self._time_wait = [entry for entry in self._time_wait if entry.until_ns > now]
-        return self._time_wait
-
-    def table(self) -> list[SocketRow]:
-        """What netstat shows: listeners newest first, connections, UDP, as /proc/net lists them."""
-        rows = [socket.row() for socket in reversed(self.tcp) if socket.listening]
-        rows += [
-            socket.row() for socket in self.tcp if not socket.listening and not socket.forgotten()
-        ]
-        rows += [
-            SocketRow("tcp" if len(local[0]) == 4 else "tcp6", 0, 0, local, remote, "TIME_WAIT")
-            for local, remote, _ in self.time_wait()
-        ]
-        return rows + [socket.row() for socket in self.udp]

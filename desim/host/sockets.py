@@ -62,7 +62,6 @@ class QemuSockets:
         resolvers: Sequence[bytes] = (),
     ) -> None:
         self._kernel = kernel
-        self._net = kernel.net
         self._on_ready = on_ready
         self._start = start
         self._terminal = terminal
@@ -103,7 +102,7 @@ class QemuSockets:
     def listen(self, address: bytes, port: int, *, backlog: int = 1) -> Fd:
         """See ``HostSockets``."""
         self._touch()
-        socket = TcpSocket(self._net, self._owner)
+        socket = TcpSocket(self._kernel.tcp, self._owner)
         socket.reuse_address = socket.oobinline = True
         socket.bind(address, port)
         try:
@@ -122,7 +121,7 @@ class QemuSockets:
     def connect(self, address: bytes, port: int) -> Fd:
         """See ``HostSockets``."""
         self._touch()
-        socket = TcpSocket(self._net, self._owner)
+        socket = TcpSocket(self._kernel.tcp, self._owner)
         socket.oobinline = socket.nonblocking = True
         try:
             socket.connect(address, port)
@@ -148,10 +147,10 @@ class QemuSockets:
 
     def _pair(self) -> tuple[TcpSocket, TcpSocket]:
         """Two ends of a loopback connection: a socketpair could send no urgent data."""
-        listener = TcpSocket(self._net, self._owner)
+        listener = TcpSocket(self._kernel.tcp, self._owner)
         listener.bind(IP_ANY, 0)
         listener.listen(1)
-        theirs = TcpSocket(self._net, None)
+        theirs = TcpSocket(self._kernel.tcp, None)
         theirs.connect(LOOPBACK, listener.getsockname()[1])
         ours, _ = listener.accept()
         listener.close()
@@ -202,7 +201,7 @@ class QemuSockets:
     def bind_udp(self, address: bytes, port: int) -> Fd:
         """See ``HostSockets``."""
         self._touch()
-        socket = UdpSocket(self._net, self._owner, recverr=True)
+        socket = UdpSocket(self._kernel.udp, self._owner, recverr=True)
         socket.bind(address, port)
         return self._install(socket)
 
@@ -229,7 +228,7 @@ class QemuSockets:
         """See ``HostSockets``."""
         self._touch()
         ident = self._kernel.random("host.ping").below(0xFFFF) + 1
-        return self._install(PingSocket(self._net, family, ident))
+        return self._install(PingSocket(self._kernel.net, family, ident))
 
     # Names
 

@@ -32,12 +32,14 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
-from desim.host.loopback import TIME_WAIT_NS, Loopback, loopback_of, wildcard
+from desim.host.loopback import Endpoints, Loopback, loopback_of, wildcard
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint
 from desim.userland.calls import SO_REUSEADDR, SO_REUSEPORT, TCP_NODELAY, SocketRow
 from desim.userland.errors import failure
 from desim.userland.files import ByteQueue, Socket
+from desim.userland.kernel import RandomStream
 from desim.wire.addresses import IP_ANY
 
 SNDBUF = 2_621_440
@@ -46,6 +48,8 @@ RCVBUF = 131_072
 """tcp_rmem[1]."""
 DELACK_NS = 40_000_000
 """TCP_DELACK_MIN."""
+TIME_WAIT_NS = 60_000_000_000
+"""TCP_TIMEWAIT_LEN; also how long an orphan stays in FIN_WAIT2."""
 SYN_RETRIES = 6
 SECOND_NS = 1_000_000_000
 
@@ -58,6 +62,64 @@ FIN_WAIT2 = "FIN_WAIT2"
 CLOSE_WAIT = "CLOSE_WAIT"
 LAST_ACK = "LAST_ACK"
 CLOSING = "CLOSING"
+
+
+class TimeWait(NamedTuple):
+    """A connection that is over, but whose endpoints still rest."""
+
+    local: Endpoint
+    remote: Endpoint
+    until_ns: int
+
+
+class Tcp(Endpoints):
+    """All TCP sockets of the host, in the order in which they began to listen or to connect."""
+
+    def __init__(self, net: Loopback, random: Callable[[str], RandomStream]) -> None:
+        super().__init__(random)
+        self.net = net
+        self.sockets: list[TcpSocket] = []
+        self._time_wait: list[TimeWait] = []
+
+    def listener(self, address: bytes, port: int) -> TcpSocket | None:
+        """Who takes connections to ``address``:``port``: an exact address before a wildcard."""
+        found = None
+        for socket in self.sockets:
+            if not socket.listening or socket.local is None or socket.local[1] != port:
+                continue
+            if socket.local[0] == address:
+                return socket
+            same_family = len(socket.local[0]) == len(address)
+            if found is None and same_family and wildcard(socket.local[0]):
+                found = socket
+        return found
+
+    def rest(self, local: Endpoint, remote: Endpoint) -> None:
+        """The end that closed first keeps its endpoints for a while (TIME_WAIT)."""
+        self._time_wait.append(TimeWait(local, remote, self.net.now() + TIME_WAIT_NS))
+
+    def time_wait(self) -> list[TimeWait]:
+        """The connections in TIME_WAIT now."""
+        now = self.net.now()
+        self._time_wait = [entry for entry in self._time_wait if entry.until_ns > now]
+        return self._time_wait
+
+    def resting(self) -> set[int]:
+        return {entry.local[1] for entry in self.time_wait()}
+
+    def rows(self) -> list[SocketRow]:
+        """What netstat shows: listeners newest first, then connections, as /proc/net has them."""
+        rows = [socket.row() for socket in reversed(self.sockets) if socket.listening]
+        rows += [
+            socket.row()
+            for socket in self.sockets
+            if not socket.listening and not socket.forgotten()
+        ]
+        rows += [
+            SocketRow("tcp" if len(local[0]) == 4 else "tcp6", 0, 0, local, remote, "TIME_WAIT")
+            for local, remote, _ in self.time_wait()
+        ]
+        return rows
 
 
 class TcpSocket(Socket):
@@ -94,15 +156,17 @@ class TcpSocket(Socket):
         "side",
         "state",
         "syns",
+        "tcp",
         "urgent",
         "watcher",
     )
 
-    def __init__(self, net: Loopback, owner: tuple[int, str] | None) -> None:
-        self.number = net.number()
+    def __init__(self, tcp: Tcp, owner: tuple[int, str] | None) -> None:
+        self.tcp = tcp
+        self.net = tcp.net
+        self.number = self.net.number()
         self.name = f"tcp#{self.number}"
         super().__init__(self.name)
-        self.net = net
         self.owner = owner
         self.watcher: Callable[[], None] | None = None
         self.state = CLOSE
@@ -143,7 +207,7 @@ class TcpSocket(Socket):
             raise failure(errno.EINVAL)
 
     def bind(self, address: bytes, port: int) -> None:
-        self.net.bind("tcp", self, address, port)
+        self.tcp.bind(self, address, port)
 
     def listen(self, backlog: int) -> None:
         if self.state not in (CLOSE, LISTEN) or self.conn:
@@ -152,9 +216,9 @@ class TcpSocket(Socket):
             self.bind(IP_ANY, 0)
         assert self.local is not None
         if self.state == CLOSE:
-            if self.net.conflict("tcp", self, *self.local):
+            if self.tcp.conflict(self, *self.local):
                 raise failure(errno.EADDRINUSE)
-            self.net.tcp.append(self)
+            self.tcp.sockets.append(self)
         self.backlog = backlog
         self.state = LISTEN
 
@@ -176,14 +240,14 @@ class TcpSocket(Socket):
         address = self.net.route(address)
         own = loopback_of(address)
         if self.local is None:
-            self.net.take("tcp", self, (own, self.net.free_port("tcp", odd=False)))
+            self.tcp.take(self, (own, self.tcp.free_port(odd=False)))
         elif wildcard(self.local[0]):
             self.local = (own, self.local[1])
         self.remote = (address, port)
         self.state = SYN_SENT
         self.send_shutdown = self.recv_shutdown = False
         self.syns = 0
-        self.net.tcp.append(self)
+        self.tcp.sockets.append(self)
         self._send_syn()
         if self.nonblocking:
             raise failure(errno.EINPROGRESS)
@@ -192,7 +256,7 @@ class TcpSocket(Socket):
     def _send_syn(self) -> None:
         assert self.local is not None
         assert self.remote is not None
-        listener = self.net.listener(*self.remote)
+        listener = self.tcp.listener(*self.remote)
         if listener is None:
             self._failed(errno.ECONNREFUSED)
         elif len(listener.accept_queue) > listener.backlog:
@@ -202,13 +266,13 @@ class TcpSocket(Socket):
             self._establish(listener)
 
     def _establish(self, listener: TcpSocket) -> None:
-        server = TcpSocket(self.net, None)
+        server = TcpSocket(self.tcp, None)
         assert self.local is not None
         assert self.remote is not None
         server.reuse_address, server.reuse_port = listener.reuse_address, listener.reuse_port
         server.oobinline = listener.oobinline
-        self.net.take("tcp", server, self.remote)
-        self.net.tcp.append(server)
+        self.tcp.take(server, self.remote)
+        self.tcp.sockets.append(server)
         server.remote = self.local
         server.peer, self.peer = self, server
         server.conn = self.conn = self.net.connection()
@@ -419,7 +483,7 @@ class TcpSocket(Socket):
             first = self if peer.state == LAST_ACK else peer
             assert first.local is not None
             assert first.remote is not None
-            self.net.rest(first.local, first.remote)
+            self.tcp.rest(first.local, first.remote)
             self._done()
             peer._done()
             peer._changed()
@@ -442,9 +506,9 @@ class TcpSocket(Socket):
         self.state = CLOSE
         self.deadline_ns = None
         self.send_shutdown = self.recv_shutdown = True
-        if self in self.net.tcp:
-            self.net.tcp.remove(self)
-        self.net.release("tcp", self)
+        if self in self.tcp.sockets:
+            self.tcp.sockets.remove(self)
+        self.tcp.release(self)
 
     def _stop_listening(self) -> None:
         self._done()

@@ -16,7 +16,7 @@ import errno
 from collections import deque
 from collections.abc import Callable
 
-from desim.host.loopback import Loopback, loopback_of, wildcard
+from desim.host.loopback import Endpoints, Loopback, loopback_of, wildcard
 from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint
 from desim.userland.calls import (
     SO_BROADCAST,
@@ -29,6 +29,7 @@ from desim.userland.calls import (
 )
 from desim.userland.errors import failure
 from desim.userland.files import Socket
+from desim.userland.kernel import RandomStream
 from desim.wire.addresses import IP_ANY
 from desim.wire.checksum import checksum
 from desim.wire.icmp import ICMP_DEST_UNREACH, ICMP_ECHO, ICMP_ECHOREPLY, ICMP_PORT_UNREACH
@@ -105,6 +106,28 @@ class DatagramSocket(Socket):
         return self.local or (IP_ANY, 0)
 
 
+class Udp(Endpoints):
+    """All bound UDP sockets of the host, in the order in which they were."""
+
+    def __init__(self, net: Loopback, random: Callable[[str], RandomStream]) -> None:
+        super().__init__(random)
+        self.net = net
+        self.sockets: list[UdpSocket] = []
+
+    def receiver(self, source: Endpoint, to: Endpoint) -> UdpSocket | None:
+        """Who gets a datagram: a connected socket before an exact address before a wildcard."""
+        best, best_score = None, 0
+        for socket in self.sockets:
+            score = socket.score(source, to)
+            if score > best_score:
+                best, best_score = socket, score
+        return best
+
+    def rows(self) -> list[SocketRow]:
+        """What netstat shows."""
+        return [socket.row() for socket in self.sockets]
+
+
 class UdpSocket(DatagramSocket):
     """A UDP socket. ``recverr`` is IP_RECVERR."""
 
@@ -117,14 +140,14 @@ class UdpSocket(DatagramSocket):
         "reuse_address",
         "reuse_port",
         "timestamp",
+        "udp",
     )
 
     listening = False
 
-    def __init__(
-        self, net: Loopback, owner: tuple[int, str] | None, *, recverr: bool = False
-    ) -> None:
-        super().__init__(net, "udp")
+    def __init__(self, udp: Udp, owner: tuple[int, str] | None, *, recverr: bool = False) -> None:
+        super().__init__(udp.net, "udp")
+        self.udp = udp
         self.owner = owner
         self.recverr = recverr
         self.remote: Endpoint | None = None
@@ -145,8 +168,8 @@ class UdpSocket(DatagramSocket):
             raise failure(errno.EINVAL)
 
     def bind(self, address: bytes, port: int) -> None:
-        self.net.bind("udp", self, address, port)
-        self.net.udp.append(self)
+        self.udp.bind(self, address, port)
+        self.udp.sockets.append(self)
 
     def connect(self, address: bytes, port: int) -> None:
         address = self.net.route(address)
@@ -183,7 +206,7 @@ class UdpSocket(DatagramSocket):
         assert self.local is not None
         own = loopback_of(address) if wildcard(self.local[0]) else self.local[0]
         source = (own, self.local[1])
-        receiver = self.net.udp_receiver(source, (address, to[1]))
+        receiver = self.udp.receiver(source, (address, to[1]))
         if receiver is not None:
             receiver.deliver(data, source)
         elif self.recverr:
@@ -239,9 +262,9 @@ class UdpSocket(DatagramSocket):
 
     def close(self) -> None:
         self.watcher = None
-        self.net.release("udp", self)
-        if self in self.net.udp:
-            self.net.udp.remove(self)
+        self.udp.release(self)
+        if self in self.udp.sockets:
+            self.udp.sockets.remove(self)
 
     def row(self) -> SocketRow:
         """Its line in netstat."""

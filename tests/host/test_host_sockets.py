@@ -135,7 +135,7 @@ def test_netstat_shows_qemu_as_in_the_study(bench: Bench) -> None:
 
 
 def test_a_datagram_goes_there_and_back(bench: Bench) -> None:
-    program = UdpSocket(bench.host.kernel.net, (1, "test"))
+    program = UdpSocket(bench.host.kernel.udp, (1, "test"))
     program.bind(LOOPBACK, 9999)
     fd = bench.qemu.bind_udp(IP_ANY, 0)
     bench.qemu.watch(fd, POLLIN)
@@ -173,7 +173,7 @@ def test_an_old_error_is_told_only_where_there_is_a_route(bench: Bench) -> None:
 
 
 def test_a_full_receive_queue_drops(bench: Bench) -> None:
-    program = UdpSocket(bench.host.kernel.net, (1, "test"))
+    program = UdpSocket(bench.host.kernel.udp, (1, "test"))
     program.bind(LOOPBACK, 9999)
     fd = bench.qemu.bind_udp(IP_ANY, 0)
     for _ in range(1000):
@@ -231,4 +231,4 @@ def test_a_spawned_program_ends_with_its_connection_and_the_other_way_round(benc
     assert bench.children[0].exit_status == 0
     assert bench.qemu.recv(fd, 100) == b""
     # All three descriptors are closed, and nothing listens any more.
-    assert [row.state for row in bench.host.kernel.net.table()] == ["TIME_WAIT"]
+    assert [row.state for row in bench.host.kernel.tcp.rows()] == ["TIME_WAIT"]

@@ -31,7 +31,7 @@ class Pair:
         self.server, self.peer = self.listener.accept()
 
     def socket(self) -> TcpSocket:
-        return TcpSocket(self.host.kernel.net, (1, "test"))
+        return TcpSocket(self.host.kernel.tcp, (1, "test"))
 
 
 class Watch:
@@ -148,10 +148,10 @@ def test_after_both_fins_the_socket_is_not_connected(pair: Pair) -> None:
 def test_who_closes_first_rests_in_time_wait(pair: Pair) -> None:
     pair.client.close()
     pair.server.close()
-    rows = [(row.local, row.state) for row in pair.host.kernel.net.table()]
+    rows = [(row.local, row.state) for row in pair.host.kernel.tcp.rows()]
     assert (pair.peer, "TIME_WAIT") in rows
     pair.host.time += 60 * SECOND
-    assert [row.state for row in pair.host.kernel.net.table()] == ["LISTEN"]
+    assert [row.state for row in pair.host.kernel.tcp.rows()] == ["LISTEN"]
 
 
 def test_data_for_a_closed_socket_is_taken_and_then_reset(pair: Pair) -> None:
