@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappush
 
 from desim.engine.environment import Environment
-from desim.engine.thread import FIRST_RANK, HeapEntry
+from desim.engine.thread import FIRST_RANK
 
 
 class Alarm:
@@ -27,9 +26,7 @@ class Alarm:
         self.due = instant
         if not self._entries or instant < self._entries[-1]:
             self._entries.append(instant)
-            entry = (instant, FIRST_RANK - 1, next(self.env._eid), HeapEntry(self._fired))
-            # SimPy types its queue for events only; of them it calls what a HeapEntry has.
-            heappush(self.env._queue, entry)  # type: ignore[misc]
+            self.env.call_by_rank(instant, FIRST_RANK - 1, self._fired)
 
     def clear(self) -> None:
         """Do not ring."""

@@ -2,14 +2,16 @@
 
 Theory of operation
 -------------------
-``Environment`` is ``simpy.Environment`` with three additions; processes written
+``Environment`` is ``simpy.Environment`` with four additions; processes written
 for SimPy run on it unchanged.
 
 * Time is an ``int`` of nanoseconds. A delay of any other type is refused.
-* Threads (``desim.engine.thread``) live on the same heap. An entry is
-  ``(time, rank, sequence, event)``: at one instant SimPy's own urgent and normal
-  events come first (ranks 0 and 1), then the threads by rank, so that the number
-  of events that somebody else made cannot change the order.
+* Its run loop is its own, over heap entries that may be plain calls (``call_at``); processes
+  may yield an ``int`` to sleep (``desim.engine.events``).
+* Threads (``desim.engine.thread``) live on the same heap. The order is time, rank,
+  sequence: at one instant SimPy's own urgent and normal events come first (ranks 0 and 1),
+  then the threads by rank, so that the number of events that somebody else made cannot
+  change the order.
 * A *touch point* is the place where a thread is about to use what another thread
   can see. It has a name, and the running thread meets the others there. The
   names are a closed list, because the test that strict and lazy runs agree takes
@@ -21,12 +23,20 @@ many meetings at one instant (``CirclingError``), too many events (``TooManyEven
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Generator, Iterable
+from heapq import heappop, heappush
+from itertools import count
+from operator import length_hint
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import greenlet
 import simpy
-from simpy.events import NORMAL, Event
+from simpy.core import EmptySchedule, StopSimulation
+from simpy.events import NORMAL, URGENT, Event
+
+from desim.engine.events import BAND, EVENT, REUSE, Process, Timeout
 
 if TYPE_CHECKING:
     from desim.engine.thread import Thread
@@ -52,6 +62,9 @@ TOUCH_POINTS = (
     "user",  # a program leaves something for the user: writes a file or terminal, ends
 )
 """Where a thread meets the others, by name."""
+
+CHUNK = 1 << 15
+"""Marks that a thread collects before they are handed to the trace."""
 
 CIRCLING_LIMIT = 100_000
 """Meetings at one instant after which a run is stopped."""
@@ -79,7 +92,7 @@ class TooManyEventsError(KernelError):
 class Environment(simpy.Environment):
     """A SimPy environment in integer nanoseconds, with threads.
 
-    ``turn`` is the highest rank of the threads that have run at this instant, 0 if none has.
+    ``turn`` is the highest rank of the threads that have run at the instant ``turn_at``.
     ``still`` counts the meetings at the instant ``still_at``.
 
     ``strict`` makes every charge a meeting: slower, and by law the same trace.
@@ -87,6 +100,8 @@ class Environment(simpy.Environment):
     """
 
     _now: int
+    # SimPy types its heap for entries of its own shape; those of ours are another.
+    _queue: list[tuple[int, int, Any, Any]]  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -96,6 +111,10 @@ class Environment(simpy.Environment):
         event_limit: int = EVENT_LIMIT,
     ) -> None:
         super().__init__(initial_time=0)
+        self._eid = count(BAND)
+        # NOTE: bound to the instance, as SimPy does for its own class (1.05).
+        self.event = MethodType(Event, self)  # type: ignore[method-assign]  # as SimPy itself does
+        self._spare: list[Timeout] = []
         self.strict = strict
         self.without = frozenset(without)
         if unknown := self.without.difference(TOUCH_POINTS):
@@ -103,6 +122,7 @@ class Environment(simpy.Environment):
         self.running: Thread | None = None
         self.threads: list[Thread] = []
         self.turn = 0
+        self.turn_at = -1
         self.still = 0
         self.still_at = -1
         self.steps = 0
@@ -119,25 +139,156 @@ class Environment(simpy.Environment):
         """As in SimPy; ``delay`` is an ``int`` of ns, or ``TypeError`` is raised."""
         if type(delay) is not int:
             raise TypeError(f"time is an int of nanoseconds; the delay {delay!r} is not")
-        super().schedule(event, priority, delay)
+        key = next(self._eid)
+        if priority != NORMAL:
+            key += (priority - NORMAL) * BAND
+        heappush(self._queue, (self._now + delay, key, event, EVENT))
+
+    def call_at(
+        self, instant: int, function: Callable[[Any], object], argument: Any = None
+    ) -> None:
+        """Call ``function(argument)`` at ``instant`` (ns), in the order of SimPy's normal events.
+
+        Cheaper than a timeout with a callback: there is no event. Raises ``TypeError`` for an
+        instant that is not an ``int``, and ``ValueError`` for one that is past.
+        """
+        if type(instant) is not int or instant < self._now:
+            raise _no_time("the instant", instant, self._now)
+        heappush(self._queue, (instant, next(self._eid), function, argument))
+
+    def call_in(self, delay: int, function: Callable[[Any], object], argument: Any = None) -> None:
+        """Call ``function(argument)`` when ``delay`` ns have passed: see ``call_at``."""
+        if type(delay) is not int or delay < 0:
+            raise _no_time("the delay", delay, 0)
+        heappush(self._queue, (self._now + delay, next(self._eid), function, argument))
+
+    def call_by_rank(self, instant: int, rank: int, function: Callable[[Any], object]) -> None:
+        """Call ``function(None)`` at ``instant`` (ns, not past), among threads of ``rank``."""
+        entry = (instant, next(self._eid) + (rank - 1) * BAND, function, None)
+        heappush(self._queue, entry)
+
+    def timeout(self, delay: float = 0, value: Any = None) -> Timeout:
+        """As in SimPy; ``delay`` is an ``int`` of ns, or ``TypeError`` is raised."""
+        if type(delay) is not int or delay < 0:
+            raise _no_time("the delay", delay, 0)
+        # NOTE: made in place, and from one that nobody needs any more (1.3 with the loop's part).
+        try:
+            event = self._spare.pop()
+        except IndexError:
+            event = Timeout.__new__(Timeout)
+            event.env = self
+            event.callbacks = []
+            event._ok = True
+        event._value = value
+        event._delay = delay
+        heappush(self._queue, (self._now + delay, next(self._eid), event, EVENT))
+        return event
+
+    def process(self, generator: Generator[Any, Any, Any]) -> Process:
+        """As in SimPy; the generator may also yield an ``int`` to sleep that many ns."""
+        return Process(self, generator)
 
     def run(self, until: Any = None) -> Any:
         """As in SimPy; ``until`` is an instant in ns (``int``), an event or None."""
+        if until is not None:
+            until = self._stop_at(until)
+            if until.callbacks is None:
+                return until.value
+            until.callbacks.append(StopSimulation.callback)
         self._hub = greenlet.getcurrent()
         try:
-            return super().run(until)
+            return self._run(until)
         finally:
             self._hub = None
             self.running = None
 
+    def _stop_at(self, until: Any) -> Any:
+        """The event at which the run ends; an instant becomes one, ahead of all others there."""
+        if hasattr(until, "callbacks"):
+            return until
+        if type(until) is not int:
+            raise TypeError(f"time is an int of nanoseconds; the instant {until!r} is not")
+        if until <= self._now:
+            raise ValueError(f"until ({until}) must be greater than the current simulation time")
+        event = Event(self)
+        event._ok = True
+        event._value = None
+        self.schedule(event, URGENT, until - self._now)
+        return event
+
+    def _run(self, until: Any) -> Any:
+        """SimPy's ``run`` with ``step`` written out."""
+        # NOTE: one loop instead of a call for each entry, its names local, its entries counted
+        # by the iterator (1.15).
+        queue, pop, spare = self._queue, heappop, self._spare
+        references: Callable[[object], int] = sys.getrefcount if REUSE else id
+        timeout, is_event = Timeout, EVENT
+        steps = iter(range(self.event_limit - self.steps))
+        target: Any = None
+        argument: Any = None
+        try:
+            for _ in steps:
+                try:
+                    self._now, _, target, argument = pop(queue)
+                except IndexError:
+                    break
+                if argument is not is_event:
+                    target(argument)
+                    continue
+                callbacks = target.callbacks
+                target.callbacks = None
+                for callback in callbacks:
+                    callback(target)
+                if not target._ok and not hasattr(target, "_defused"):
+                    raise _copy_of(target._value)
+                # Two references are this frame's and that of the call itself: no process, no
+                # condition and no user has this one any more.
+                if type(target) is timeout and references(target) == 2:
+                    callbacks.clear()
+                    target.callbacks = callbacks
+                    spare.append(target)
+            else:
+                if queue:
+                    raise TooManyEventsError(
+                        f"more than {self.event_limit} events by {self._now} ns"
+                    )
+        except StopSimulation as stop:
+            if argument is EVENT:
+                self._again(target, callbacks, callback)
+            return stop.args[0]
+        finally:
+            self.steps = self.event_limit - length_hint(steps)
+        if until is not None:
+            raise RuntimeError(
+                f'No scheduled events left but "until" event was not triggered: {until}'
+            )
+        return None
+
     def step(self) -> None:
-        """Take the next entry off the heap."""
-        self.steps += 1
-        if self.steps > self.event_limit:
+        """Take the next entry off the heap; ``simpy.core.EmptySchedule`` is raised without one."""
+        if not self._queue:
+            raise EmptySchedule
+        if self.steps >= self.event_limit:
             raise TooManyEventsError(f"more than {self.event_limit} events by {self._now} ns")
-        if self._queue and self._queue[0][0] > self._now:
-            self.turn = 0
-        super().step()
+        self.steps += 1
+        self._now, _, target, argument = heappop(self._queue)
+        if argument is not EVENT:
+            target(argument)
+            return
+        callbacks, target.callbacks = target.callbacks, None
+        try:
+            for callback in callbacks:
+                callback(target)
+        except StopSimulation:
+            self._again(target, callbacks, callback)
+            raise
+        if not target._ok and not hasattr(target, "_defused"):
+            raise _copy_of(target._value)
+
+    def _again(self, event: Any, callbacks: list[Any], last: Any) -> None:
+        """A callback has stopped the run: those behind it are called when it goes on."""
+        event.callbacks = callbacks[callbacks.index(last) + 1 :]
+        self.schedule(event, -1)
 
     def time(self) -> int:
         """The running thread's time in ns, or the environment's outside of threads."""
@@ -159,8 +310,24 @@ class Environment(simpy.Environment):
     def meet(self) -> None:
         """The running thread, if any, meets the others."""
         thread = self.running
-        if thread is not None:
-            thread.meet()
+        if thread is None:
+            return
+        # NOTE: the case in which nobody is due earlier and time moves, of ``Thread.meet``
+        # written out (one call less at each touch point).
+        target = thread.now
+        if target > self._now and not thread.irq_pending:
+            queue = self._queue
+            if (
+                not queue
+                or (head := queue[0])[0] > target
+                or (head[0] == target and head[1] >= thread.key)
+            ):
+                thread.met = self._now = self.turn_at = target
+                self.turn = thread.rank
+                if len(thread.marks) > CHUNK and thread.collect is not None:
+                    thread.collect(thread)
+                return
+        thread.meet()
 
     def circling(self) -> CirclingError:
         """The error for a run whose time stands still, naming who is awake."""
@@ -181,3 +348,19 @@ class Environment(simpy.Environment):
 
 def _pass_by() -> None:
     """What a touch point does that has been taken away."""
+
+
+def _no_time(what: str, given: object, least: int) -> Exception:
+    """What is wrong with an instant or a delay that is no ``int`` from ``least`` on."""
+    if type(given) is not int:
+        return TypeError(f"time is an int of nanoseconds; {what} {given!r} is not")
+    if least == 0:
+        return ValueError(f"Negative delay {given}")
+    return ValueError(f"{what} {given} is before now, {least}")
+
+
+def _copy_of(error: BaseException) -> BaseException:
+    """The failure that nobody has dealt with, with a traceback of its own."""
+    copy = type(error)(*error.args)
+    copy.__cause__ = error
+    return copy

@@ -23,13 +23,13 @@ deadline that moved later reuses the entry that is there and re-arms when it fir
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappush
 from typing import TYPE_CHECKING, Any, cast
 
 import greenlet
 from simpy.events import Event
 
-from desim.engine.environment import CIRCLING_LIMIT
+from desim.engine.environment import CHUNK, CIRCLING_LIMIT
+from desim.engine.events import BAND
 
 if TYPE_CHECKING:
     from desim.engine.environment import Environment
@@ -40,20 +40,6 @@ FIRST_RANK = 10
 
 CODE_BITS = 16
 CODE_MASK = (1 << CODE_BITS) - 1
-
-_CHUNK = 1 << 15
-"""Marks that a thread collects before they are handed to the trace."""
-
-
-class HeapEntry:
-    """A wake-up on the heap; as much of an Event as SimPy's ``step`` looks at."""
-
-    __slots__ = ("_ok", "_value", "callbacks")
-
-    def __init__(self, callback: Callable[[Any], None]) -> None:
-        self._ok = True
-        self._value = None
-        self.callbacks = [callback]
 
 
 class Thread(Event):
@@ -66,6 +52,8 @@ class Thread(Event):
     env: Environment
     name: str
     rank: int
+    key: int
+    """The lowest key on the heap of an entry of its rank."""
     now: int
     """This thread's own time, in ns: never behind the environment's while it runs."""
     taken: int
@@ -88,6 +76,7 @@ class Thread(Event):
             raise ValueError(f"there is a thread of rank {rank} already")
         self.name = name
         self.rank = rank
+        self.key = rank * BAND
         self.codes = codes
         self.now = env._now
         self.marks: list[int] = []
@@ -135,15 +124,15 @@ class Thread(Event):
             queue = env._queue
             if queue:
                 head = queue[0]
-                alone = head[0] > target or (head[0] == target and head[1] >= self.rank)
+                alone = head[0] > target or (head[0] == target and head[1] >= self.key)
             else:
                 alone = True
             if alone:
                 self.met = target
                 if target > env._now:
-                    env._now = target
+                    env._now = env.turn_at = target
                     env.turn = self.rank
-                    if len(self.marks) > _CHUNK and self.collect is not None:
+                    if len(self.marks) > CHUNK and self.collect is not None:
                         self.collect(self)
                 elif env.still_at != target:
                     env.still_at = target
@@ -194,7 +183,9 @@ class Thread(Event):
         """An interrupt has become pending: stop at the current instant and look."""
         running = self.env.running
         if running is not self:
-            self._before_us = running is None and self.env.turn <= self.rank
+            env = self.env
+            turn = env.turn if env.turn_at == env._now else 0
+            self._before_us = running is None and turn <= self.rank
             self._wake_at(self.env._now)
 
     def kill(self) -> None:
@@ -264,8 +255,7 @@ class Thread(Event):
         if not entries or instant < entries[-1]:
             entries.append(instant)
             env = self.env
-            # See Alarm.set of the type.
-            heappush(env._queue, (instant, self.rank, next(env._eid), HeapEntry(self._fired)))  # type: ignore[misc]
+            env.call_by_rank(instant, self.rank, self._fired)
 
     def _fired(self, _: object) -> None:
         fired = self._entries.pop()
@@ -278,7 +268,8 @@ class Thread(Event):
         self._due = None
         env = self.env
         env.running = self
-        env.turn = max(env.turn, self.rank)
+        env.turn = max(env.turn, self.rank) if env.turn_at == env._now else self.rank
+        env.turn_at = env._now
         self._greenlet.parent = env.hub
         self._greenlet.switch()
         env.running = None
