@@ -1,10 +1,25 @@
-"""Errors that are the user's to correct, as opposed to errors of the model.
+"""All errors that desim raises on purpose: one tree.
 
-    UserError          something the user wrote or asked for cannot be done
+    DesimError                   any of them
+    ├── UserError                what somebody wrote or asked for cannot be done; he can mend it
+    │   ├── ScenarioError        in a scenario: its file, QEMU's options, a command, a key
+    │   ├── ProfileError         in a cost profile
+    │   ├── RecordingError       in a recording of the real thing, or in a log
+    │   ├── OutputError          of the folder for results
+    │   └── NeverHitError        a run that ended without reaching the breakpoint
+    └── ModelError               the model is at fault, or a run in it made no sense any more
+        ├── ConservationError    a frame came from nowhere, or is nowhere
+        ├── DifferenceError      a core did something else than its recording
+        └── EngineError          a run cannot go on
+            ├── CirclingError       threads keep meeting and virtual time does not move
+            └── TooManyEventsError  more events than the run was allowed
 
-A model error is an assertion that failed, and keeps its traceback. A
-:class:`UserError` never shows one: the command line prints its messages, one a
-line, and exits with 2.
+A :class:`UserError` has one message per mistake, and each says what was given, where, what
+is allowed and what to do. The command line prints them, one a line, without a traceback,
+and exits with 2. A :class:`ModelError` is for us, and keeps its traceback.
+
+Not in the tree: what a room raises and another expects as part of a contract (``WireError``
+for bytes that are no packet), and the ends of simulated programs, which are no errors of desim.
 """
 
 from __future__ import annotations
@@ -12,7 +27,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-class UserError(Exception):
+class DesimError(Exception):
+    """Any error that desim raises on purpose."""
+
+
+class UserError(DesimError):
     """What the user gave, where, what is allowed and what to do: one message per mistake."""
 
     def __init__(self, *messages: str) -> None:
@@ -23,6 +42,50 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(self.messages)
+
+
+class ScenarioError(UserError):
+    """A scenario cannot be what its file, QEMU's options or changed keys say."""
+
+
+class ProfileError(UserError):
+    """A cost profile is not there, or not as it should be."""
+
+
+class RecordingError(UserError, ValueError):
+    """A recording of the real thing cannot be read, or is not as it should be."""
+
+
+class OutputError(UserError):
+    """Results cannot be written where they were to go."""
+
+
+class NeverHitError(UserError):
+    """The run ended, and what it was to stop at had not happened."""
+
+
+class ModelError(DesimError):
+    """The model is at fault, or was driven to where it makes no sense."""
+
+
+class ConservationError(ModelError):
+    """A frame that came from nowhere, or is nowhere."""
+
+
+class DifferenceError(ModelError, AssertionError):
+    """A core did something else than the recording of the real thing."""
+
+
+class EngineError(ModelError):
+    """The run cannot go on; the message says what was going on."""
+
+
+class CirclingError(EngineError):
+    """Threads keep meeting and virtual time does not move."""
+
+
+class TooManyEventsError(EngineError):
+    """More events than the run was allowed."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -70,7 +70,3 @@ def test_desim_help_loads_not_even_argparse() -> None:
 def test_a_run_loads_neither_networkx_nor_anything_of_plotting() -> None:
     plotting = {"networkx", "numpy", "matplotlib", "plotly", "pandas", "PIL"}
     assert not modules_after("run", "hello", "--quiet") & plotting
-
-
-def test_qemu_options_need_no_pydantic() -> None:
-    assert "pydantic" not in modules_after("qemu", "-net", "none", "--quiet")

@@ -25,7 +25,8 @@ from desim.calibrate.observe import (
 from desim.calibrate.profile_text import profile_text, uniform
 from desim.conform.linux.figures import is_tcp
 from desim.conform.linux.predict import configuration, predicted, printed, simulate
-from desim.conform.linux.recording import KernelTrace, RecordingError, Run, Test
+from desim.conform.linux.recording import KernelTrace, Run, Test
+from desim.errors import RecordingError
 from desim.machine import Machine
 from desim.stages import GUEST, known_stages
 

@@ -17,7 +17,6 @@ from desim.conform.linux.judgement import family
 from desim.conform.linux.predict import checked_configuration
 from desim.conform.linux.recording import (
     WRONG,
-    RecordingError,
     Run,
     Test,
     parse_run,
@@ -25,6 +24,7 @@ from desim.conform.linux.recording import (
     read_runs,
 )
 from desim.conform.suite import UNREADABLE, check_regular, told
+from desim.errors import RecordingError
 
 USED = ("det", "sizes", "ftrace", "vt")
 """Families (see ``desim.conform.linux.judgement``)."""

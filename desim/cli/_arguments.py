@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from desim.config import MachineConfig
 from desim.errors import UserError, nearest
 from desim.scenario.durations import parse_duration
 
 if TYPE_CHECKING:
-    pass
+    from desim.api.scenario import Scenario
 
 
 class Parser(argparse.ArgumentParser):
@@ -86,6 +83,16 @@ def counted(text: str) -> int:
     return number
 
 
+def setting(text: str) -> tuple[str, object]:
+    """``KEY=VALUE``: a key of the scenario and its value."""
+    from desim.scenario.document import read_setting
+
+    try:
+        return read_setting(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
 def add_scenario(parser: Parser) -> None:
     """The scenario, and what may be read for it."""
     parser.add_argument("scenario", help="a file, or the name of a shipped scenario")
@@ -97,10 +104,25 @@ def add_scenario(parser: Parser) -> None:
         default=[],
         help="let the scenario read files below DIR too",
     )
+    add_set(parser)
+
+
+def add_set(parser: Parser) -> None:
+    """Keys of the scenario that are changed."""
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        type=setting,
+        action="append",
+        default=[],
+        help="another value for a key, as in a scenario file; text needs no quotes: "
+        "--set 'guest.modprobe=e1000 InterruptThrottleRate=500'",
+    )
 
 
 def add_machine(parser: Parser) -> None:
-    """What of a configuration can be set from outside."""
+    """What of a machine and its run can be set from outside."""
     parser.add_argument("--seed", metavar="N", type=whole, help="seed of all random streams")
     parser.add_argument(
         "--costs", metavar="NAME|FILE", help="cost profile; desim costs lists the shipped ones"
@@ -111,58 +133,37 @@ def add_machine(parser: Parser) -> None:
         help="the card's timing: QEMU's (default), or that of Intel's manual, with the wire's time",
     )
     parser.add_argument(
-        "--strict", action="store_true", help="make every charge a meeting (slow; same trace)"
+        "--strict",
+        action="store_true",
+        default=None,
+        help="make every charge a meeting (slow; same trace)",
     )
 
 
-def configure(config: MachineConfig, arguments: argparse.Namespace) -> MachineConfig:
-    """Put what :func:`add_machine` and :func:`add_results` read into ``config``."""
-    if arguments.seed is not None:
-        config.seed = arguments.seed
-    if arguments.costs is not None:
-        config.costs = known_costs(arguments.costs)
-    if arguments.semantics is not None:
-        if config.nic is None:
-            raise UserError(f"--semantics {arguments.semantics}: this machine has no card")
-        config.nic.semantics = arguments.semantics
-    if arguments.strict:
-        config.strict = True
-    if getattr(arguments, "until", None) is not None:
-        config.until_ns = arguments.until
-    return config
+class Changes:
+    """What of a scenario the arguments change: its keys, and which argument each came from."""
+
+    def __init__(self, arguments: argparse.Namespace, **options: str) -> None:
+        """``options`` are further arguments by name, with the key that each stands for."""
+        self.keys: dict[str, object] = dict(arguments.settings)
+        self._options: dict[str, str] = {}
+        for name, key in {"semantics": "semantics", "strict": "strict", **options}.items():
+            value = getattr(arguments, name, None)
+            if value is not None:
+                self.keys[key] = value
+                self._options[key] = f"--{name}"
+
+    @property
+    def place(self) -> Callable[[str], str]:
+        """What messages call a key."""
+        return lambda key: self._options.get(key, f"--set {key}")
 
 
-def load(arguments: argparse.Namespace) -> MachineConfig:
-    """The configuration of the scenario that :func:`add_scenario` read."""
-    from desim.scenario.loader import load_scenario
+def load(arguments: argparse.Namespace) -> Scenario:
+    """The scenario that :func:`add_scenario` read, with what other arguments change of it."""
+    from desim.api.scenario import load
 
-    config = load_scenario(arguments.scenario, allow_read=arguments.allow_read)
-    return configure(config, arguments)
-
-
-@contextmanager
-def profile_mistakes() -> Iterator[None]:
-    """A cost profile is checked when it is used; its mistakes are the user's."""
-    from desim.costs.profile import ProfileError
-
-    try:
-        yield
-    except ProfileError as error:
-        raise UserError(*error.mistakes) from None
-
-
-def known_costs(name: str) -> str:
-    """The argument of ``--costs``, if there is such a profile."""
-    from desim.costs.profile import shipped
-
-    if "/" in name or name.endswith(".toml"):
-        # A name of nothing, a folder or a FIFO is told here; what is in a file, by its reader.
-        if not os.path.isfile(name):
-            what = "not a regular file" if os.path.exists(name) else "no such file"
-            raise UserError(f"--costs {name}: {what}")
-    elif name not in shipped():
-        known = ", ".join(shipped())
-        raise UserError(
-            f"--costs {name}: no such cost profile; there are {known}{nearest(name, shipped())}"
-        )
-    return name
+    changes = Changes(arguments)
+    return load(
+        arguments.scenario, changes.keys, allow_read=arguments.allow_read, place=changes.place
+    )

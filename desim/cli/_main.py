@@ -16,9 +16,9 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from desim import __version__
 from desim.cli._screen import complain, forget_stdout, prepare_streams
 from desim.errors import UserError, nearest
+from desim.version import __version__
 
 COMMANDS = {
     "run": "run a scenario and show where each byte's time went",

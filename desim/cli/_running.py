@@ -1,17 +1,19 @@
-"""Running a configuration and handing out what came of it: ``desim run`` and ``desim qemu``."""
+"""Running a scenario and handing out what came of it: ``desim run`` and ``desim qemu``."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from desim.cli._arguments import Parser, duration, profile_mistakes
+from desim.cli._arguments import Parser, duration
 from desim.cli._progress import progress_line
 from desim.cli._screen import complain
-from desim.config import MachineConfig
+
+if TYPE_CHECKING:
+    from desim.api.scenario import Scenario
 
 
 def add_results(parser: Parser) -> None:
@@ -30,26 +32,23 @@ def add_results(parser: Parser) -> None:
     shown.add_argument("--quiet", action="store_true", help="print nothing but mistakes")
 
 
-def execute(config: MachineConfig, arguments: argparse.Namespace) -> int:
+def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     """Run, show, write; the exit code."""
+    from desim.api.running import assemble
     from desim.experiment import output
 
+    machine = assemble(scenario, costs=arguments.costs, seed=arguments.seed, until=arguments.until)
     if arguments.out is not None:
         output.prepare(arguments.out, force=arguments.force)
-    from desim.experiment.run import run
-
-    for note in [*config.notes, *_instructions_unused(config)]:
-        complain(note)
-    with profile_mistakes(), progress_line() as progress:
-        result = run(config, progress=progress)
+    complain(*machine.notes)
+    with progress_line() as progress:
+        result = machine.run(progress)
     if arguments.out is not None:
-        output.write(result, arguments.out, force=arguments.force)
+        result.save(arguments.out, force=arguments.force)
     if arguments.json:
         print(output.summary_text(result.summary), end="")
     elif not arguments.quiet:
-        from desim.report import terminal
-
-        terminal.show(result, config, console_width())
+        result.show(console_width())
     sys.stdout.flush()
     complain(*(f"expected otherwise: {failure}" for failure in result.expectations))
     if result.failed:
@@ -58,21 +57,6 @@ def execute(config: MachineConfig, arguments: argparse.Namespace) -> int:
         complain(f"interrupted at {seconds(result.end_ns)} of virtual time")
         return 130
     return 1 if result.expectations or result.failed else 0
-
-
-def _instructions_unused(config: MachineConfig) -> Iterator[str]:
-    """``-icount`` says how long an instruction lasts; most profiles have none."""
-    if config.icount_shift is None:
-        return
-    from desim.costs.profile import INSTRUCTIONS, load
-
-    with profile_mistakes():
-        unit = load(config.costs).unit
-    if unit != INSTRUCTIONS:
-        yield (
-            f"no effect, ignored: -icount shift={config.icount_shift}: costs "
-            f"{config.costs} are in {unit}; those of --costs icount are in instructions"
-        )
 
 
 def seconds(ns: int) -> str:

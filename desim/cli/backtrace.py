@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from collections.abc import Iterator
 
 from desim.cli._arguments import (
     Parser,
@@ -11,11 +11,10 @@ from desim.cli._arguments import (
     counted,
     duration,
     load,
-    profile_mistakes,
     whole,
 )
 from desim.cli._screen import complain, say
-from desim.errors import UserError
+from desim.errors import NeverHitError
 
 EPILOG = """The study's breakpoint, and what it showed:
 
@@ -43,7 +42,7 @@ def command(words: list[str]) -> int:
         required=True,
         help="a function of QEMU, slirp or the guest's kernel",
     )
-    parser.add_argument("--hit", metavar="N", type=counted, help="stop at the N-th hit")
+    parser.add_argument("--hit", metavar="N", type=counted, default=1, help="stop at the N-th hit")
     parser.add_argument("--packet", metavar="N", type=whole, help="count hits of this packet only")
     parser.add_argument(
         "--after", metavar="TIME", type=duration, help="count hits from this virtual time on"
@@ -54,57 +53,37 @@ def command(words: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the frames as JSON")
     add_machine(parser)
     arguments = parser.read(words)
-    config = load(arguments)
-    from desim.experiment.run import backtrace
+    from desim.api.running import backtrace
+    from desim.experiment.backtrace import find_function
 
+    scenario = load(arguments)
     function = find_function(arguments.function)
-    for note in config.notes:
-        complain(note)
-    with profile_mistakes():
+    complain(*_other_files(function), *scenario.notes)
+    try:
         found = backtrace(
-            config,
+            scenario,
             function,
-            hit=arguments.hit or 1,
+            hit=arguments.hit,
             packet=arguments.packet,
-            after_ns=arguments.after,
+            after=arguments.after,
             calls=arguments.calls,
+            costs=arguments.costs,
+            seed=arguments.seed,
         )
-    if found is None:
-        conditions = [
-            f"hit {arguments.hit}" if arguments.hit else "",
-            f"packet {arguments.packet}" if arguments.packet is not None else "",
-            f"from {arguments.after / 10**9:g} s on" if arguments.after else "",
-        ]
-        wanted = ", ".join(condition for condition in conditions if condition)
-        complain(f"--break {function}: the run ended without this hit" + (wanted and f": {wanted}"))
+    except NeverHitError as error:
+        complain(*error.messages)
         return 1
     say(found.json() if arguments.json else found.text())
     return 0
 
 
-def find_function(wanted: str) -> str:
-    """``wanted`` as a breakpoint understands it: a name, or a whole ``FILE:NAME``.
+def _other_files(function: str) -> Iterator[str]:
+    """A bare name that several files have stops in any of them: worth a word."""
+    from desim.stages import files_of
 
-    A bare name that several files have stops in any of them, and says so.
-    """
-    from desim.stages import files_of, known_stages
-
-    file, _, name = wanted.rpartition(":")
-    files = files_of(name)
-    if not files:
-        known_names = sorted({known for known, _ in known_stages()})
-        near = get_close_matches(name, known_names, n=3, cutoff=0.5)
-        hint = f"; the nearest are {', '.join(near)}" if near else ""
-        raise UserError(f"--break {wanted}: no modelled function has this name{hint}")
-    if not file:
-        if len(files) > 1:
-            complain(
-                f"{name} is in {' and '.join(files)}; the first that is called counts "
-                f"(--break {files[-1]}:{name} names one)"
-            )
-        return name
-    meant = [known for known in files if known == file or known.endswith(f"/{file}")]
-    if len(meant) != 1:
-        which = "is in more than one such file" if meant else "is not in this file"
-        raise UserError(f"--break {wanted}: {name} {which}; it is in {', '.join(files)}")
-    return f"{meant[0]}:{name}"
+    files = files_of(function)
+    if len(files) > 1:
+        yield (
+            f"{function} is in {' and '.join(files)}; the first that is called counts "
+            f"(--break {files[-1]}:{function} names one)"
+        )

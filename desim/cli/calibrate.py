@@ -67,7 +67,6 @@ def execute(arguments: argparse.Namespace) -> int:
     from desim.calibrate.calibrate import calibrate
     from desim.calibrate.fit import check_installed
     from desim.calibrate.profile_text import profile_text
-    from desim.conform.linux.recording import RecordingError
 
     if arguments.real_time is not None:
         return _in_real_time(arguments)
@@ -84,17 +83,14 @@ def execute(arguments: argparse.Namespace) -> int:
             print(report.round_line(one), flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            fit = calibrate(
-                selection.runs,
-                Path(folder) / "fitted.toml",
-                comment="",
-                description=report.DESCRIPTION,
-                rounds=arguments.rounds,
-                told=told,
-            )
-        except RecordingError as error:
-            raise UserError(f"calibrate: {error}") from None
+        fit = calibrate(
+            selection.runs,
+            Path(folder) / "fitted.toml",
+            comment="",
+            description=report.DESCRIPTION,
+            rounds=arguments.rounds,
+            told=told,
+        )
     text = profile_text(
         fit.figures,
         description=report.DESCRIPTION,
@@ -118,21 +114,14 @@ def _in_real_time(arguments: argparse.Namespace) -> int:
     from desim.calibrate import report
     from desim.calibrate.profile_text import profile_text
     from desim.calibrate.realtime import comment, real_time
-    from desim.conform.linux.recording import RecordingError
-    from desim.costs.profile import NS, ProfileError, load
+    from desim.costs.profile import NS, load
 
     check_output(arguments.output)
-    try:
-        base = load(arguments.real_time)
-    except ProfileError as error:
-        raise UserError(*(f"calibrate: --real-time: {line}" for line in error.mistakes)) from None
+    base = load(arguments.real_time)
     selection = _selected(arguments.recordings, real_time=True)
     if not arguments.json:
         _say_selection(selection)
-    try:
-        factor, figures = real_time(selection.runs, base, arguments.real_time)
-    except RecordingError as error:
-        raise UserError(f"calibrate: {error}") from None
+    factor, figures = real_time(selection.runs, base, arguments.real_time)
     text = profile_text(
         figures,
         description="QEMU under TCG in real time, on a busy machine with two cores",

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from desim.cli._arguments import Parser, counted, known_costs, profile_mistakes
+from desim.cli._arguments import Parser, counted
 from desim.cli._screen import complain, say
 from desim.errors import UserError
 
@@ -102,17 +102,11 @@ def _suite(arguments: argparse.Namespace) -> Suite:
                 f"conform: --costs {arguments.costs}: replaying {arguments.core} takes no time; "
                 f"only {PREDICTED} has costs"
             )
-        settings["costs"] = known_costs(arguments.costs)
-        _check_profile(settings["costs"])
+        from desim.costs import profile
+
+        profile.load(arguments.costs)  # once, so that its mistakes are not those of every recording
+        settings["costs"] = arguments.costs
     return cast("Suite", getattr(import_module(module), name)(**settings))
-
-
-def _check_profile(costs: str) -> None:
-    """Once, so that its mistakes are not those of every recording."""
-    from desim.costs import profile
-
-    with profile_mistakes():
-        profile.load(costs)
 
 
 def _record(outcome: Outcome) -> dict[str, object]:

@@ -5,13 +5,9 @@ QEMU's options have one dash and are read as QEMU reads them; desim's have two.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from desim.cli._arguments import Parser, add_machine, configure
+from desim.cli._arguments import Changes, Parser, add_machine, add_set
 from desim.cli._running import add_results, execute
-from desim.config import DEFAULT_MODPROBE
 from desim.errors import UserError
-from desim.scenario.command_line import machine_from_options
 from desim.scenario.qemu_words import is_option, takes_value
 
 EPILOG = """QEMU's options are given with one dash, in any spelling from 2.8 on:
@@ -58,30 +54,32 @@ def command(words: list[str]) -> int:
     parser.add_argument(
         "--modprobe",
         metavar="LINE",
-        default=DEFAULT_MODPROBE,
         help="the guest's driver and its parameters, such as 'e1000 InterruptThrottleRate=8000'",
     )
     parser.add_argument(
         "--ipv6",
         choices=["on", "off"],
-        default="on",
         help="whether the guest's kernel speaks IPv6 (on by default)",
     )
+    add_set(parser)
     add_machine(parser)
     add_results(parser)
     own, options = split_words(words, parser)
     refuse_two_dashes(own, parser)
     arguments = parser.read(own)
-    config = machine_from_options(
-        options,
+    from desim.api.scenario import from_qemu
+
+    if arguments.ipv6 is not None:
+        arguments.ipv6 = arguments.ipv6 == "on"
+    changes = Changes(arguments, slirp="slirp", modprobe="guest.modprobe", ipv6="guest.ipv6")
+    scenario = from_qemu(
+        tuple(options),
         guest=arguments.guest,
         host=arguments.host,
-        folder=Path.cwd(),
-        version=arguments.slirp,
-        modprobe=arguments.modprobe,
-        ipv6=arguments.ipv6 == "on",
+        changes=changes.keys,
+        place=lambda key: f"--{key}" if key in ("guest", "host") else changes.place(key),
     )
-    return execute(configure(config, arguments), arguments)
+    return execute(scenario, arguments)
 
 
 def refuse_two_dashes(words: list[str], parser: Parser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desim.cli._arguments import Parser, add_scenario
+from desim.cli._arguments import Parser, add_scenario, load
 from desim.cli._screen import say
 
 
@@ -12,10 +12,6 @@ def command(words: list[str]) -> int:
     add_scenario(parser)
     parser.add_argument("--dot", action="store_true", help="print the graph for Graphviz")
     arguments = parser.read(words)
-    from desim.report import topology
-    from desim.scenario.loader import load_scenario
-
-    config = load_scenario(arguments.scenario, allow_read=arguments.allow_read)
-
-    say(topology.dot(config) if arguments.dot else topology.text(config))
+    topology = load(arguments).topology()
+    say(topology.dot() if arguments.dot else topology.text())
     return 0

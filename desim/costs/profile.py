@@ -15,13 +15,13 @@ that no model marks is a mistake, and said so with the nearest known one.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from desim.errors import ProfileError, nearest
 from desim.stages import Known, known_stages
 
 NS, INSTRUCTIONS = UNITS = ("ns", "instructions")
@@ -36,14 +36,6 @@ class Cost(NamedTuple):
 
 
 FREE = Cost()
-
-
-class ProfileError(ValueError):
-    """What is wrong with a profile, one line per mistake."""
-
-    def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
 
 
 class Profile:
@@ -96,15 +88,34 @@ def load(name: str) -> Profile:
     """
     if "/" in name or name.endswith(".toml"):
         path = Path(name)
+        # A FIFO must not keep us waiting.
+        if not path.is_file():
+            what = "not a regular file" if path.exists() else "no such file"
+            raise ProfileError(f"costs {name}: {what}")
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ProfileError([f"{name}: cannot be read as a cost profile: {error}"]) from None
+            raise ProfileError(f"{name}: cannot be read as a cost profile: {error}") from None
         return parse(path.stem, text, name)
-    if name not in shipped():
-        raise ProfileError([f"no cost profile called {name!r}{_nearest(name, shipped())}"])
-    text = (resources.files("desim.costs") / "profiles" / f"{name}.toml").read_text("utf-8")
-    return parse(name, text, f"{name}.toml")
+    known = shipped()
+    if name not in known:
+        raise ProfileError(
+            f"costs {name}: no such cost profile; there are {', '.join(known)}"
+            f"{nearest(name, known)}"
+        )
+    return parse(name, _text(name), f"{name}.toml")
+
+
+def head(name: str) -> dict[str, str]:
+    """What the shipped profile ``name`` says of itself: its keys that are no tables of figures.
+
+    The figures are not looked at; they are checked when a run loads them.
+    """
+    return {key: value for key, value in tomllib.loads(_text(name)).items() if type(value) is str}
+
+
+def _text(name: str) -> str:
+    return (resources.files("desim.costs") / "profiles" / f"{name}.toml").read_text("utf-8")
 
 
 def parse(
@@ -119,7 +130,7 @@ def parse(
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ProfileError([f"{where}: {error}"]) from None
+        raise ProfileError(f"{where}: {error}") from None
     mistakes: list[str] = []
     costs: dict[tuple[str, str], Cost] = {}
     description = document.pop("description", "")
@@ -133,13 +144,13 @@ def parse(
     for file, table in document.items():
         if not isinstance(table, dict) or file not in files:
             mistakes.append(
-                f"{where}: {file}: no stage is marked in this file{_nearest(file, files)}"
+                f"{where}: {file}: no stage is marked in this file{nearest(file, files)}"
             )
             continue
         names = sorted(name for name, its_file in known if its_file == file)
         for stage, entry in table.items():
             if stage not in names:
-                near = _nearest(stage, names)
+                near = nearest(stage, names)
                 mistakes.append(f"{where}: {file}: {stage}: no such stage in this file{near}")
             else:
                 cost = _cost(f"{where}: {file}: {stage}", entry, mistakes)
@@ -150,7 +161,7 @@ def parse(
                 if cost != FREE:
                     costs[file, stage] = cost
     if mistakes:
-        raise ProfileError(mistakes)
+        raise ProfileError(*mistakes)
     return Profile(name, description, status, costs, unit)
 
 
@@ -167,10 +178,5 @@ def _cost(where: str, entry: Any, mistakes: list[str]) -> Cost:
     known = [*Cost._fields, "source"]
     for key in entry:
         if key not in known:
-            mistakes.append(f"{where}: {key}: unknown{_nearest(key, known)}")
+            mistakes.append(f"{where}: {key}: unknown{nearest(key, known)}")
     return Cost(**figures)
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""

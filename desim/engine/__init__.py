@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from desim.engine.environment import TOUCH_POINTS as TOUCH_POINTS
-    from desim.engine.environment import CirclingError as CirclingError
     from desim.engine.environment import Environment as Environment
-    from desim.engine.environment import KernelError as KernelError
-    from desim.engine.environment import TooManyEventsError as TooManyEventsError
     from desim.engine.instrument import Instrument as Instrument
     from desim.engine.streams import Stream as Stream
     from desim.engine.streams import Streams as Streams
@@ -28,10 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "environment": (
         "TOUCH_POINTS",
-        "CirclingError",
         "Environment",
-        "KernelError",
-        "TooManyEventsError",
     ),
     "instrument": ("Instrument",),
     "streams": ("Stream", "Streams"),

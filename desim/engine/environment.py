@@ -38,6 +38,8 @@ from simpy.events import NORMAL, URGENT, Event
 
 from desim.engine.events import BAND, EVENT, REUSE, Process, Timeout
 
+from desim.errors import CirclingError, TooManyEventsError
+
 if TYPE_CHECKING:
     from desim.engine.thread import Thread
 
@@ -71,22 +73,6 @@ CIRCLING_LIMIT = 100_000
 
 EVENT_LIMIT = 200_000_000
 """Heap entries after which a run is stopped."""
-
-
-class KernelError(RuntimeError):
-    """The run cannot go on; the message says what was going on.
-
-    ├── CirclingError
-    └── TooManyEventsError
-    """
-
-
-class CirclingError(KernelError):
-    """Threads keep meeting and virtual time does not move."""
-
-
-class TooManyEventsError(KernelError):
-    """More heap entries than the run was allowed."""
 
 
 class Environment(simpy.Environment):

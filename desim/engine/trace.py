@@ -110,14 +110,12 @@ class Trace:
     """The records of all threads of one run.
 
     Connect it to a thread with ``follow``; ``finish`` takes over what the threads
-    have not handed in yet. ``add_bytes`` feeds the third ingredient, source by
-    source (a capture point, a file).
+    have not handed in yet.
     """
 
     def __init__(self, codes: Codes | None = None) -> None:
         self.codes = codes or Codes()
         self.threads: dict[str, ThreadRecord] = {}
-        self._bytes: dict[str, Any] = {}
 
     def follow(self, thread: Thread) -> None:
         """Record what ``thread`` notes."""
@@ -136,14 +134,6 @@ class Trace:
                 self._collect(thread)
                 if before is not None:
                     self.threads[thread.name].cut(before)
-
-    def add_bytes(self, source: str, data: bytes) -> None:
-        """``data`` crossed ``source``."""
-        if source not in self._bytes:
-            self._bytes[source] = hashlib.sha256()
-        digest = self._bytes[source]
-        digest.update(struct.pack("<Q", len(data)))
-        digest.update(data)
 
     def _collect(self, thread: Thread) -> None:
         """Take over what ``thread`` has recorded."""
@@ -186,9 +176,17 @@ class Trace:
         for time, _, _, record, data in found:
             yield time, record, data
 
-    def fingerprint(self) -> Fingerprint:
-        """The hashes of everything recorded so far."""
+    def fingerprint(self, crossed: Iterable[tuple[str, bytes]] = ()) -> Fingerprint:
+        """The hashes of everything recorded so far, and of what ``crossed`` its sources.
+
+        A source is a capture point or a file; what crossed one counts in its order.
+        """
         times, names, content = (hashlib.sha256() for _ in range(3))
+        sources: dict[str, Any] = {}
+        for source, piece in crossed:
+            digest = sources.setdefault(source, hashlib.sha256())
+            digest.update(struct.pack("<Q", len(piece)))
+            digest.update(piece)
         for name in sorted(self.threads):
             record = self.threads[name]
             for digest in (times, names):
@@ -202,8 +200,8 @@ class Trace:
                     # It is the last of the data, and counts as people read it.
                     data = (*data[:-1], str(event[-1]))
                 names.update(f"{event[1]} {event[2]} {data!r}\n".encode())
-        for source in sorted(self._bytes):
-            content.update(f"{source} {self._bytes[source].hexdigest()}\n".encode())
+        for source in sorted(sources):
+            content.update(f"{source} {sources[source].hexdigest()}\n".encode())
         whole = hashlib.sha256(
             f"times {times.hexdigest()}\nnames {names.hexdigest()}\n"
             f"bytes {content.hexdigest()}\n".encode()

@@ -8,10 +8,13 @@ runs nested on the same stack.
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from desim.engine.instrument import OpenStage
 from desim.engine.thread import Thread
+from desim.errors import UserError
+from desim.stages import files_of, known_stages
 from desim.wire.describe import describe
 from desim.wire.frame import Frame
 
@@ -46,6 +49,9 @@ class Backtrace(NamedTuple):
     packet_text: str | None
     calls: list[CalledStage] | None
 
+    def __str__(self) -> str:
+        return self.text()
+
     def text(self) -> str:
         """In gdb's form."""
         top = self.frames[0]
@@ -79,6 +85,28 @@ class Backtrace(NamedTuple):
         if self.calls is not None:
             document["calls"] = [call._asdict() for call in self.calls]
         return json.dumps(document, indent=2)
+
+
+def find_function(wanted: str) -> str:
+    """``wanted`` as a breakpoint understands it: a name, or a whole ``FILE:NAME``.
+
+    A bare name that several files have stops in any of them. Raises ``UserError`` for a
+    function that is not modelled, or not in that file.
+    """
+    file, _, name = wanted.rpartition(":")
+    files = files_of(name)
+    if not files:
+        known_names = sorted({known for known, _ in known_stages()})
+        near = get_close_matches(name, known_names, n=3, cutoff=0.5)
+        hint = f"; the nearest are {', '.join(near)}" if near else ""
+        raise UserError(f"{wanted or repr(wanted)}: no modelled function has this name{hint}")
+    if not file:
+        return name
+    meant = [known for known in files if known == file or known.endswith(f"/{file}")]
+    if len(meant) != 1:
+        which = "is in more than one such file" if meant else "is not in this file"
+        raise UserError(f"{wanted}: {name} {which}; it is in {', '.join(files)}")
+    return f"{meant[0]}:{name}"
 
 
 class Hit(Exception):  # noqa: N818 - not an error: the run has got where it was to get

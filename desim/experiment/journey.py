@@ -27,6 +27,7 @@ sequence numbers, whatever they were cut into.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from desim.engine.trace import ThreadRecord, Trace
@@ -57,18 +58,29 @@ class Row(NamedTuple):
     waits_for: str
 
 
-class Journey(NamedTuple):
-    """The way of one message of ``size`` bytes, ``text`` being the start of it.
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """The way of one message of ``size`` bytes, ``text`` being the start of it: leg by leg.
 
-    ``rows`` add up to ``end_ns - begin_ns`` exactly.
+    Iterating over it gives the legs (``rows``), in order; they add up to ``total_ns``
+    exactly, always. A run in which no message arrived has a journey without legs, which is
+    false.
     """
 
-    text: bytes
-    size: int
-    connection: str
-    begin_ns: int
-    end_ns: int
-    rows: list[Row]
+    text: bytes = b""
+    size: int = 0
+    connection: str = ""
+    begin_ns: int = 0
+    """The entry of ``send()``, in virtual ns since power-on."""
+    end_ns: int = 0
+    """The return of ``read()``."""
+    rows: tuple[Row, ...] = ()
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     @property
     def total_ns(self) -> int:
@@ -105,8 +117,8 @@ class _Leg(NamedTuple):
     why: str = ""
 
 
-def follow(trace: Trace, frames: list[Captured]) -> Journey | None:
-    """The journey of the first message into the guest; None if none has arrived.
+def follow(trace: Trace, frames: list[Captured]) -> Journey:
+    """The journey of the first message into the guest; one without legs if none has arrived.
 
     ``frames`` is the capture at slirp's port.
     """
@@ -130,8 +142,9 @@ def follow(trace: Trace, frames: list[Captured]) -> Journey | None:
         if legs is not None:
             text = way.text(client[1], first, count)
             name = f"localhost:{client[1]} -> localhost:{server[1]}"
-            return Journey(text, count, name, legs[0].begin, legs[-1].end, _rows(trace, legs))
-    return None
+            rows = tuple(_rows(trace, legs))
+            return Journey(text, count, name, legs[0].begin, legs[-1].end, rows)
+    return Journey()
 
 
 def _holds(span: tuple[int, int], byte: int) -> bool:

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from desim.errors import UserError
+from desim.errors import OutputError
 
 MARK = ".desim"
 MARK_TEXT = b"A folder of results, written by desim run --out. desim may replace it with --force.\n"
@@ -55,7 +55,7 @@ class Written(Protocol):
 def prepare(folder: Path, *, force: bool = False) -> None:
     """Check before a run that its results can go to ``folder``, and make it.
 
-    Raises :class:`UserError` if it holds anything else, or another run without ``force``.
+    Raises :class:`OutputError` if it holds anything else, or another run without ``force``.
     """
     try:
         status = folder.stat(follow_symlinks=False)
@@ -63,27 +63,27 @@ def prepare(folder: Path, *, force: bool = False) -> None:
         try:
             folder.mkdir(parents=True)
         except OSError as error:
-            raise UserError(f"--out {folder}: cannot be made: {error.strerror}") from None
+            raise OutputError(f"--out {folder}: cannot be made: {error.strerror}") from None
         return
     except (OSError, ValueError) as error:
-        raise UserError(f"--out {folder}: {error}") from None
+        raise OutputError(f"--out {folder}: {error}") from None
     if stat.S_ISLNK(status.st_mode):
-        raise UserError(f"--out {folder}: is a link; name the folder itself")
+        raise OutputError(f"--out {folder}: is a link; name the folder itself")
     if not stat.S_ISDIR(status.st_mode):
-        raise UserError(f"--out {folder}: is not a folder")
+        raise OutputError(f"--out {folder}: is not a folder")
     try:
         names = os.listdir(folder)
     except OSError as error:
-        raise UserError(f"--out {folder}: cannot be read: {error.strerror}") from None
+        raise OutputError(f"--out {folder}: cannot be read: {error.strerror}") from None
     if not names:
         return
     if not _is_marked(folder):
-        raise UserError(
+        raise OutputError(
             f"--out {folder}: holds files that are not desim's (no {MARK}); "
             "name a new or empty folder"
         )
     if not force:
-        raise UserError(f"--out {folder}: holds an earlier run; --force replaces it")
+        raise OutputError(f"--out {folder}: holds an earlier run; --force replaces it")
 
 
 def write(result: Written, folder: Path, *, force: bool = False) -> None:
@@ -91,7 +91,7 @@ def write(result: Written, folder: Path, *, force: bool = False) -> None:
     files = dict(result.files)
     total = sum(map(len, files.values()))
     if total > MAX_TOTAL_BYTES:
-        raise UserError(
+        raise OutputError(
             f"--out {folder}: programs wrote {total} bytes, more than {MAX_TOTAL_BYTES}"
         )
     for name in (*files, *result.captures):
@@ -106,7 +106,7 @@ def write(result: Written, folder: Path, *, force: bool = False) -> None:
         _create(folder, "trace.jsonl", result.trace_text)
         _create(folder, "summary.json", [summary_text(result.summary).encode()])
     except OSError as error:
-        raise UserError(f"--out {folder}: {error.strerror}: {error.filename}") from None
+        raise OutputError(f"--out {folder}: {error.strerror}: {error.filename}") from None
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
@@ -142,7 +142,7 @@ def _check_name(name: str) -> None:
         or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in parts)
     )
     if wrong:
-        raise UserError(f"{name!r}: not a name that can be written below --out")
+        raise OutputError(f"{name!r}: not a name that can be written below --out")
 
 
 def _create(folder: Path, name: str, pieces: Iterable[bytes]) -> None:

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from desim import __version__
 from desim.config import MachineConfig
+from desim.costs.profile import INSTRUCTIONS, load
 from desim.engine.trace import Trace
 from desim.experiment.backtrace import Backtrace, Breakpoint, Hit
 from desim.experiment.journey import Journey, follow
@@ -16,6 +16,7 @@ from desim.machine import Machine, Transcript
 from desim.machine.ports import Captured
 from desim.reasons import Reason
 from desim.scenario.expectations import failures
+from desim.version import __version__
 from desim.wire.pcapng import INBOUND, OUTBOUND, PcapngWriter
 
 FORMAT = "desim-summary/1"
@@ -39,18 +40,21 @@ class RunResult:
         self.files: dict[str, bytes] = machine.files()
         self.transcripts: list[Transcript] = machine.transcripts()
         self.packets: dict[str, list[Captured]] = machine.captures()
-        self.journey: Journey | None = follow(self.trace, self.packets.get("slirp", []))
-        for point, packets in sorted(self.packets.items()):
-            for packet in packets:
-                self.trace.add_bytes(f"capture {point}", packet.frame.raw)
-        for name, data in sorted(self.files.items()):
-            self.trace.add_bytes(f"file {name}", data)
-        for side in (config.guest_files, config.host_files):
-            for name, file in sorted(side.items()):
-                self.trace.add_bytes(f"input {name}", bytes.fromhex(file.sha256))
-        self.fingerprint = self.trace.fingerprint()
+        self.journey: Journey = follow(self.trace, self.packets.get("slirp", []))
+        self.fingerprint = self.trace.fingerprint(self._content())
         self.expectations = failures(config.expect, self.files)
         self.summary = self._summary(machine)
+
+    def _content(self) -> Iterator[tuple[str, bytes]]:
+        """What crossed capture points, was written and read, source by source."""
+        for point, packets in sorted(self.packets.items()):
+            for packet in packets:
+                yield f"capture {point}", packet.frame.raw
+        for name, data in sorted(self.files.items()):
+            yield f"file {name}", data
+        for side in (self.config.guest_files, self.config.host_files):
+            for name, file in sorted(side.items()):
+                yield f"input {name}", bytes.fromhex(file.sha256)
 
     @property
     def captures(self) -> dict[str, bytes]:
@@ -130,7 +134,7 @@ class RunResult:
             },
             "frames": machine.frame_counts(),
             "journey": None
-            if journey is None
+            if not journey
             else {
                 "text": journey.text.decode("utf-8", "backslashreplace"),
                 "connection": journey.connection,
@@ -139,7 +143,7 @@ class RunResult:
                 "total_ns": journey.total_ns,
                 "own_ns": journey.own_ns,
                 "waiting_ns": journey.waiting_ns,
-                "stations": [row._asdict() for row in journey.rows],
+                "stations": [leg._asdict() for leg in journey],
             },
             "expectations": self.expectations,
             "notes": list(config.notes),
@@ -151,11 +155,27 @@ def run(config: MachineConfig, *, progress: Callable[[int], None] | None = None)
 
     ``progress`` is called now and then with the virtual time. Ctrl-C ends the run
     early: the result then says so (``ended``), and holds what there is. Raises
-    ``UserError`` and ``ProfileError`` for a configuration that cannot be run.
+    ``UserError`` for a configuration that cannot be run.
     """
     machine = Machine(config)
     machine.run(progress)
     return RunResult(config, machine)
+
+
+def unused_instructions(config: MachineConfig) -> list[str]:
+    """``-icount`` says how long an instruction lasts; most cost profiles have none.
+
+    Raises ``ProfileError``.
+    """
+    if config.icount_shift is None:
+        return []
+    unit = load(config.costs).unit
+    if unit == INSTRUCTIONS:
+        return []
+    return [
+        f"no effect, ignored: -icount shift={config.icount_shift}: costs "
+        f"{config.costs} are in {unit}; those of --costs icount are in instructions"
+    ]
 
 
 def backtrace(

@@ -18,12 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from desim.errors import ConservationError
 from desim.wire.describe import describe
 from desim.wire.frame import Frame
-
-
-class ConservationError(RuntimeError):
-    """A frame that came from nowhere, or is nowhere: a fault of the model."""
 
 
 class UnderWay:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from desim.config import InputFile, MachineConfig, RunCommand, Side
 from desim.costs.profile import load
-from desim.engine.environment import Environment, KernelError
+from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument, Watcher
 from desim.engine.streams import Streams
 from desim.engine.thread import CODE_MASK, FIRST_RANK, Thread
 from desim.engine.trace import Trace
+from desim.errors import EngineError, UserError
 from desim.host.kernel import HostKernel
 from desim.machine import names
 from desim.machine.conduct import INTERRUPTED, UNTIL, Conductor, Running
@@ -76,6 +77,8 @@ class Machine:
         self.ended = ""
         self.end_ns = 0
         self.failed = False
+        self._spent = False
+        """It has run, or was closed."""
         self.streams = Streams(config.seed, config.boot.draws)
         self.recorder = recorder = Recorder(env)
         self.build = build = Instrument(env, self.trace.codes, self.profile, watch)
@@ -154,7 +157,12 @@ class Machine:
 
     def run(self, progress: Callable[[int], None] | None = None) -> None:
         """Run to the end. Ctrl-C ends the run early, and so does a limit (``failed``);
-        ``ended`` says so, and what there is can be looked at."""
+        ``ended`` says so, and what there is can be looked at.
+
+        Raises ``UserError`` for a machine that has run, or has been closed."""
+        if self._spent:
+            raise UserError("a machine runs once, and this one has; put another one together")
+        self._spent = True
         env = self.env
         stop = env.any_of([env.timeout(self.config.until_ns), self.conductor.over])
         try:
@@ -166,7 +174,7 @@ class Machine:
             self.ended = str(over.value) if over.triggered else UNTIL
         except KeyboardInterrupt:
             self.ended = INTERRUPTED
-        except KernelError as error:
+        except EngineError as error:
             self.ended, self.failed = f"stopped: {error}", True
         except Exception as error:
             error.add_note(self._model_error())
@@ -181,6 +189,7 @@ class Machine:
 
     def close(self) -> None:
         """End all threads; nothing of them runs afterwards."""
+        self._spent = True
         self.env.close()
 
     def _model_error(self) -> str:

@@ -9,6 +9,7 @@ heading of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from desim.experiment.journey import Row
@@ -54,7 +55,7 @@ class Group(NamedTuple):
         return sum(row.waiting_ns for row in self.rows)
 
 
-def group_rows(rows: list[Row]) -> list[Group]:
+def group_rows(rows: Iterable[Row]) -> list[Group]:
     """Every row once, in order, below the heading it belongs to."""
     groups: dict[str, Group] = {}
     carrier = HOST

@@ -161,7 +161,7 @@ def _transcript(transcript: Transcript, width: int) -> Iterator[Line]:
 
 def _way(result: RunResult) -> Iterator[Line]:
     journey = result.journey
-    if journey is None:
+    if not journey:
         yield Line("No message of the host reached a guest program in this run.", "bold")
         return
     shown = quoted(journey.text, journey.size)

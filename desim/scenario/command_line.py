@@ -1,4 +1,4 @@
-"""A machine from QEMU's options and commands on desim's own command line.
+"""A machine from QEMU's options and commands, as somebody types or programs them.
 
 The words are the user's own, so files may be anywhere; relative names start at
 the current folder.
@@ -6,23 +6,41 @@ the current folder.
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from desim.config import (
-    DEFAULT_MODPROBE,
-    InputFile,
-    MachineConfig,
-    RunCommand,
-    Side,
-    SlirpVersion,
-)
-from desim.errors import UserError
-from desim.scenario.commands import check_command, check_services
+from desim.config import DEFAULT_MODPROBE, MachineConfig, SlirpVersion
+from desim.scenario.document import Document, Spoken
 from desim.scenario.inputs import Inputs
-from desim.scenario.modprobe import check_modprobe, note_without_card
-from desim.scenario.qemu_options import Network, parse_qemu_options
+from desim.scenario.lines import Key
+
+
+def document_from_options(
+    options: str | Sequence[str],
+    *,
+    guest: Sequence[str],
+    host: Sequence[str],
+    folder: Path,
+    place: Callable[[str], str] = str,
+) -> Document:
+    """The scenario of QEMU's ``options`` and the commands of both sides.
+
+    ``options`` are what the key ``qemu`` of a file takes, or a tuple of words as a shell has
+    split them. ``place`` says what messages call ``guest`` and ``host``.
+    """
+    # QEMU's own options say by themselves what a message is about.
+    places: dict[Key, str] = {("qemu",): ""}
+    for side, commands in (("guest", guest), ("host", host)):
+        places[(side, "run")] = place(side)
+        for number in range(len(commands)):
+            places[(side, "run", number, "command")] = place(side)
+    data = {
+        "description": "A machine from QEMU's options",
+        "qemu": options if isinstance(options, (str, tuple)) else list(options),
+        "guest": {"run": [{"command": command} for command in guest]},
+        "host": {"run": [{"command": command} for command in host]},
+    }
+    return Document("qemu", data, Spoken(places), Inputs(folder, any_file=True))
 
 
 def machine_from_options(
@@ -35,48 +53,9 @@ def machine_from_options(
     modprobe: str = DEFAULT_MODPROBE,
     ipv6: bool = True,
 ) -> MachineConfig:
-    """The configuration. Raises :class:`UserError` with every mistake in it."""
-    inputs = Inputs(folder, any_file=True)
-    mistakes: list[str] = []
-    network = Network(user=None, nic=None, hub=True, notes=[])
-    try:
-        network = parse_qemu_options(options, open_folder=inputs.tree)
-        network.choose_slirp(version)
-    except UserError as error:
-        mistakes += error.messages
-    files: dict[Side, dict[str, InputFile]] = {"guest": {}, "host": {}}
-    mistakes += check_services(network.user, inputs, files["host"])
-    runs: dict[Side, list[RunCommand]] = {"guest": [], "host": []}
-    commands: list[tuple[Side, Sequence[str]]] = [("guest", guest), ("host", host)]
-    for side, lines in commands:
-        for number, line in enumerate(lines, 1):
-            mistakes += [
-                f"--{side} {line!r}: {message}"
-                for message in check_command(line, side, inputs, files[side])
-            ]
-            runs[side].append(RunCommand(side=side, command=line, terminal=f"{side} {number}"))
-    notes: list[str] = []
-    try:
-        notes += check_modprobe(modprobe)
-    except ValueError as error:
-        mistakes.append(f"--modprobe {modprobe!r}: {error}")
-    if mistakes:
-        raise UserError(*mistakes)
-    return MachineConfig(
-        name="qemu",
-        description="A machine from QEMU's options",
-        qemu=shlex.join(options),
-        user=network.user,
-        nic=network.nic,
-        hub=network.hub,
-        filters=network.filters,
-        icount_shift=network.icount_shift,
-        modprobe=modprobe,
-        guest_ipv6=ipv6,
-        guest=runs["guest"],
-        host=runs["host"],
-        guest_files=files["guest"],
-        host_files=files["host"],
-        folder=folder,
-        notes=network.notes + notes + note_without_card("--modprobe", modprobe, network.nic),
-    )
+    """The configuration of a command line's words. Raises ``ScenarioError``."""
+    document = document_from_options(tuple(options), guest=guest, host=host, folder=folder)
+    changes: dict[str, object] = {"guest.modprobe": modprobe, "guest.ipv6": ipv6}
+    if version is not None:
+        changes["slirp"] = version
+    return document.changed(changes).read()

@@ -84,7 +84,7 @@ class Lines:
             start = self._at
             if self._text[start] in "\"'":
                 self._string()
-                names.append(_unquoted(self._text[start : self._at]))
+                names.append(unquoted(self._text[start : self._at]))
             else:
                 self._skip(_BARE)
                 names.append(self._text[start : self._at])
@@ -138,7 +138,8 @@ class Lines:
         raise AssertionError("a string that tomllib accepted does not end")
 
 
-def _unquoted(text: str) -> str:
+def unquoted(text: str) -> str:
+    """The name that a quoted key stands for."""
     import tomllib
 
     (name,) = tomllib.loads(f"{text} = 0")

@@ -122,6 +122,8 @@ def _text(value: Any) -> str:
 
 
 def _options(value: Any) -> list[str]:
+    if isinstance(value, tuple):  # words that are split already; no file can say that
+        return list(value)
     lines = value if isinstance(value, list) else [value]
     if not all(isinstance(line, str) for line in lines):
         raise mistakes("must be text, or a list of texts: QEMU's options as on its command line")
@@ -196,6 +198,8 @@ def _expected(value: Any, info: ValidationInfo) -> bytes:
     reading = _reading(info)
     if isinstance(value, str):
         return value.encode()
+    if isinstance(value, bytes):  # of a program; a file has text only
+        return value
     if isinstance(value, dict) and list(value) == ["same_as"] and isinstance(value["same_as"], str):
         try:
             return reading.inputs.file(value["same_as"]).data

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from desim.errors import UserError, nearest
+from desim.errors import ScenarioError, nearest
 from desim.scenario.inputs import neighbours
 
 
@@ -35,13 +35,13 @@ def find_scenario(name: str) -> tuple[Path, str]:
     if name in known:
         return known[name], f"{name}.toml"
     if name and "\0" not in name and os.path.exists(path):
-        raise UserError(f"{name}: {'a folder' if path.is_dir() else 'not a regular file'}")
+        raise ScenarioError(f"{name}: {'a folder' if path.is_dir() else 'not a regular file'}")
     if path.name == name and not name.endswith(".toml"):
-        raise UserError(
+        raise ScenarioError(
             f"{name or repr(name)}: neither a file nor a shipped scenario{nearest(name, known)}; "
             "desim scenarios lists them"
         )
     if path.stem in known:
-        raise UserError(f"{name}: no such file; the shipped scenario is called '{path.stem}'")
+        raise ScenarioError(f"{name}: no such file; the shipped scenario is called '{path.stem}'")
     near = nearest(path.name, neighbours(path)) if "\0" not in name else ""
-    raise UserError(f"{name}: no such file{near}")
+    raise ScenarioError(f"{name}: no such file{near}")

@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
 
-from desim import __version__
+from desim.version import __version__
 from desim.wire.errors import WireError
 
 LINKTYPE_ETHERNET = 1

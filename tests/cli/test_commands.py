@@ -9,14 +9,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from desim.api import running
+from desim.api.scenario import Scenario
 from desim.cli import main
 from desim.cli._screen import printable
 from desim.config import MachineConfig
+from desim.costs import profile
+from desim.experiment import output
 from desim.scenario.shipped import shipped_scenarios
 
 SCENARIO = """
@@ -36,6 +40,10 @@ class Result:
     files: dict[str, bytes] = field(default_factory=lambda: {"guest/hello.txt": b"Hello\n"})
     captures: dict[str, bytes] = field(default_factory=dict)
     trace_text: list[bytes] = field(default_factory=list)
+    show: Callable[[int], None] = lambda width: print("the report")
+
+    def save(self, folder: Path, *, force: bool) -> None:
+        output.write(self, folder, force=force)
 
 
 class Backtrace:
@@ -53,11 +61,15 @@ class Simulation:
     result: Result = field(default_factory=Result)
     configs: list[MachineConfig] = field(default_factory=list)
     backtraces: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    show: Callable[[], None] = lambda: print("the report")
 
-    def run(self, config: MachineConfig, *, progress: object = None) -> Result:
-        self.configs.append(config)
-        return self.result
+    def machine(self, scenario: Scenario, config: MachineConfig) -> SimpleNamespace:
+        profile.load(config.costs)
+
+        def run(progress: object) -> Result:
+            self.configs.append(config)
+            return self.result
+
+        return SimpleNamespace(notes=config.notes, run=run)
 
     def backtrace(self, config: MachineConfig, function: str, **more: Any) -> Backtrace:
         self.configs.append(config)
@@ -68,15 +80,8 @@ class Simulation:
 @pytest.fixture
 def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
     made = Simulation()
-    run = ModuleType("desim.experiment.run")
-    run.run, run.backtrace = made.run, made.backtrace
-    terminal = ModuleType("desim.report.terminal")
-    terminal.show = lambda result, config, width: made.show()
-    monkeypatch.setitem(sys.modules, "desim.experiment.run", run)
-    monkeypatch.setitem(sys.modules, "desim.report.terminal", terminal)
-    import desim.report
-
-    monkeypatch.setattr(desim.report, "terminal", terminal, raising=False)
+    monkeypatch.setattr(running, "Machine", made.machine)
+    monkeypatch.setattr(running, "run_to", made.backtrace)
     return made
 
 
@@ -124,10 +129,10 @@ def test_an_interrupted_run_keeps_what_there_is(
 def test_ctrl_c_elsewhere_has_no_traceback(
     simulation: Simulation, scenario: str, capsys: Any
 ) -> None:
-    def interrupt() -> None:
+    def interrupt(width: int) -> None:
         raise KeyboardInterrupt
 
-    simulation.show = interrupt
+    simulation.result.show = interrupt
     assert main(["run", scenario]) == 130
     assert capsys.readouterr().err == "desim: interrupted\n"
 
@@ -135,14 +140,14 @@ def test_ctrl_c_elsewhere_has_no_traceback(
 def test_a_reader_that_left_is_no_error(
     simulation: Simulation, scenario: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    def gone() -> None:
+    def gone(width: int) -> None:
         raise BrokenPipeError
 
     read, write = os.pipe()
     os.close(read)
     with open(write, "w", closefd=True) as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
-        simulation.show = gone
+        simulation.result.show = gone
         assert main(["run", scenario]) == 141
         monkeypatch.undo()
     assert capsys.readouterr().err == ""
@@ -167,7 +172,7 @@ def test_a_reader_that_left_is_no_error(
         (["run", "{s}", "--seed", "x"], "argument --seed: 'x': must be a whole number"),
         (["run", "{s}", "--until", "5"], "did you mean '5s'?"),
         (["run", "{s}", "--costs", "zeroo"], "no such cost profile; there are"),
-        (["run", "{s}", "--costs", "./no.toml"], "--costs ./no.toml: no such file"),
+        (["run", "{s}", "--costs", "./no.toml"], "costs ./no.toml: no such file"),
         (["run", "{s}", "--json", "--quiet"], "not allowed with argument"),
         (["backtrace", "{s}"], "the following arguments are required: --break"),
         (["backtrace", "{s}", "--break", "x", "--hit", "0"], "counted from 1"),
@@ -180,16 +185,12 @@ def test_a_reader_that_left_is_no_error(
         (["run", "--helo"], "desim: run: --helo: no such argument; did you mean '--help'?"),
         (["run", "{s}", "--slirp", "3"], "desim: run: --slirp: no such argument\n"),
         (["topology", "{s}", "--costs", "zero"], "topology: --costs: no such argument\n"),
-        (
-            ["qemu", "-nic", "none", "--semantics", "datasheet"],
-            "datasheet: this machine has no card",
-        ),
         (["run", "hello.toml"], "no such file; the shipped scenario is called 'hello'"),
         (["run", "/dev/null"], "/dev/null: not a regular file"),
         (["run", "/"], "/: a folder"),
         (["run", ""], "'': neither a file nor a shipped scenario"),
         (["run", "{s}", "--seed", "9223372036854775808"], "must be less than 9223372036854775808"),
-        (["run", "{s}", "--costs", "/"], "--costs /: not a regular file"),
+        (["run", "{s}", "--costs", "/"], "costs /: not a regular file"),
         (["qemu", "--host", "nc localhost 1 < n\udcff"], "its name is not UTF-8"),
         (["qemu", "--guest"], "argument --guest: expected one argument"),
     ],
@@ -215,7 +216,47 @@ def test_a_bad_scenario_exits_2_with_all_its_mistakes(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_what_has_no_effect_is_a_note(simulation: Simulation, capsys: Any) -> None:
+    assert main(["qemu", "-nic", "none", "--semantics", "datasheet", "--quiet"]) == 0
+    assert capsys.readouterr().err == (
+        "desim: --semantics 'datasheet': no effect, the machine has no card\n"
+    )
+
+
+def test_mistakes_of_all_arguments_are_told_at_once(simulation: Simulation, capsys: Any) -> None:
+    words = ["--guest", "nc < nofile", "--modprobe", "e1000 debug=on", "--set", "gest.ipv6=false"]
+    assert main(["qemu", "-netdev", "tap,id=t", *words, "--set", "seed=x"]) == 2
+    told = [line.partition(": ")[2].split(": ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told == [
+        "-netdev tap,id=t",
+        "--guest 'nc < nofile'",
+        "--set gest.ipv6",
+        "--set seed 'x'",
+        "--modprobe 'e1000 debug=on'",
+    ]
+
+
 # What reaches the simulation
+
+
+@pytest.mark.parametrize("command", ["run", "backtrace"])
+def test_set_changes_keys_of_the_scenario(
+    simulation: Simulation, scenario: str, command: str, capsys: Any
+) -> None:
+    words = ["--break", "ip_input"] if command == "backtrace" else ["--quiet"]
+    words += ["--set", "seed=7", "--set", "guest.modprobe=e1000 InterruptThrottleRate=500"]
+    words += ["--set", "guest.ipv6=false", "--set", 'host.run[0].command="netstat -na"']
+    words += ["--set", "until=2min", "--set", "slirp=4.7"]
+    assert main([command, scenario, *words]) == 0
+    (config,) = simulation.configs
+    assert (config.seed, config.until_ns, config.guest_ipv6) == (7, 120 * 10**9, False)
+    assert config.modprobe == "e1000 InterruptThrottleRate=500"
+    assert [run.command for run in config.host] == ["netstat -na"]
+
+
+def test_set_shows_another_wiring_too(scenario: str, capsys: Any) -> None:
+    assert main(["topology", scenario, "--set", "qemu=-nic user"]) == 0
+    assert "hub" not in capsys.readouterr().out
 
 
 def test_arguments_overrule_the_scenario(simulation: Simulation, scenario: str) -> None:

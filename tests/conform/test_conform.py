@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from desim.cli import main
 from desim.conform.e1000.network import NetCoreNetwork
-from desim.conform.e1000.recordings import RecordingError, read_recordings
+from desim.conform.e1000.recordings import read_recordings
 from desim.conform.e1000.replay import Replay
 from desim.conform.e1000.suite import CardSuite
 from desim.conform.e1000.user import user_config, user_network
 from desim.conform.slirp.recordings import read_recordings as read_slirp
 from desim.conform.slirp.suite import SlirpSuite
 from desim.conform.suite import Outcome, conform
+from desim.errors import RecordingError
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 CARD = VECTORS / "e1000"

@@ -2,7 +2,13 @@
 
 import pytest
 
-from desim.costs.profile import Cost, ProfileError, load, parse, shipped
+from desim.costs.profile import (
+    Cost,
+    load,
+    parse,
+    shipped,
+)
+from desim.errors import ProfileError
 from desim.stages import GUEST, Known
 
 KNOWN = {
@@ -74,8 +80,10 @@ def test_an_unknown_profile_is_answered_with_the_nearest():
 
 
 def test_a_file_that_is_not_there_is_said_so(tmp_path):
-    with pytest.raises(ProfileError, match="cannot be read"):
+    with pytest.raises(ProfileError, match=r"none\.toml: no such file"):
         load(str(tmp_path / "none.toml"))
+    with pytest.raises(ProfileError, match="not a regular file"):
+        load(f"{tmp_path}/")
 
 
 def test_shipped_profiles_are_listed():

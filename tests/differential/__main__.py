@@ -25,9 +25,9 @@ from differential.conversations import scripts
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import HypothesisException
 
-from desim.conform.slirp.compare import DifferenceError
 from desim.conform.slirp.recordings import Recording, frame_bytes
 from desim.conform.slirp.replay import replay
+from desim.errors import DifferenceError
 
 SERVICES = {67: "DHCP", 69: "TFTP", 547: "DHCPv6", 53: "DNS"}
 SAVE = Path("build/differential")

@@ -30,9 +30,9 @@ from differential.guest import (
 from differential.interpose import interpose
 from differential.player import CONFIG
 
-from desim.conform.slirp.compare import DifferenceError
 from desim.conform.slirp.recordings import read_recordings
 from desim.conform.slirp.replay import replay
+from desim.errors import DifferenceError
 from desim.slirp.version import VERSION_2_8
 from desim.wire.checksum import ones_sum
 from desim.wire.segment import build_segment

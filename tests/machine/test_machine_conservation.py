@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from runs import SHIPPED, config, shipped_run
 
+from desim.errors import ConservationError
 from desim.experiment.run import RunResult, run
 from desim.machine import Machine
-from desim.machine.conservation import ConservationError, UnderWay
+from desim.machine.conservation import UnderWay
 from desim.net.client import NetClientState
 from desim.net.queue import NetQueue
 from desim.wire.frame import Frame

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 from desim.conform.e1000.lint import DESCRIPTOR_LEN, Finding, Lint
 from desim.conform.e1000.network import NetCoreNetwork
 from desim.conform.e1000.qemu_trace import TraceReader
-from desim.conform.e1000.recordings import RecordingError, read_recordings
+from desim.conform.e1000.recordings import read_recordings
 from desim.conform.e1000.replay import Replay
 from desim.conform.e1000.user import user_network
 from desim.conform.suite import ARCHIVES, check_regular
@@ -33,6 +33,7 @@ from desim.e1000.registers import (
     WINDOW_SIZE,
 )
 from desim.e1000.transmit import DESCRIPTOR, RPS, RS
+from desim.errors import RecordingError
 
 MAX_LINE = 4096
 SIZES = {"w": 4, "r": 4, "w16": 2, "r16": 2, "w8": 1, "r8": 1}

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from desim.errors import RecordingError
+
 FORMAT = "e1000-vector/1"
 MAX_SIZE = 64 << 20
 """Bytes of one recording, unpacked."""
@@ -56,10 +58,6 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "irqs": LIST,
     "tx": LIST,
 }
-
-
-class RecordingError(ValueError):
-    """The input is not a recording that can be replayed; says which field of what is wrong."""
 
 
 def read_recordings(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

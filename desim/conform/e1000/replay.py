@@ -23,10 +23,11 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from desim.conform.e1000.decode import compare, decode, register_name
-from desim.conform.e1000.recordings import RecordingError, check_recording
+from desim.conform.e1000.recordings import check_recording
 from desim.e1000.card import E1000
 from desim.e1000.receive import DESCRIPTOR, EOP
 from desim.e1000.registers import RCTL, RDBAL, RDH, RDLEN, RDT
+from desim.errors import RecordingError
 from desim.ports import Clock, Ledger, NetClient, NetPort
 from desim.testing.card import Losses, Memory, VirtualClock
 from desim.wire.frame import Frame

@@ -11,9 +11,8 @@ from __future__ import annotations
 from typing import NoReturn
 
 from desim.conform.e1000.network import NoLoop
-from desim.conform.e1000.recordings import RecordingError
 from desim.conform.slirp.testbed import LoopbackHost, ManualClock
-from desim.errors import UserError
+from desim.errors import RecordingError, UserError
 from desim.machine.qemu import slirp_config
 from desim.ports import Clock, NetPort
 from desim.scenario.qemu_options import parse_qemu_options

@@ -20,12 +20,11 @@ from desim.conform.linux.recording import (
     JIFFY_NS,
     MAX_VIRTUAL_NS,
     WRONG,
-    RecordingError,
     Run,
     Test,
 )
 from desim.engine.instrument import Watcher
-from desim.errors import UserError
+from desim.errors import RecordingError, UserError
 from desim.machine import Machine
 from desim.machine.ports import Captured
 from desim.scenario.modprobe import check_modprobe

@@ -27,6 +27,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from desim.errors import RecordingError
+
 JIFFY_NS = 4_000_000
 TIMER_BUCKET = 8
 """Jiffies: the timer wheel's resolution for a timer two seconds away."""
@@ -77,10 +79,6 @@ _TRACE_LINE = re.compile(r"^EV=.* tr (\S+) (.+)$")
 _SHELL_LINE = re.compile(r"^(EV=.* tr .*|[A-Z]+=.*|tr\(\) \{.*|[ }].*|)$")
 """The helper with which scripts trace the kernel, settings for it, its calls; nothing."""
 _TEST_LINE = re.compile(r"^(TB?) (\S+) (.+)$")
-
-
-class RecordingError(ValueError):
-    """What is wrong with a run's files."""
 
 
 WRONG = (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError)

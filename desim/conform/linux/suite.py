@@ -29,7 +29,6 @@ from desim.conform.linux.judgement import (
 from desim.conform.linux.predict import checked_configuration, predicted, simulate
 from desim.conform.linux.recording import (
     WRONG,
-    RecordingError,
     Run,
     Test,
     parse_run,
@@ -39,6 +38,7 @@ from desim.conform.linux.recording import (
 from desim.conform.linux.table import table
 from desim.conform.suite import Outcome, Suite
 from desim.costs.profile import shipped
+from desim.errors import RecordingError
 from desim.machine import Machine
 
 COUNTED, REAL_TIME = "icount", "tcg"

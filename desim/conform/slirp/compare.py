@@ -17,7 +17,8 @@ from itertools import zip_longest
 from typing import Any
 
 from desim.conform.slirp.decode import side_by_side
-from desim.conform.slirp.recordings import RecordingError, data_matches, frame_bytes
+from desim.conform.slirp.recordings import data_matches, frame_bytes
+from desim.errors import DifferenceError, RecordingError
 from desim.wire.describe import describe
 
 Event = dict[str, Any]
@@ -32,10 +33,6 @@ KNOWN = {"frame", "udp", "guest_error", *STREAMS, *ENDS}
 
 SEQUENCE_MAX = 12
 """Frames of a step that are listed around the one that differs."""
-
-
-class DifferenceError(AssertionError):
-    """The first thing in which the stack differs from a recording."""
 
 
 def compare_events(expected: list[Event], got: list[Event]) -> None:

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from desim.errors import RecordingError
+
 FORMAT = "slirp-vector/1"
 MAX_SIZE = 64 << 20
 """Bytes of one recording, unpacked."""
@@ -23,10 +25,6 @@ MAX_PAYLOAD = 16 << 20
 ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".zip")
 
 Recording = dict[str, Any]
-
-
-class RecordingError(ValueError):
-    """The input is not a recording that can be replayed; says what is wrong where."""
 
 
 def read_recordings(path: Path) -> Iterator[tuple[str, Recording]]:

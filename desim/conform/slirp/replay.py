@@ -13,14 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 from desim.conform.slirp.compare import (
-    DifferenceError,
     Event,
     compare_end,
     compare_events,
     compare_result,
 )
-from desim.conform.slirp.recordings import Recording, RecordingError, frame_bytes, payload
+from desim.conform.slirp.recordings import Recording, frame_bytes, payload
 from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
+from desim.errors import DifferenceError, RecordingError
 from desim.slirp.config import GuestFwd, HostFwd, SlirpConfig
 from desim.slirp.slirp import Slirp
 from desim.slirp.version import VERSION_4_7, Version

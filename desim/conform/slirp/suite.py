@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from desim.conform.slirp.compare import DifferenceError
-from desim.conform.slirp.recordings import RecordingError, read_recordings
+from desim.conform.slirp.recordings import read_recordings
 from desim.conform.slirp.replay import replay
 from desim.conform.suite import Outcome, Suite
+from desim.errors import DifferenceError, RecordingError
 from desim.slirp.version import VERSION_2_8, VERSION_4_7, Version
 
 

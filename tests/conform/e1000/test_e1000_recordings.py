@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from desim.conform.e1000.network import NetCoreNetwork
-from desim.conform.e1000.recordings import RecordingError, read_recordings
+from desim.conform.e1000.recordings import read_recordings
 from desim.conform.e1000.replay import Difference, Replay
 from desim.conform.e1000.user import user_network
+from desim.errors import RecordingError
 from desim.ports import Clock, NetPort
 from desim.reasons import Reason
 from desim.wire.frame import Frame

@@ -37,7 +37,6 @@ from desim.conform.linux.predict import configuration
 from desim.conform.linux.recording import (
     METRICS,
     SAMPLES,
-    RecordingError,
     Run,
     parse_run,
     places,
@@ -45,6 +44,7 @@ from desim.conform.linux.recording import (
 )
 from desim.conform.linux.suite import LinuxSuite
 from desim.conform.suite import Outcome, conform
+from desim.errors import RecordingError
 from desim.machine.ports import Captured
 from desim.wire.frame import Frame
 

@@ -23,14 +23,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from desim.conform.slirp.compare import (
-    DifferenceError,
-    compare_end,
-    compare_events,
-    compare_result,
-)
-from desim.conform.slirp.recordings import Recording, RecordingError, payload, read_recordings
+from desim.conform.slirp.compare import compare_end, compare_events, compare_result
+from desim.conform.slirp.recordings import Recording, payload, read_recordings
 from desim.conform.slirp.replay import Replay
+from desim.errors import DifferenceError, RecordingError
 from desim.slirp.version import VERSION_2_8, VERSION_4_7, Version
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "slirp"

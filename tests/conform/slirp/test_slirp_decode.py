@@ -11,10 +11,10 @@ from alterations import ARCHIVES, recordings, version_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.conform.slirp.compare import DifferenceError
 from desim.conform.slirp.decode import ROWS_MAX, side_by_side
-from desim.conform.slirp.recordings import RecordingError, frame_bytes, read_recordings
+from desim.conform.slirp.recordings import frame_bytes, read_recordings
 from desim.conform.slirp.replay import replay
+from desim.errors import DifferenceError, RecordingError
 
 FRAMES = [
     frame_bytes(event)

@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 from alterations import ARCHIVES, recordings, version_of
 
-from desim.conform.slirp.compare import DifferenceError
-from desim.conform.slirp.recordings import (
-    RecordingError,
-    frame_bytes,
-    pattern,
-    read_recordings,
-)
+from desim.conform.slirp.recordings import frame_bytes, pattern, read_recordings
 from desim.conform.slirp.replay import Replay, replay
+from desim.errors import DifferenceError, RecordingError
 
 
 def test_every_family_of_both_versions_is_there() -> None:

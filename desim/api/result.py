@@ -1,0 +1,148 @@
+"""What a run left, as a frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, final
+
+from desim.experiment import output
+from desim.experiment.journey import Journey
+from desim.experiment.run import RunResult
+
+if TYPE_CHECKING:
+    from desim.api.scenario import Scenario
+    from desim.engine.trace import Fingerprint
+    from desim.machine import Transcript
+    from desim.machine.ports import Captured
+
+
+@final
+class Result:
+    """Everything that came of one run. Made by :func:`desim.run`; it never changes.
+
+    ``print(result)`` shows the report that ``desim run`` shows; a notebook shows a table.
+    """
+
+    __slots__ = ("_run", "scenario")
+
+    scenario: Scenario
+    """What was run, with the ``seed`` and ``until`` that were given for it."""
+
+    def __init__(self, scenario: Scenario, run: RunResult) -> None:
+        object.__setattr__(self, "scenario", scenario)
+        object.__setattr__(self, "_run", run)
+
+    _run: RunResult
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a result does not change: {name!r} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a result does not change: {name!r} cannot be deleted")
+
+    @property
+    def ended(self) -> str:
+        """Why the run ended, in words."""
+        return self._run.ended
+
+    @property
+    def end_ns(self) -> int:
+        """When, in virtual ns since power-on."""
+        return self._run.end_ns
+
+    @property
+    def failed(self) -> bool:
+        """Whether a limit stopped it; the results are then those up to there."""
+        return self._run.failed
+
+    @property
+    def expectations(self) -> tuple[str, ...]:
+        """What the scenario expected and did not get, with the difference; empty if all is well."""
+        return tuple(self._run.expectations)
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """What programs wrote, by name below ``guest/`` and ``host/``."""
+        return MappingProxyType(self._run.files)
+
+    @property
+    def programs(self) -> tuple[Transcript, ...]:
+        """The terminals: the guest's boot, then the commands in the order of their start.
+
+        Each has ``side``, ``name``, ``command``, ``started_ns``, ``ended_ns`` (None: not
+        ended), ``status`` (the exit code) and ``output`` (``bytes``).
+        """
+        return tuple(self._run.transcripts)
+
+    @property
+    def journey(self) -> Journey:
+        """The way of the first message from the host to the guest, leg by leg.
+
+        It has no legs, and is false, if no message arrived.
+        """
+        return self._run.journey
+
+    @property
+    def frames(self) -> Mapping[str, tuple[Captured, ...]]:
+        """The frames at each capture point: ``time`` (ns), ``to_guest``, ``frame``."""
+        points = sorted(self._run.packets.items())
+        return MappingProxyType({point: tuple(packets) for point, packets in points})
+
+    @property
+    def captures(self) -> Mapping[str, bytes]:
+        """A pcapng file for each capture point, by its file name."""
+        return MappingProxyType(self._run.captures)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """SHA-256 of all that happened, ``whole`` and by ingredient: equal runs have equal ones."""
+        return self._run.fingerprint
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The figures of the run, as ``desim run --json`` prints them (a new copy)."""
+        return deepcopy(self._run.summary)
+
+    @property
+    def trace(self) -> Iterator[bytes]:
+        """The trace as lines of JSON, in pieces: for each thread its spans, then its events."""
+        return self._run.trace_text
+
+    def save(self, folder: str | PathLike[str], *, force: bool = False) -> None:
+        """Write files, captures, trace and summary below ``folder``, which is made if need be.
+
+        An earlier run's folder is replaced with ``force``, anybody else's never. Raises
+        :class:`desim.OutputError`.
+        """
+        output.write(self._run, Path(folder), force=force)
+
+    def report(self, width: int = 100) -> str:
+        """The report for people, as plain text of at most ``width`` columns where that can be."""
+        from desim.report import terminal
+
+        return terminal.text(self._run, self._run.config, width)
+
+    def show(self, width: int = 100) -> None:
+        """Print the report, with colours if standard output is a terminal."""
+        from desim.report import terminal
+
+        terminal.show(self._run, self._run.config, width)
+
+    def __str__(self) -> str:
+        return self.report()
+
+    def __repr__(self) -> str:
+        run = self._run
+        return (
+            f"<Result of {self.scenario!r}: ended at {run.end_ns} ns, {run.ended}; "
+            f"journey {run.journey.total_ns} ns; fingerprint {run.fingerprint.whole[:16]}>"
+        )
+
+    def _repr_html_(self) -> str:
+        from desim.report import notebook
+
+        return notebook.html(self._run)

@@ -1,0 +1,167 @@
+"""A scenario as a frozen value: a machine, what runs on it and around it, what is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+from desim.config import MachineConfig
+from desim.scenario.command_line import document_from_options
+from desim.scenario.document import Document, plain
+from desim.scenario.loader import load_document
+
+if TYPE_CHECKING:
+    from desim.api.topology import Topology
+
+Commands = str | Sequence[str]
+"""One command line, or several: each is typed into a terminal of its own."""
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Scenario:
+    """What :func:`desim.load` and :func:`desim.from_qemu` return. It never changes.
+
+    Two are equal if they say the same and the files that they read have the same contents.
+    Its ``repr`` is the expression that makes it again (in the same folder, from the same
+    files).
+    """
+
+    _document: Document
+    _made: str
+    """The call that made the first of these, as Python."""
+    _changes: Mapping[str, object] = field(default_factory=dict)
+    """What ``set`` has changed since."""
+    _config: MachineConfig = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_config", self._document.read())
+        changes = {key: plain(value) for key, value in self._changes.items()}
+        object.__setattr__(self, "_changes", changes)
+
+    @property
+    def name(self) -> str:
+        """The file's name without ``.toml``; ``"qemu"`` for a machine from options."""
+        return self._config.name
+
+    @property
+    def description(self) -> str:
+        """One line for people."""
+        return self._config.description
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know before trusting a run: options that have no effect here."""
+        return tuple(self._config.notes)
+
+    def set(
+        self, changes: Mapping[str, object], /, *, place: Callable[[str], str] = str
+    ) -> Scenario:
+        """The same scenario with other values for some keys.
+
+        Keys are those of a scenario file, with dots: ``"guest.modprobe"``, ``"seed"``,
+        ``"guest.run[0].at"``, ``'expect.guest.file."hello.txt"'``. Values are what the file
+        could hold: text, whole numbers, ``True`` and ``False``, lists and tables (``dict``);
+        the contents of an expected file may be ``bytes``, too. Files that the scenario names
+        are read again. ``place`` says what messages call a key, for programs that have their
+        own spelling (``"--seed"``).
+
+        Raises :class:`desim.ScenarioError` with every mistake, as for a file.
+        """
+        document = self._document.changed(changes, place)
+        return Scenario(document, self._made, {**self._changes, **changes})
+
+    def topology(self) -> Topology:
+        """How the machine is wired; nothing is run for it."""
+        from desim.api.topology import Topology
+
+        return Topology(self._config)
+
+    def configuration(self) -> MachineConfig:
+        """The same for those who work below this API: a new ``desim.config.MachineConfig``."""
+        return deepcopy(self._config)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Scenario):
+            return NotImplemented
+        return self._config == other._config
+
+    def __hash__(self) -> int:
+        # Of what equal ones have in common, enough to tell those of a sweep apart.
+        config = self._config
+        return (config.name, config.qemu, config.modprobe, config.costs, config.seed).__hash__()
+
+    def __repr__(self) -> str:
+        changed = f".set({dict(self._changes)!r})" if self._changes else ""
+        return self._made + changed
+
+
+def load(
+    name: str | PathLike[str],
+    changes: Mapping[str, object] | None = None,
+    *,
+    allow_read: Sequence[str | PathLike[str]] = (),
+    place: Callable[[str], str] = str,
+) -> Scenario:
+    """The scenario in a file, or a shipped one by its bare name (:func:`desim.scenarios`).
+
+    ``changes`` and ``place`` are those of :meth:`Scenario.set`. A scenario reads files in its
+    own folder only; ``allow_read`` names folders beside that.
+
+    Raises :class:`desim.ScenarioError` with every mistake of the file and the changes.
+    """
+    name = fspath(name)
+    folders = [fspath(folder) for folder in allow_read]
+    made = f"desim.load({name!r})"
+    if folders:
+        made = f"desim.load({name!r}, allow_read={folders!r})"
+    document = load_document(name, allow_read=[Path(folder) for folder in folders])
+    return _made(document, made, changes, place)
+
+
+def from_qemu(
+    options: str | Sequence[str] = "",
+    *,
+    guest: Commands = (),
+    host: Commands = (),
+    changes: Mapping[str, object] | None = None,
+    place: Callable[[str], str] = str,
+) -> Scenario:
+    """The machine of QEMU's own ``options``, in any spelling from QEMU 2.8 on.
+
+    ``options`` are text as on QEMU's command line, a list of such texts, or a tuple of words
+    that are split already; without any it is QEMU's default machine. ``guest`` and ``host``
+    are the commands of both sides, each in a terminal of its own: the guest's start when its
+    network is up, the host's when all of those wait for input. ``changes`` and ``place`` are
+    those of :meth:`Scenario.set`; ``place`` is asked for ``"guest"`` and ``"host"``, too.
+
+    Commands may read any file; relative names start at the current folder.
+
+    Raises :class:`desim.ScenarioError` with every mistake in options, commands and changes.
+    """
+    sides = {"guest": _commands(guest), "host": _commands(host)}
+    document = document_from_options(
+        options, guest=sides["guest"], host=sides["host"], folder=Path.cwd(), place=place
+    )
+    shown = options if isinstance(options, (str, tuple)) else list(options)
+    given = "".join(f", {side}={commands!r}" for side, commands in sides.items() if commands)
+    return _made(document, f"desim.from_qemu({shown!r}{given})", changes, place)
+
+
+def _made(
+    document: Document,
+    made: str,
+    changes: Mapping[str, object] | None,
+    place: Callable[[str], str],
+) -> Scenario:
+    if not changes:
+        return Scenario(document, made)
+    return Scenario(document.changed(changes, place), made, changes)
+
+
+def _commands(given: Commands) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)

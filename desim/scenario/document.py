@@ -1,0 +1,432 @@
+"""A scenario as data, whoever spelled it: a file, QEMU's options, or changes made afterwards.
+
+A :class:`Document` holds what a scenario file may hold, as plain tables, lists and values,
+and knows for each key who wrote it. ``read`` lets :mod:`desim.scenario.schema` judge all of
+it at once. A mistake is one line that begins with the place of the key as its writer knows
+it: ``hello.toml:12: guest.run[0].at`` in a file, ``--guest`` on a command line, the key
+itself where a program changed it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from os import PathLike, fspath
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ValidationError
+
+from desim.config import Expect, MachineConfig, RunCommand, Side
+from desim.costs.profile import shipped as shipped_profiles
+from desim.errors import ScenarioError, nearest
+from desim.scenario.inputs import Inputs
+from desim.scenario.lines import Key, Lines, unquoted
+from desim.scenario.modprobe import note_without_card
+from desim.scenario.schema import Reading, Run, Scenario
+
+MAX_NESTING = 16
+MAX_SHOWN = 60
+"""Characters of a wrong value that a message repeats."""
+
+TOO_DEEP = f"nested more than {MAX_NESTING} levels deep"
+KEY_FORM = "a key is names with dots between them, such as guest.modprobe or guest.run[0].at"
+
+_PART = re.compile(
+    r"""\s*(?:([A-Za-z0-9_-]+)|("(?:[^"\\]|\\.)*"|'[^']*'))\s*((?:\[[0-9]{1,6}\]\s*)*)"""
+)
+
+
+class Source(Protocol):
+    """Who wrote some keys of a document, and how messages point at them."""
+
+    def order(self, key: Key) -> int:
+        """Where the key stands among the others of this source."""
+
+    def place(self, key: Key) -> str:
+        """What the writer calls the key."""
+
+    def tell(self, key: Key, message: str, *given: object) -> str:
+        """One line for a mistake at ``key``; ``given`` is the wrong value, if it is to be shown."""
+
+
+class InFile:
+    """Keys that stand in a file called ``label``."""
+
+    def __init__(self, label: str, text: str) -> None:
+        self.label = label
+        self._lines = Lines(text)
+
+    def order(self, key: Key) -> int:
+        """The line."""
+        return self._lines.of(key)
+
+    def place(self, key: Key) -> str:
+        """``guest.modprobe``"""
+        return dotted(key)
+
+    def tell(self, key: Key, message: str, *given: object) -> str:
+        """``hello.toml:3: seed: "x": must be a whole number``"""
+        shown = "".join(f"{as_in_a_file(value)}: " for value in given)
+        return f"{self.label}:{self.order(key)}: {dotted(key)}: {shown}{message}"
+
+
+class Spoken:
+    """Keys that somebody gave one by one; ``places`` says what he calls them.
+
+    What is below a given key is called by that key and the rest of its way; "" means that
+    messages about it say by themselves what they are about.
+    """
+
+    def __init__(self, places: Mapping[Key, str]) -> None:
+        self._places = places
+
+    def order(self, key: Key) -> int:
+        """In the order given."""
+        given = self._given(key)
+        return -1 if given is None else list(self._places).index(given)
+
+    def place(self, key: Key) -> str:
+        """As it was given."""
+        given = self._given(key)
+        if given is None:
+            return dotted(key)
+        rest = dotted(key[len(given) :])
+        name = self._places[given]
+        return name + (rest if not rest or rest.startswith("[") else f".{rest}")
+
+    def tell(self, key: Key, message: str, *given: object) -> str:
+        """``guest 'nc < nofile': < nofile: no such file``"""
+        place = self.place(key)
+        shown = "".join(
+            f" {_cut(repr(value))}" for value in given if isinstance(value, (str, int, float))
+        )
+        return f"{place}{shown}: {message}" if place else message
+
+    def knows(self, key: Key) -> bool:
+        """Whether ``key``, or something around it, was given here."""
+        return self._given(key) is not None
+
+    def _given(self, key: Key) -> Key | None:
+        for size in range(len(key), 0, -1):
+            if key[:size] in self._places:
+                return key[:size]
+        return None
+
+
+class Changed:
+    """Keys of ``base``, some of which somebody has changed."""
+
+    def __init__(self, base: Source, changes: Spoken) -> None:
+        self._base = base
+        self._changes = changes
+
+    def _of(self, key: Key) -> Source:
+        return self._changes if self._changes.knows(key) else self._base
+
+    def order(self, key: Key) -> int:
+        """Changes stand behind what was there."""
+        behind = 1 << 32 if self._changes.knows(key) else 0
+        return behind + self._of(key).order(key)
+
+    def place(self, key: Key) -> str:
+        """As whoever wrote it last calls it."""
+        return self._of(key).place(key)
+
+    def tell(self, key: Key, message: str, *given: object) -> str:
+        """As whoever wrote it last is told."""
+        return self._of(key).tell(key, message, *given)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One scenario before it is judged. ``data`` must not be changed.
+
+    ``mistakes`` are those that were found on the way here; ``read`` reports them with its own.
+    """
+
+    name: str
+    data: Mapping[str, Any]
+    source: Source
+    inputs: Inputs
+    mistakes: tuple[str, ...] = ()
+
+    def changed(self, changes: Mapping[str, object], place: Callable[[str], str] = str) -> Document:
+        """This document with other values; keys are those of a file, with dots.
+
+        ``place`` says what messages call a key.
+        """
+        data = deepcopy(dict(self.data))
+        mistakes = list(self.mistakes)
+        places: dict[Key, str] = {}
+        for text, value in changes.items():
+            try:
+                key = read_key(text)
+                made = _put(data, key, plain(value))
+            except ValueError as error:
+                mistakes.append(f"{place(text)}: {error}")
+            else:
+                places.setdefault(made, place(text))
+                places[key] = place(text)
+        source = Changed(self.source, Spoken(places))
+        return replace(self, data=data, source=source, mistakes=tuple(mistakes))
+
+    def read(self) -> MachineConfig:
+        """The configuration that it describes. Raises ``ScenarioError`` with every mistake."""
+        reading = Reading(self.inputs, shipped_profiles())
+        try:
+            scenario = Scenario.model_validate(self.data, context=reading)
+        except ValidationError as error:
+            raise ScenarioError(*self.mistakes, *self._messages(error)) from None
+        if self.mistakes:
+            raise ScenarioError(*self.mistakes)
+        return self._configuration(scenario, reading)
+
+    def _configuration(self, scenario: Scenario, reading: Reading) -> MachineConfig:
+        network, place = reading.network, self.source.place
+        if network.nic is not None:
+            network.nic.semantics = scenario.semantics
+        without_card = [
+            *note_without_card(place(("guest", "modprobe")), scenario.guest.modprobe, network.nic),
+            *note_without_card(
+                place(("semantics",)), scenario.semantics, network.nic, usual="qemu"
+            ),
+        ]
+        expect = scenario.expect
+        return MachineConfig(
+            name=self.name,
+            description=scenario.description,
+            qemu=shlex.join(scenario.qemu),
+            user=network.user,
+            nic=network.nic,
+            hub=network.hub,
+            filters=network.filters,
+            dns=scenario.dns.made(),
+            costs=scenario.costs,
+            icount_shift=network.icount_shift,
+            seed=scenario.seed,
+            strict=scenario.strict,
+            until_ns=scenario.until,
+            modprobe=scenario.guest.modprobe,
+            guest_ipv6=scenario.guest.ipv6,
+            guest=_commands("guest", [(run, run.command) for run in scenario.guest.run]),
+            host=_commands("host", [(run, run.command) for run in scenario.host.run]),
+            guest_files=reading.files["guest"],
+            host_files=reading.files["host"],
+            expect=Expect(guest_files=expect.guest.file, host_files=expect.host.file),
+            folder=reading.inputs.folder,
+            notes=network.notes + reading.notes + without_card,
+        )
+
+    def _messages(self, error: ValidationError) -> Iterator[str]:
+        found = []
+        for details in error.errors(include_url=False):
+            key = _existing(details["loc"], self.data)
+            order = self.source.order(key)
+            for message, given in _texts(details, key, self.data):
+                found.append((order, self.source.tell(key, message, *given)))
+        # In the order of the file; what shares a line keeps pydantic's order.
+        return (message for _, message in sorted(found, key=lambda entry: entry[0]))
+
+
+def _commands(side: Side, runs: Sequence[tuple[Run, str]]) -> list[RunCommand]:
+    return [
+        RunCommand(
+            side=side,
+            command=command,
+            terminal=f"{side} {number}",
+            at_ns=run.at,
+            stop_ns=None if run.stop is None else run.stop.ns,
+            stop_relative=run.stop is not None and run.stop.relative,
+        )
+        for number, (run, command) in enumerate(runs, 1)
+    ]
+
+
+# Keys
+
+
+def read_key(text: str) -> Key:
+    """``guest.run[0].at`` as the way to its value. Raises ``ValueError``."""
+    key: Key = ()
+    at = 0
+    while True:
+        match = _PART.match(text, at)
+        if match is None:
+            raise ValueError(f"not a key; {KEY_FORM}")
+        bare, quoted, indices = match.groups()
+        try:
+            name = bare if bare is not None else unquoted(quoted)
+        except tomllib.TOMLDecodeError:
+            raise ValueError(f"not a key: {quoted}; {KEY_FORM}") from None
+        key = (*key, name, *(int(number) for number in re.findall("[0-9]+", indices)))
+        at = match.end()
+        if at == len(text):
+            return key
+        if text[at] != ".":
+            raise ValueError(f"not a key; {KEY_FORM}")
+        at += 1
+
+
+def read_setting(text: str) -> tuple[str, object]:
+    """``KEY=VALUE`` as the key and its value; raises ``ValueError``.
+
+    VALUE is what would stand in a file, but text needs no quotes.
+    """
+    for match in re.finditer("=", text):
+        name, value = text[: match.start()], text[match.end() :]
+        try:
+            key = read_key(name)
+        except ValueError:
+            continue  # the sign may be inside a quoted name
+        return name.strip(), _value(key, value)
+    if "=" not in text:
+        raise ValueError("a setting is KEY=VALUE, such as seed=7")
+    raise ValueError(f"not a key: {text.partition('=')[0]}; {KEY_FORM}")
+
+
+def _value(key: Key, text: str) -> object:
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    value = found.pop("value")
+    if found:  # a second line
+        return text
+    return value if isinstance(value, (str, list, dict)) or _no_text(key) else text
+
+
+def _no_text(key: Key) -> bool:
+    """Whether the value of ``key`` is a whole number, or true or false."""
+    *tables, last = key
+    known = table_at(tuple(tables))
+    return known is not None and last in known and known[str(last)].annotation in (int, bool)
+
+
+def table_at(key: Key) -> dict[str, Any] | None:
+    """The fields that the schema has in the table at ``key``; None if that is no table."""
+    model: type[BaseModel] = Scenario
+    for part in key:
+        if isinstance(part, int):
+            continue
+        if part not in model.model_fields:
+            return None
+        annotation = model.model_fields[part].annotation
+        inner = getattr(annotation, "__args__", (annotation,))[0]
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return None
+        model = inner
+    return dict(model.model_fields)
+
+
+def dotted(key: Key) -> str:
+    """``guest.run[0].at``"""
+    text = ""
+    for part in key:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            plain = part.isascii() and part.replace("_", "").replace("-", "").isalnum()
+            text += ("." if text else "") + (part if plain else json.dumps(part))
+    return text
+
+
+def _put(data: dict[str, Any], key: Key, value: object) -> Key:
+    """Set ``key``; tables on its way are made, elements of arrays must be there.
+
+    The outermost table that was made is returned, or ``key``.
+    """
+    at: Any = data
+    made = key
+    for number, part in enumerate(key):
+        way = dotted(key[:number])
+        if isinstance(part, int):
+            if not isinstance(at, list):
+                raise ValueError(f"{way} is no array")
+            if part >= len(at):
+                has = f"{len(at)} element{'s' * (len(at) != 1)}, counted from 0"
+                raise ValueError(f"{way} has {has}")
+        elif not isinstance(at, dict):
+            raise ValueError(f"{way} is no table")
+        if number == len(key) - 1:
+            at[part] = value
+        else:
+            if not isinstance(part, int) and part not in at:
+                at[part] = [] if isinstance(key[number + 1], int) else {}
+                made = min(made, key[: number + 1], key=len)
+            at = at[part]
+    return made
+
+
+def plain(value: object, depth: int = 1) -> object:
+    """``value`` as a file could hold it, or bytes; a copy, so that nobody changes it later."""
+    if depth > MAX_NESTING:
+        raise ValueError(TOO_DEEP)
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner, depth + 1) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner, depth + 1) for inner in value]
+    return fspath(value) if isinstance(value, PathLike) else value
+
+
+# Mistakes, as one line each
+
+
+def _existing(loc: Key, data: Any) -> Key:
+    """``loc`` without what pydantic adds to name validators and keys (``"[key]"``)."""
+    key: Key = ()
+    for part in loc:
+        if isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        elif isinstance(data, dict) and part in data:
+            data = data[part]
+        elif part == loc[-1] and isinstance(data, dict) and part != "[key]":
+            data = None
+        else:
+            break
+        key = (*key, part)
+    return key
+
+
+def _texts(
+    details: Mapping[str, Any], key: Key, data: Mapping[str, Any]
+) -> list[tuple[str, tuple[object, ...]]]:
+    """What is wrong, and the value that it is said of, if the message does not show it."""
+    kind, context, given = details["type"], details.get("ctx", {}), details["input"]
+    if kind == "mistakes":
+        shown = () if context["quoted"] else (given,)
+        return [(message, shown) for message in context["messages"]]
+    if kind == "extra_forbidden":
+        allowed = sorted(table_at(key[:-1]) or ())
+        hint = nearest(str(key[-1]), allowed)
+        return [(f"no such key; allowed are {', '.join(allowed)}{hint}", ())]
+    if kind == "missing":
+        return [("missing", ())]
+    allowed_text = {
+        "model_type": "must be a table",
+        "dict_type": "must be a table",
+        "list_type": f"must be an array of tables: write [[{dotted(key)}]]",
+        "string_too_long": f"too long; at most {context.get('max_length')} characters are allowed",
+        "int_type": "must be a whole number",
+        "bool_type": "must be true or false",
+        "too_long": f"too many; at most {context.get('max_length')} are allowed",
+        "too_short": "must not be empty",
+        "string_too_short": "must not be empty",
+        "greater_than_equal": f"must be {context.get('ge')} or more",
+        "less_than": f"must be less than {context.get('lt')}",
+        "literal_error": f"allowed is {context.get('expected')}",
+    }.get(kind, details["msg"])
+    return [(allowed_text, (given,))]
+
+
+def as_in_a_file(value: object) -> str:
+    """A wrong value as its file spells it, cut to what fits a line."""
+    return _cut(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 4] + "..." + text[-1]
