@@ -1,8 +1,9 @@
 """The host's Linux kernel, as far as programs and QEMU's process need it.
 
 One loopback interface (``loopback``), the sockets of each protocol on it (``tcp``, ``udp``:
-a table of them, and what one is), the generic calls of ``desim.userland.kernel``, and the names in /etc/hosts. QEMU's process is a
-client of the same sockets through ``desim.host.sockets``.
+a table of them, and what one is), the generic calls of ``desim.userland.kernel``, and the
+names in /etc/hosts. QEMU's process is a client of the same sockets through
+``desim.host.sockets``.
 
 Every call meets the other threads first, at the touch point ``host_socket`` (again when
 its entry has been charged): what follows happens at the calling thread's own time.

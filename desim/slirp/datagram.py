@@ -18,10 +18,12 @@ class Datagram:
     """What the guest sent, checked and reassembled.
 
     ``header`` is the IP header with its options as it is on the wire, ``payload``
-    what follows. Together they are what an ICMP error quotes.
+    what follows. Together they are what an ICMP error quotes. ``hlen`` is how long the
+    protocol is told that the header is: of a reassembled datagram, whose header is that of
+    the first fragment, the length of the header of the fragment that arrived last.
     """
 
-    __slots__ = ("behind", "dst", "frame", "header", "payload", "src", "tos", "ttl")
+    __slots__ = ("behind", "dst", "frame", "header", "hlen", "payload", "src", "tos", "ttl")
 
     def __init__(
         self,
@@ -32,29 +34,50 @@ class Datagram:
         tos: int,
         ttl: int,
         payload: bytes,
+        hlen: int | None = None,
     ) -> None:
         self.frame = frame
         self.header = header
+        self.hlen = len(header) if hlen is None else hlen
         self.src = src
         self.dst = dst
         self.tos = tos
         self.ttl = ttl
         self.payload = payload
         self.behind = b""
-        """What slirp's buffer holds beyond the length in the header: fragments whose headers
-        differ in length, or that make more than 65,535 bytes."""
+        """What slirp's buffer holds beyond the length in the header: of fragments that make
+        more than 65,535 bytes, or whose headers differ in length."""
 
     def strip_options(self) -> None:
-        """Forget the options of an IPv4 header (``ip_stripoptions``); its checksum stays."""
-        if len(self.src) == 4 and len(self.header) > 20:
-            self.header = b"\x45" + self.header[1:20]
+        """Forget the options of an IPv4 header (``ip_stripoptions``); its checksum stays.
+
+        slirp does so if it was told of options. If it was not and there are some, it takes
+        them for the beginning of the payload.
+        """
+        if len(self.header) > 20 and len(self.src) == 4:
+            if self.hlen > 20:
+                self.header = b"\x45" + self.header[1:20]
+            else:
+                data = b"".join((self.header[20:], self.payload, self.behind))
+                size = len(self.payload)
+                self.header, self.payload, self.behind = self.header[:20], data[:size], data[size:]
+        self.hlen = len(self.header)
+
+    @property
+    def message(self) -> bytes:
+        """The payload from where it is told to begin."""
+        if self.hlen == len(self.header):
+            return self.payload
+        whole = self.header + self.payload + self.behind
+        return whole[self.hlen : self.hlen + len(self.payload)]
 
     @property
     def wire(self) -> bytes:
         """The whole datagram, with a length field that fits it."""
         header = self.header
-        length = (len(header) + len(self.payload)) & 0xFFFF
-        return header[:2] + length.to_bytes(2, "big") + header[4:] + self.payload
+        length = (self.hlen + len(self.payload)) & 0xFFFF
+        whole = header[:2] + length.to_bytes(2, "big") + header[4:] + self.payload + self.behind
+        return whole[: self.hlen + len(self.payload)]
 
 
 def tcp_segment(datagram: Datagram) -> Segment | None:

@@ -63,8 +63,8 @@ class Icmp:
     def icmp_input(self, datagram: Datagram) -> None:
         """An ICMP message from the guest."""
         slirp = self.slirp
-        message = datagram.payload
-        if len(message) < ICMP_MINLEN or ones_sum(message) != 0xFFFF:
+        message = datagram.message
+        if len(datagram.payload) < ICMP_MINLEN or ones_sum(message) != 0xFFFF:
             slirp.drop(datagram.frame, reasons.ICMP_REFUSED)
             return
         if message[0] != ICMP_ECHO:
@@ -72,7 +72,11 @@ class Icmp:
             return
         config = slirp.config
         if datagram.dst == config.host or (datagram.dst == config.dns and slirp.version.echo_dns):
-            self.icmp_reflect(datagram, message)
+            if len(datagram.payload) + datagram.hlen - len(datagram.header) < ICMP_MINLEN:
+                # The real one answers with what its memory holds beyond the buffer.
+                slirp.drop(datagram.frame, reasons.ICMP_REFUSED)
+                return
+            self.icmp_reflect(datagram, datagram.payload)
         elif config.restricted:
             slirp.drop(datagram.frame, reasons.RESTRICTED)
         else:
@@ -95,18 +99,39 @@ class Icmp:
         so.so_expire = slirp.curtime + SO_EXPIRE
         self.icmp[so] = None
         try:
-            slirp.sockets.sendto(so.fd, datagram.payload, so.fhost)
+            slirp.sockets.sendto(so.fd, self._sent(datagram), so.fhost)
         except OSError:
             self.icmp_send_error(datagram, ICMP_UNREACH, ICMP_UNREACH_NET)
             self.icmp_detach(so)
 
+    @staticmethod
+    def _sent(datagram: Datagram) -> bytes:
+        """What the host is to answer: all of the buffer from where the message begins."""
+        if datagram.hlen == len(datagram.header):
+            return datagram.payload
+        return (datagram.header + datagram.payload)[datagram.hlen :]
+
     def icmp_reflect(self, datagram: Datagram, message: bytes) -> None:
-        """Send ``message`` back to who sent ``datagram``, as an echo reply."""
+        """Send ``message`` back to who sent ``datagram``, as an echo reply.
+
+        It begins behind the header that there is, but its length is counted with the header
+        that slirp was told of. Of fragments with different headers, the sum is that of a
+        part of it, and the length in the header is not that of the frame.
+        """
+        length = len(datagram.payload) + datagram.hlen - len(datagram.header)
         head = bytes((ICMP_ECHOREPLY, message[1])) + b"\0\0" + message[4:]
-        reply = head[:2] + checksum(head).to_bytes(2, "big") + head[4:]
+        reply = head[:2] + checksum(head[:length]).to_bytes(2, "big") + head[4:]
         df = datagram.header[6] & (IP_DF >> 8) != 0
         self.slirp.ip.ip_output(
-            None, datagram.dst, datagram.src, IPPROTO_ICMP, MAXTTL, datagram.tos, df, reply
+            None,
+            datagram.dst,
+            datagram.src,
+            IPPROTO_ICMP,
+            MAXTTL,
+            datagram.tos,
+            df,
+            reply,
+            (20 + length) & 0xFFFF,
         )
 
     def icmp_receive(self, so: Socket) -> None:

@@ -152,7 +152,6 @@ class Ip:
 
     def ip_reass(self, key: tuple[int, bytes, bytes, int], new: _Fragment) -> Datagram | None:
         """Add a fragment; the datagram, if that completes it."""
-        hlen = len(new.header)
         queue = self.ipq.get(key)
         if queue is None:
             queue = self.ipq[key] = _Ipq()
@@ -169,15 +168,14 @@ class Ip:
         if not fragments or fragments[-1].more:
             return None
         del self.ipq[key]
-        first = fragments[0]
-        whole = first.header + b"".join(fragment.data for fragment in fragments)
-        # Lengths are 16 bits wide; the header's length is that of the last arrival.
-        size = hlen + (end & 0xFFFF)
-        header = whole[:hlen] if hlen <= len(first.header) else first.header
+        header = fragments[0].header
+        data = b"".join(fragment.data for fragment in fragments)
+        # Lengths are 16 bits wide.
+        size = end & 0xFFFF
         datagram = Datagram(
-            new.frame, header, key[1], key[2], header[1], header[8], whole[len(header) : size]
+            new.frame, header, key[1], key[2], header[1], header[8], data[:size], len(new.header)
         )
-        datagram.behind = whole[size:]
+        datagram.behind = data[size:]
         return datagram
 
     @staticmethod
@@ -249,9 +247,13 @@ class Ip:
         tos: int,
         df: bool,
         payload: bytes,
+        claimed: int | None = None,
     ) -> None:
-        """Send ``payload`` to the guest, in fragments if it exceeds the MTU and ``df`` is unset."""
-        self._output(so, src, dst, protocol, ttl, tos, df, payload, None)
+        """Send ``payload`` to the guest, in fragments if it exceeds the MTU and ``df`` is unset.
+
+        ``claimed`` is what its header says its length is, if that may be wrong.
+        """
+        self._output(so, src, dst, protocol, ttl, tos, df, payload, claimed)
 
     def _output(
         self,

@@ -86,12 +86,20 @@ class TcpSubr:
         """All TCP sockets, listening ones too, oldest first."""
         self._by_ends: dict[tuple[Endpoint, Endpoint], list[Socket]] = {}
         """Sockets by their two ends, which several may share; the newest last."""
+        self.tcp_last_so: Socket | None = None
+        """What the last lookup that found something found."""
         self.tcp_iss = 1
 
     def solookup(self, lhost: Endpoint, fhost: Endpoint) -> Socket | None:
-        """The socket between these two, the newest if there are several."""
+        """The socket between these two: of several the one found last time, or the newest."""
+        last = self.tcp_last_so
+        if last is not None and last.lhost == lhost and last.fhost == fhost:
+            return last
         found = self._by_ends.get((lhost, fhost))
-        return found[-1] if found else None
+        if not found:
+            return None
+        self.tcp_last_so = found[-1]
+        return found[-1]
 
     def tcp_attach(self, so: Socket) -> TcpCb:
         """A control block for ``so`` (``tcp_newtcpcb``), and its place in the list."""
@@ -190,6 +198,8 @@ class TcpSubr:
         """Take ``so`` off the list and free it."""
         del self.tcb[so]
         self._forget_ends(so)
+        if self.tcp_last_so is so:
+            self.tcp_last_so = None
         self.slirp.sofree(so)
 
     def tcp_sockclosed(self, tp: TcpCb) -> None:

@@ -54,6 +54,9 @@ class Udp:
         self.udb: dict[Socket, None] = {}
         """The sessions (``slirp->udb``), oldest first."""
         self._by_guest: dict[Endpoint, Socket] = {}
+        """The newest session of each of the guest's ends."""
+        self.udp_last_so: Socket | None = None
+        """What the last lookup that found something found."""
 
     def udp_input(self, datagram: Datagram) -> None:
         """A UDP datagram from the guest."""
@@ -120,9 +123,19 @@ class Udp:
             so, src[0], dst[0], IPPROTO_UDP, IPDEFTTL, iptos, False, header + data
         )
 
+    def solookup(self, guest: Endpoint) -> Socket | None:
+        """The session of ``guest``: of several the one found last time, or the newest."""
+        last = self.udp_last_so
+        if last is not None and last.lhost == guest:
+            return last
+        found = self._by_guest.get(guest)
+        if found is not None:
+            self.udp_last_so = found
+        return found
+
     def session(self, guest: Endpoint, iptos: int = 0) -> Socket | None:
         """The session of ``guest``, a new one if need be; None if the host has no socket."""
-        so = self._by_guest.get(guest)
+        so = self.solookup(guest)
         if so is None:
             so = Socket()
             try:
@@ -139,12 +152,18 @@ class Udp:
     def udp_detach(self, so: Socket) -> None:
         """The session is over."""
         del self.udb[so]
-        if self._by_guest.get(so.lhost) is so:
-            del self._by_guest[so.lhost]
-            for other in self.udb:
-                if other.lhost == so.lhost:
-                    self._by_guest[so.lhost] = other
+        if self.udp_last_so is so:
+            self.udp_last_so = None
+        self._name_newest(so.lhost)
         self.slirp.sofree(so)
+
+    def _name_newest(self, guest: Endpoint) -> None:
+        """Note which of the sessions of ``guest`` is the newest."""
+        newest = next((so for so in reversed(self.udb) if so.lhost == guest), None)
+        if newest is None:
+            self._by_guest.pop(guest, None)
+        else:
+            self._by_guest[guest] = newest
 
     def udp_listen(self, host: Endpoint, guest: Endpoint) -> Socket:
         """Forward a UDP port of the host; raises OSError."""
@@ -162,9 +181,9 @@ class Udp:
 
     def rename(self, so: Socket, guest: Endpoint) -> None:
         """The guest's address for a forwarded port is known at last."""
-        self._by_guest.pop(so.lhost, None)
-        so.lhost = guest
-        self._by_guest[guest] = so
+        before, so.lhost = so.lhost, guest
+        self._name_newest(before)
+        self._name_newest(guest)
 
     def sent(self, so: Socket) -> None:
         """A datagram of ``so`` went out: it lives on, and is polled."""
