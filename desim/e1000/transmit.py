@@ -96,7 +96,11 @@ ADDRESS_MASK = (1 << 64) - 1
 
 
 class Context:
-    """What one context descriptor has set (``e1000x_txd_props``)."""
+    """What one context descriptor has set (``e1000x_txd_props``).
+
+    All fields are used as they are. An offset of 0 has no meaning of its own: a
+    checksum that goes there lands on the frame's first bytes.
+    """
 
     __slots__ = (
         "hdr_len",
@@ -128,14 +132,6 @@ class Context:
         self.paylen = command & 0xFFFFF
         self.ip = command & IP != 0
         self.tcp = command & TCP != 0
-
-    @classmethod
-    def read(cls, descriptor: bytes) -> Context:
-        """``e1000x_read_tx_ctx_descr``: without TUCSO the usual place of the checksum counts."""
-        context = cls(descriptor)
-        if not context.tucso:
-            context.tucso = context.tucss + (16 if context.tcp else 6) & 0xFF
-        return context
 
 
 class Transmitter:
@@ -255,10 +251,10 @@ class Transmitter:
         kind = lower & (DEXT | DTYP_D)
         if kind == DEXT:
             if lower & TSE:
-                self.tso_props = Context.read(descriptor)
+                self.tso_props = Context(descriptor)
                 self.tso_frames = 0
             else:
-                self.props = Context.read(descriptor)
+                self.props = Context(descriptor)
             return
         if kind == DEXT | DTYP_D:
             if not self.size:

@@ -39,12 +39,19 @@ POPTS = 3 << 8
 
 
 def context(
-    bed: Bed, n: int, command: int, *, paylen: int = 0, hdr_len: int = 54, mss: int = 0
+    bed: Bed,
+    n: int,
+    command: int,
+    *,
+    paylen: int = 0,
+    hdr_len: int = 54,
+    mss: int = 0,
+    tucso: int = 50,
 ) -> None:
     bed.memory.write(
         TX_RING + 16 * n,
         struct.pack(
-            "<BBHBBHIBBH", 14, 24, 33, 34, 50, 0, CONTEXT | command | paylen, 0, hdr_len, mss
+            "<BBHBBHIBBH", 14, 24, 33, 34, tucso, 0, CONTEXT | command | paylen, 0, hdr_len, mss
         ),
     )
 
@@ -118,6 +125,38 @@ def test_segmentation_makes_each_segment_a_whole_packet() -> None:
     # FIN and PSH belong to the last one.
     assert [frame[47] for frame in frames] == [0x10, 0x10, 0x19]
     assert bed[TSCTC] == 1
+
+
+def test_segmentation_that_ends_with_a_segment_sends_the_header_once_more() -> None:
+    """QEMU's process_tx_desc: at EOP the buffer holds the copied header, and that is enough."""
+    bed = Bed().transmit_ring()
+    context(bed, 0, TCP | IP | TSE, paylen=2000, mss=1000)
+    bed.put(1, tcp_headers() + bytes(2000), DATA | TSE | EOP, POPTS)
+    bed[TDT] = 2
+    assert [len(frame) for frame in bed.sent()] == [1054, 1054, 54]
+
+
+def test_a_checksum_offset_of_0_is_used_as_it_is() -> None:
+    bed = Bed().transmit_ring()
+    frame = ethernet(bytes(46)).raw
+    for n, command in enumerate((TCP, 0)):
+        context(bed, 2 * n, command, tucso=0)
+        bed.put(2 * n + 1, frame, DATA | EOP, 2 << 8)
+    bed[TDT] = 4
+    assert [sent[2:] for sent in bed.sent()] == [frame[2:]] * 2
+    assert [sent[:2] for sent in bed.sent()] == [checksum(frame[34:]).to_bytes(2, "big")] * 2
+    assert bed[MPTC] == 2, "0xffff: the address has become a group's"
+
+
+def test_segmentation_adds_the_length_at_a_checksum_offset_of_0_too() -> None:
+    """The two bytes hold 0x5255, and behind the addition the checksum covers them."""
+    bed = Bed().transmit_ring()
+    context(bed, 0, TCP | IP | TSE, paylen=10, mss=1000, tucso=0)
+    bed.put(1, tcp_headers() + bytes(10), DATA | TSE | EOP, 2 << 8)
+    bed[TDT] = 2
+    (sent,) = bed.sent()
+    assert sent[:2] == checksum(sent[34:]).to_bytes(2, "big")
+    assert sent[50:52] == tcp_headers()[50:52]
 
 
 def test_a_tag_is_inserted() -> None:
