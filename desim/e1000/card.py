@@ -19,11 +19,15 @@ are the only things that happen later.
 
 A write with 8 or 16 bits replaces the *whole* register with its zero-extended value,
 and a read shows the register's low part whatever the offset modulo 4; so does QEMU,
-whose model knows 32-bit accesses only. An access that is not aligned to its size is
-split into aligned ones, as QEMU's memory core does.
+whose model knows 32-bit accesses only. An access that is not aligned to its size comes
+as QEMU's TCG makes it (accel/tcg/cputlb.c): a read is two reads of the same size, at
+the aligned addresses around it, of which each gives its register *whole*, side effects
+and all, before they are shifted and joined; a write is single bytes, lowest first, each
+of which replaces a register. (KVM hands the access over in one piece, and QEMU's memory
+core splits it into aligned ones.)
 
-Labelled as modelled, because no recording shows it: accesses that are not aligned,
-accesses while memory space is off (reads give 0), a bus reset in the middle of things.
+Labelled as modelled, because no recording shows it: accesses while memory space is off
+(reads give 0), a bus reset in the middle of things.
 
 With ``semantics="datasheet"`` interrupts, receiver and transmitter are those of
 ``datasheet.py``: the delay timers and ITR as Intel's manual has them, and a wire that
@@ -45,7 +49,6 @@ from desim.e1000.pci import COMMAND, MODELS, PciFunction
 from desim.e1000.phy import Phy
 from desim.e1000.receive import Receiver
 from desim.e1000.registers import (
-    ALL,
     CLEAR_ON_READ,
     DATASHEET_TABLE,
     EECD,
@@ -221,23 +224,22 @@ class E1000:
 
     def mmio_read(self, offset: int, size: int = 4) -> int:
         """What the driver gets for a read of ``size`` (1, 2 or 4) bytes at ``offset``."""
-        if size == 4 and not offset & 3:
-            return self.e1000_mmio_read(offset)
-        value = shift = 0
-        for at, piece in _aligned(offset, size):
-            part = self.e1000_mmio_read(at) & (1 << 8 * piece) - 1
-            value |= part << shift
-            shift += 8 * piece
-        return value
+        beyond = offset & size - 1
+        if not beyond:
+            value = self.e1000_mmio_read(offset)
+        else:
+            first = self.e1000_mmio_read(offset - beyond)
+            second = self.e1000_mmio_read(offset - beyond + size)
+            value = first >> 8 * beyond | second << 8 * (size - beyond)
+        return value & (1 << 8 * size) - 1
 
     def mmio_write(self, offset: int, value: int, size: int = 4) -> None:
         """The driver's write of ``size`` (1, 2 or 4) bytes at ``offset``."""
-        if size == 4 and not offset & 3:
-            self.e1000_mmio_write(offset, value & ALL)
+        if not offset & size - 1:
+            self.e1000_mmio_write(offset, value & (1 << 8 * size) - 1)
             return
-        for at, piece in _aligned(offset, size):
-            self.e1000_mmio_write(at, value & (1 << 8 * piece) - 1)
-            value >>= 8 * piece
+        for n in range(size):
+            self.e1000_mmio_write(offset + n, value >> 8 * n & 0xFF)
 
     def e1000_mmio_read(self, offset: int) -> int:
         """The register at ``offset``, with the read's side effects."""
@@ -338,16 +340,3 @@ class E1000:
     def irq_level(self) -> bool:
         """The level of INTA# as the card drives it; INTx disable comes after it."""
         return self.pci.irq_state
-
-
-def _aligned(offset: int, size: int) -> list[tuple[int, int]]:
-    """The aligned accesses, lowest first, that an access is split into."""
-    pieces = []
-    while size > 0:
-        piece = min(4, offset & -offset or 4)
-        while piece > size:
-            piece >>= 1
-        pieces.append((offset, piece))
-        offset += piece
-        size -= piece
-    return pieces

@@ -122,20 +122,41 @@ def test_a_mac_has_six_bytes() -> None:
 # Access
 
 
-def test_an_unaligned_read_is_made_of_aligned_ones() -> None:
+def test_an_unaligned_read_joins_the_two_registers_around_it() -> None:
     bed = Bed()
-    bed[LEDCTL] = 0x44332211
-    bed[MTA] = 0x88776655
-    # 1 byte at +1 and 2 at +2 show the low part of the register, 1 at +4 that of the next.
-    assert bed.card.mmio_read(LEDCTL * 4 + 1) == 0x00_2211_11
-    assert bed.card.mmio_read(MTA * 4 + 3, 1) == 0x55
+    bed[MTA], bed[MTA + 1] = 0x44332211, 0x88776655
+    assert bed.card.mmio_read(MTA * 4 + 1) == 0x55443322
+    assert bed.card.mmio_read(MTA * 4 + 3) == 0x77665544
 
 
-def test_an_unaligned_write_is_made_of_aligned_ones() -> None:
+def test_an_unaligned_read_of_16_bits_joins_whole_registers() -> None:
+    """Both reads at +0 and +2 give all 32 bits, which then overlap."""
+    bed = Bed()
+    bed[MTA], bed[MTA + 1] = 0x44332211, 0x88776655
+    assert bed.card.mmio_read(MTA * 4 + 1, 2) == 0x3322 | 0x2211 << 8 & 0xFFFF
+    assert bed.card.mmio_read(MTA * 4 + 3, 2) == 0x3322 | 0x6655 << 8 & 0xFFFF
+
+
+def test_an_unaligned_read_has_the_side_effects_of_both() -> None:
+    bed = Bed()
+    bed[ICS] = 0x84
+    bed.card.mac_reg[ITR] = 0xABCD
+    assert bed.card.mmio_read(ICR * 4 + 1) == 0xCD000000
+    assert bed[ICR] == 0
+
+
+def test_8_bits_are_always_aligned_and_show_the_low_part() -> None:
+    bed = Bed()
+    bed[MTA] = 0x44332211
+    assert bed.card.mmio_read(MTA * 4 + 3, 1) == 0x11
+
+
+def test_an_unaligned_write_is_single_bytes_that_replace_registers() -> None:
     bed = Bed()
     bed.card.mmio_write(MTA * 4 + 2, 0xDDCCBBAA)
-    assert bed[MTA] == 0xBBAA
-    assert bed[MTA + 1] == 0xDDCC
+    assert (bed[MTA], bed[MTA + 1]) == (0xBB, 0xDD)
+    bed.card.mmio_write(MTA * 4 + 1, 0xFFEE, 2)
+    assert bed[MTA] == 0xFF
 
 
 def test_the_window_repeats() -> None:
