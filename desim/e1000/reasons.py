@@ -10,6 +10,10 @@ RECEIVER_OFF = Reason("receiver-off", "receiver off (RCTL.EN)")
 NOT_BUS_MASTER = Reason("not-bus-master", "not bus master (PCI command register)")
 HOLD_OFF = Reason("hold-off", "hold-off after an RCTL write until {until_ns} ns")
 RING_EMPTY = Reason("ring-empty", "ring empty (RDH = RDT = {rdt})")
+NO_MEMORY_SPACE = Reason(
+    "no-memory-space", "PCI memory space off (PCI command register): no register can be written"
+)
+"""In place of RECEIVER_OFF and RING_EMPTY, which only a register write ends."""
 
 # A queue that is flushed does not ask again, so the frame is lost.
 LINK_DOWN_IN_FLUSH = Reason("link-down-in-flush", f"{LINK_DOWN.text} when the queue was flushed")

@@ -206,14 +206,18 @@ class Receiver:
         if not mac_reg[STATUS] & STATUS_LU:
             return reasons.LINK_DOWN
         if not mac_reg[RCTL] & RCTL_EN:
-            return reasons.RECEIVER_OFF
+            return self._unwritten(reasons.RECEIVER_OFF)
         if not self.pci.bus_master:
             return reasons.NOT_BUS_MASTER
         if self.held_off:
             return self._hold_off()
         if mac_reg[RDH] == mac_reg[RDT]:
-            return reasons.RING_EMPTY.of(rdt=mac_reg[RDT])
+            return self._unwritten(reasons.RING_EMPTY.of(rdt=mac_reg[RDT]))
         return None
+
+    def _unwritten(self, why: Reason) -> Reason:
+        """``why``, which a register write would end, or what keeps such writes away."""
+        return why if self.pci.memory_enabled else reasons.NO_MEMORY_SPACE
 
     def _hold_off(self) -> Reason:
         until_ns = self.flush_queue_timer.deadline

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from card_fixture import BROADCAST, PEER, SECOND, Bed, ethernet
 
+from desim.e1000 import reasons
 from desim.e1000.registers import (
     CTRL,
     CTRL_VME,
@@ -193,6 +194,21 @@ def test_blocked_by_names_each_condition() -> None:
     assert str(bed.card.blocked_by()) == "receiver off (RCTL.EN)"
     bed.card.set_link(False)
     assert str(bed.card.blocked_by()) == "link down (STATUS.LU)"
+
+
+def test_blocked_by_names_memory_space_where_a_write_would_help() -> None:
+    bed = Bed()
+    bed.card.config_write(4, 0x5)
+    assert bed.card.blocked_by() == reasons.NO_MEMORY_SPACE
+    bed.card.config_write(4, 0x7)
+    bed.receive_ring()
+    bed.card.config_write(4, 0x5)
+    assert bed.card.blocked_by() is None, "frames come in without it"
+    for _ in range(7):
+        bed.offer(ethernet())
+    assert bed.card.blocked_by() == reasons.NO_MEMORY_SPACE
+    bed.card.set_link(False)
+    assert bed.card.blocked_by() == reasons.LINK_DOWN
 
 
 def test_loopback_without_a_ready_receiver_leaves_its_reason() -> None:
