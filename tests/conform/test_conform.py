@@ -15,11 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from desim.cli import main
-from desim.conform.e1000.network import NetCoreNetwork
 from desim.conform.e1000.recordings import read_recordings
 from desim.conform.e1000.replay import Replay
 from desim.conform.e1000.suite import CardSuite
-from desim.conform.e1000.user import user_config, user_network
+from desim.conform.e1000.user import user_config
 from desim.conform.slirp.recordings import read_recordings as read_slirp
 from desim.conform.slirp.suite import SlirpSuite
 from desim.conform.suite import Outcome, conform
@@ -65,7 +64,7 @@ def test_an_altered_answer_of_the_user_network_is_found(vector: dict[str, Any]) 
             altered = copy.deepcopy(vector)
             altered["user_tx"][n][key] = value
             if altered != vector:
-                found = Replay(altered, network=NetCoreNetwork, user=user_network).run()
+                found = Replay(altered).run()
                 assert found is not None, f"user_tx[{n}].{key}"
 
 

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from desim.conform.e1000.lint import DESCRIPTOR_LEN, Finding, Lint
-from desim.conform.e1000.network import NetCoreNetwork
 from desim.conform.e1000.qemu_trace import TraceReader
 from desim.conform.e1000.recordings import read_recordings
 from desim.conform.e1000.replay import Replay
-from desim.conform.e1000.user import user_network
 from desim.conform.suite import ARCHIVES, check_regular
 from desim.e1000.registers import (
     ICR,
@@ -64,7 +62,7 @@ def lint_log(path: Path) -> Iterator[Report]:
 
 def lint_recording(place: str, vector: dict[str, Any]) -> Report:
     """The driver in a recording of the format ``e1000-vector/1``."""
-    replay = Replay(vector, network=NetCoreNetwork, user=user_network)
+    replay = Replay(vector)
     card = replay.cards["A"]
     lint = Lint()
     for number, op in enumerate(vector["ops"]):

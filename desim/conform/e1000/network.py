@@ -1,14 +1,13 @@
-"""The net layer of a recording, made of the project's own net core and hub.
-
-``NetCoreNetwork`` is the ``NetworkFactory`` that ``desim.conform.e1000.replay`` asks for.
-"""
+"""The net layer of a recording, made of the project's own net core and hub."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from desim.net import Net, NetClientState, NetHub
+from desim.net.filter import NetFilterState, Place, Queue
 from desim.ports import Ledger, NetClient
+from desim.wire.frame import Frame
 
 
 class NoLoop:
@@ -16,6 +15,23 @@ class NoLoop:
 
     def notify(self) -> None:
         """Nothing to wake."""
+
+
+class Watch(NetFilterState):
+    """Notes each packet that comes by; it stands where a recording's ``filter-dump`` stood."""
+
+    __slots__ = ("_note",)
+
+    kind = "watch"
+
+    def __init__(self, place: Place, note: Callable[[Frame], None]) -> None:
+        super().__init__(place)
+        self._note = note
+
+    def receive_iov(self, sender: NetClientState, frame: Frame) -> int:
+        """Note it and let it pass."""
+        self._note(frame)
+        return 0
 
 
 class NetCoreNetwork:
@@ -44,6 +60,19 @@ class NetCoreNetwork:
     def attach(self, name: str, client: NetClient) -> None:
         """The receiving side of ``name``."""
         self.clients[name].handler = client
+
+    def watch(self, name: str, note: Callable[[Frame], None]) -> None:
+        """Call ``note`` with each frame that ``name`` sends and that its link lets out.
+
+        A filter never hangs on a card: what a card sends is seen by its peer.
+        """
+        client = self.clients[name]
+        netdev = client
+        queue: Queue = "tx"
+        if client.is_nic:
+            assert client.peer is not None, "all clients are connected"
+            netdev, queue = client.peer, "rx"
+        Watch(Place(netdev, f"watch {name}", queue), note).complete()
 
     def set_link(self, name: str, up: bool) -> None:
         """The monitor's ``set_link``."""

@@ -11,24 +11,26 @@ The devices of the recording (A, which is under test, and its peers) are made on
 are due *before* it run out, the clock is set, the operation is carried out, and what it
 returned is compared. Interrupts and sent frames are compared at the end.
 
-The card's room does not know the net layer: whoever calls brings a ``NetworkFactory``
-(the hub) and, for recordings with the user-mode network, a ``UserFactory`` (slirp).
+The net layer between them is the project's own (network.py), and so is the user-mode
+network (user.py); a test can bring another one.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from desim.conform.e1000.decode import compare, decode, register_name
+from desim.conform.e1000.network import NetCoreNetwork
 from desim.conform.e1000.recordings import check_recording
+from desim.conform.e1000.user import user_network
 from desim.e1000.card import E1000
 from desim.e1000.receive import DESCRIPTOR, EOP
 from desim.e1000.registers import RCTL, RDBAL, RDH, RDLEN, RDT
 from desim.errors import RecordingError
-from desim.ports import Clock, Ledger, NetClient, NetPort
+from desim.ports import Clock, NetClient, NetPort
 from desim.testing.card import Losses, Memory, VirtualClock
 from desim.wire.frame import Frame
 
@@ -43,6 +45,8 @@ INTERRUPT_LINE = 0x3C
 INTERRUPT_LINE_BY_FIRMWARE = 11
 
 PROPERTIES = ("mitigation", "autonegotiation", "extra_mac_registers", "init_vet")
+NO_EFFECT = ("migrate_tso_props",)
+"""A property of the card that only says what migration saves."""
 SWITCH = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
 PEER_SETUP_NS = 1_000_000
@@ -51,31 +55,6 @@ PEER_BUFFERS = 0x20_0000
 PEER_BUFFER_SIZE = 4096
 PEER_DESCRIPTORS = 256
 PEER_RCTL = 0x0603_803A
-
-
-class Network(Protocol):
-    """The net layer between the devices of one recording. Names are those of its ports."""
-
-    def port(self, name: str) -> NetPort:
-        """The sending side of the device or user-mode network ``name``."""
-
-    def attach(self, name: str, client: NetClient) -> None:
-        """The receiving side of ``name``; called once for each port."""
-
-    def set_link(self, name: str, up: bool) -> None:
-        """The monitor's ``set_link`` for the device ``name``."""
-
-    def stop(self) -> None:
-        """The machine stops: queues are pushed to their receivers and the rest is lost."""
-
-    def resume(self) -> None:
-        """The machine goes on."""
-
-
-class NetworkFactory(Protocol):
-    """Makes the net layer of one recording."""
-
-    def __call__(self, ports: Sequence[str], *, hub: bool, ledger: Ledger) -> Network: ...
 
 
 class UserFactory(Protocol):
@@ -152,20 +131,6 @@ class _Bus:
         self.memory.write(address, data)
 
 
-class _Tap:
-    """A ``NetPort`` that notes what passes on its way out."""
-
-    def __init__(self, port: NetPort, note: Callable[[Frame], None]) -> None:
-        self._port = port
-        self._note = note
-        self.flush = port.flush
-        self.loopback = port.loopback
-
-    def send(self, frame: Frame) -> int:
-        self._note(frame)
-        return self._port.send(frame)
-
-
 class _Sent(NamedTuple):
     time: int
     op: int
@@ -175,17 +140,10 @@ class _Sent(NamedTuple):
 class Replay:
     """One recording on its way; ``run`` says where it first differs.
 
-    Raises ``RecordingError`` for a recording that is not one or that needs a
-    user-mode network where none was given.
+    Raises ``RecordingError`` for a recording that is not one.
     """
 
-    def __init__(
-        self,
-        vector: Mapping[str, Any],
-        *,
-        network: NetworkFactory,
-        user: UserFactory | None = None,
-    ) -> None:
+    def __init__(self, vector: Mapping[str, Any], *, user: UserFactory = user_network) -> None:
         check_recording(vector)
         self.vector = vector
         self.clock = VirtualClock()
@@ -195,8 +153,7 @@ class Replay:
         self.controller = _Controller(self.clock)
         self.ledger = Losses()
         names = vector["net"]["ports"]
-        self.net = network(names, hub=vector["net"]["hub"], ledger=self.ledger)
-        self.ports: dict[str, NetPort] = {}
+        self.net = NetCoreNetwork(names, hub=vector["net"]["hub"], ledger=self.ledger)
         self.cards: dict[str, E1000] = {}
         self.buses: dict[str, _Bus] = {}
         self._dumped: dict[str, int] = {}
@@ -258,13 +215,13 @@ class Replay:
         device = self.vector["device"]
         peer = self.vector["net"]["peers"].get(name)
         properties: dict[str, Any] = device_properties("" if peer else device["options"])
-        self.ports[name] = port = self.net.port(name)
-        tap = _Tap(port, self._note_sent) if name == "A" else port
+        if name == "A":
+            self.net.watch(name, self._note_sent)
         self.buses[name] = bus = _Bus(self.controller.set_irq if name == "A" else _no_irq)
         self.cards[name] = card = E1000(
             clock=self.clock,
             pci=bus,
-            net=tap,
+            net=self.net.port(name),
             ledger=self.ledger,
             mac=bytes.fromhex((peer or device)["mac"].replace(":", "")),
             model=device["model"],
@@ -273,12 +230,11 @@ class Replay:
         self._dumped[name] = 0
         self.net.attach(name, card)
 
-    def _make_user(self, user: UserFactory | None) -> None:
-        if user is None:
-            raise RecordingError("the recording needs the user-mode network, and none was given")
-        tap = _Tap(self.net.port("user"), self._note_user_sent)
+    def _make_user(self, user: UserFactory) -> None:
+        self.net.watch("user", self._note_user_sent)
         options = self.vector["net"]["user"] or ""
-        self.net.attach("user", user(options, clock=self.clock, port=tap))
+        port = self.net.port("user")
+        self.net.attach("user", user(options, clock=self.clock, port=port))
 
     def _power_on(self) -> None:
         """What the firmware leaves, and receiving peers set up as the format page says."""
@@ -358,7 +314,7 @@ class Replay:
                 raise _UnequalError(what, f"sha256 {op['sha256']}", digest)
 
     def _inject(self, op: Mapping[str, Any]) -> None:
-        port = self.ports[op["dev"]]
+        port = self.net.port(op["dev"])
         frames = [bytes.fromhex(frame) for frame in op["frames"]]
         for _ in range(op.get("repeat", 1)):
             for raw in frames:
@@ -451,15 +407,17 @@ class Replay:
 def device_properties(options: str) -> dict[str, bool]:
     """QEMU's ``-device`` options of a card, such as ``mitigation=off``, as arguments of ``E1000``.
 
-    Raises ``RecordingError`` for one that is not there.
+    ``migrate_tso_props`` is taken and has no effect: nothing is migrated here. Raises
+    ``RecordingError`` for an option that is not there.
     """
     properties = {}
     for option in filter(None, options.split(",")):
         name, _, value = option.partition("=")
         key = name.replace("-", "_")
-        if key not in PROPERTIES or value not in SWITCH:
+        if key not in (*PROPERTIES, *NO_EFFECT) or value not in SWITCH:
             raise RecordingError(f"device.options: {option!r} is not a property of the card")
-        properties[key] = SWITCH[value]
+        if key in PROPERTIES:
+            properties[key] = SWITCH[value]
     return properties
 
 

@@ -1,8 +1,4 @@
-"""The card's recordings (``e1000-vector/1``): hubs through the net core, ``user`` through slirp.
-
-The replay itself is ``desim.conform.e1000.replay``, with no SimPy in between; this brings what
-that room does not know.
-"""
+"""``desim conform e1000``: the card's recordings (``e1000-vector/1``), each by ``Replay``."""
 
 from __future__ import annotations
 
@@ -10,10 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from desim.conform.e1000.network import NetCoreNetwork
 from desim.conform.e1000.recordings import read_recordings
 from desim.conform.e1000.replay import Replay
-from desim.conform.e1000.user import user_network
 from desim.conform.suite import Outcome, Suite
 
 
@@ -26,7 +20,7 @@ class CardSuite(Suite):
 
     def check(self, place: str, recording: dict[str, Any]) -> Outcome:
         """Replay one recording on a fresh card."""
-        found = Replay(recording, network=NetCoreNetwork, user=user_network).run()
+        found = Replay(recording).run()
         if found is None:
             return Outcome(place=place)
         return Outcome(
