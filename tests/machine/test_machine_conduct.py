@@ -169,6 +169,7 @@ import os, signal, sys
 from desim.cli import main
 from desim.e1000.receive import Receiver
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 receive_filter = Receiver.receive_filter
 count = 0
 
@@ -182,7 +183,11 @@ def with_ctrl_c(self, raw):
 Receiver.receive_filter = with_ctrl_c
 sys.exit(main(sys.argv[1:]))
 """
-"""A user who presses Ctrl-C as the card looks at its thousandth frame."""
+"""A user who presses Ctrl-C as the card looks at its thousandth frame.
+
+Ctrl-C is handled as in the foreground, whatever the tests inherited: a shell starts what
+it puts in the background with SIGINT ignored.
+"""
 
 
 def test_ctrl_c_keeps_what_there_is_and_says_how_far_it_got(tmp_path: Path) -> None:

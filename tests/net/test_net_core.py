@@ -129,6 +129,22 @@ def test_an_answer_of_0_keeps_the_packet_and_shuts_the_gate_until_a_flush(pair):
     assert receiver.handler.got == [b"one", b"two"]
 
 
+def test_a_packet_refused_in_the_middle_of_a_flush_keeps_its_place(pair):
+    """``qemu_net_queue_flush`` puts it back at the head."""
+    sender, receiver = pair
+    receiver.handler.room = 0
+    for text in ("one", "two", "three"):
+        sender.send(frame(text))
+    receiver.handler.room = 5
+    take = receiver.handler.receive
+    receiver.handler.receive = lambda packet: 0 if packet.raw == b"two" else take(packet)
+    receiver.flush()
+    assert receiver.handler.got == [b"one"]
+    receiver.handler.receive = take
+    receiver.flush()
+    assert receiver.handler.got == [b"one", b"two", b"three"]
+
+
 def test_a_packet_that_gets_through_takes_the_older_ones_with_it(pair):
     sender, receiver = pair
     receiver.handler.room = 0
