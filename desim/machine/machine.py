@@ -103,6 +103,7 @@ class Machine:
             rank=FIRST_RANK,
             codes=self.trace.codes,
             jiffies_zero_ns=config.boot.jiffies_zero_ns,
+            build=build,
         )
         self.memory = GuestMemory(MEMORY_BYTES)
         self.memory.recorder = recorder

@@ -19,13 +19,19 @@ from desim.engine.instrument import Instrument
 from desim.engine.thread import Thread
 from desim.engine.trace import Fingerprint, Trace
 from desim.guest.cpu.context import NET_RX_SOFTIRQ
+from desim.guest.cpu.rcu import Rcu
+from desim.guest.cpu.sched import KThread, Scheduler
+from desim.guest.cpu.softirqs import Softirqs
+from desim.guest.cpu.workqueue import Workqueue
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.main_loop import MainLoop
-from desim.machine.threads.vcpu import KThread, Vcpu
+from desim.machine.threads.vcpu import Vcpu
 from desim.userland.waitqueue import WaitQueue
 
 END_NS = 3_000
 COSTS = (0, 1, 2, 5, 17, 50)
+MARKED = (MainLoop, Vcpu, Scheduler, Softirqs, Rcu, Workqueue)
+"""The classes whose stages take time in a program."""
 
 
 class Program:
@@ -46,7 +52,7 @@ class Program:
         self.timers = [
             self.loop.timers.timer(f"t{i}", partial(self.note, f"timer {i}")) for i in range(2)
         ]
-        self.vcpu = build(Vcpu)(env=env, rank=10, codes=self.codes)
+        self.vcpu = build(Vcpu)(env=env, rank=10, codes=self.codes, build=build)
         self.vcpu.handler = self.interrupt
         self.vcpu.open_softirq(NET_RX_SOFTIRQ, self.softirq)
         self.owned = False
@@ -79,7 +85,7 @@ class Program:
     def profile(self) -> Profile:
         """What the stages of main loop and virtual CPU cost in this program."""
         draw = random.Random(self.random.random())
-        marks = [*MainLoop.STAGES.values(), *Vcpu.STAGES.values()]
+        marks = [mark for cls in MARKED for mark in cls.STAGES.values()]
         costs = {
             (mark.file, name): Cost(enter=draw.choice(COSTS), leave=draw.choice(COSTS))
             for mark in marks

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from desim.guest.cpu.context import JIFFY_NS, NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
-from desim.guest.cpu.timers import DelayedWork, TimerWheel, WheelTimer
+from desim.guest.cpu.timers import TimerWheel, WheelTimer
+from desim.guest.cpu.workqueue import DelayedWork
 from desim.guest.net.device import Device
 from desim.guest.net.stack import NetStack
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
@@ -139,11 +140,7 @@ class FakeCpu:
         self, name: str, function: Callable[[], None], *, periodic: bool = False
     ) -> DelayedWork:
         return DelayedWork(
-            name,
-            function,
-            lambda fire: self.wheel.timer(name, fire, periodic=periodic),
-            self._works.append,
-            periodic,
+            name, function, wheel=self.wheel, queue=self._works.append, periodic=periodic
         )
 
     def armed(self) -> list[str]:

@@ -16,8 +16,13 @@ single files. Not modelled: several processors, forced quiescent states.
 
 from __future__ import annotations
 
+from desim.guest.cpu.sched import KThread, Scheduler
+from desim.stages import GUEST, mark, stages
 
-class Rcu:
+FILE = "kernel/rcu/tree.c"
+
+
+class GracePeriods:
     """What waits for what."""
 
     def __init__(self) -> None:
@@ -45,3 +50,36 @@ class Rcu:
         """The thread: end the grace period under way, and start one if something waits."""
         self._done = self._done or self._under_way
         self._under_way, self._next = self._next, False
+
+
+class Rcu:
+    """RCU on one processor: what leaves something to free, its soft interrupt, its thread."""
+
+    STAGES = stages(
+        GUEST,
+        rcu_core=mark("rcu_core", file=FILE),
+        rcu_gp_kthread=mark("rcu_gp_kthread", file=FILE),
+    )
+
+    def __init__(self, *, sched: Scheduler) -> None:
+        self._sched = sched
+        self._periods = GracePeriods()
+        self._rcu_preempt = KThread("rcu_preempt", self.rcu_gp_kthread)
+        self.pending = self._periods.pending
+
+    def call_rcu(self) -> None:
+        """Something is to be freed when nobody reads it any more."""
+        self._sched.meet()
+        self._periods.call_rcu()
+
+    def rcu_core(self) -> None:
+        """The soft interrupt of the tick, when something is to be freed."""
+        self._sched.meet()
+        if self._periods.core():
+            self._sched.try_to_wake_up(self._rcu_preempt)
+
+    def rcu_gp_kthread(self) -> bool:
+        """One step from grace period to grace period."""
+        self._sched.meet()
+        self._periods.advance()
+        return False

@@ -1,176 +1,150 @@
-"""The run queue of the guest's processor: who runs next (kernel/sched/fair.c, Linux 6.1).
+"""Who has the guest's processor (kernel/sched/core.c, kernel/sched/wait.c, Linux 6.1).
 
 Theory of operation
 -------------------
-Every task has a *virtual runtime*: the time it has run. The one with the least runs next;
-of two that have the same, the one that came first. A task that wakes is placed at most
-half a latency period before the queue's minimum, so that a long sleep is worth a little
-and not everything; a new one is placed one share behind it (START_DEBIT). It takes the
-processor from the running task at once if that is ahead by more than the wake-up
-granularity; the idle loop and programs of the lowest class lose it to anybody. The tick
-takes it from a task that has had its share while others wait.
+Tasks are programs (generators of system calls) and kernel threads (functions: kworkers,
+ksoftirqd, ``rcu_preempt``). They are not preempted in the kernel. Whoever is woken goes on
+the run queue (``desim.guest.cpu.fair`` says in which order it is left again) and, if it is to
+go first, sets the current task's flag TIF_NEED_RESCHED. A program looks at the flag when it
+returns to user mode; ksoftirqd and a long call look in the middle, but only kernel threads run
+there (``cond_resched``), on top of the function that offers it.
 
-A program of the lowest class (SCHED_IDLE) is a task like others of 3 parts in 1024 of their
-weight: its virtual runtime flies, and with it the queue's minimum, so that whoever wakes
-while it runs is placed at the same point, and they go in the order in which they woke.
+The run queue is shared with interrupts: each use meets the others first (``meet``, the touch
+point ``wake_task``).
 
-Other tasks all have the same weight. Not modelled: nice levels, groups, buddies, several
-CPUs; several programs of the lowest class are as one.
+Not modelled: several processors, preemption of user mode in the middle of a program's own
+time, priorities among tasks except SCHED_IDLE.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, cast
 
-LATENCY_NS = 6_000_000
-"""``sysctl_sched_latency`` of a machine with one processor."""
-SLEEPER_CREDIT_NS = LATENCY_NS // 2
-"""GENTLE_FAIR_SLEEPERS."""
-WAKEUP_GRANULARITY_NS = 1_000_000
-MIN_GRANULARITY_NS = 750_000
-NICE_0_WEIGHT = 1024
-IDLE_WEIGHT = 3
-"""WEIGHT_IDLEPRIO."""
+from desim.guest.cpu.fair import RunQueue, Task
+from desim.guest.cpu.preempt import PreemptCount
+from desim.stages import GUEST, mark, stages
+from desim.userland.waitqueue import WaitQueue
+
+FILE = "kernel/sched/core.c"
 
 
-class Task(Protocol):
-    """Something the scheduler can run."""
+class Waiter(Protocol):
+    """Something on a wait queue."""
 
-    name: str
-    vruntime: int
-    """Ns."""
+    def wake(self) -> None:
+        """It may have what it waits for; the caller has met the others."""
+
+
+class KThread:
+    """A kernel thread that calls ``function`` each time it is woken, or again if that says so."""
+
+    def __init__(self, name: str, function: Callable[[], bool]) -> None:
+        self.name = name
+        self.vruntime = 0
+        self._function = function
 
     def run(self) -> bool:
-        """Run until it sleeps or ends; True if it wants to go on after the others."""
+        """Until it sleeps (False) or lets others run (True)."""
+        return self._function()
 
 
-class RunQueue:
-    """The tasks that want to run, and the one that does.
+class Scheduler:
+    """The run queue of one processor, and the flag of the task that runs.
 
-    All times are those of the processor's clock: an interrupt's time is that of the task it hit
-    (no IRQ_TIME_ACCOUNTING; recorded uploads show it, by who runs after a long poll).
+    ``time`` gives the running code's ns, ``meet`` meets the other threads.
     """
 
-    def __init__(self) -> None:
-        self._waiting: list[Task] = []
-        self._min_vruntime = 0
-        self._current: Task | None = None
-        self._since = 0
-        self._began = 0
-        self._spinners = 0
-        self._spin = _Spin()
+    STAGES = stages(
+        GUEST,
+        switch=mark("__schedule", file=FILE),
+        preempt_schedule=mark("preempt_schedule_common", file=FILE),
+        try_to_wake_up=mark("try_to_wake_up", file=FILE),
+    )
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+    def __init__(
+        self, *, time: Callable[[], int], meet: Callable[[], None], preempt: PreemptCount
+    ) -> None:
+        self._time = time
+        self._preempt = preempt
+        self.meet = meet
+        self.run_queue = RunQueue()
+        self.tif_need_resched = False
+        """What ``need_resched`` says, for who has met the others."""
+        self.wakeups = 0
+        """The number of the last call of ``wake_up``; a wait queue keeps that of its own."""
 
-    def __contains__(self, task: Task) -> bool:
-        return task in self._waiting
+    def switch(self, to: Task | None = None) -> Task | None:
+        """Who runs next, or ``to``; None stands for programs of the lowest class."""
+        self.meet()
+        self.tif_need_resched = False
+        return self.run_queue.pick(self._time(), to)
+
+    def put(self, *, again: bool) -> None:
+        """The current task stops running; with ``again`` it stays on the run queue."""
+        self.meet()
+        self.run_queue.put(self._time(), again=again)
+
+    def tick(self) -> None:
+        """``scheduler_tick``: the current task may have had its share."""
+        if self.run_queue.tick(self._time()):
+            self.tif_need_resched = True
 
     @property
-    def spins(self) -> bool:
-        """Whether there is a program of the lowest class."""
-        return self._spinners > 0
+    def need_resched(self) -> bool:
+        """Whether the current task has to let another one run."""
+        self.meet()
+        return self.tif_need_resched
 
-    def spinner(self, now: int, by: int) -> None:
+    def cond_resched(self) -> None:
+        """See ``Cpu``; programs that are to go first have to wait for the end of the call."""
+        queue = self.run_queue
+        if (
+            self.need_resched
+            and not self._preempt.softirq
+            and not isinstance(queue.current, KThread)
+            and isinstance(queue.first(), KThread)
+        ):
+            self.preempt_schedule()
+
+    def preempt_schedule(self) -> None:
+        """Kernel threads run here, on top of the function that offers it."""
+        preempted = self.run_queue.current
+        self.put(again=True)
+        while isinstance(task := self.run_queue.first(), KThread):
+            self.switch(task)
+            self.put(again=task.run())
+        another_first = task is not preempted
+        self.switch(preempted)
+        self.tif_need_resched = another_first
+
+    def spinner(self, by: int) -> None:
         """One program more (1) or less (-1) that computes whenever nothing else does."""
-        self._update(now)
-        if not self._spinners:
-            self._spin.vruntime = max(self._spin.vruntime, self._min_vruntime)
-        self._spinners += by
+        self.run_queue.spinner(self._time(), by)
 
-    def wake(self, task: Task, now: int, *, new: bool = False) -> bool:
-        """Put a task that slept, or a new one, on the queue: whether the current one has to go."""
-        self._update(now)
-        if new:
-            task.vruntime = self._min_vruntime + self._share(len(self._waiting) + 1)
-        else:
-            task.vruntime = max(task.vruntime, self._min_vruntime - SLEEPER_CREDIT_NS)
-        self._waiting.append(task)
-        current = self._current
-        return (
-            current is None
-            or current is self._spin
-            or current.vruntime - task.vruntime > WAKEUP_GRANULARITY_NS
-        )
+    # --- who is woken
 
-    @property
-    def current(self) -> Task | None:
-        """The one that runs."""
-        return self._current
+    def wake_up(self, queue: WaitQueue) -> None:
+        """See ``Cpu``; who waits there is a ``Waiter``."""
+        self.meet()
+        self.wakeups += 1
+        queue.woken = self.wakeups
+        waiters, queue.waiters = queue.waiters, []
+        for waiter in waiters:
+            cast("Waiter", waiter).wake()
 
-    def first(self) -> Task:
-        """The one that is to run next."""
-        return min(self._ready(), key=lambda ready: ready.vruntime)
+    def wake_task(self, task: Task) -> None:
+        """Put ``task``, which must be asleep, at the end of the run queue."""
+        self.meet()
+        self.try_to_wake_up(task)
 
-    def pick(self, now: int, task: Task | None = None) -> Task | None:
-        """Take the next task, or ``task``, off the queue; it runs from now on.
+    def try_to_wake_up(self, task: Task) -> None:
+        """Onto the run queue, and off with the current task if that is well ahead."""
+        self.meet()
+        if task not in self.run_queue:  # an interrupt may have been faster
+            self.enqueue(task)
 
-        None stands for the programs of the lowest class: all others have had their share.
-        """
-        self._update(now)
-        if task is None:
-            task = self.first()
-        self._current = task
-        self._since = self._began = now
-        if task is self._spin:
-            return None
-        self._waiting.remove(task)
-        return task
-
-    def put(self, now: int, *, again: bool) -> None:
-        """The current task stops running; with ``again`` it goes back on the queue."""
-        self._update(now)
-        task, self._current = self._current, None
-        assert task is not None, "nothing was running"
-        if again and task is not self._spin:
-            self._waiting.append(task)
-
-    def tick(self, now: int) -> bool:
-        """A tick: whether the current task has to let another one run."""
-        self._update(now)
-        current = self._current
-        others = [task for task in self._ready() if task is not current]
-        if current is None or not others:
-            return False
-        share = MIN_GRANULARITY_NS
-        if current is not self._spin:
-            share = self._share(len(self._waiting) + 1)
-        ran = now - self._began
-        if ran > share:
-            return True
-        least = min(task.vruntime for task in others)
-        return ran >= MIN_GRANULARITY_NS and current.vruntime - least > share
-
-    def _ready(self) -> list[Task]:
-        """Those that wait, and the spinning program."""
-        return [*self._waiting, self._spin] if self._spinners else self._waiting
-
-    def _share(self, tasks: int) -> int:
-        """``sched_slice``: what each of so many tasks may run in one period."""
-        return max(LATENCY_NS // tasks, MIN_GRANULARITY_NS)
-
-    def _update(self, now: int) -> None:
-        """``update_curr``: the current task has run until now."""
-        current = self._current
-        if current is not None:
-            ran = now - self._since
-            current.vruntime += ran * NICE_0_WEIGHT // IDLE_WEIGHT if current is self._spin else ran
-            self._since = now
-        least = [task.vruntime for task in self._ready()]
-        if current is not None and current is not self._spin:
-            least.append(current.vruntime)
-        if least:
-            self._min_vruntime = max(self._min_vruntime, min(least))
-
-
-class _Spin:
-    """The programs of the lowest class (SCHED_IDLE), taken for one: ready at all times."""
-
-    name = "spin"
-
-    def __init__(self) -> None:
-        self.vruntime = 0
-
-    def run(self) -> bool:
-        """It is the processor that spins (``Vcpu.spin``)."""
-        raise AssertionError("the run queue hands out no spinning program")
+    def enqueue(self, task: Task, *, new: bool = False) -> None:
+        """Onto the run queue; ``new``: it has never run."""
+        if self.run_queue.wake(task, self._time(), new=new):
+            self.tif_need_resched = True

@@ -1,4 +1,4 @@
-"""The guest's timer wheel and its work items (kernel/time/timer.c, kernel/workqueue.c).
+"""The guest's timer wheel (kernel/time/timer.c, Linux 6.1).
 
 Theory of operation
 -------------------
@@ -12,7 +12,7 @@ What is due runs in the timer softirq of the tick that reached its bucket: highe
 levels first, in a bucket the timer that was armed last first.
 
 A busy CPU looks at every tick; an idle one is interrupted for the next bucket that
-holds something (``desim.machine.threads.vcpu``).
+holds something (``desim.guest.cpu.tick``).
 
 Not modelled: high resolution timers other than a sleeping process's deadline, what the
 tick accounts for.
@@ -109,8 +109,10 @@ class TimerWheel:
         """The tick counter."""
         return self._now() // JIFFY_NS
 
-    def timer(self, name: str, function: Callable[[], None], *, periodic: bool) -> WheelTimer:
-        """A new timer, not armed."""
+    def timer(
+        self, name: str, function: Callable[[], None], *, periodic: bool = False
+    ) -> WheelTimer:
+        """See ``Cpu``: a new timer, not armed."""
         return WheelTimer(self, name, function, periodic)
 
     def mod(self, timer: WheelTimer, expires: int) -> None:
@@ -168,62 +170,3 @@ class TimerWheel:
 
     def _program_next(self) -> None:
         self._program(None if self._next is None else self._next * JIFFY_NS)
-
-
-class DelayedWork:
-    """``struct delayed_work``: queued at once or when its timer has fired."""
-
-    __slots__ = ("_queue", "_queued", "_timer", "function", "name", "periodic")
-
-    def __init__(
-        self,
-        name: str,
-        function: Callable[[], None],
-        timer: Callable[[Callable[[], None]], WheelTimer],
-        queue: Callable[[DelayedWork], None],
-        periodic: bool,
-    ) -> None:
-        self.name = name
-        self.function = function
-        self.periodic = periodic
-        self._queue = queue
-        self._queued = False
-        self._timer = timer(self._enqueue)
-
-    @property
-    def pending(self) -> bool:
-        """Whether its delay runs or it is queued (not: is being carried out)."""
-        return self._queued or self._timer.pending
-
-    @property
-    def queued(self) -> bool:
-        """Whether it waits for its kworker."""
-        return self._queued
-
-    def schedule(self, delay_jiffies: int = 0) -> None:
-        """``schedule_delayed_work``: nothing happens while it is pending."""
-        self._timer.touch()
-        if self.pending:
-            return
-        if delay_jiffies:
-            self._timer.mod(self._timer_base() + delay_jiffies)
-        else:
-            self._enqueue()
-
-    def cancel(self) -> None:
-        """``cancel_delayed_work``."""
-        self._timer.delete()
-        self._queued = False
-
-    def run(self) -> None:
-        """Carry it out, unless it was cancelled meanwhile; in process context."""
-        if self._queued:
-            self._queued = False
-            self.function()
-
-    def _timer_base(self) -> int:
-        return self._timer._wheel.jiffies
-
-    def _enqueue(self) -> None:
-        self._queued = True
-        self._queue(self)

@@ -65,6 +65,7 @@ class ProcessTask:
     def run(self) -> bool:
         """Run until the process sleeps (False), ends (False) or lets others run (True)."""
         vcpu, process = self.vcpu, self.process
+        sched = vcpu.sched
         if not self._started:
             self._started = True
             self.execve()
@@ -82,8 +83,8 @@ class ProcessTask:
                 call = process.resume(error=failure(errno.EINTR))
                 retry = False
                 continue
-            vcpu.meet_run_queue()
-            before = vcpu.wakeups
+            sched.meet()
+            before = sched.wakeups
             try:
                 if retry:
                     value = self.schedule(call)
@@ -104,7 +105,7 @@ class ProcessTask:
             else:
                 call = process.resume(value)
             retry = False
-            if call is not None and vcpu.need_resched and vcpu.run_queue:
+            if call is not None and sched.need_resched and sched.run_queue:
                 self._call = call
                 return True
         self.do_exit()
@@ -131,7 +132,7 @@ class ProcessTask:
         """It may have what it waits for."""
         if self.asleep:
             if self.process.spins:
-                self.vcpu.spinner(-1)
+                self.vcpu.sched.spinner(-1)
             self.asleep = False
             self.until = None
             for queue in self._queues:
@@ -149,7 +150,7 @@ class ProcessTask:
     def _go_to_sleep(self, call: Call, blocked: Blocked, before: int) -> bool:
         """Sleep, unless something has happened meanwhile: whether the task sleeps now."""
         vcpu = self.vcpu
-        vcpu.meet_run_queue()
+        vcpu.sched.meet()
         self._call = call
         if self.signal is not None or any(q.woken > before for q in blocked.queues):
             return False
@@ -162,7 +163,7 @@ class ProcessTask:
             vcpu.call_at(deadline, lambda: self._time_is_up(sleep))
         if self.process.spins:
             # It is always ready to run, but only when nothing else is.
-            vcpu.spinner(1)
+            vcpu.sched.spinner(1)
         self.asleep = True
         self.until = deadline
         self._queues = list(blocked.queues)

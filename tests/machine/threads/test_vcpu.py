@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from desim.engine.environment import Environment
 from desim.engine.trace import Codes
 from desim.guest.cpu.context import NET_RX_SOFTIRQ
-from desim.machine.threads.vcpu import KThread, Vcpu
+from desim.guest.cpu.rcu import Rcu
+from desim.guest.cpu.sched import KThread, Scheduler
+from desim.machine.threads.vcpu import Vcpu
+from desim.stages import Build, bare
 
 US = 1_000
 MS = 1_000_000
@@ -27,7 +30,7 @@ class Program:
         """As ``ProcessTask.run``: gives way between calls if it has to."""
         while self.calls:
             self.calls.pop(0)()
-            if self.calls and self.vcpu.need_resched and self.vcpu.run_queue:
+            if self.calls and self.vcpu.sched.need_resched and self.vcpu.sched.run_queue:
                 return True
         return False
 
@@ -35,9 +38,9 @@ class Program:
 class Bench:
     """A virtual CPU that runs programs; ``order`` is what was said, and when in us."""
 
-    def __init__(self, kind: type[Vcpu] = Vcpu) -> None:
+    def __init__(self, build: Build = bare) -> None:
         self.env = Environment()
-        self.vcpu = kind(env=self.env, rank=10, codes=Codes())
+        self.vcpu = Vcpu(env=self.env, rank=10, codes=Codes(), build=build)
         self.order: list[tuple[str, int]] = []
 
     def say(self, what: str) -> None:
@@ -163,17 +166,27 @@ def test_ksoftirqd_gives_way_to_who_is_to_go_first() -> None:
     assert bench.run(bench.program("busy", lambda: begin(bench))) == ["other", "served"]
 
 
-class Watched(Vcpu):
+class Watched(Rcu):
     """Notes when ``rcu_preempt`` runs."""
 
+    def __init__(self, *, sched: Scheduler) -> None:
+        self.time = sched._time
+        self.woken: list[int] = []
+        super().__init__(sched=sched)
+
     def rcu_gp_kthread(self) -> bool:
-        self.woken = [*getattr(self, "woken", []), self.env.time()]
+        self.woken.append(self.time())
         return super().rcu_gp_kthread()
 
 
+def watched(cls: type[Any]) -> type[Any]:
+    """The ``Build`` of a processor whose RCU is ``Watched``."""
+    return Watched if cls is Rcu else cls
+
+
 def test_a_grace_periods_thread_wakes_at_the_two_ticks_behind_a_call_to_rcu() -> None:
-    bench = Bench(Watched)
+    bench = Bench(watched)
     bench.run(bench.program("program", lambda: bench.work(1 * MS), bench.vcpu.call_rcu))
-    assert [time // MS for time in cast("Watched", bench.vcpu).woken] == [4, 8]
+    assert [time // MS for time in cast("Watched", bench.vcpu.rcu).woken] == [4, 8]
     # The tick stops when what waited has been freed, at the third.
     assert bench.vcpu.timer_interrupts == 3

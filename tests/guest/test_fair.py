@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desim.guest.cpu.sched import (
+from desim.guest.cpu.fair import (
     IDLE_WEIGHT,
     LATENCY_NS,
     MIN_GRANULARITY_NS,
