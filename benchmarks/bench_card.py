@@ -31,7 +31,7 @@ from desim.e1000.registers import (
     TDLEN,
     TDT,
 )
-from desim.testing.card import Losses, MemoryBus, VirtualClock, Wire
+from desim.testing import Ledger, MemoryBus, VirtualClock, Wire
 from desim.wire.frame import Frame
 
 RING = 256
@@ -52,7 +52,7 @@ class Bench:
         self.clock = VirtualClock()
         self.bus = MemoryBus(self.clock)
         self.wire = Wire()
-        self.card = E1000(clock=self.clock, pci=self.bus, net=self.wire, ledger=Losses(), mac=MAC)
+        self.card = E1000(clock=self.clock, pci=self.bus, net=self.wire, ledger=Ledger(), mac=MAC)
         self.card.config_write(4, 0x7)
         for n in range(RING):
             self.bus.memory.write(RX_RING + 16 * n, struct.pack("<QQ", BUFFERS + 2048 * n, 0))

@@ -37,7 +37,6 @@ from simpy.core import EmptySchedule, StopSimulation
 from simpy.events import NORMAL, URGENT, Event
 
 from desim.engine.events import BAND, EVENT, REUSE, Process, Timeout
-
 from desim.errors import CirclingError, TooManyEventsError
 
 if TYPE_CHECKING:

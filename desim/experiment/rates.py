@@ -37,7 +37,7 @@ from desim.guest.drivers.e1000.itr import (
     simplified_rate,
 )
 from desim.machine import Machine
-from desim.testing.card import VirtualClock, VirtualTimer
+from desim.testing import VirtualClock, VirtualTimer
 
 FLOOR_NS = MIT_FLOOR * MIT_UNIT_NS
 VALUES = (0, 1, 3, 4, 100, 500, 1000, 2000, 4000, 7000, 7812, 8000, 10000, 20000, 50000, 100000)

@@ -22,7 +22,7 @@ from desim.e1000.registers import (
     TDLEN,
     TDT,
 )
-from desim.testing.card import Losses, Memory, MemoryBus, VirtualClock, Wire
+from desim.testing import Ledger, Memory, MemoryBus, VirtualClock, Wire
 from desim.wire.frame import Frame
 
 MAC = bytes.fromhex("525400123456")
@@ -52,7 +52,7 @@ class Bed:
         self.bus = MemoryBus(self.clock)
         self.memory = self.bus.memory
         self.wire = Wire()
-        self.losses = Losses()
+        self.losses = Ledger()
         self.card = E1000(
             clock=self.clock,
             pci=self.bus,

@@ -17,14 +17,15 @@ from desim.guest.net.device import Device
 from desim.guest.net.stack import NetStack
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
 from desim.stages import Build, bare
+from desim.testing import Connection
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.addresses import ip, mac
 from desim.wire.arp import ARPOP_REPLY, Arp
 from desim.wire.checksum import ones_sum
 from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP, Ethernet
 from desim.wire.frame import Frame
-from desim.wire.segment import Segment, build_segment
-from desim.wire.tcp import ACK, FIN, PSH, SYN, TcpOptions, flags_text
+from desim.wire.segment import Segment
+from desim.wire.tcp import ACK, FIN, PSH, flags_text
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -338,54 +339,23 @@ def answer_arp(guest: Guest, frame: Frame, mac_of: bytes = SLIRP_MAC) -> Frame:
     return Frame(Ethernet(request.sender_mac, mac_of, ETH_P_ARP, reply.emit()).emit())
 
 
-class Peer:
-    """One TCP connection as slirp would lead it, written out segment by segment."""
+class Peer(Connection):
+    """One TCP connection as slirp would lead it; what is acknowledged is set by hand."""
 
     def __init__(self, guest: Guest, *, sport: int, dport: int, iss: int = 1000) -> None:
+        super().__init__(
+            guest.put,
+            guest.take,
+            mac=SLIRP_MAC,
+            to_mac=GUEST_MAC,
+            source=(SLIRP, sport),
+            to=(GUEST, dport),
+            iss=iss,
+        )
         self.guest = guest
-        self.sport = sport
-        self.dport = dport
-        self.seq = iss
-        self.ack = 0
-        self.ident = 0
-        self.window = 65535
 
-    def frame(
-        self,
-        flags: int,
-        payload: bytes = b"",
-        *,
-        seq: int | None = None,
-        ack: int | None = None,
-        mss: int | None = None,
-        window: int | None = None,
-    ) -> Frame:
-        """A segment at the current numbers, or at those that are given."""
-        self.ident += 1
-        return build_segment(
-            GUEST_MAC,
-            SLIRP_MAC,
-            SLIRP,
-            GUEST,
-            self.sport,
-            self.dport,
-            (self.seq if seq is None else seq) & 0xFFFFFFFF,
-            (self.ack if ack is None else ack) & 0xFFFFFFFF if flags & ACK else 0,
-            flags,
-            self.window if window is None else window,
-            payload,
-            ident=self.ident & 0xFFFF,
-            ttl=64,
-            tos=0,
-            df=False,
-            options=TcpOptions(mss=mss).emit() if mss else b"",
-        ).padded()
-
-    def send(self, flags: int, payload: bytes = b"", *, mss: int | None = None) -> list[Segment]:
-        """Send a segment, move on, and return what the guest answers."""
-        frame = self.frame(flags, payload, mss=mss)
-        self.seq += len(payload) + bool(flags & FIN) + bool(flags & SYN)
-        self.guest.put(frame)
+    def segments(self) -> list[Segment]:
+        """All that the guest answers."""
         return self.guest.segments()
 
 

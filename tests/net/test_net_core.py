@@ -4,6 +4,7 @@ import pytest
 
 from desim.net import MAXLEN, Net, NetHub
 from desim.reasons import Reason
+from desim.testing import Ledger, NoLoop
 from desim.wire.frame import Frame
 
 
@@ -35,23 +36,9 @@ class Handler:
         self.links.append(up)
 
 
-class Loop:
-    notified = 0
-
-    def notify(self):
-        self.notified += 1
-
-
-class Ledger:
-    def __init__(self):
-        self.gone = []
-        self.kept = []
-
-    def lost(self, frame, where, why):
-        self.gone.append((frame.raw, where, str(why)))
-
-    def held(self, frame, where, why):
-        self.kept.append((frame.raw, where, str(why)))
+def told(entries):
+    """Lines of a ledger, as what they say of which bytes."""
+    return [(entry.frame.raw, entry.where, str(entry.why)) for entry in entries]
 
 
 def frame(text):
@@ -60,7 +47,7 @@ def frame(text):
 
 @pytest.fixture
 def net():
-    return Net(loop=Loop(), ledger=Ledger())
+    return Net(loop=NoLoop(), ledger=Ledger())
 
 
 @pytest.fixture
@@ -92,7 +79,7 @@ def test_what_the_receiver_cannot_take_waits_and_says_why(net, pair):
     receiver.handler.room = 0
     assert sender.send(frame("one")) == 0
     assert len(receiver.incoming_queue) == 1
-    assert net.ledger.kept == [(b"one", "nic", "no room")]
+    assert told(net.ledger.waits) == [(b"one", "nic", "no room")]
 
 
 def test_a_flush_delivers_in_order_and_wakes_the_main_loop(net, pair):
@@ -160,13 +147,13 @@ def test_a_full_queue_drops_the_newest(net, pair):
     for _ in range(MAXLEN + 1):
         sender.send(frame("x"))
     assert len(receiver.incoming_queue) == MAXLEN
-    assert net.ledger.gone == [(b"x", "nic", "queue full (10000 packets)")]
+    assert told(net.ledger.losses) == [(b"x", "nic", "queue full (10000 packets)")]
 
 
 def test_without_a_peer_a_packet_is_reported_sent_and_lost(net, client):
     alone = client("user")
     assert alone.send(frame("one")) == 3
-    assert net.ledger.gone == [(b"one", "user", "no link")]
+    assert told(net.ledger.losses) == [(b"one", "user", "no link")]
 
 
 def test_a_card_follows_the_link_of_its_peer_and_packets_vanish(net, pair):
@@ -222,7 +209,7 @@ def test_when_no_other_port_can_the_packet_waits_at_the_senders_port(net, client
     card.handler.room = 0
     sender.send(frame("one"))
     assert len(port.client.incoming_queue) == 1
-    assert net.ledger.kept == [(b"one", "hub0port0", "no room")]
+    assert told(net.ledger.waits) == [(b"one", "hub0port0", "no room")]
     card.handler.room = 1
     card.flush()
     assert card.handler.got == [b"one"]
@@ -235,14 +222,14 @@ def test_a_machine_that_stops_pushes_what_waits_and_drops_what_is_not_taken(net,
     receiver.handler.answer = 0
     net.stop()
     assert len(receiver.incoming_queue) == 0
-    assert net.ledger.gone == [(b"one", "nic", "purged: the machine stopped")]
+    assert told(net.ledger.losses) == [(b"one", "nic", "purged: the machine stopped")]
 
 
 def test_what_is_sent_while_the_machine_is_stopped_comes_when_it_goes_on(net, pair):
     sender, receiver = pair
     net.stop()
     sender.send(frame("two"))
-    assert net.ledger.kept == [(b"two", "nic", "the machine is stopped")]
+    assert told(net.ledger.waits) == [(b"two", "nic", "the machine is stopped")]
     net.resume()
     assert receiver.handler.got == [b"two"]
 

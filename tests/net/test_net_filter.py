@@ -23,6 +23,7 @@ from desim.net.filter_faults import (
     FilterReorder,
 )
 from desim.reasons import Reason
+from desim.testing import Ledger, NoLoop
 from desim.wire import pcapng
 from desim.wire.frame import Frame
 
@@ -68,20 +69,14 @@ class Clock:
         self.time = until
 
 
-class Ledger:
-    def __init__(self) -> None:
-        self.gone: list[tuple[bytes, str, str]] = []
-        self.kept: list[tuple[bytes, str, str]] = []
-        self.new: list[tuple[bytes, bytes, str, str]] = []
+def told(entries: list[Any]) -> list[tuple[bytes, str, str]]:
+    """Lines of a ledger, as what they say of which bytes."""
+    return [(entry.frame.raw, entry.where, str(entry.why)) for entry in entries]
 
-    def lost(self, frame: Frame, where: str, why: Reason) -> None:
-        self.gone.append((frame.raw, where, str(why)))
 
-    def held(self, frame: Frame, where: str, why: Reason) -> None:
-        self.kept.append((frame.raw, where, str(why)))
-
-    def made(self, frame: Frame, of: Frame, where: str, why: Reason) -> None:
-        self.new.append((frame.raw, of.raw, where, str(why)))
+def copies(ledger: Ledger) -> list[tuple[bytes, bytes, str, str]]:
+    """What was made of which bytes, likewise."""
+    return [(copy.frame.raw, copy.of.raw, copy.where, str(copy.why)) for copy in ledger.copies]
 
 
 class Handler:
@@ -104,17 +99,13 @@ class Handler:
     def set_link(self, up: bool) -> None: ...
 
 
-class Loop:
-    def notify(self) -> None: ...
-
-
 class World:
     """A user network and a card that are each other's peers."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.ledger = Ledger()
-        self.net = Net(loop=Loop(), ledger=self.ledger)
+        self.net = Net(loop=NoLoop(), ledger=self.ledger)
         self.user = self.client("user")
         self.nic = self.client("nic", is_nic=True)
         self.user.connect(self.nic)
@@ -250,7 +241,7 @@ def test_without_a_link_a_packet_is_lost_before_any_filter(world: World) -> None
     world.net.set_link("user", False)
     world.user.send(frame("one"))
     assert notes == []
-    assert world.ledger.gone == [(b"one", "user", "no link")]
+    assert told(world.ledger.losses) == [(b"one", "user", "no link")]
 
 
 def test_a_filter_sees_a_packet_that_then_has_to_wait_once(world: World) -> None:
@@ -306,7 +297,7 @@ def test_a_filter_behind_may_end_what_was_kept(world: World) -> None:
     world.user.send(frame("one"))
     world.clock.go(10 * US)
     assert world.to_guest == []
-    assert world.ledger.gone == [(b"one", "loss", "filter-loss")]
+    assert told(world.ledger.losses) == [(b"one", "loss", "filter-loss")]
 
 
 def test_what_was_kept_waits_for_a_receiver_that_is_not_ready(world: World) -> None:
@@ -315,7 +306,7 @@ def test_what_was_kept_waits_for_a_receiver_that_is_not_ready(world: World) -> N
     assert world.user.send(frame("one")) == 3, "the sender takes it for sent"
     world.clock.go(10 * US)
     assert len(world.nic.incoming_queue) == 1
-    assert [where for _, where, _ in world.ledger.kept] == ["f", "nic"]
+    assert [where for _, where, _ in told(world.ledger.waits)] == ["f", "nic"]
 
 
 # filter-buffer
@@ -325,7 +316,7 @@ def test_a_buffer_lets_go_of_everything_once_per_interval(world: World) -> None:
     world.attach(FilterBuffer, interval_us=100)
     for text in ("one", "two"):
         world.user.send(frame(text))
-    assert world.ledger.kept == [
+    assert told(world.ledger.waits) == [
         (b"one", "f", "filter-buffer"),
         (b"two", "f", "filter-buffer"),
     ]
@@ -371,7 +362,7 @@ def test_a_full_buffer_drops_the_newest(world: World) -> None:
     world.attach(FilterBuffer, interval_us=100)
     for _ in range(MAXLEN + 1):
         world.user.send(frame("x"))
-    assert world.ledger.gone == [(b"x", "f", "queue full (10000 packets)")]
+    assert told(world.ledger.losses) == [(b"x", "f", "queue full (10000 packets)")]
 
 
 def test_a_buffer_switched_off_while_it_empties_drops_its_netdevs_own_packets(
@@ -389,7 +380,7 @@ def test_a_buffer_switched_off_while_it_empties_drops_its_netdevs_own_packets(
         world.user.send(frame(text))
     world.clock.go(100 * US)
     assert world.to_guest == [b"one"]
-    assert world.ledger.gone == [(b"two", "f", "purged: filter-buffer was being emptied")]
+    assert told(world.ledger.losses) == [(b"two", "f", "purged: filter-buffer was being emptied")]
 
 
 # filter-dump
@@ -462,7 +453,7 @@ def test_a_loss_is_in_the_ledger_and_the_sender_does_not_notice(world: World) ->
     world.attach(FilterLoss, choice=Every(2))
     assert [world.user.send(frame(text)) for text in ("one", "two", "three")] == [3, 3, 5]
     assert world.to_guest == [b"one", b"three"]
-    assert world.ledger.gone == [(b"two", "f", "filter-loss")]
+    assert told(world.ledger.losses) == [(b"two", "f", "filter-loss")]
 
 
 def test_a_delay_keeps_the_order(world: World) -> None:
@@ -517,7 +508,7 @@ def test_a_copy_comes_behind_the_original(world: World) -> None:
     for text in ("one", "two"):
         world.user.send(frame(text))
     assert world.to_guest == [b"one", b"two", b"two"]
-    assert world.ledger.new == [(b"two", b"two", "f", "filter-duplicate")]
+    assert copies(world.ledger) == [(b"two", b"two", "f", "filter-duplicate")]
 
 
 def reordered(world: World, count: int) -> list[int]:
@@ -570,8 +561,8 @@ def test_given_bytes_are_turned_over_as_far_as_there_are_any(world: World) -> No
     for raw in (bytes(6), bytes(3), bytes(1)):
         world.user.send(Frame(raw))
     assert world.to_guest == [b"\0\xff\0\0\xff\xff", b"\0\xff\0", b"\0"]
-    assert [where for _, where, _ in world.ledger.gone] == ["f", "f"]
-    assert len(world.ledger.new) == 2
+    assert [where for _, where, _ in told(world.ledger.losses)] == ["f", "f"]
+    assert len(copies(world.ledger)) == 2
 
 
 @given(
@@ -594,8 +585,8 @@ def test_so_many_bits_are_turned_over(raw: bytes, bits: int, draws: list[int]) -
     (got,) = world.to_guest
     differing = int.from_bytes(got, "big") ^ int.from_bytes(raw, "big")
     assert differing.bit_count() == min(bits, 8 * len(raw))
-    assert world.ledger.gone == [(raw, "f", "filter-corrupt: goes on changed")]
-    assert world.ledger.new == [(got, raw, "f", "filter-corrupt")]
+    assert told(world.ledger.losses) == [(raw, "f", "filter-corrupt: goes on changed")]
+    assert copies(world.ledger) == [(got, raw, "f", "filter-corrupt")]
 
 
 KINDS = st.sampled_from(["loss", "delay", "duplicate", "reorder", "corrupt", "buffer"])
@@ -631,7 +622,7 @@ def test_whatever_the_filters_are_each_packet_is_accounted_for(
         world.clock.go(world.clock.time + wait)
         arrived = len(world.to_guest) + len(world.from_guest)
         waiting = len(list(world.net.queued()))
-        made, lost = len(world.ledger.new), len(world.ledger.gone)
+        made, lost = len(copies(world.ledger)), len(told(world.ledger.losses))
         assert number + 1 + made == arrived + lost + waiting
     world.clock.go(world.clock.time + 20 * MS)
     assert list(world.net.queued()) == []

@@ -7,14 +7,8 @@ from collections.abc import Callable, Sequence
 from desim.net import Net, NetClientState, NetHub
 from desim.net.filter import NetFilterState, Place, Queue
 from desim.ports import Ledger, NetClient
+from desim.testing import NoLoop
 from desim.wire.frame import Frame
-
-
-class NoLoop:
-    """A main loop that nobody sleeps in: all happens inside the replayed accesses."""
-
-    def notify(self) -> None:
-        """Nothing to wake."""
 
 
 class Watch(NetFilterState):

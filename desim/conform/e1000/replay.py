@@ -31,7 +31,7 @@ from desim.e1000.receive import DESCRIPTOR, EOP
 from desim.e1000.registers import RCTL, RDBAL, RDH, RDLEN, RDT
 from desim.errors import RecordingError
 from desim.ports import Clock, NetClient, NetPort
-from desim.testing.card import Losses, Memory, VirtualClock
+from desim.testing import Ledger, Memory, VirtualClock
 from desim.wire.frame import Frame
 
 MAX_LATE_NS = 100
@@ -151,7 +151,7 @@ class Replay:
         self.sent: list[_Sent] = []
         self.user_sent: list[_Sent] = []
         self.controller = _Controller(self.clock)
-        self.ledger = Losses()
+        self.ledger = Ledger()
         names = vector["net"]["ports"]
         self.net = NetCoreNetwork(names, hub=vector["net"]["hub"], ledger=self.ledger)
         self.cards: dict[str, E1000] = {}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from desim.conform.e1000.network import NoLoop
 from desim.conform.slirp.testbed import LoopbackHost, ManualClock
 from desim.errors import RecordingError, UserError
 from desim.machine.qemu import slirp_config
@@ -19,7 +18,7 @@ from desim.scenario.qemu_options import parse_qemu_options
 from desim.slirp.client import SlirpState
 from desim.slirp.config import HostFwd, SlirpConfig
 from desim.slirp.slirp import Slirp
-from desim.testing.card import Losses
+from desim.testing import Ledger, NoLoop
 
 
 def user_network(options: str, *, clock: Clock, port: NetPort) -> SlirpState:
@@ -36,7 +35,7 @@ def user_network(options: str, *, clock: Clock, port: NetPort) -> SlirpState:
         # The host's programs would note times; there are none.
         sockets=LoopbackHost(ManualClock(), []),
         loop=NoLoop(),
-        ledger=Losses(),
+        ledger=Ledger(),
         config=config,
     )
     return state
