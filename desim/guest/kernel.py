@@ -23,6 +23,7 @@ from desim.guest.net.sock import Socket as KernelSocket
 from desim.guest.net.socket import TcpSocket
 from desim.guest.net.stack import NetStack
 from desim.guest.net.udp import UdpSocket
+from desim.guest.printk import KernelLog
 from desim.ports import Endpoint
 from desim.stages import GUEST, mark, stages
 from desim.userland.calls import (
@@ -231,6 +232,7 @@ class GuestKernel(Kernel):
         *,
         cpu: Cpu,
         stack: NetStack,
+        log: KernelLog,
         random: Callable[[str], RandomStream],
         files: Callable[[str], bytes],
         tree: VirtualTree,
@@ -250,8 +252,7 @@ class GuestKernel(Kernel):
         self.cpu = cpu
         self.stack = stack
         self.observer = observer
-        self.log: list[tuple[int, str]] = []
-        """The kernel's log: when, and what."""
+        self.log = log
         self.proc: dict[str, Callable[[], str]] = {}
         """Files under /proc, made anew at each reading."""
 
@@ -293,12 +294,8 @@ class GuestKernel(Kernel):
         self.cpu.touch("user")
         super().exit(process)
 
-    def printk(self, line: str) -> None:
-        """Add a line to the log."""
-        self.log.append((self.cpu.now(), line))
-
     def sys_syslog(self, process: Process) -> list[tuple[int, str]]:
-        return list(self.log)
+        return list(self.log.lines)
 
     def system_file(self, name: str) -> bytes | None:
         show = self.proc.get(name)

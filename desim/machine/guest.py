@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.config import Boot
-from desim.engine.instrument import Instrument
-from desim.engine.streams import Streams
+from desim.config import InputFile, MachineConfig, Nic
 from desim.guest.cpu.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
 from desim.guest.drivers.modules import MODULES, CardDriver, Surroundings, modprobe
 from desim.guest.kernel import GuestKernel
 from desim.guest.mm.memory import Memory
-from desim.guest.net.device import IFF_UP, Device
+from desim.guest.net.device import IFF_UP
 from desim.guest.net.stack import NetStack
+from desim.guest.printk import KernelLog
 from desim.guest.procfs import arp_seq_show, dev_seq_show, show_interrupts
-from desim.machine.ports import Recorder
+from desim.machine.kit import Kit
+from desim.machine.ports import Connections
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
-from desim.ports import Endpoint, Mmio
+from desim.ports import Mmio
 from desim.userland.calls import IFF_RUNNING, Interface, Program, sys
 from desim.userland.files import Terminal, VirtualTree
 from desim.userland.process import Process
@@ -35,70 +35,78 @@ class Guest:
 
     def __init__(
         self,
+        config: MachineConfig,
+        kit: Kit,
         *,
         vcpu: Vcpu,
         mmio: Mmio | None,
-        mac: bytes,
-        modprobe_line: str,
-        ipv6: bool,
         irq: int,
-        boot: Boot,
         memory: Memory,
-        streams: Streams,
-        build: Instrument,
-        recorder: Recorder,
-        files: Callable[[str], bytes],
         tree: VirtualTree,
         console: Terminal,
-        is_up: Callable[[], None],
     ) -> None:
+        """``mmio``: the card's registers, if there is one, with its line at ``irq``. ``tree``
+        holds the files that programs write."""
+        self.kit = kit
         self.vcpu = vcpu
         self.console = console
-        self.recorder = recorder
-        self.build = build
-        self.driver: CardDriver | None = None
-        self.modprobe = modprobe(modprobe_line)
-        self._irq = irq
-        self._boot = boot
         self.up_ns: int | None = None
         """When the boot script was through."""
-        self._is_up = is_up
+        self.modprobe = modprobe(config.modprobe)
+        self._boot = config.boot
+        self._irq = irq
+        self._bring_up_stack(config)
+        self._start_kernel(config.guest_files, tree)
+        self._attach_card(config.nic, mmio, memory)
+        self._mount_proc()
+
+    # --- what there is before the boot, each made of those in front of it
+
+    def _bring_up_stack(self, config: MachineConfig) -> None:
+        """The network stack, and its soft interrupts on the processor."""
+        vcpu, build = self.vcpu, self.kit.build
+        self.log = KernelLog(vcpu.now)
         self.stack = build(NetStack)(
             cpu=vcpu,
-            random=streams,
-            seeded=boot.seeded,
-            ipv6=ipv6,
-            log=lambda line: self.kernel.printk(line),
+            random=self.kit.streams,
+            seeded=config.boot.seeded,
+            ipv6=config.guest_ipv6,
+            log=self.log.printk,
             build=build,
         )
         vcpu.open_softirq(NET_RX_SOFTIRQ, self.stack.net_rx_action)
         vcpu.open_softirq(NET_TX_SOFTIRQ, self.stack.net_tx_action)
-        self.kernel = build(GuestKernel)(
-            cpu=vcpu,
+
+    def _start_kernel(self, files: dict[str, InputFile], tree: VirtualTree) -> None:
+        """What programs call: ``files`` are those that they may read."""
+        self.kernel = self.kit.build(GuestKernel)(
+            cpu=self.vcpu,
             stack=self.stack,
-            random=streams,
-            files=files,
+            log=self.log,
+            random=self.kit.streams,
+            files=reader(files),
             tree=tree,
-            observer=self,
+            observer=Connections(self.kit.recorder),
         )
-        if mmio is not None:
-            self._attach(mmio, mac, memory)
+
+    def _attach_card(self, nic: Nic | None, mmio: Mmio | None, memory: Memory) -> None:
+        """The driver that ``modprobe`` names, with its interface and its interrupt."""
+        self.driver: CardDriver | None = None
+        if nic is None or mmio is None:
+            return
+        device = self.stack.alloc_etherdev(ETH0, nic.mac)
+        here = Surroundings(self.vcpu, mmio, memory, device, self.log.printk, self.kit.build)
+        self.driver = MODULES[self.modprobe.module].make(self.modprobe.values, here)
+        self.stack.register_netdev(device, self.driver)
+        self.vcpu.handler = self.driver.interrupt
+
+    def _mount_proc(self) -> None:
+        """The files under /proc that tell of the network."""
         self.kernel.proc = {
             "/proc/interrupts": self._show_interrupts,
-            "/proc/net/arp": lambda: arp_seq_show(list(self.stack.arp.table.values())),
-            "/proc/net/dev": lambda: dev_seq_show(list(self.stack.devices.values())),
+            "/proc/net/arp": self._show_arp,
+            "/proc/net/dev": self._show_dev,
         }
-        vcpu.boot = self.boot
-
-    def _attach(self, mmio: Mmio, mac: bytes, memory: Memory) -> None:
-        def make(device: Device) -> CardDriver:
-            here = Surroundings(self.vcpu, mmio, memory, device, self.kernel.printk, self.build)
-            self.driver = MODULES[self.modprobe.module].make(self.modprobe.values, here)
-            return self.driver
-
-        self.stack.attach(ETH0, mac, make)
-        assert self.driver is not None
-        self.vcpu.handler = self.driver.interrupt
 
     def _show_interrupts(self) -> str:
         device = self.stack.devices.get(ETH0)
@@ -110,9 +118,20 @@ class Guest:
             device=ETH0 if opened else None,
         )
 
+    def _show_arp(self) -> str:
+        return arp_seq_show(list(self.stack.arp.table.values()))
+
+    def _show_dev(self) -> str:
+        return dev_seq_show(list(self.stack.devices.values()))
+
     def unpolled(self) -> bool:
         """Whether a frame in the card's ring waits for the driver to look."""
         return self.driver is not None and self.driver.unpolled()
+
+    def power_on(self, is_up: Callable[[], None]) -> None:
+        """Boot when the run starts; ``is_up`` is called when the boot script is through."""
+        self._is_up = is_up
+        self.vcpu.boot = self.boot
 
     def boot(self) -> None:
         """Load the driver, then the script that brings the network up; on the vCPU's thread."""
@@ -123,7 +142,7 @@ class Guest:
 
     def _start(self, name: str, program: Program, ended: Callable[[Process], None]) -> None:
         process = self.kernel.spawn_program(name, program, self.console)
-        self.vcpu.wake_task(self.build(ProcessTask)(self.vcpu, self.kernel, process, ended))
+        self.vcpu.wake_task(self.kit.build(ProcessTask)(self.vcpu, self.kernel, process, ended))
 
     def _up(self) -> None:
         self.up_ns = self.vcpu.now()
@@ -133,7 +152,7 @@ class Guest:
         """Load the driver, ``ip link set eth0 up``, and wait for carrier."""
         yield from self._not_before(self._boot.insmod_ns)
         for line in self.modprobe.log_lines():
-            self.kernel.printk(line)
+            self.log.printk(line)
         driver.init_module()
         yield from self._not_before(self._boot.up_ns)
         yield sys.set_link_up(ETH0)
@@ -152,6 +171,11 @@ class Guest:
         command = parse(DHCP_CLIENT, GUEST_PROGRAMS)[0]
         self._start("udhcpc", command.start(), lambda _: self._up())
 
-    def read(self, local: Endpoint, remote: Endpoint, first_byte: int, count: int) -> None:
-        """See ``ReadObserver``."""
-        self.recorder.note("read", remote, first_byte, count)
+
+def reader(files: dict[str, InputFile]) -> Callable[[str], bytes]:
+    """What ``< FILE`` reads: the file as it was when the configuration was made."""
+
+    def read(name: str) -> bytes:
+        return files[name].data
+
+    return read

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from desim.config import InputFile, MachineConfig, RunCommand, Side
+from desim.config import MachineConfig, RunCommand, Side
 from desim.costs.profile import load
 from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument, Watcher
@@ -14,17 +14,18 @@ from desim.engine.streams import Streams
 from desim.engine.thread import CODE_MASK, FIRST_RANK, Thread
 from desim.engine.trace import Trace
 from desim.errors import EngineError, UserError
+from desim.host.kernel import TOUCH_POINT as HOST_SOCKET
 from desim.host.kernel import HostKernel
 from desim.machine import names
 from desim.machine.conduct import INTERRUPTED, UNTIL, Conductor, Running
 from desim.machine.ctrl_c import ctrl_c
-from desim.machine.guest import DHCP_CLIENT, ETH0, Guest
-from desim.machine.ports import Captured, GuestMemory, Recorder
+from desim.machine.guest import DHCP_CLIENT, ETH0, Guest, reader
+from desim.machine.kit import Kit
+from desim.machine.ports import Captured, Connections, GuestMemory, Recorder
 from desim.machine.qemu import IRQ_LINE, Qemu
 from desim.machine.threads.host import HostScheduler, HostTask
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
-from desim.ports import Endpoint
 from desim.reasons import Reason, together
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Process
@@ -33,6 +34,10 @@ from desim.userland.programs.dmesg import dmesg_line
 from desim.userland.shell import parse
 from desim.wire.addresses import ip_text, mac_text, prefix_from_mask
 
+VCPU_RANK = FIRST_RANK
+MAIN_RANK = FIRST_RANK + 1
+FIRST_HOST_RANK = FIRST_RANK + 2
+"""At one instant the guest's processor goes first, then QEMU's main loop, then host programs."""
 MEMORY_BYTES = 256 << 20
 BOOT = "guest console"
 LAST_MARKS = 12
@@ -69,84 +74,112 @@ class Machine:
         without: Iterable[str] = (),
     ) -> None:
         self.config = config
-        self.profile = load(config.costs).in_ns(config.icount_shift or 0)
-        self.env = env = Environment(
-            strict=config.strict, without=without, event_limit=config.limits.events
-        )
-        self.trace = Trace()
         self.ended = ""
         self.end_ns = 0
         self.failed = False
         self._spent = False
         """It has run, or was closed."""
-        self.streams = Streams(config.seed, config.boot.draws)
-        self.recorder = recorder = Recorder(env)
-        self.build = build = Instrument(env, self.trace.codes, self.profile, watch)
-        quota = Quota(config.limits.output_bytes)
-        self._quota = quota
-        self._trees = {"guest": VirtualTree(quota), "host": VirtualTree(quota)}
-        self._jobs: list[tuple[RunCommand, Terminal, list[Process]]] = []
-        self._children: list[HostTask] = []
-        touch = {"host_socket": env.touch_point("host_socket")}
+        self._power_on(watch, without)
+        self._set_up_host()
+        self._set_up_processor()
+        self._start_qemu()
+        self._install_guest()
+        self._start_threads()
+        self._call_conductor()
+
+    # --- the parts, each made of those in front of it
+
+    def _power_on(self, watch: Watcher | None, without: Iterable[str]) -> None:
+        """Time, costs, the trace, chance: what every part is given."""
+        config = self.config
+        self.profile = load(config.costs).in_ns(config.icount_shift or 0)
+        self.env = Environment(
+            strict=config.strict, without=without, event_limit=config.limits.events
+        )
+        self.trace = Trace()
+        self.kit = Kit(
+            env=self.env,
+            build=Instrument(self.env, self.trace.codes, self.profile, watch),
+            recorder=Recorder(self.env),
+            streams=Streams(config.seed, config.boot.draws),
+        )
+        self.recorder = self.kit.recorder
+        self._quota = Quota(config.limits.output_bytes)
+        self._trees = {"guest": VirtualTree(self._quota), "host": VirtualTree(self._quota)}
+
+    def _set_up_host(self) -> None:
+        """The host's kernel; its programs start later."""
+        env, build = self.env, self.kit.build
+        meet = {HOST_SOCKET: env.touch_point(HOST_SOCKET)}
         self.scheduler = HostScheduler(env, self.trace.codes, build)
         self.host = build(HostKernel)(
             now=env.time,
             wake_up=self.scheduler.wake_up,
-            random=self.streams,
-            touch=lambda point: touch[point](),
-            files=_reader(config.host_files),
+            random=self.kit.streams,
+            touch=lambda point: meet[point](),
+            files=reader(self.config.host_files),
             tree=self._trees["host"],
-            observer=self,
+            observer=Connections(self.recorder),
         )
-        self.vcpu = build(Vcpu)(
-            env=env,
-            rank=FIRST_RANK,
+        self._unseen = self._terminal("unseen")
+        self._jobs: list[tuple[RunCommand, Terminal, list[Process]]] = []
+        self._children: list[HostTask] = []
+        self._next_rank = FIRST_HOST_RANK
+        self._ranks = self._rank_commands()
+
+    def _set_up_processor(self) -> None:
+        """The virtual CPU, which is QEMU's thread, and its memory."""
+        self.vcpu = self.kit.build(Vcpu)(
+            env=self.env,
+            rank=VCPU_RANK,
             codes=self.trace.codes,
-            jiffies_zero_ns=config.boot.jiffies_zero_ns,
-            build=build,
+            jiffies_zero_ns=self.config.boot.jiffies_zero_ns,
+            build=self.kit.build,
         )
-        self.memory = GuestMemory(MEMORY_BYTES)
-        self.memory.recorder = recorder
-        unseen = Terminal("unseen", now=env.time, quota=quota)
+        self.memory = GuestMemory(MEMORY_BYTES, self.recorder)
+
+    def _start_qemu(self) -> None:
+        """Main loop, network and card."""
         self.qemu = Qemu(
-            config,
-            env=env,
-            build=build,
-            recorder=recorder,
+            self.config,
+            self.kit,
             host=self.host,
             vcpu=self.vcpu,
             memory=self.memory,
-            streams=self.streams,
             start=self._start_child,
-            terminal=unseen,
+            terminal=self._unseen,
         )
-        self.console = Terminal(BOOT, now=env.time, quota=quota)
+
+    def _install_guest(self) -> None:
+        """Driver, network stack and kernel on the virtual CPU."""
+        self.console = self._terminal(BOOT)
         self.guest = Guest(
+            self.config,
+            self.kit,
             vcpu=self.vcpu,
             mmio=self.qemu.mmio,
-            mac=config.nic.mac if config.nic is not None else bytes(6),
-            modprobe_line=config.modprobe,
-            ipv6=config.guest_ipv6,
             irq=IRQ_LINE,
-            boot=config.boot,
             memory=self.memory,
-            streams=self.streams,
-            build=build,
-            recorder=recorder,
-            files=_reader(config.guest_files),
             tree=self._trees["guest"],
             console=self.console,
-            is_up=lambda: self.conductor.guest_is_up(),
         )
+
+    def _start_threads(self) -> None:
+        """QEMU's two threads, and the host's name server if there is one."""
+        main = Thread(self.env, "main", MAIN_RANK, self.qemu.loop.main, self.trace.codes)
         self.trace.follow(self.vcpu.thread)
-        main = Thread(env, "main", FIRST_RANK + 1, self.qemu.loop.main, self.trace.codes)
         self.trace.follow(main)
-        self._next_rank = FIRST_RANK + 2
-        self._ranks = self._rank_commands()
-        resolver = names.configure(self.host, config.dns, unseen)
+        resolver = names.configure(self.host, self.config.dns, self._unseen)
         if resolver is not None:
             self._start_child(resolver)
-        self.conductor = Conductor(env, self, config.guest, config.host)
+
+    def _call_conductor(self) -> None:
+        """Who starts the commands, the guest's when it has booted, and ends the run."""
+        self.conductor = Conductor(self.env, self, self.config.guest, self.config.host)
+        self.guest.power_on(self.conductor.guest_is_up)
+
+    def _terminal(self, name: str) -> Terminal:
+        return Terminal(name, now=self.env.time, quota=self._quota)
 
     def _rank_commands(self) -> dict[str, int]:
         """The rank of the first process in each host terminal: in the order of the scenario."""
@@ -214,13 +247,13 @@ class Machine:
 
     def start(self, command: RunCommand) -> list[Running]:
         """Start the processes of a command at the current instant."""
-        terminal = Terminal(command.terminal, now=self.env.time, quota=self._quota)
+        terminal = self._terminal(command.terminal)
         table = GUEST_PROGRAMS if command.side == "guest" else HOST_PROGRAMS
         kernel = self.guest.kernel if command.side == "guest" else self.host
         processes = kernel.spawn(parse(command.command, table), terminal)
         self._jobs.append((command, terminal, processes))
         if command.side == "guest":
-            task_of = partial(self.build(ProcessTask), ready_ns=command.ready_ns)
+            task_of = partial(self.kit.build(ProcessTask), ready_ns=command.ready_ns)
             tasks = [task_of(self.vcpu, kernel, p) for p in processes]
             for task in tasks:
                 self.vcpu.arrive(task)
@@ -265,24 +298,6 @@ class Machine:
             and all(c.process.ended_ns is not None or c.waits_for_input for c in self._children)
         )
 
-    # --- for the host's sockets (SocketObserver)
-
-    def connected(self, conn: int, client: Endpoint, server: Endpoint) -> None:
-        """See ``SocketObserver``."""
-        self.recorder.note("connected", conn, client, server)
-
-    def sent(self, conn: int, first_byte: int, count: int, by: str) -> None:
-        """See ``SocketObserver``."""
-        self.recorder.note("sent", conn, first_byte, count, by)
-
-    def received(self, conn: int, first_byte: int, count: int, by: str) -> None:
-        """See ``SocketObserver``."""
-        self.recorder.note("received", conn, first_byte, count, by)
-
-    def closed(self, conn: int, by: str, how: str) -> None:
-        """See ``SocketObserver``."""
-        self.recorder.note("closed", conn, by, how)
-
     # --- what is left after the run
 
     def files(self) -> dict[str, bytes]:
@@ -301,7 +316,7 @@ class Machine:
         """The terminals: the guest's boot, then the commands in order of their start."""
         shown = []
         if self.guest.driver is not None:
-            log = "".join(dmesg_line(t, line) for t, line in self.guest.kernel.log)
+            log = "".join(dmesg_line(t, line) for t, line in self.guest.log.lines)
             loading = " ".join(["insmod", *self.guest.modprobe.words])
             shown.append(
                 Transcript(
@@ -377,8 +392,3 @@ class Machine:
                     "tx_packets": found.tx_packets,
                 }
         return None
-
-
-def _reader(files: dict[str, InputFile]) -> Callable[[str], bytes]:
-    """What ``< FILE`` reads: the file as it was when the configuration was made."""
-    return lambda name: files[name].data

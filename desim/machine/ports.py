@@ -28,7 +28,7 @@ from desim.guest.mm.memory import Memory
 from desim.machine.conservation import UnderWay
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.vcpu import Vcpu
-from desim.ports import NetClient, NetPort
+from desim.ports import Endpoint, NetClient, NetPort
 from desim.reasons import Reason
 from desim.wire.frame import Frame
 
@@ -178,12 +178,42 @@ class Lost:
         self.recorder.note("made", number, of.number, where, why)
 
 
+class Connections:
+    """Notes what programs and QEMU do with their connections (``SocketObserver``,
+    ``ReadObserver``)."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def connected(self, conn: int, client: Endpoint, server: Endpoint) -> None:
+        """See ``SocketObserver``."""
+        self.recorder.note("connected", conn, client, server)
+
+    def sent(self, conn: int, first_byte: int, count: int, by: str) -> None:
+        """See ``SocketObserver``."""
+        self.recorder.note("sent", conn, first_byte, count, by)
+
+    def received(self, conn: int, first_byte: int, count: int, by: str) -> None:
+        """See ``SocketObserver``."""
+        self.recorder.note("received", conn, first_byte, count, by)
+
+    def closed(self, conn: int, by: str, how: str) -> None:
+        """See ``SocketObserver``."""
+        self.recorder.note("closed", conn, by, how)
+
+    def read(self, local: Endpoint, remote: Endpoint, first_byte: int, count: int) -> None:
+        """See ``ReadObserver``."""
+        self.recorder.note("read", remote, first_byte, count)
+
+
 class GuestMemory(Memory):
     """The guest's memory; it notes when the driver takes a received frame out of it."""
 
     __slots__ = ("recorder",)
 
-    recorder: Recorder
+    def __init__(self, size: int, recorder: Recorder) -> None:
+        super().__init__(size)
+        self.recorder = recorder
 
     def frame_at(self, address: int, size: int) -> Frame | None:
         """See ``Memory``."""

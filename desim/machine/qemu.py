@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from desim.config import MachineConfig, UserNet
+from desim.config import HostFwd, MachineConfig, NetFilter, Nic, UserNet
 from desim.e1000.card import E1000
-from desim.engine.environment import Environment
-from desim.engine.instrument import Instrument
-from desim.engine.streams import Streams
 from desim.errors import UserError
 from desim.guest.mm.memory import Memory
 from desim.host.kernel import HostKernel
 from desim.host.sockets import QemuSockets
 from desim.machine.chardev import TOUCH_POINT, CharBackend
 from desim.machine.filters import Filters
-from desim.machine.ports import Bus, CardAccess, Lost, Recorder, Tap
+from desim.machine.kit import Kit
+from desim.machine.ports import Bus, CardAccess, Lost, Tap
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.main_loop import MainLoop
 from desim.machine.threads.vcpu import Vcpu
 from desim.net import Net, NetClientState, NetHub
 from desim.slirp.client import SlirpState
 from desim.slirp.config import GuestFwd, SlirpConfig
+from desim.slirp.icmp6 import ra_interval_ms
 from desim.slirp.slirp import Slirp
 from desim.slirp.version import VERSION_2_8, VERSION_4_7
 from desim.userland.files import Terminal
 from desim.userland.process import Process
 from desim.wire.addresses import ip_text
 
-RA_MIN_MS = 200_000
-RA_SPAN_MS = 400_000
-"""Unsolicited router advertisements come every 200 to 600 s (ndp_table.c: NDP_Interval)."""
 VERSIONS = {"4.7": VERSION_4_7, "2.8": VERSION_2_8}
 BAR0 = 0xFEBC0000
 BAR1 = 0xC000
@@ -68,98 +65,66 @@ def slirp_config(user: UserNet) -> SlirpConfig:
 
 
 class Qemu:
-    """The process called qemu-system-x86_64. ``start`` gives a child of it a thread to run on."""
+    """The process called qemu-system-x86_64."""
 
     def __init__(
         self,
         config: MachineConfig,
+        kit: Kit,
         *,
-        env: Environment,
-        build: Instrument,
-        recorder: Recorder,
         host: HostKernel,
         vcpu: Vcpu,
         memory: Memory,
-        streams: Streams,
         start: Callable[[Process], None],
         terminal: Terminal,
     ) -> None:
-        self.lost = Lost(recorder)
-        self.advertisements = streams("slirp.router_advertisement")
+        """``start`` gives a child of QEMU a thread to run on; ``terminal`` is QEMU's own."""
+        self.kit = kit
+        self.lost = Lost(kit.recorder)
+        self._start_main_loop(config, host, start, terminal)
+        self._open_network(config.user)
+        self._open_chardevs(config.user, host)
+        self._plug_card(config.nic, vcpu, memory)
+        self._wire(hub=config.hub)
+        self._hang_filters(config.filters, host)
+
+    # --- what QEMU does with its options, in its order
+
+    def _start_main_loop(
+        self,
+        config: MachineConfig,
+        host: HostKernel,
+        start: Callable[[Process], None],
+        terminal: Terminal,
+    ) -> None:
+        """The big lock, the main loop with its timers, the sockets that it polls."""
+        env, build = self.kit.env, self.kit.build
         self.lock = BigLock(env)
+        self.loop = build(MainLoop)(env, self.lock)
         self.sockets = build(QemuSockets)(
             kernel=host,
-            on_ready=lambda: self.loop.on_ready(),
+            on_ready=self.loop.on_ready,
             start=start,
             terminal=terminal,
             resolvers=config.dns.resolvers,
         )
-        self.loop = build(MainLoop)(env, self.lock, self.sockets)
+        self.loop.poller = self.sockets
         self.net = build(Net)(loop=self.loop, ledger=self.lost, build=build)
-        self.slirp: Slirp | None = None
-        self.card: E1000 | None = None
-        self.mmio: CardAccess | None = None
-        self.hub: NetHub | None = None
-        user = nic = None
-        if config.user is not None:
-            user = self.net.client(config.user.id)
-            self._plug_slirp(config.user, user, recorder, build)
-            self._open_chardevs(config.user, env, host, build)
-        if config.nic is not None:
-            nic = self.net.client(config.nic.id or f"{config.nic.model}.0", is_nic=True)
-            bus = Bus(env, memory, vcpu.pin, recorder)
-            tap = Tap("nic", recorder, nic, sends_to_guest=False)
-            card = build(E1000)(
-                clock=self.loop.timers,
-                pci=bus,
-                net=tap,
-                ledger=self.lost,
-                mac=config.nic.mac,
-                model=config.nic.model,
-                mitigation=config.nic.mitigation,
-                autonegotiation=config.nic.autonegotiation,
-                extra_mac_registers=config.nic.extra_mac_registers,
-                init_vet=config.nic.init_vet,
-                semantics=config.nic.semantics,
-                build=build,
-            )
-            tap.client = card
-            nic.handler = tap
-            self.card = card
-            self.mmio = CardAccess(
-                vcpu,
-                self.lock,
-                read=card.mmio_read,
-                write=card.mmio_write,
-                config_read=card.config_read,
-                config_write=card.config_write,
-            )
-            self._firmware(card)
-        if config.hub:
-            self.hub = NetHub(self.net)
-            for client in (user, nic):
-                if client is not None:
-                    self.hub.add_port(client)
-        elif user is not None and nic is not None:
-            user.connect(nic)
-        filters = Filters(
-            clock=self.loop.timers,
-            ledger=self.lost,
-            streams=streams,
-            tree=host.tree,
-            touch=env.touch_point(TOUCH_POINT),
-            build=build,
-        )
-        filters.attach(config.filters, user=user, nic=nic)
 
-    def _plug_slirp(
-        self, user: UserNet, client: NetClientState, recorder: Recorder, build: Instrument
-    ) -> None:
+    def _open_network(self, user: UserNet | None) -> None:
+        """``-netdev user``: slirp behind its client, and the host's ports that lead to it."""
+        self.slirp: Slirp | None = None
+        self.user: NetClientState | None = None
+        if user is None:
+            return
+        build = self.kit.build
+        self.user = self.net.client(user.id)
         state = build(SlirpState)(pads=user.version != "2.8")
-        tap = Tap("slirp", recorder, client, sends_to_guest=True)
+        tap = Tap("slirp", self.kit.recorder, self.user, sends_to_guest=True)
         state.nc = tap
         tap.client = state
-        client.handler = tap
+        self.user.handler = tap
+        advertisements = self.kit.streams("slirp.router_advertisement")
         state.slirp = self.slirp = build(Slirp)(
             clock=self.loop.timers,
             net=state,
@@ -168,38 +133,103 @@ class Qemu:
             ledger=self.lost,
             config=slirp_config(user),
             version=VERSIONS[user.version],
-            ra_interval_ms=lambda: RA_MIN_MS + self.advertisements.below(RA_SPAN_MS),
+            ra_interval_ms=partial(ra_interval_ms, advertisements.below),
             build=build,
         )
         self.loop.sources.append(self.slirp)
         # The last rule given is set up first (net_init_slirp_configs).
         for rule in reversed(user.hostfwd):
-            try:
-                self.slirp.add_hostfwd(
-                    rule.proto,
-                    (rule.host_addr, rule.host_port),
-                    (rule.guest_addr, rule.guest_port),
-                )
-            except OSError as error:
-                where = f"{ip_text(rule.host_addr)}:{rule.host_port}"
-                raise UserError(
-                    f"-netdev user,hostfwd={rule.proto}:{where}: Could not set up host forwarding "
-                    f"rule ({error.strerror})"
-                ) from None
+            self._forward(self.slirp, rule)
 
-    def _open_chardevs(
-        self, user: UserNet, env: Environment, host: HostKernel, build: Instrument
-    ) -> None:
-        touch = env.touch_point(TOUCH_POINT)
+    @staticmethod
+    def _forward(slirp: Slirp, rule: HostFwd) -> None:
+        try:
+            slirp.add_hostfwd(
+                rule.proto, (rule.host_addr, rule.host_port), (rule.guest_addr, rule.guest_port)
+            )
+        except OSError as error:
+            where = f"{ip_text(rule.host_addr)}:{rule.host_port}"
+            raise UserError(
+                f"-netdev user,hostfwd={rule.proto}:{where}: Could not set up host forwarding "
+                f"rule ({error.strerror})"
+            ) from None
+
+    def _open_chardevs(self, user: UserNet | None, host: HostKernel) -> None:
+        """The character devices behind ``guestfwd=``."""
+        if user is None or self.slirp is None:
+            return
+        touch = self.kit.env.touch_point(TOUCH_POINT)
         behind = {
-            (rule.server, rule.port): build(CharBackend)(rule.chardev, tree=host.tree, touch=touch)
+            (rule.server, rule.port): self.kit.build(CharBackend)(
+                rule.chardev, tree=host.tree, touch=touch
+            )
             for rule in user.guestfwd
             if rule.chardev is not None
         }
-        if behind and self.slirp is not None:
-            self.slirp.guestfwd.output = lambda rule, data: behind[
-                rule.address, rule.port
-            ].qemu_chr_fe_write_all(data)
+
+        def write(rule: GuestFwd, data: bytes) -> None:
+            behind[rule.address, rule.port].qemu_chr_fe_write_all(data)
+
+        self.slirp.guestfwd.output = write
+
+    def _plug_card(self, nic: Nic | None, vcpu: Vcpu, memory: Memory) -> None:
+        """``-device e1000``: the card, its way to the guest, and what the firmware does to it."""
+        self.card: E1000 | None = None
+        self.mmio: CardAccess | None = None
+        self.nic: NetClientState | None = None
+        if nic is None:
+            return
+        recorder, build = self.kit.recorder, self.kit.build
+        self.nic = self.net.client(nic.id or f"{nic.model}.0", is_nic=True)
+        tap = Tap("nic", recorder, self.nic, sends_to_guest=False)
+        self.card = card = build(E1000)(
+            clock=self.loop.timers,
+            pci=Bus(self.kit.env, memory, vcpu.pin, recorder),
+            net=tap,
+            ledger=self.lost,
+            mac=nic.mac,
+            model=nic.model,
+            mitigation=nic.mitigation,
+            autonegotiation=nic.autonegotiation,
+            extra_mac_registers=nic.extra_mac_registers,
+            init_vet=nic.init_vet,
+            semantics=nic.semantics,
+            build=build,
+        )
+        tap.client = card
+        self.nic.handler = tap
+        self.mmio = CardAccess(
+            vcpu,
+            self.lock,
+            read=card.mmio_read,
+            write=card.mmio_write,
+            config_read=card.config_read,
+            config_write=card.config_write,
+        )
+        self._firmware(card)
+
+    def _wire(self, *, hub: bool) -> None:
+        """Slirp and card meet in a hub, or are each other's peers."""
+        self.hub: NetHub | None = None
+        if hub:
+            self.hub = NetHub(self.net)
+            for client in (self.user, self.nic):
+                if client is not None:
+                    self.hub.add_port(client)
+        elif self.user is not None and self.nic is not None:
+            self.user.connect(self.nic)
+
+    def _hang_filters(self, configs: list[NetFilter], host: HostKernel) -> None:
+        """``-object filter-...``: on netdevs that have their peers."""
+        filters = Filters(
+            clock=self.loop.timers,
+            ledger=self.lost,
+            streams=self.kit.streams,
+            tree=host.tree,
+            touch=self.kit.env.touch_point(TOUCH_POINT),
+            build=self.kit.build,
+        )
+        filters.attach(configs, user=self.user, nic=self.nic)
 
     @staticmethod
     def _firmware(card: E1000) -> None:

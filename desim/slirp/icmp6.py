@@ -14,6 +14,7 @@ messages that it logs about guests that advertise themselves as routers.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from desim.slirp import reasons
@@ -66,6 +67,15 @@ SOLICITED_NODE_PREFIX = b"\xff\x02" + bytes(9) + b"\x01\xff"
 _RA = struct.Struct("!BBHBBHII")
 _PREFIX = struct.Struct("!BBBBIII16s")
 _RDNSS = struct.Struct("!BBHI16s")
+
+
+def ra_interval_ms(below: Callable[[int], int]) -> int:
+    """A pause before an unsolicited router advertisement, drawn evenly as libslirp does.
+
+    ``below(n)`` draws a number from 0 to ``n`` - 1.
+    """
+    span = NDP_MAX_RTR_ADV_INTERVAL_MS - NDP_MIN_RTR_ADV_INTERVAL_MS
+    return NDP_MIN_RTR_ADV_INTERVAL_MS + below(span)
 
 
 def special_ethaddr6(address: bytes) -> bytes:

@@ -46,7 +46,8 @@ class Program:
         self.touch = env.touch_point
         build = Instrument(env, self.codes, self.profile())
         self.lock = BigLock(env)
-        self.loop = build(MainLoop)(env, self.lock, self)
+        self.loop = build(MainLoop)(env, self.lock)
+        self.loop.poller = self
         self.loop.sources.append(self)
         self.cells = dict.fromkeys(("dma", "host", "task", "soft", "user"), 0)
         self.timers = [

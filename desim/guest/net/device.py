@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from desim.guest.cpu.context import Cpu
@@ -117,8 +118,8 @@ class Device:
         self._in_flight: deque[Skb] = deque()
         self.sending: Skb | None = None
         """The packet inside ``start_xmit``; the driver reports it by ``netdev_sent_queue``."""
-        gro = build(Gro)(lambda batch: core.netif_receive_skb_list(self, batch))
-        self.napi = Napi(lambda budget: self.driver.poll(budget), gro)
+        gro = build(Gro)(partial(core.netif_receive_skb_list, self))
+        self.napi = Napi(self._poll, gro)
 
     def __repr__(self) -> str:
         return f"Device({self.name!r})"
@@ -198,6 +199,9 @@ class Device:
         return len(self._in_flight)
 
     # NAPI.
+
+    def _poll(self, budget: int) -> int:
+        return self.driver.poll(budget)
 
     def napi_enable(self) -> None:
         """Polling is possible."""

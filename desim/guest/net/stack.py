@@ -200,16 +200,27 @@ class NetStack:
 
     # Interfaces.
 
-    def attach(self, name: str, dev_addr: bytes, driver: Callable[[Device], NetDriver]) -> Device:
-        """Register an interface; ``driver`` makes its driver from the device it is for."""
-        if name in self.devices:
-            raise FileExistsError(f"there is an interface {name} already")
-        device: Device = self.build(Device)(
+    def alloc_etherdev(self, name: str, dev_addr: bytes) -> Device:
+        """A new interface, which nobody knows of before ``register_netdev``."""
+        return self.build(Device)(
             name=name, dev_addr=dev_addr, core=self.core, cpu=self._cpu, build=self.build
         )
-        device.driver = driver(device)
-        self.devices[name] = device
+
+    def register_netdev(self, device: Device, driver: NetDriver) -> None:
+        """Make ``device`` known, with the driver that has been made for it.
+
+        Raises ``FileExistsError`` if there is one of that name.
+        """
+        if device.name in self.devices:
+            raise FileExistsError(f"there is an interface {device.name} already")
+        device.driver = driver
+        self.devices[device.name] = device
         self.core.call_netdevice_notifiers(NETDEV_REGISTER, device)
+
+    def attach(self, name: str, dev_addr: bytes, driver: Callable[[Device], NetDriver]) -> Device:
+        """Register an interface; ``driver`` makes its driver from the device it is for."""
+        device = self.alloc_etherdev(name, dev_addr)
+        self.register_netdev(device, driver(device))
         return device
 
     def dev_open(self, name: str) -> None:

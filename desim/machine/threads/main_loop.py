@@ -127,7 +127,12 @@ class TimerList:
 
 
 class MainLoop:
-    """The main loop: thread body, ``MainLoop`` port, and owner of the timers."""
+    """The main loop: thread body, ``MainLoop`` port, and owner of the timers.
+
+    ``poller`` and ``sources`` are there before it runs; they need the loop themselves.
+    """
+
+    poller: Poller
 
     STAGES = stages(
         QEMU,
@@ -139,10 +144,9 @@ class MainLoop:
         ppoll=mark("ppoll", file="host kernel"),
     )
 
-    def __init__(self, env: Environment, lock: BigLock, poller: Poller) -> None:
+    def __init__(self, env: Environment, lock: BigLock) -> None:
         self.env = env
         self.lock = lock
-        self.poller = poller
         self.sources: list[Source] = []
         self.timers = TimerList(env, self.notify)
         self.thread: Thread | None = None

@@ -46,7 +46,8 @@ def poller():
 
 @pytest.fixture
 def loop(env, poller):
-    loop = MainLoop(env, BigLock(env), poller)
+    loop = MainLoop(env, BigLock(env))
+    loop.poller = poller
     loop.sources.append(Source(env, 10))
     Thread(env, "main", 11, loop.main, Codes())
     return loop
