@@ -3,7 +3,7 @@
 A recording holds memory, frames and times, so a card is run along with it: that one
 knows where RDH is, which causes are raised, and which descriptors a TDT write hands
 over. A trace holds register accesses only; what they do not tell is not judged, and
-the report says so.
+the report says so. Each card of a trace has a report of its own.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from desim.conform.e1000.lint import DESCRIPTOR_LEN, Finding, Lint
-from desim.conform.e1000.qemu_trace import TraceReader
+from desim.conform.e1000.lint import Finding, Lint
+from desim.conform.e1000.qemu_trace import Card, TraceReader
 from desim.conform.e1000.recordings import read_recordings
 from desim.conform.e1000.replay import Replay
 from desim.conform.suite import ARCHIVES, check_regular
@@ -30,18 +30,15 @@ from desim.e1000.registers import (
     TDT,
     WINDOW_SIZE,
 )
-from desim.e1000.transmit import DESCRIPTOR, RPS, RS
+from desim.e1000.transmit import DESCRIPTOR, DESCRIPTOR_LEN, RPS, RS
 from desim.errors import RecordingError
 
 MAX_LINE = 4096
 SIZES = {"w": 4, "r": 4, "w16": 2, "r16": 2, "w8": 1, "r8": 1}
 
-NO_MEMORY = "descriptor rules were not checked: memory is not in a trace"
-NO_COMMAND = "bus master was not checked: the log does not show the PCI command register"
-
 
 class Report(NamedTuple):
-    """What was found in one log."""
+    """What was found in one log about one card."""
 
     place: str
     findings: list[Finding]
@@ -49,7 +46,7 @@ class Report(NamedTuple):
 
 
 def lint_log(path: Path) -> Iterator[Report]:
-    """A report for each log below ``path``; raises ``RecordingError``, ``OSError``."""
+    """The reports for each log below ``path``; raises ``RecordingError``, ``OSError``."""
     if not path.is_dir():
         check_regular(path)
     recorded = path.is_dir() or path.name.endswith((".json", *ARCHIVES))
@@ -57,7 +54,7 @@ def lint_log(path: Path) -> Iterator[Report]:
         for place, vector in read_recordings(path):
             yield lint_recording(place, vector)
     else:
-        yield lint_trace(path)
+        yield from lint_trace(path)
 
 
 def lint_recording(place: str, vector: dict[str, Any]) -> Report:
@@ -87,7 +84,7 @@ def lint_recording(place: str, vector: dict[str, Any]) -> Report:
         elif kind == "dump" and "data" in op:
             lint.looked_at(where, op["addr"], bytes.fromhex(op["data"]))
         lint.raised(card.mac_reg[ICR] & card.mac_reg[IMS])
-    return Report(place, lint.finish(), list(lint.notes))
+    return Report(place, lint.finish(), lint.notes)
 
 
 def _handed_over(replay: Replay, op: dict[str, Any]) -> Iterator[tuple[int, bool]]:
@@ -111,28 +108,34 @@ def _handed_over(replay: Replay, op: dict[str, Any]) -> Iterator[tuple[int, bool
         head = (head + 1) % size
 
 
-def lint_trace(path: Path) -> Report:
-    """The driver in what QEMU printed."""
-    lint = Lint()
+def lint_trace(path: Path) -> list[Report]:
+    """The driver of each card in what QEMU printed."""
+    lints: dict[Card, Lint] = {}
     reader = TraceReader()
     with path.open("rb") as file:
         for access in reader.read(_lines(file)):
+            lint = lints.get(access.card)
+            if lint is None:
+                lint = lints[access.card] = Lint(trace=True)
             where = f"line {access.line}"
             if access.offset is None:
                 lint.bus_master(bool(access.value))
-            elif access.writes:
-                lint.write(where, access.offset, access.value, access.size, access.time_ns)
+            elif access.io:
+                lint.io(where, access.writes, access.offset, access.value)
             else:
-                lint.read(where, access.offset, access.value, access.size, access.time_ns)
+                tell = lint.write if access.writes else lint.read
+                tell(where, access.offset, access.value, access.size, access.time_ns)
     if not reader.accesses:
-        why = "no accesses to 'e1000-mmio' in it"
+        why = "no accesses to 'e1000-mmio' or 'e1000-io' in it"
         if reader.unnamed:
             why += f"; its {reader.unnamed} accesses have no names: QEMU 6.0 or later prints them"
         raise RecordingError(f"{path}: {why}")
-    notes = list(lint.notes)
-    if not reader.master_known:
-        notes.insert(0, NO_COMMAND)
-    return Report(str(path), lint.finish(), [NO_MEMORY, *notes])
+    reports = []
+    for card, lint in lints.items():
+        place = str(path) if len(lints) == 1 else f"{path}, {card}"
+        findings = lint.finish()
+        reports.append(Report(place, findings, [*lint.unchecked(), *lint.notes]))
+    return reports
 
 
 def _lines(file: BinaryIO) -> Iterator[str]:

@@ -19,8 +19,6 @@ MS = 1_000_000
 
 def recording(*ops: dict[str, Any], bus_master: bool = True) -> dict[str, Any]:
     """A recording of a driver alone: no results but those in ``ops``, 1 ms apart without ``t``."""
-    for n, op in enumerate(ops):
-        op.setdefault("t", (n + 1) * MS)
     return {
         "format": "e1000-vector/1",
         "name": "driver",
@@ -38,7 +36,7 @@ def recording(*ops: dict[str, Any], bus_master: bool = True) -> dict[str, Any]:
             "peers": {"B": {"mac": "52:54:00:12:34:57", "rx": False}},
             "user": None,
         },
-        "ops": list(ops),
+        "ops": [{"t": (n + 1) * MS, **op} for n, op in enumerate(ops)],
         "irqs": [],
         "tx": [],
     }
@@ -52,9 +50,16 @@ def r(reg: int, val: int = 0, **more: Any) -> dict[str, Any]:
     return {"op": "r", "reg": reg, "val": val, **more}
 
 
-def trace_line(kind: str, offset: int, value: int, size: int = 4, name: str = "e1000-mmio") -> str:
+def trace_line(
+    kind: str,
+    offset: int,
+    value: int,
+    size: int = 4,
+    name: str = "e1000-mmio",
+    base: int = BASE,
+) -> str:
     return (
-        f"memory_region_ops_{kind} cpu 0 mr 0x55d0c0ffee00 addr 0x{BASE + offset:x} "
+        f"memory_region_ops_{kind} cpu 0 mr 0x55d0c0ffee00 addr 0x{base + offset:x} "
         f"value 0x{value:x} size {size} name '{name}'"
     )
 
@@ -63,7 +68,13 @@ def trace(ops: list[dict[str, Any]]) -> str:
     """The register accesses of a recording, as QEMU prints them."""
     kinds = {"w": ("write", 4), "r": ("read", 4), "w16": ("write", 2), "r8": ("read", 1)}
     lines = [
-        trace_line(kinds[op["op"]][0], op["reg"], op["val"], kinds[op["op"]][1])
+        trace_line(
+            kinds[op["op"]][0],
+            op["reg"],
+            op["val"],
+            kinds[op["op"]][1],
+            base=op.get("base", BASE),
+        )
         for op in ops
         if op["op"] in kinds
     ]
