@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from desim.cli._commands import COMMANDS
 from desim.errors import UserError, nearest
 from desim.scenario.durations import parse_duration
 
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """Mistakes become a :class:`UserError`; options are written out in full."""
+    """The parser of one of ``COMMANDS``, which describes it.
 
-    def __init__(self, name: str, description: str, epilog: str | None = None) -> None:
+    Mistakes become a :class:`UserError`; options are written out in full.
+    """
+
+    def __init__(self, name: str, epilog: str = "") -> None:
+        description = COMMANDS[name]
         super().__init__(
             prog=f"desim {name}",
-            description=description,
+            description=f"{description[0].upper()}{description[1:]}.",
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             epilog=epilog,
@@ -95,14 +100,14 @@ def setting(text: str) -> tuple[str, object]:
 
 def add_scenario(parser: Parser) -> None:
     """The scenario, and what may be read for it."""
-    parser.add_argument("scenario", help="a file, or the name of a shipped scenario")
+    parser.add_argument("scenario", help="a file, or the name of a scenario that ships")
     parser.add_argument(
         "--allow-read",
         metavar="DIR",
         type=Path,
         action="append",
         default=[],
-        help="let the scenario read files below DIR too",
+        help="let the scenario read files below DIR, too; may be given more than once",
     )
     add_set(parser)
 
@@ -116,27 +121,31 @@ def add_set(parser: Parser) -> None:
         type=setting,
         action="append",
         default=[],
-        help="another value for a key, as in a scenario file; text needs no quotes: "
-        "--set 'guest.modprobe=e1000 InterruptThrottleRate=500'",
+        help="give a key of the scenario another value, as in "
+        "--set 'guest.modprobe=e1000 InterruptThrottleRate=500' (text needs no quotes of TOML); "
+        "may be given more than once",
     )
 
 
 def add_machine(parser: Parser) -> None:
     """What of a machine and its run can be set from outside."""
-    parser.add_argument("--seed", metavar="N", type=whole, help="seed of all random streams")
+    parser.add_argument("--seed", metavar="N", type=whole, help="the seed of all random streams")
     parser.add_argument(
-        "--costs", metavar="NAME|FILE", help="cost profile; desim costs lists the shipped ones"
+        "--costs",
+        metavar="NAME|FILE",
+        help="the cost profile: a name that desim costs lists, or a file",
     )
     parser.add_argument(
         "--semantics",
         choices=["qemu", "datasheet"],
-        help="the card's timing: QEMU's (default), or that of Intel's manual, with the wire's time",
+        help="the card's timing: QEMU's (default), or that of Intel's manual, with a wire that "
+        "takes time",
     )
     parser.add_argument(
         "--strict",
         action="store_true",
         default=None,
-        help="make every charge a meeting (slow; same trace)",
+        help="make every charge of time a meeting of all threads: slow, and the same trace",
     )
 
 

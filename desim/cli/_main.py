@@ -16,22 +16,10 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from desim.cli._commands import COMMANDS
 from desim.cli._screen import complain, forget_stdout, prepare_streams
 from desim.errors import UserError, nearest
 from desim.version import __version__
-
-COMMANDS = {
-    "run": "run a scenario and show where each byte's time went",
-    "qemu": "run a machine from QEMU's own options",
-    "backtrace": "stop at a function and print its backtrace, as gdb would",
-    "topology": "show how the machine of a scenario is wired",
-    "scenarios": "list the scenarios that come with desim",
-    "costs": "list the cost profiles",
-    "rates": "show which interrupt rates the driver's parameter really gives",
-    "conform": "replay recordings of the real card or slirp and compare",
-    "calibrate": "fit a cost profile to recorded runs of a Linux guest",
-    "lint-driver": "check the log of an e1000 driver against the manual and QEMU",
-}
 
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 """What becomes of writing to a stdout that takes no more."""

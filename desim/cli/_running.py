@@ -22,14 +22,21 @@ def add_results(parser: Parser) -> None:
         "--until", metavar="T", type=duration, help="stop at this virtual time, such as 10s"
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="write files, captures, trace and summary to DIR"
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="write the programs' files, captures, the trace and the summary to DIR",
     )
     parser.add_argument(
-        "--force", action="store_true", help="replace an earlier run's results in DIR"
+        "--force", action="store_true", help="replace the results of an earlier run in DIR"
     )
     shown = parser.add_mutually_exclusive_group()
-    shown.add_argument("--json", action="store_true", help="print the summary alone, as JSON")
-    shown.add_argument("--quiet", action="store_true", help="print nothing but mistakes")
+    shown.add_argument(
+        "--json", action="store_true", help="print the summary alone, as JSON; not with --quiet"
+    )
+    shown.add_argument(
+        "--quiet", action="store_true", help="print nothing but mistakes; not with --json"
+    )
 
 
 def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:

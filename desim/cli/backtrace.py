@@ -16,43 +16,51 @@ from desim.cli._arguments import (
 from desim.cli._screen import complain, say
 from desim.errors import NeverHitError
 
-EPILOG = """The study's breakpoint, and what it showed:
+EPILOG = """\
+The study's breakpoint, and what it showed:
 
   desim backtrace hello-redir --break e1000_receive_iov --after 5s
 
-Some names exist twice, as ip_output in slirp and in Linux. The file tells them apart,
-in full or by its end, as in gdb:
+Some names exist twice, such as ip_output in slirp and in Linux. The file tells the two
+apart, in full or by its end, as in gdb:
 
   desim backtrace hello --break slirp/ip_output.c:ip_output
 
-Exit code 1 says that the run ended without this hit.
+Exit code: 0 done, 1 the run ended without this hit.
 """
 
 
-def command(words: list[str]) -> int:
-    """Run a scenario up to a function and print the stack it was called on."""
-    parser = Parser(
-        "backtrace", "Stop at a function and print its backtrace, as gdb would.", epilog=EPILOG
-    )
-    add_scenario(parser)
-    parser.add_argument(
+def parser() -> Parser:
+    """What ``desim backtrace`` takes."""
+    made = Parser("backtrace", EPILOG)
+    add_scenario(made)
+    made.add_argument(
         "--break",
         dest="function",
         metavar="[FILE:]FUNCTION",
         required=True,
         help="a function of QEMU, slirp or the guest's kernel",
     )
-    parser.add_argument("--hit", metavar="N", type=counted, default=1, help="stop at the N-th hit")
-    parser.add_argument("--packet", metavar="N", type=whole, help="count hits of this packet only")
-    parser.add_argument(
-        "--after", metavar="TIME", type=duration, help="count hits from this virtual time on"
+    made.add_argument(
+        "--hit",
+        metavar="N",
+        type=counted,
+        default=1,
+        help="stop at the N-th hit (the first if not given)",
     )
-    parser.add_argument(
-        "--calls", action="store_true", help="show what the function then called, too"
+    made.add_argument("--packet", metavar="N", type=whole, help="count only hits with packet N")
+    made.add_argument(
+        "--after", metavar="TIME", type=duration, help="count only hits from this virtual time on"
     )
-    parser.add_argument("--json", action="store_true", help="print the frames as JSON")
-    add_machine(parser)
-    arguments = parser.read(words)
+    made.add_argument("--calls", action="store_true", help="show also what the function called")
+    made.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    add_machine(made)
+    return made
+
+
+def command(words: list[str]) -> int:
+    """Run a scenario up to a function and print the stack it was called on."""
+    arguments = parser().read(words)
     from desim.api.running import backtrace
     from desim.experiment.backtrace import find_function
 

@@ -20,45 +20,66 @@ if TYPE_CHECKING:
 MAX_PROFILE = 1 << 20
 """Bytes of a profile that may be replaced."""
 
-EPILOG = """RECORDINGS are runs of a Linux guest, as desim conform linux reads them: folders, or
-archives (.tar, .tar.xz, .tar.gz). Used are those whose instructions QEMU counted and in
-which nothing outside QEMU took part; the others are named, with the reason.
+EPILOG = """\
+RECORDINGS are what desim conform linux reads (.tar, .tar.xz, .tar.gz, or a folder). desim
+uses the runs whose instructions QEMU counted and in which nothing outside of QEMU took
+part. desim names the other runs, with the reason.
 
-What they measured (round trips, trains, TFTP blocks, uploads, stretches of kernel traces)
-are sums of what the guest's functions take. The simulation knows how often each was passed;
-least squares finds the figures. Which way the simulation goes depends on these, so there
-are several rounds. Where recordings show only a sum, its functions get equal shares.
+A recording measures sums: what several functions of the guest took together (a round trip, a
+train, a TFTP block, an upload, a stretch of a kernel trace). The simulation knows how often
+each function was passed, and least squares finds the figure of each. Which way the
+simulation goes depends on the figures, so there are several rounds. Where recordings show
+only a sum, its functions get equal shares.
 
-Shown are each round's errors, every figure with the number of its observations and their
-residual, and the worst observations. The same recordings give the same file, in whatever
-order they are named. It is for --costs; docs/linux.md says more.
+The output shows each round's errors, every figure with the number of its observations and
+their residual, and the worst observations. The same recordings give the same file, in
+whatever order they are named. The file is for --costs; docs/linux.md says more.
 
 Needs numpy and scipy: pip install 'desim[calibrate]'
 
-Exit code: 0 done, 2 something could not be read (then nothing is written).
+Exit code: 0 done, 2 something cannot be read (then nothing is written).
 """
+
+
+def parser() -> Parser:
+    """What ``desim calibrate`` takes."""
+    made = Parser("calibrate", EPILOG)
+    made.add_argument(
+        "recordings",
+        metavar="RECORDINGS",
+        type=Path,
+        nargs="+",
+        help="recorded runs of a Linux guest: folders or archives",
+    )
+    made.add_argument(
+        "-o",
+        dest="output",
+        metavar="PROFILE.toml",
+        type=Path,
+        required=True,
+        help="the file to write",
+    )
+    made.add_argument(
+        "--rounds",
+        metavar="N",
+        type=counted,
+        default=3,
+        help="how many times to fit (3 if not given)",
+    )
+    made.add_argument(
+        "--real-time",
+        metavar="BASE",
+        help="fit nanoseconds for QEMU in real time instead: how long an instruction of the "
+        "profile BASE lasts, and how long QEMU and its host take, from runs with a program on "
+        "the host",
+    )
+    made.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    return made
 
 
 def command(words: list[str]) -> int:
     """Fit a cost profile to recorded runs."""
-    parser = Parser("calibrate", "Fit a cost profile to recorded runs of a guest.", epilog=EPILOG)
-    parser.add_argument(
-        "recordings", metavar="RECORDINGS", type=Path, nargs="+", help="folders or archives"
-    )
-    parser.add_argument(
-        "-o", dest="output", metavar="PROFILE.toml", type=Path, required=True, help="the profile"
-    )
-    parser.add_argument(
-        "--rounds", metavar="N", type=counted, default=3, help="fits (3 if not given)"
-    )
-    parser.add_argument(
-        "--real-time",
-        metavar="BASE",
-        help="fit ns for QEMU in real time instead: how long an instruction of the profile BASE "
-        "lasts, and what QEMU and its host take, from runs with a program on the host",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
-    return execute(parser.read(words))
+    return execute(parser().read(words))
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -22,34 +22,53 @@ SUITES = {
 }
 PREDICTED = "linux"
 
-EPILOG = """PATH is a recording, a folder of them, or an archive (.tar, .tar.xz, .tar.gz; .zip but
-for linux); the formats are described in tests/vectors/*/README.md.
+EPILOG = """\
+An archive is a .tar, .tar.xz or .tar.gz file, with e1000 and slirp also a .zip file. The
+files tests/vectors/*/README.md describe the formats of recordings.
 
-e1000, slirp: recordings are replayed against the pure core. One that differs is one line
-with the first difference; the last line counts.
+With e1000 and slirp, desim replays recordings against the model of the card or of slirp
+alone. A recording that differs is one line, with the first difference; the last line
+counts.
 
-linux: recorded runs of a whole guest are predicted. For each run a table of the figures of
-its tests, measured and predicted; the last line has the median and the 95th percentile of
-the judged errors, and counts. Runs with counted instructions use the cost profile icount,
-runs in real time tcg; docs/linux.md says what is judged, and how.
+With linux, desim predicts recorded runs of a whole guest. For each run it prints a table of
+the figures of the run's tests, measured and predicted; the last line has the median and
+the 95th percentile of the judged errors, and counts. Runs with counted instructions use
+the cost profile icount, runs in real time the profile tcg. docs/linux.md says what is
+judged, and how.
 
 Exit code: 0 all passed, 1 some differ, 2 something could not be read.
 """
 
 
+def parser() -> Parser:
+    """What ``desim conform`` takes."""
+    made = Parser("conform", EPILOG)
+    made.add_argument("core", choices=list(SUITES), help="what was recorded")
+    made.add_argument(
+        "paths",
+        metavar="PATH",
+        type=Path,
+        nargs="+",
+        help="a recording, a folder of recordings, or an archive",
+    )
+    made.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    made.add_argument(
+        "--costs", metavar="NAME|FILE", help="only with linux: the cost profile for all runs"
+    )
+    made.add_argument(
+        "-j",
+        "--jobs",
+        metavar="N",
+        type=counted,
+        default=1,
+        help="use N processes (1 if not given); the output is the same",
+    )
+    return made
+
+
 def command(words: list[str]) -> int:
     """Hold recordings of the real thing against the model."""
-    parser = Parser(
-        "conform", "Replay or predict recordings of the real thing and compare.", epilog=EPILOG
-    )
-    parser.add_argument("core", choices=list(SUITES), help="what the recordings are of")
-    parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="recordings")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
-    parser.add_argument("--costs", metavar="NAME|FILE", help="linux: the cost profile of all runs")
-    parser.add_argument(
-        "-j", "--jobs", metavar="N", type=counted, default=1, help="processes (1 if not given)"
-    )
-    return execute(parser.read(words))
+    return execute(parser().read(words))
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -7,9 +7,14 @@ from desim.cli._arguments import Parser
 from desim.cli._screen import say
 
 
+def parser() -> Parser:
+    """What ``desim costs`` takes: nothing."""
+    return Parser("costs")
+
+
 def command(words: list[str]) -> int:
     """List the shipped cost profiles with what each stands for."""
-    Parser("costs", "List the cost profiles: what each function takes.").read(words)
+    parser().read(words)
     for name, profile in cost_profiles().items():
         say(f"{name:<14}{profile.status:<10}{profile.description}")
     return 0

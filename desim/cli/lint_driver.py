@@ -12,20 +12,33 @@ from desim.cli._screen import complain, say
 if TYPE_CHECKING:
     from desim.conform.e1000.driver_log import Report
 
-EPILOG = """LOG is what QEMU prints with -trace 'memory_region_ops_*', or a recording of the
+EPILOG = """\
+LOG is what QEMU prints with -trace 'memory_region_ops_*', or a recording of the
 format in tests/vectors/e1000/README.md (.json, an archive, a folder). Each finding is
-one line: the operation, the rule, and in brackets its source. Notes are no findings:
-QEMU's surprises that Linux's driver lives with, and what could not be checked. Exit
-code: 0 no findings, 1 some, 2 a log that cannot be read.
+one line: the operation, the rule, and in brackets the rule's source. Notes are no findings:
+they name surprises of QEMU that Linux's driver lives with, and what could not be checked.
+
+Exit code: 0 no findings, 1 some findings, 2 a log cannot be read.
 """
+
+
+def parser() -> Parser:
+    """What ``desim lint-driver`` takes."""
+    made = Parser("lint-driver", EPILOG)
+    made.add_argument(
+        "logs",
+        metavar="LOG",
+        type=Path,
+        nargs="+",
+        help="a trace that QEMU printed, or a recording",
+    )
+    made.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    return made
 
 
 def command(words: list[str]) -> int:
     """Say what in a driver's accesses breaks the manual's rules, or surprises on QEMU."""
-    parser = Parser("lint-driver", "Check the log of an e1000 driver.", epilog=EPILOG)
-    parser.add_argument("logs", metavar="LOG", type=Path, nargs="+", help="trace or recording")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
-    arguments = parser.read(words)
+    arguments = parser().read(words)
     from desim.conform.e1000.driver_log import lint_log
     from desim.conform.suite import UNREADABLE, told
 

@@ -10,7 +10,8 @@ from desim.cli._running import add_results, execute
 from desim.errors import UserError
 from desim.scenario.qemu_words import is_option, takes_value
 
-EPILOG = """QEMU's options are given with one dash, in any spelling from 2.8 on:
+EPILOG = """\
+QEMU's options are given with one dash, in any spelling from 2.8 on:
 
   desim qemu -netdev user,id=user.0,hostfwd=tcp::5555-:5556 -device e1000,netdev=user.0 \\
         --guest 'nc -lvp 5556 > hello.txt' \\
@@ -22,51 +23,65 @@ Packet filters are QEMU's (filter-buffer, filter-dump) and, in the same form, fa
   -object filter-delay,id=ID,netdev=ID,delay=10ms,jitter=2ms
   -object filter-duplicate, -object filter-reorder, -object filter-corrupt
 
--icount shift=N makes an instruction of the guest last 2**N ns (1 ns without it), with
---costs icount or another profile that is in instructions.
+docs/scenario.md lists the options that have an effect, with their keys.
 
-Programs are simulated; no shell and no real program is started. "< FILE" reads a
-real file, "httpd -h FOLDER" shows a real folder, "> FILE" writes below DIR/guest or
-DIR/host when --out DIR is given.
+With --costs icount, or another profile that is in instructions, -icount shift=N makes an
+instruction of the guest last 2**N ns (1 ns without -icount).
+
+Programs are simulated; desim starts no shell and no real program. "< FILE" reads a real
+file, "httpd -h FOLDER" shows a real folder, "> FILE" writes below DIR/guest or DIR/host
+if --out DIR is given.
 """
 
 
-def command(words: list[str]) -> int:
-    """Run the machine that QEMU's options describe."""
-    parser = Parser("qemu", "Run a machine from QEMU's own options.", epilog=EPILOG)
-    parser.usage = "desim qemu QEMU-OPTIONS... [--guest CMD]... [--host CMD]... [options]"
-    parser.add_argument(
-        "--guest", metavar="CMD", action="append", default=[], help="a command of the guest"
+def parser() -> Parser:
+    """What ``desim qemu`` takes."""
+    made = Parser("qemu", EPILOG)
+    made.usage = "desim qemu QEMU-OPTIONS... [--guest CMD]... [--host CMD]... [OPTIONS]"
+    made.add_argument(
+        "--guest",
+        metavar="CMD",
+        action="append",
+        default=[],
+        help="a command of the guest; may be given more than once",
     )
-    parser.add_argument(
+    made.add_argument(
         "--host",
         metavar="CMD",
         action="append",
         default=[],
-        help="a command of the host; starts when every guest command waits for input",
+        help="a command of the host, which starts when every guest command waits for input; may "
+        "be given more than once",
     )
-    parser.add_argument(
+    made.add_argument(
         "--slirp",
         metavar="VERSION",
         choices=["4.7", "2.8"],
-        help="4.7 (default), or 2.8 (default with -redir, -tftp, -bootp or vlan=)",
+        help="whose behaviour slirp has: that of libslirp 4.7.0 (default), or of QEMU 2.8 (default "
+        "with -redir, -tftp, -bootp or vlan=)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--modprobe",
         metavar="LINE",
         help="the guest's driver and its parameters, such as 'e1000 InterruptThrottleRate=8000'",
     )
-    parser.add_argument(
+    made.add_argument(
         "--ipv6",
         choices=["on", "off"],
         help="whether the guest's kernel speaks IPv6 (on by default)",
     )
-    add_set(parser)
-    add_machine(parser)
-    add_results(parser)
-    own, options = split_words(words, parser)
-    refuse_two_dashes(own, parser)
-    arguments = parser.read(own)
+    add_set(made)
+    add_machine(made)
+    add_results(made)
+    return made
+
+
+def command(words: list[str]) -> int:
+    """Run the machine that QEMU's options describe."""
+    takes = parser()
+    own, options = split_words(words, takes)
+    refuse_two_dashes(own, takes)
+    arguments = takes.read(own)
     from desim.api.scenario import from_qemu
 
     if arguments.ipv6 is not None:
@@ -82,9 +97,9 @@ def command(words: list[str]) -> int:
     return execute(scenario, arguments)
 
 
-def refuse_two_dashes(words: list[str], parser: Parser) -> None:
+def refuse_two_dashes(words: list[str], takes: Parser) -> None:
     """QEMU takes its options with two dashes as well; here two dashes mean desim."""
-    ours = {name for action in parser._actions for name in action.option_strings}
+    ours = {name for action in takes._actions for name in action.option_strings}
     meant = [(word, word[1:]) for word in words if is_option(word[1:]) and word not in ours]
     if meant:
         raise UserError(
@@ -92,10 +107,10 @@ def refuse_two_dashes(words: list[str], parser: Parser) -> None:
         )
 
 
-def split_words(words: list[str], parser: Parser) -> tuple[list[str], list[str]]:
+def split_words(words: list[str], takes: Parser) -> tuple[list[str], list[str]]:
     """desim's words (two dashes, with their values) and QEMU's (all others)."""
     with_value = {
-        name for action in parser._actions if action.nargs is None for name in action.option_strings
+        name for action in takes._actions if action.nargs is None for name in action.option_strings
     }
     own: list[str] = []
     options: list[str] = []

@@ -14,11 +14,13 @@ from desim.errors import UserError
 if TYPE_CHECKING:
     from desim.experiment.rates import Row, Window
 
-EPILOG = """Each value is given to the guest's driver, which programs the card; what the card then
-does is asked of its own mitigation. "per s" beside ITR is what the driver means, the two
-others are the highest rates of interrupts for received and for sent frames, and what
-decides them: ITR, RADV (counts if RxIntDelay is not 0), TADV (if TxIntDelay is not 0), or
-QEMU's floor of 128 us. Rows with the floor are equal, whatever the registers ask for.
+EPILOG = """\
+The guest's driver takes each value and programs the card; the card's own mitigation then
+says how long the card waits. "per s" beside ITR is the rate that the driver means. The two
+others are the highest rates of interrupts for received and for sent frames. Behind each
+stands what decides it: ITR, RADV (which counts if RxIntDelay is not 0), TADV (which counts
+if TxIntDelay is not 0), or QEMU's floor of 128 us. Rows with the floor are equal, whatever
+the registers ask for.
 
   desim rates 4000 8000 20000
   desim rates 0 8000 --modprobe 'e1000 RxIntDelay=128 RxAbsIntDelay=512'
@@ -30,24 +32,35 @@ HEAD = (
 )
 
 
-def command(words: list[str]) -> int:
-    """Print the table of interrupt rates."""
-    parser = Parser("rates", "What InterruptThrottleRate does on QEMU's card.", epilog=EPILOG)
-    parser.add_argument("values", metavar="VALUE", type=_value, nargs="*", help="of the parameter")
-    parser.add_argument(
+def parser() -> Parser:
+    """What ``desim rates`` takes."""
+    made = Parser("rates", EPILOG)
+    made.add_argument(
+        "values",
+        metavar="VALUE",
+        type=_value,
+        nargs="*",
+        help="a value of InterruptThrottleRate; without any, a table of common ones",
+    )
+    made.add_argument(
         "--mitigation",
         choices=["on", "off"],
         default="on",
-        help="the property of QEMU's card (default on)",
+        help="the property mitigation of QEMU's card (on by default)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--modprobe",
         metavar="LINE",
         default=DEFAULT_MODPROBE,
-        help="other parameters of the driver, such as 'e1000 RxIntDelay=32'",
+        help="the driver with its other parameters, such as 'e1000 RxIntDelay=32'",
     )
-    parser.add_argument("--json", action="store_true", help="print the table as JSON")
-    arguments = parser.read(words)
+    made.add_argument("--json", action="store_true", help="print the table as JSON")
+    return made
+
+
+def command(words: list[str]) -> int:
+    """Print the table of interrupt rates."""
+    arguments = parser().read(words)
     from desim.experiment.rates import FLOOR_NS, VALUES, rates
 
     complain(*_checked(arguments.modprobe))

@@ -6,11 +6,16 @@ from desim.cli._arguments import Parser, add_machine, add_scenario, load
 from desim.cli._running import add_results, execute
 
 
+def parser() -> Parser:
+    """What ``desim run`` takes."""
+    made = Parser("run")
+    add_scenario(made)
+    add_machine(made)
+    add_results(made)
+    return made
+
+
 def command(words: list[str]) -> int:
     """Run a scenario, show what its terminals showed and where the time went."""
-    parser = Parser("run", "Run a scenario and show where each byte's time went.")
-    add_scenario(parser)
-    add_machine(parser)
-    add_results(parser)
-    arguments = parser.read(words)
+    arguments = parser().read(words)
     return execute(load(arguments), arguments)

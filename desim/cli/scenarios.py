@@ -7,9 +7,14 @@ from desim.cli._arguments import Parser
 from desim.cli._screen import say
 
 
+def parser() -> Parser:
+    """What ``desim scenarios`` takes: nothing."""
+    return Parser("scenarios")
+
+
 def command(words: list[str]) -> int:
     """List the shipped scenarios with their descriptions."""
-    Parser("scenarios", "List the scenarios that come with desim.").read(words)
+    parser().read(words)
     for name, description in scenarios().items():
         say(f"{name:<14}{description}")
     return 0

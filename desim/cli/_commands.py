@@ -1,0 +1,16 @@
+"""The commands there are, each with its one line of description: for the list and its own help."""
+
+from __future__ import annotations
+
+COMMANDS = {
+    "run": "run a scenario and show where each byte's time went",
+    "qemu": "run a machine from QEMU's own options",
+    "backtrace": "stop at a function and print its backtrace, as gdb would",
+    "topology": "show how the machine of a scenario is wired",
+    "scenarios": "list the scenarios that come with desim",
+    "costs": "list the cost profiles: how long each function takes",
+    "rates": "show which interrupt rates the driver's parameter really gives",
+    "conform": "compare the model with recordings of the real card, slirp or Linux",
+    "calibrate": "fit a cost profile to recorded runs of a Linux guest",
+    "lint-driver": "check the log of an e1000 driver against the manual and QEMU",
+}
