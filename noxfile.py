@@ -9,7 +9,7 @@ import nox
 
 nox.options.default_venv_backend = "virtualenv"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["tests", "lint", "types", "layers", "differential"]
+nox.options.sessions = ["tests", "lint", "types", "layers", "docs", "differential"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 
@@ -24,6 +24,32 @@ def tests(session: nox.Session) -> None:
     """The whole test suite, on two cores."""
     install(session, ".[test]", "import-linter")
     session.run("pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """The fast tests, on the Python at hand: under two minutes on two cores."""
+    install(session, ".[test]", "import-linter")
+    marks = ("-m", "not slow", "--hypothesis-profile=quick")
+    session.run("pytest", "-n", "2", "--dist", "worksteal", *marks, *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, in build/site, with warnings as errors; and every example of the documents."""
+    install(session, ".[docs,test]")
+    session.run(
+        "pytest", "-q", "tests/test_docs.py", "tests/test_readme.py", "tests/cli/test_cli_sample.py"
+    )
+    options = ("-b", "html", "-W", "--keep-going", "-q", "-d", "build/doctrees")
+    session.run("sphinx-build", *options, "docs", "build/site")
+
+
+@nox.session
+def pages(session: nox.Session) -> None:
+    """Write the made part of docs/commands.md anew."""
+    install(session, ".")
+    session.run("python", "tests/commands_page.py")
 
 
 @nox.session

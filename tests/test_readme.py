@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
-
-from desim.cli._main import COMMANDS
-from desim.scenario.schema import Scenario
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -16,34 +12,17 @@ TEST = "python3 -m venv .venv && .venv/bin/pip install nox && .venv/bin/nox"
 
 
 def test_its_two_commands_stand_alone_on_their_lines() -> None:
-    assert f"\n    {RUN}\n" in README
-    assert f"\n    {TEST}\n" in README
+    assert f"\n{RUN}\n" in README
+    assert f"\n{TEST}\n" in README
 
 
 def test_the_gate_runs_the_second_one_word_for_word() -> None:
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1] == TEST
 
 
-def test_it_names_every_command() -> None:
-    for name in COMMANDS:
-        assert f"`desim {name}" in README
-
-
-def test_it_names_every_key_of_a_scenario() -> None:
-    table = README.partition("| key |")[2].partition("\n\n")[0]
-    named = set(re.findall(r"`([a-z_]+)[.`]", table))
-    assert named >= set(Scenario.model_fields)
-
-
-def test_its_scenario_is_a_scenario() -> None:
-    lines = README.partition("## Scenario files\n\n")[2].partition("\n\n| key |")[0].splitlines()
-    data = tomllib.loads("\n".join(line.removeprefix("    ") for line in lines))
-    assert set(data) == {"description", "qemu", "guest", "host", "expect"}
-
-
 def test_every_folder_it_names_is_there() -> None:
     tree = README.partition("## Where things are")[2]
-    for name in re.findall(r"^    (\S+)  ", tree, flags=re.M):
+    for name in re.findall(r"^(desim/\S+|\w+/)  ", tree, flags=re.M):
         assert (ROOT / name).exists(), name
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
+from documents import ROOT, blocks
 
 from desim.cli import main
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def test_the_readmes_sample_is_what_the_run_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = readme.partition("<!-- sample: desim run hello -->\n")[2].partition("<!-- end")[0]
-    sample = [line.removeprefix("    ") for line in block.splitlines() if line.strip(" .")]
+    shown = next(b for b in blocks(ROOT / "README.md", "text") if b.remark.startswith("sample: "))
+    assert shown.remark == "sample: desim run hello"
+    sample = [line for line in shown.text.splitlines() if line.strip(" .")]
     assert len(sample) > 30
     assert main(["run", "hello"]) == 0
     printed = iter(capsys.readouterr().out.splitlines())
