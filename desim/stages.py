@@ -1,7 +1,8 @@
 """Stages: the functions that gdb would show, named in a table beside the class that models them.
 
 A class that models functions of the real code has a table ``STAGES``: for each method the
-name of the function, its file, whose code it is, and what its cost depends on::
+name of the function, its file, whose code it is, what its cost depends on, and whether it is
+a landmark on a message's way::
 
     class TcpOutput:
         STAGES = stages(QEMU, tcp_output=mark("tcp_output", file="slirp/tcp_output.c"))
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
@@ -30,6 +32,32 @@ Owner = Literal["host", "QEMU", "guest"]
 HOST: Owner = "host"
 QEMU: Owner = "QEMU"
 GUEST: Owner = "guest"
+
+
+class Landmark(Enum):
+    """What a stage means for a message on its way, or for whoever counts and measures.
+
+    Who follows a message asks for these; the cores say which of their functions is one. So a
+    second card brings its own.
+    """
+
+    LOOP = "a thread's endless loop, around all that it does"
+    IDLE = "the guest's processor has nothing to do"
+    HOST_CALL = "a program of the host is in a system call"
+    TAKEN_BY_QEMU = "QEMU takes bytes from its socket on the host"
+    READ_INTO_SLIRP = "slirp puts a socket's bytes into its send buffer"
+    SENT_BY_SLIRP = "slirp sends a TCP segment to the guest"
+    SENT_BY_CARD = "the card hands a frame of the guest to the net layer"
+    DELIVERED = "the card writes a received frame into the guest's memory"
+    UNMASKED = "the driver lets interrupts through again"
+    MITIGATION_ENDED = "the card lets out an interrupt that it has kept back"
+    INTERRUPT = "the guest's processor takes an interrupt of the card"
+    SOFTIRQ_THREAD = "what soft interrupts have left over is done by a thread"
+    STAMPED = "the guest's kernel stamps a received packet"
+    QUEUED = "the guest's kernel puts a segment into its socket"
+    GUEST_CALL = "a program of the guest is in a system call"
+    CLOCK_READ = "a program of the guest reads the clock"
+
 
 ROOMS = ("userland", "net", "slirp", "e1000", "guest", "host", "machine")
 """The packages in which classes have tables."""
@@ -59,6 +87,8 @@ class Mark(NamedTuple):
     """The argument whose ``len()`` the cost per byte applies to."""
     says: Callable[..., str] | None
     """The debug line that the real function prints, from the same arguments."""
+    landmark: Landmark | None
+    """What it means for a message on its way."""
 
 
 Stages = Mapping[str, Mark]
@@ -73,6 +103,7 @@ class _Mark(NamedTuple):
     owner: Owner | None
     size: str | None
     says: Callable[..., str] | None
+    landmark: Landmark | None
 
 
 def mark(
@@ -81,6 +112,7 @@ def mark(
     owner: Owner | None = None,
     size: str | None = None,
     says: Callable[..., str] | None = None,
+    landmark: Landmark | None = None,
 ) -> _Mark:
     """An entry of a table: the method models the function ``names[0]`` in ``file``.
 
@@ -89,18 +121,19 @@ def mark(
     ``size`` names the parameter whose length the profile's ``per_1000_bytes`` applies to:
     bytes, or the packets of a list, or the slots of a ring. ``says(self, ...)`` gives the
     line that the real function prints when it is built with its debug output on. ``owner``
-    is whose code this function is, where it is not that of the rest of the class.
+    is whose code this function is, where it is not that of the rest of the class, and
+    ``landmark`` what it means for a message on its way.
     """
     if not names:
         raise TypeError("a stage needs at least one name")
-    return _Mark(names, file, owner, size, says)
+    return _Mark(names, file, owner, size, says, landmark)
 
 
 def stages(owner: Owner, /, **marks: _Mark) -> Stages:
     """The table of a class whose functions are ``owner``'s: each method's name and its mark."""
     return MappingProxyType(
         {
-            method: Mark(m.names, m.file, m.owner or owner, m.size, m.says)
+            method: Mark(m.names, m.file, m.owner or owner, m.size, m.says, m.landmark)
             for method, m in marks.items()
         }
     )
@@ -127,6 +160,7 @@ class Known(NamedTuple):
     owner: Owner
     sized: bool
     """Whether its cost may depend on a number of bytes."""
+    landmark: Landmark | None = None
 
 
 @cache
@@ -140,16 +174,22 @@ def known_stages() -> Mapping[tuple[str, str], Known]:
     for cls in _classes():
         for entry in vars(cls).get("STAGES", {}).values():
             for name in entry.names:
-                before = found.get((name, entry.file), Known(entry.owner, False))
-                assert before.owner == entry.owner, f"{name} of {entry.file} has two owners"
-                sized = before.sized or entry.size is not None
-                found[name, entry.file] = Known(entry.owner, sized)
+                new = Known(entry.owner, entry.size is not None, entry.landmark)
+                before = found.get((name, entry.file), new)
+                assert before.owner == new.owner, f"{name} of {entry.file} has two owners"
+                assert before.landmark == new.landmark, f"{name} of {entry.file} is two landmarks"
+                found[name, entry.file] = new._replace(sized=before.sized or new.sized)
     return MappingProxyType(found)
 
 
 def files_of(name: str) -> list[str]:
     """The files in which there is a stage ``name``, in alphabetical order; none is no error."""
     return sorted(file for known, file in known_stages() if known == name)
+
+
+def stages_at(landmark: Landmark) -> list[tuple[str, str]]:
+    """The stages, by name and file, that are a landmark, in alphabetical order."""
+    return sorted(key for key, known in known_stages().items() if known.landmark is landmark)
 
 
 def _classes() -> Iterator[type[Any]]:

@@ -12,7 +12,19 @@ from importlib import import_module
 import pytest
 
 import desim
-from desim.stages import GUEST, HOST, QEMU, ROOMS, files_of, known_stages, mark, marks_of, stages
+from desim.stages import (
+    GUEST,
+    HOST,
+    QEMU,
+    ROOMS,
+    Landmark,
+    files_of,
+    known_stages,
+    mark,
+    marks_of,
+    stages,
+    stages_at,
+)
 
 
 def classes() -> Iterator[type]:
@@ -88,3 +100,11 @@ def test_an_override_has_the_mark_of_its_own_table_or_none() -> None:
 def test_a_mark_without_a_name_is_refused() -> None:
     with pytest.raises(TypeError, match="at least one name"):
         mark(file="a.c")
+
+
+@pytest.mark.parametrize("landmark", Landmark)
+def test_each_landmark_is_somewhere_and_belongs_to_one_owner(landmark: Landmark) -> None:
+    found = stages_at(landmark)
+    assert found
+    owners = {known_stages()[stage].owner for stage in found}
+    assert len(owners) == 1 or landmark is Landmark.LOOP

@@ -10,8 +10,7 @@ from desim.calibrate.fit import Fit, fit
 from desim.calibrate.kernel_trace import POINTS, parse_trace
 from desim.calibrate.meter import Meter
 from desim.calibrate.observe import (
-    SENT,
-    STAMP,
+    MEASURED,
     Clockwork,
     Observation,
     Waits,
@@ -103,7 +102,7 @@ def observe(run: Run, costs: str) -> Iterator[Observation]:
 def _observe_run(run: Run, costs: str) -> Iterator[Observation]:
     tests = [test for test in run.tests if is_used(test) and test.out.get("bytes", 0) <= MOST_BYTES]
     if tests:
-        meter = Meter(frozenset({STAMP, SENT}))
+        meter = Meter(landmarks=MEASURED)
         machine = simulate(configuration(run, costs=costs, tests=tests), meter)
         clock = Clockwork(meter, machine)
         for test in tests:

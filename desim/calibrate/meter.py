@@ -6,12 +6,10 @@ from typing import NamedTuple
 
 from desim.engine.instrument import OpenStage
 from desim.engine.thread import Thread
-from desim.stages import GUEST
+from desim.stages import GUEST, Landmark, stages_at
 
 Figure = tuple[str, str, str]
 """A figure of a profile: file, stage, field (``enter`` or ``per_1000_bytes``)."""
-
-CLOCK = "__vdso_clock_gettime"
 
 
 class Reading(NamedTuple):
@@ -21,29 +19,40 @@ class Reading(NamedTuple):
     what: str
     """The stage, and whether it was entered (``>``) or left (``<``)."""
     counts: tuple[int, ...]
+    landmark: Landmark | None
+
+
+def figures_at(landmark: Landmark) -> frozenset[Figure]:
+    """The figures of entering the stages that are a landmark."""
+    return frozenset((file, name, "enter") for name, file in stages_at(landmark))
 
 
 class Meter:
     """A ``Watcher``: how often each figure was due on the vCPU so far.
 
     ``readings`` holds the counters at every return from reading the clock and at every
-    passage of a stage in ``points``.
+    passage of a stage that is named in ``points`` or is one of ``landmarks``.
     """
 
-    def __init__(self, points: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        points: frozenset[str] = frozenset(),
+        landmarks: frozenset[Landmark] = frozenset(),
+    ) -> None:
         self.figures: list[Figure] = []
         self.readings: list[Reading] = []
         self._places: dict[tuple[str, str], int] = {}
         self._counts: list[int] = []
         self._points = points
+        self._landmarks = landmarks
 
     def entered(self, thread: Thread, stack: list[OpenStage]) -> None:
         """See ``Watcher``: called before the entry is charged for."""
         if thread.name != "vcpu":
             return
         stage = stack[-1]
-        if stage.name in self._points:
-            self._read(thread, _named(stage) + ">")
+        if self._is_point(stage):
+            self._read(thread, stage, ">")
         key = (stage.file, stage.name)
         place = self._places.get(key)
         if place is None:
@@ -62,15 +71,22 @@ class Meter:
 
     def left(self, thread: Thread, stage: OpenStage, depth: int) -> None:
         """See ``Watcher``."""
-        if thread.name == "vcpu" and (stage.name == CLOCK or stage.name in self._points):
-            self._read(thread, _named(stage) + "<")
+        if thread.name == "vcpu" and (
+            stage.mark.landmark is Landmark.CLOCK_READ or self._is_point(stage)
+        ):
+            self._read(thread, stage, "<")
 
-    def _read(self, thread: Thread, what: str) -> None:
-        self.readings.append(Reading(thread.now, what, tuple(self._counts)))
+    def _is_point(self, stage: OpenStage) -> bool:
+        return stage.name in self._points or stage.mark.landmark in self._landmarks
+
+    def _read(self, thread: Thread, stage: OpenStage, passed: str) -> None:
+        what = _named(stage) + passed
+        reading = Reading(thread.now, what, tuple(self._counts), stage.mark.landmark)
+        self.readings.append(reading)
 
     def since(self, instant: int) -> Meter:
         """The same meter without the readings before ``instant``."""
-        later = Meter(self._points)
+        later = Meter(self._points, self._landmarks)
         later.figures = self.figures
         later.readings = [reading for reading in self.readings if reading.time >= instant]
         return later

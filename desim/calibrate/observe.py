@@ -21,10 +21,11 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from desim.calibrate.kernel_trace import Event
-from desim.calibrate.meter import CLOCK, Figure, Meter, Reading
+from desim.calibrate.meter import Figure, Meter, Reading, figures_at
 from desim.conform.linux.recording import Packet
 from desim.machine import Machine
 from desim.machine.ports import Captured
+from desim.stages import Landmark
 
 EVENT_FILE = "kernel trace"
 """The file under which the cost of writing a trace event is fitted; no profile has it."""
@@ -46,7 +47,7 @@ TRAIN_STRETCHES = (
 """What the four lists of a ping give: from which list to which, and of which packets of a
 train (the first is 0, the last -1)."""
 
-INTERRUPTED = ("arch/x86/kernel/irq.c", "common_interrupt", "enter")
+INTERRUPTED = figures_at(Landmark.INTERRUPT)
 
 WIRE_STRETCH_NS = 2_000
 WIRE_EXACT_NS = 20_000
@@ -75,7 +76,7 @@ TRANSFER_WEIGHT = 10.0
 """An upload is one stretch, and holds what hundreds of segments take."""
 
 WAITS = ("(spinning)", "(halted)")
-NOTHING_TO_DO = {("ltool.c", "spin", "enter"), ("kernel/sched/idle.c", "do_idle", "enter")}
+NOTHING_TO_DO = figures_at(Landmark.IDLE)
 """What the processor is in while it waits, be it for no time at all."""
 
 
@@ -125,11 +126,12 @@ class Waits:
         return self._sums[upper] - self._sums[lower]
 
 
-STAMP = "net_timestamp_check"
-"""The stage that stamps a received packet."""
+MEASURED = frozenset({Landmark.STAMPED, Landmark.SENT_BY_CARD})
+"""Where a run is measured, beside where its programs read the clock: as a received packet is
+stamped, and as the card hands a frame of the guest to slirp."""
 
-SENT = "e1000_send_packet"
-"""The stage in which the card hands a frame of the guest to slirp."""
+READINGS = ((Landmark.CLOCK_READ, "<"), (Landmark.STAMPED, "<"), (Landmark.SENT_BY_CARD, ">"))
+"""What of that is a reading of a clock: leaving the first two, entering the last."""
 
 
 class Clockwork:
@@ -137,8 +139,7 @@ class Clockwork:
 
     def __init__(self, meter: Meter, machine: Machine) -> None:
         self._meter = meter
-        wanted = (f"{CLOCK}<", f"{STAMP}<", f"{SENT}>")
-        self._at = {r.time: r for r in meter.readings if r.what in wanted}
+        self._at = {r.time: r for r in meter.readings if (r.landmark, r.what[-1]) in READINGS}
         self._waits = Waits(machine)
 
     def stretch(self, first: int, last: int) -> dict[Figure, int] | None:
@@ -152,7 +153,9 @@ class Clockwork:
     def pairs(self, first: int, last: int) -> list[tuple[int, int]]:
         """The program's readings from one instant to another, two and two."""
         times = [
-            r.time for r in self._meter.readings if r.what == f"{CLOCK}<" and first < r.time <= last
+            r.time
+            for r in self._meter.readings
+            if (r.landmark, r.what[-1]) == READINGS[0] and first < r.time <= last
         ]
         return list(zip(times[::2], times[1::2], strict=False))
 
@@ -254,7 +257,7 @@ def kinds(
     found: dict[frozenset[tuple[Figure, int]], list[int]] = defaultdict(list)
     for length, begin, own in zip(measured, begins, lengths, strict=False):
         counts = clock.stretch(begin, begin + own)
-        if counts is not None and INTERRUPTED not in counts:
+        if counts is not None and not INTERRUPTED & counts.keys():
             found[frozenset(counts.items())].append(length)
     for number, (counts_of, taken) in enumerate(found.items(), 1):
         yield Observation(f"{name} of kind {number}", median(taken), dict(counts_of))

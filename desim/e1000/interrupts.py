@@ -33,7 +33,7 @@ from collections.abc import Callable
 
 from desim.e1000.registers import ICR, ICS, IMS, ITR, RADV, RDTR, RXT0, TADV, TXDW, TXQE
 from desim.ports import Clock
-from desim.stages import QEMU, mark, stages
+from desim.stages import QEMU, Landmark, mark, stages
 
 FILE = "hw/net/e1000.c"
 
@@ -56,7 +56,7 @@ class Interrupts:
     STAGES = stages(
         QEMU,
         set_interrupt_cause=mark("set_interrupt_cause", file=FILE),
-        e1000_mit_timer=mark("e1000_mit_timer", file=FILE),
+        e1000_mit_timer=mark("e1000_mit_timer", file=FILE, landmark=Landmark.MITIGATION_ENDED),
         set_ics=mark(
             "set_ics",
             file=FILE,
@@ -67,7 +67,7 @@ class Interrupts:
         mac_icr_read=mark("mac_icr_read", file=FILE),
         set_icr=mark("set_icr", file=FILE),
         set_imc=mark("set_imc", file=FILE),
-        set_ims=mark("set_ims", file=FILE),
+        set_ims=mark("set_ims", file=FILE, landmark=Landmark.UNMASKED),
     )
 
     __slots__ = (

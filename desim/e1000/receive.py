@@ -70,7 +70,7 @@ from desim.e1000.registers import (
 from desim.e1000.statistics import BROADCAST, FCS_LEN, inc_reg_if_not_full, update_rx_total_stats
 from desim.ports import Clock, Ledger, NetPort
 from desim.reasons import Reason
-from desim.stages import QEMU, mark, stages
+from desim.stages import QEMU, Landmark, mark, stages
 from desim.wire.frame import MIN_FRAME, Frame
 
 FILE = "hw/net/e1000.c"
@@ -116,7 +116,9 @@ class Receiver:
         set_rx_control=mark("set_rx_control", file=FILE),
         e1000_flush_queue_timer=mark("e1000_flush_queue_timer", file=FILE),
         set_rdt=mark("set_rdt", file=FILE),
-        e1000_receive_iov=mark("e1000_receive_iov", file=FILE, size="frame"),
+        e1000_receive_iov=mark(
+            "e1000_receive_iov", file=FILE, size="frame", landmark=Landmark.DELIVERED
+        ),
         receive_filter=mark("receive_filter", file=FILE),
     )
 

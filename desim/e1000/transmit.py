@@ -52,7 +52,7 @@ from desim.e1000.registers import (
 )
 from desim.e1000.statistics import count_sent, inc_reg_if_not_full, update_tx_total_stats
 from desim.ports import Ledger, NetPort
-from desim.stages import QEMU, mark, stages
+from desim.stages import QEMU, Landmark, mark, stages
 from desim.wire.checksum import checksum
 from desim.wire.frame import Frame
 
@@ -146,7 +146,9 @@ class Transmitter:
         start_xmit=mark("start_xmit", file=FILE),
         process_tx_desc=mark("process_tx_desc", file=FILE),
         xmit_seg=mark("xmit_seg", file=FILE),
-        e1000_send_packet=mark("e1000_send_packet", file=FILE, size="frame"),
+        e1000_send_packet=mark(
+            "e1000_send_packet", file=FILE, size="frame", landmark=Landmark.SENT_BY_CARD
+        ),
     )
 
     __slots__ = (

@@ -106,7 +106,8 @@ class Instrument:
         ):
             wrapped = self._general(method, mark, costs)
         else:
-            wrapped = self._simple(method, self.codes.stage(mark.names[0], mark.file), costs[0])
+            code = self.codes.stage(mark.names[0], mark.file, mark.owner, mark.landmark)
+            wrapped = self._simple(method, code, costs[0])
         wrapped.__name__ = method.__name__
         wrapped.__doc__ = method.__doc__
         return wrapped
@@ -136,7 +137,12 @@ class Instrument:
         env = self.env
         size_of = _size_of(method, mark)
         steps = [
-            (self.codes.stage(name, mark.file), cost.enter, cost.per_1000_bytes, cost.leave)
+            (
+                self.codes.stage(name, mark.file, mark.owner, mark.landmark),
+                cost.enter,
+                cost.per_1000_bytes,
+                cost.leave,
+            )
             for name, cost in zip(mark.names, costs, strict=True)
         ]
         back = steps[::-1]
@@ -166,7 +172,7 @@ class Instrument:
         stacks = self.stacks
         size_of = _size_of(method, mark)
         steps = [
-            (name, self.codes.stage(name, mark.file), cost)
+            (name, self.codes.stage(name, mark.file, mark.owner, mark.landmark), cost)
             for name, cost in zip(mark.names, costs, strict=True)
         ]
 

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 from desim.engine.thread import CODE_BITS, CODE_MASK, Thread
 from desim.reasons import Reason
+from desim.stages import Landmark, Owner
 
 
 class Codes:
@@ -34,15 +35,25 @@ class Codes:
     def __init__(self) -> None:
         self.names: list[str] = []
         self.files: list[str] = []
+        self.owners: list[Owner | None] = []
+        self.landmarks: list[Landmark | None] = []
         self._codes: dict[tuple[str, str], int] = {}
 
-    def stage(self, name: str, file: str) -> int:
-        """The (even) code of a stage."""
+    def stage(
+        self,
+        name: str,
+        file: str,
+        owner: Owner | None = None,
+        landmark: Landmark | None = None,
+    ) -> int:
+        """The (even) code of a stage; ``owner`` and ``landmark`` are those of its mark."""
         key = (name, file)
         if key not in self._codes:
             self._codes[key] = 2 * len(self.names)
             self.names.append(name)
             self.files.append(file)
+            self.owners.append(owner)
+            self.landmarks.append(landmark)
             assert self._codes[key] < CODE_MASK, "too many stages for 16 bits"
         return self._codes[key]
 
@@ -57,6 +68,18 @@ class Codes:
     def file(self, code: int) -> str:
         """The file behind an entry or exit code; "" for a wait."""
         return self.files[code >> 1]
+
+    def owner(self, code: int) -> Owner | None:
+        """Whose code is behind an entry or exit code; None for a wait."""
+        return self.owners[code >> 1]
+
+    def landmark(self, code: int) -> Landmark | None:
+        """What an entry or exit code means for a message on its way."""
+        return self.landmarks[code >> 1]
+
+    def entries(self, landmark: Landmark) -> frozenset[int]:
+        """The codes of entry of all stages that are this landmark."""
+        return frozenset(2 * n for n, found in enumerate(self.landmarks) if found is landmark)
 
     def is_wait(self, code: int) -> bool:
         """Whether the code is that of a wait."""

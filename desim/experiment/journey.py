@@ -15,6 +15,10 @@ is a chain of legs without gaps, and the times of the legs add up to the total.
     socket queue                                 waits: the rest of the soft interrupt, scheduler
     vCPU          read()                         carried by the guest's program
 
+Where a leg begins and ends is told by landmarks: functions of which the cores say in their
+tables of stages what they mean for a message (``desim.stages.Landmark``). So a second card
+or another stack brings its own.
+
 On a leg that is carried, each nanosecond is the *own* time of the innermost open
 stage, or waiting if that is a wait. On a leg where the message lies, all time is
 waiting, for what the thread that will take it up is doing meanwhile.
@@ -26,26 +30,20 @@ sequence numbers, whatever they were cut into.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from desim.engine.trace import ThreadRecord, Trace
 from desim.machine.ports import Captured
+from desim.stages import Landmark, Owner
 
-INTERRUPTS = ("common_interrupt", "run_ksoftirqd")
-READING = ("do_syscall_64", "schedule")
-LOOPS = (
-    "main",
-    "main_loop",
-    "main_loop_wait",
-    "qemu_tcg_cpu_thread_fn",
-    "tcg_cpu_exec",
-    "do_idle",
-    "default_idle_call",
-    "execve",
-)
-QUEUEING = ("tcp_data_queue", "tcp_rcv_established")
+Carrier = Literal["host program", "QEMU", "guest kernel", "guest program"]
+"""Who has the message in his hands."""
+HOST_PROGRAM: Carrier = "host program"
+EMULATOR: Carrier = "QEMU"
+GUEST_KERNEL: Carrier = "guest kernel"
+GUEST_PROGRAM: Carrier = "guest program"
 
 
 class Row(NamedTuple):
@@ -56,6 +54,10 @@ class Row(NamedTuple):
     own_ns: int
     waiting_ns: int
     waits_for: str
+    owner: Owner | None = None
+    """Whose code the station is; None if it is a wait."""
+    carrier: Carrier | None = None
+    """Who has the message then; None if it lies somewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,19 @@ class _Event(NamedTuple):
 
 
 class _Leg(NamedTuple):
-    """A stretch of time; ``lies`` names the place where the message lies, "" if it is carried."""
+    """A stretch of time: the message is carried, or ``lies`` names the place where it lies."""
 
     begin: int
     end: int
     record: ThreadRecord
+    carrier: Carrier | None
     lies: str = ""
     why: str = ""
+
+
+def _lies(begin: int, end: int, record: ThreadRecord, place: str, why: str = "") -> _Leg:
+    """The message lies at ``place`` until ``record``'s thread takes it up."""
+    return _Leg(begin, end, record, None, place, why)
 
 
 def follow(trace: Trace, frames: list[Captured]) -> Journey:
@@ -171,7 +179,7 @@ class _Way:
 
     def legs(self, sent: _Event, byte: int, port: int, arrival: _Event) -> list[_Leg] | None:
         """All legs in order, or None if a station cannot be found in the trace."""
-        begin, _ = self._around(sent, ("syscall",))
+        begin, _ = self._around(sent, Landmark.HOST_CALL)
         received = self._first("received", lambda d: d[0] == sent.data[0] and _holds(d[1:3], byte))
         numbers = self._numbers(port, byte)
         dma = self._first("dma", lambda d: d[0] in numbers)
@@ -182,11 +190,11 @@ class _Way:
         taken = self._first("taken", lambda d: d[0] == number)
         if framed is None or taken is None:
             return None
-        recv, _ = self._around(received, ("recv",))
-        legs = [_Leg(begin, sent.time, sent.record)]
+        recv, _ = self._around(received, Landmark.TAKEN_BY_QEMU)
+        legs = [_Leg(begin, sent.time, sent.record, HOST_PROGRAM)]
         opened = min(max(self._established(port), sent.time), recv)
-        legs.append(_Leg(sent.time, opened, received.record, "host socket buffer", "handshake"))
-        legs.append(_Leg(opened, recv, received.record, "host socket buffer"))
+        legs.append(_lies(sent.time, opened, received.record, "host socket buffer", "handshake"))
+        legs.append(_lies(opened, recv, received.record, "host socket buffer"))
         legs += self._through_qemu(received, recv, framed, dma)
         legs += self._through_ring(legs[-1].end, dma, taken)
         legs += self._through_guest(legs[-1].end, taken, arrival)
@@ -196,55 +204,55 @@ class _Way:
         self, received: _Event, recv: int, framed: _Event, dma: _Event
     ) -> Iterator[_Leg]:
         """From recv() to the last byte in the guest's memory."""
-        _, read_end = self._around(received, ("soread",))
-        sending, _ = self._around(framed, ("tcp_output",))
+        _, read_end = self._around(received, Landmark.READ_INTO_SLIRP)
+        sending, _ = self._around(framed, Landmark.SENT_BY_SLIRP)
         if received.record is framed.record and sending <= read_end:
-            yield _Leg(recv, framed.time, framed.record)
+            yield _Leg(recv, framed.time, framed.record, EMULATOR)
         else:
-            yield _Leg(recv, read_end, received.record)
+            yield _Leg(recv, read_end, received.record, EMULATOR)
             sending = max(sending, read_end)
-            yield _Leg(read_end, sending, framed.record, "so_snd", "window")
-            yield _Leg(sending, framed.time, framed.record)
-        delivering, done = self._around(dma, ("e1000_receive_iov",))
+            yield _lies(read_end, sending, framed.record, "so_snd", "window")
+            yield _Leg(sending, framed.time, framed.record, EMULATOR)
+        delivering, done = self._around(dma, Landmark.DELIVERED)
         at = framed.time
         held = self._first("held", lambda d: d[0] == framed.data[2])
         if held is not None or dma.record is not framed.record:
             queued = max(at, delivering)
             why = str(held.data[2]) if held is not None else "receiver not ready"
-            yield _Leg(at, queued, dma.record, "net queue", why)
+            yield _lies(at, queued, dma.record, "net queue", why)
             at = queued
         raised = self._next_irq(dma.time)
         if raised is not None and raised.record is dma.record and raised.time <= done:
             done = raised.time
-        yield _Leg(at, max(done, at), dma.record)
+        yield _Leg(at, max(done, at), dma.record, EMULATOR)
 
     def _through_ring(self, at: int, dma: _Event, taken: _Event) -> Iterator[_Leg]:
         """From the ring to the driver's hands."""
-        entry, _ = self._around(taken, INTERRUPTS)
+        entry, _ = self._around(taken, Landmark.INTERRUPT, Landmark.SOFTIRQ_THREAD)
         until = taken.time if entry < at else entry
         raised = self._next_irq(dma.time)
         if raised is not None and at < raised.time <= until:
-            yield _Leg(at, raised.time, taken.record, "receive ring", self._why_late(raised))
+            yield _lies(at, raised.time, taken.record, "receive ring", self._why_late(raised))
             at = raised.time
-        yield _Leg(at, until, taken.record, "receive ring")
-        yield _Leg(until, taken.time, taken.record)
+        yield _lies(at, until, taken.record, "receive ring")
+        yield _Leg(until, taken.time, taken.record, GUEST_KERNEL)
 
     def _why_late(self, raised: _Event) -> str:
         """Why the line rose only then: by what made it rise."""
-        if self._around(raised, ("e1000_mit_timer",)) != (raised.time, raised.time):
+        if self._depth(raised, Landmark.MITIGATION_ENDED) is not None:
             return "interrupt mitigation"
-        if self._around(raised, ("set_ims",)) != (raised.time, raised.time):
+        if self._depth(raised, Landmark.UNMASKED) is not None:
             return "interrupts masked by the driver (NAPI)"
         return "interrupt"
 
     def _through_guest(self, at: int, taken: _Event, arrival: _Event) -> Iterator[_Leg]:
         """From the driver to the return of read()."""
-        queued = self._first_end(taken, QUEUEING)
-        reading, done = self._around(arrival, READING)
+        queued = self._first_end(taken, Landmark.QUEUED)
+        reading, done = self._around(arrival, Landmark.GUEST_CALL)
         queued = min(max(queued, at), max(reading, at))
-        yield _Leg(at, queued, taken.record)
-        yield _Leg(queued, max(reading, queued), taken.record, "socket queue")
-        yield _Leg(max(reading, queued), done, arrival.record)
+        yield _Leg(at, queued, taken.record, GUEST_KERNEL)
+        yield _lies(queued, max(reading, queued), taken.record, "socket queue")
+        yield _Leg(max(reading, queued), done, arrival.record, GUEST_PROGRAM)
 
     def _segments(self, port: int) -> Iterator[tuple[int, Captured, bytes]]:
         """Stream offset, frame and payload of what slirp sent on the connection, in order."""
@@ -283,8 +291,10 @@ class _Way:
     def _first(self, kind: str, wanted: Any) -> _Event | None:
         return next((event for event in _events(self.trace, kind) if wanted(event.data)), None)
 
-    def _around(self, event: _Event, names: Iterable[str]) -> tuple[int, int]:
-        """When the outermost of the stages ``names`` that was open at ``event`` began and ended."""
+    def _depth(self, event: _Event, *landmarks: Landmark) -> tuple[int, int] | None:
+        """Where the outermost stage of ``landmarks`` that was open at ``event`` was entered, as a
+        place in the record, and how many stages were open from there on; None without one.
+        """
         record, codes = event.record, self.trace.codes
         stack: list[int] = []
         for index in range(event.position):
@@ -293,9 +303,17 @@ class _Way:
             else:
                 stack.append(index)
         for depth, index in enumerate(stack):
-            if codes.name(record.codes[index]) in names:
-                return record.times[index], self._end(record, event.position, len(stack) - depth)
-        return event.time, event.time
+            if codes.landmark(record.codes[index]) in landmarks:
+                return index, len(stack) - depth
+        return None
+
+    def _around(self, event: _Event, *landmarks: Landmark) -> tuple[int, int]:
+        """When the outermost stage of ``landmarks`` that was open at ``event`` began and ended."""
+        found = self._depth(event, *landmarks)
+        if found is None:
+            return event.time, event.time
+        index, levels = found
+        return event.record.times[index], self._end(event.record, event.position, levels)
 
     def _end(self, record: ThreadRecord, position: int, levels: int) -> int:
         """When the stage ``levels`` deep in the stack at ``position`` was left."""
@@ -305,11 +323,11 @@ class _Way:
                 return record.times[index]
         return record.times[-1]
 
-    def _first_end(self, event: _Event, names: Iterable[str]) -> int:
-        """When the first of the stages ``names`` after ``event`` was left."""
+    def _first_end(self, event: _Event, landmark: Landmark) -> int:
+        """When the first stage that is ``landmark`` was left after ``event``."""
         record, codes = event.record, self.trace.codes
         for index in range(event.position, len(record.codes)):
-            if record.codes[index] & 1 and codes.name(record.codes[index]) in names:
+            if record.codes[index] & 1 and codes.landmark(record.codes[index]) is landmark:
                 return record.times[index]
         return event.time
 
@@ -317,17 +335,24 @@ class _Way:
 def _rows(trace: Trace, legs: list[_Leg]) -> list[Row]:
     """The legs as stations; what is next to each other and the same is one row."""
     rows: list[Row] = []
+    codes = trace.codes
     for leg in legs:
         for stack, ns in _pieces(trace, leg):
             if leg.lies:
                 _add(rows, Row(leg.lies, "", 0, ns, leg.why or _doing(trace, stack, leg.record)))
                 continue
             code = stack[-1] if stack else None
-            if code is None or trace.codes.is_wait(code):
-                _add(rows, Row(leg.record.name, "", 0, ns, _doing(trace, stack, leg.record)))
+            if code is None or codes.is_wait(code):
+                doing = _doing(trace, stack, leg.record)
+                _add(rows, Row(leg.record.name, "", 0, ns, doing, None, leg.carrier))
             else:
-                _add(rows, Row(trace.codes.name(code), trace.codes.file(code), ns, 0, ""))
+                name, file, owner = codes.name(code), codes.file(code), codes.owner(code)
+                _add(rows, Row(name, file, ns, 0, "", owner, leg.carrier))
     return rows
+
+
+LOOPS = (Landmark.LOOP, Landmark.IDLE)
+"""What a thread is always in, so that it does not say what it does."""
 
 
 def _doing(trace: Trace, stack: list[int], record: ThreadRecord) -> str:
@@ -339,9 +364,8 @@ def _doing(trace: Trace, stack: list[int], record: ThreadRecord) -> str:
     if codes.is_wait(stack[-1]):
         wait = codes.name(stack[-1]).strip("()")
         return {"halted": "interrupt"}.get(wait, wait)
-    names = [codes.name(code) for code in stack]
-    above = [name for name in names if name not in LOOPS]
-    return f"{record.name} in {(above or names[-1:])[0]}"
+    above = [code for code in stack if codes.landmark(code) not in LOOPS]
+    return f"{record.name} in {codes.name((above or stack[-1:])[0])}"
 
 
 def _add(rows: list[Row], row: Row) -> None:

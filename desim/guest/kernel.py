@@ -25,7 +25,7 @@ from desim.guest.net.stack import NetStack
 from desim.guest.net.udp import UdpSocket
 from desim.guest.printk import KernelLog
 from desim.ports import Endpoint
-from desim.stages import GUEST, mark, stages
+from desim.stages import GUEST, Landmark, mark, stages
 from desim.userland.calls import (
     IFF_LOOPBACK,
     SO_ATTACH_FILTER,
@@ -221,7 +221,9 @@ class GuestKernel(Kernel):
 
     STAGES = stages(
         GUEST,
-        sys_clock_gettime=mark("__vdso_clock_gettime", file="lib/vdso/gettimeofday.c"),
+        sys_clock_gettime=mark(
+            "__vdso_clock_gettime", file="lib/vdso/gettimeofday.c", landmark=Landmark.CLOCK_READ
+        ),
         sys_nanosleep=mark("hrtimer_nanosleep", file="kernel/time/hrtimer.c"),
         sys_ppoll=mark("do_sys_poll", file="fs/select.c"),
         sys_recvmsg=mark("__sys_recvmsg", file="net/socket.c"),

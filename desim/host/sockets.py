@@ -19,7 +19,7 @@ from desim.host.kernel import TOUCH_POINT, HostKernel
 from desim.host.tcp import TcpSocket
 from desim.host.udp import PingSocket, UdpSocket
 from desim.ports import POLLERR, POLLHUP, Endpoint, Fd
-from desim.stages import HOST, mark, stages
+from desim.stages import HOST, Landmark, mark, stages
 from desim.userland.errors import failure
 from desim.userland.files import Socket, Terminal
 from desim.userland.process import Process
@@ -44,7 +44,7 @@ class QemuSockets:
         accept=mark("accept", file="host kernel"),
         connect=mark("connect", file="host kernel"),
         spawn=mark("fork", file="host kernel"),
-        recv=mark("recv", file="host kernel"),
+        recv=mark("recv", file="host kernel", landmark=Landmark.TAKEN_BY_QEMU),
         send=mark("send", file="host kernel", size="data"),
         send_oob=mark("send", file="host kernel", size="data"),
         _sendto=mark("sendto", file="host kernel", size="data"),

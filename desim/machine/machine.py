@@ -27,6 +27,7 @@ from desim.machine.threads.host import HostScheduler, HostTask
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
 from desim.reasons import Reason, together
+from desim.stages import Landmark
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Process
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
@@ -357,14 +358,14 @@ class Machine:
             under_way ^= {packet.frame.number for packet in packets}
         under_way ^= {number for _, _, (number, _, _, _) in self.trace.events("made")}
         under_way -= {number for _, _, (number, _, _) in self.trace.events("lost")}
-        taken = self.trace.codes.stage("common_interrupt", "arch/x86/kernel/irq.c")
+        vcpu = self.trace.threads["vcpu"].codes
         return {
             "points": points,
             "lost": self._reasons("lost"),
             "held": self._reasons("held"),
             "made": self._reasons("made"),
             "queued": len(under_way),
-            "interrupts": self.trace.threads["vcpu"].codes.count(taken),
+            "interrupts": sum(map(vcpu.count, self.trace.codes.entries(Landmark.INTERRUPT))),
         }
 
     def _reasons(self, kind: str) -> list[dict[str, Any]]:

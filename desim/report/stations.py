@@ -1,10 +1,9 @@
 """The rows of a journey under headings: who had the message, one after the other.
 
-A row says where the message was and names, if it was carried, the function and its
-file. From the file one sees whose code that is; a row without a file is a wait.
-Once the guest has the message, QEMU's code runs only inside the guest's own
-accesses to the card (its write of TDT runs the whole way out), so that has a
-heading of its own.
+A row says where the message was, who carried it, if it was carried, and whose code the
+function is. Once the guest has the message, QEMU's code (and the host's kernel, which QEMU
+calls) runs only inside the guest's own accesses to the card (its write of TDT runs the
+whole way out), so that has a heading of its own.
 """
 
 from __future__ import annotations
@@ -29,13 +28,6 @@ GUEST_KERNEL = "the guest's kernel: interrupts, driver, network stack"
 QEMU_BELOW_GUEST = "QEMU, inside the guest's accesses to the card"
 GUEST_PROGRAM = "the guest's program, in read()"
 
-QEMU_FILES = (
-    "slirp/", "hw/", "net/slirp.c", "net/net.c", "net/queue.c", "net/hub.c",
-    "main-loop.c", "qemu-timer.c", "vl.c", "cpus.c",
-)  # fmt: skip
-HOST_FILE = "host kernel"
-READ_ENTRY = "do_syscall_64"
-
 
 class Group(NamedTuple):
     """Rows under one heading; ``lies`` if the message lies somewhere and all of them are waits."""
@@ -58,27 +50,19 @@ class Group(NamedTuple):
 def group_rows(rows: Iterable[Row]) -> list[Group]:
     """Every row once, in order, below the heading it belongs to."""
     groups: dict[str, Group] = {}
-    carrier = HOST
     for row in rows:
-        if not row.file and row.station in LIES:
-            title = LIES[row.station]
-            carrier = {"socket queue": GUEST_PROGRAM, "receive ring": GUEST_KERNEL}.get(
-                row.station, QEMU
-            )
-        else:
-            carrier = title = _carrier(row, carrier)
-            if title == QEMU_BELOW_GUEST:
-                carrier = GUEST_KERNEL
-        groups.setdefault(title, Group(title, title in LIES.values(), [])).rows.append(row)
+        lies = row.carrier is None
+        title = LIES[row.station] if lies else _heading(row)
+        groups.setdefault(title, Group(title, lies, [])).rows.append(row)
     return list(groups.values())
 
 
-def _carrier(row: Row, before: str) -> str:
-    """Whose code the row is, given who had the message before."""
-    if not row.file or (row.file == HOST_FILE and before in (HOST, QEMU)):
-        return before
-    if row.file.startswith(QEMU_FILES):
-        return QEMU if before in (HOST, QEMU) else QEMU_BELOW_GUEST
-    if row.station == READ_ENTRY or before == GUEST_PROGRAM:
-        return GUEST_PROGRAM
-    return GUEST_KERNEL
+def _heading(row: Row) -> str:
+    """Under whom a row stands that somebody carries: who has the message, or whose code it is."""
+    if row.carrier in ("guest kernel", "guest program"):
+        if row.owner in ("QEMU", "host"):
+            return QEMU_BELOW_GUEST
+        return GUEST_KERNEL if row.carrier == "guest kernel" else GUEST_PROGRAM
+    if row.owner == "guest":
+        return GUEST_KERNEL
+    return HOST if row.carrier == "host program" else QEMU

@@ -38,7 +38,7 @@ from desim.slirp.socket import (
     SS_PERSISTENT_MASK,
     Socket,
 )
-from desim.stages import QEMU, mark, stages
+from desim.stages import QEMU, Landmark, mark, stages
 from desim.wire.addresses import IP6_ANY, IP6_LOOPBACK, IP_ANY, IP_BROADCAST, LOOPBACK
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class SocketIo:
 
     STAGES = stages(
         QEMU,
-        soread=mark("soread", file="slirp/socket.c"),
+        soread=mark("soread", file="slirp/socket.c", landmark=Landmark.READ_INTO_SLIRP),
         sorecvoob=mark("sorecvoob", file="slirp/socket.c"),
         sowrite=mark("sowrite", file="slirp/socket.c"),
         sbappend=mark("sbappend", file="slirp/sbuf.c", size="data"),

@@ -38,7 +38,7 @@ from desim.slirp.tcp_var import (
     seq_gt,
     seq_lt,
 )
-from desim.stages import QEMU, mark, stages
+from desim.stages import QEMU, Landmark, mark, stages
 from desim.wire.addresses import ZERO_MAC
 from desim.wire.segment import Segment
 
@@ -66,7 +66,7 @@ class TcpOutput:
 
     STAGES = stages(
         QEMU,
-        tcp_output=mark("tcp_output", file="slirp/tcp_output.c"),
+        tcp_output=mark("tcp_output", file="slirp/tcp_output.c", landmark=Landmark.SENT_BY_SLIRP),
         tcp_setpersist=mark("tcp_setpersist", file="slirp/tcp_output.c"),
     )
 

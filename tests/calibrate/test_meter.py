@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.calibrate.meter import CLOCK, Meter
+from desim.calibrate.meter import Meter
 from desim.costs.profile import Cost, Profile
 from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument
 from desim.engine.thread import Thread
 from desim.engine.trace import Trace
-from desim.stages import GUEST, QEMU, mark, stages
+from desim.stages import GUEST, QEMU, Landmark, mark, stages
 
 FILE = "fake/guest.c"
 COSTS = {(FILE, "work"): Cost(enter=100, per_1000_bytes=1000)}
@@ -22,7 +22,7 @@ class Guest:
         work=mark("work", file=FILE, size="data"),
         rest=mark("rest", file=FILE),
         card=mark("emulated", file="hw/net/fake_card.c", owner=QEMU),
-        clock=mark(CLOCK, file=FILE),
+        clock=mark("clock", file=FILE, landmark=Landmark.CLOCK_READ),
     )
 
     def work(self, data: bytes) -> None:
@@ -63,7 +63,7 @@ def test_between_two_readings_of_the_clock_each_stage_is_counted_with_its_bytes(
         (FILE, "work", "enter"): 2,
         (FILE, "work", "per_1000_bytes"): 1500,
         (FILE, "rest", "enter"): 1,
-        (FILE, CLOCK, "enter"): 1,
+        (FILE, "clock", "enter"): 1,
     }
 
 
@@ -77,7 +77,7 @@ def test_points_are_read_before_they_are_counted_and_when_they_are_left() -> Non
 
 def test_what_qemu_does_is_not_the_guests() -> None:
     meter = metered(lambda guest: (guest.clock(), guest.card(), guest.clock()))
-    assert meter.between(*meter.readings) == {(FILE, CLOCK, "enter"): 1}
+    assert meter.between(*meter.readings) == {(FILE, "clock", "enter"): 1}
 
 
 def test_other_threads_are_not_the_processor() -> None:

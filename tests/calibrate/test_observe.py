@@ -160,7 +160,7 @@ def test_the_first_connect_is_measured_up_to_its_syn_and_no_later_one() -> None:
 
 def test_requests_of_a_kind_are_one_equation_and_interrupted_ones_none() -> None:
     slab: Figure = ("mm/slub.c", "allocate_slab", "enter")
-    clock = clockwork(extra={30_000: slab, 40_000: INTERRUPTED})
+    clock = clockwork(extra={30_000: slab, 40_000: next(iter(INTERRUPTED))})
     measured = [6_400, 6_360, 9_900, 31_000, 6_380, 6_381]
     begins = [10_000, 20_000, 30_000, 40_000, 50_000, 60_000]
     found = list(kinds("t", measured, begins, [6_000] * 6, clock))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.experiment.journey import Row
+from desim.experiment.journey import Carrier, Row
+from desim.experiment.run import run
 from desim.report.stations import (
     GUEST_KERNEL,
     GUEST_PROGRAM,
@@ -16,30 +20,44 @@ from desim.report.stations import (
     group_rows,
 )
 from desim.report.terminal import escape, grouped, quoted, seconds, share, short_file
+from desim.scenario.loader import load_scenario
+from desim.stages import Owner
 
-FILES = ["", "host kernel", "slirp/if.c", "net/net.c", "net/core/dev.c", "hw/net/e1000.c"]
+CARRIERS: list[Carrier] = ["host program", "QEMU", "guest kernel", "guest program"]
+OWNERS: list[Owner | None] = [None, "host", "QEMU", "guest"]
+times = {"own_ns": st.integers(0, 10**10), "waiting_ns": st.integers(0, 10**10)}
+reasons = st.sampled_from(["", "poll", "window"])
 rows = st.builds(
     Row,
-    station=st.sampled_from([*LIES, "vcpu", "main", "do_syscall_64", "recv", "ip_output"]),
-    file=st.sampled_from(FILES),
-    own_ns=st.integers(0, 10**10),
-    waiting_ns=st.integers(0, 10**10),
-    waits_for=st.sampled_from(["", "poll", "window"]),
+    station=st.sampled_from(list(LIES)),
+    file=st.just(""),
+    waits_for=reasons,
+    owner=st.none(),
+    carrier=st.none(),
+    **times,
+) | st.builds(
+    Row,
+    station=st.sampled_from(["vcpu", "main", "do_syscall_64", "recv", "ip_output"]),
+    file=st.sampled_from(["", "host kernel", "slirp/if.c", "net/net.c", "net/core/dev.c"]),
+    waits_for=reasons,
+    owner=st.sampled_from(OWNERS),
+    carrier=st.sampled_from(CARRIERS),
+    **times,
 )
 
 
-def done(station: str, file: str) -> Row:
-    return Row(station, file, 1, 0, "")
+def done(station: str, owner: Owner, carrier: Carrier) -> Row:
+    return Row(station, "a.c", 1, 0, "", owner, carrier)
 
 
-def waited(station: str, why: str) -> Row:
-    return Row(station, "", 0, 1, why)
+def waited(station: str, why: str, carrier: Carrier | None = None) -> Row:
+    return Row(station, "", 0, 1, why, None, carrier)
 
 
 @given(st.lists(rows, max_size=30))
 def test_every_row_is_under_one_heading_and_sums_are_kept(given_rows: list[Row]) -> None:
     groups = group_rows(given_rows)
-    assert sorted(r for g in groups for r in g.rows) == sorted(given_rows)
+    assert sorted((r for g in groups for r in g.rows), key=repr) == sorted(given_rows, key=repr)
     assert sum(g.own_ns for g in groups) == sum(r.own_ns for r in given_rows)
     assert sum(g.waiting_ns for g in groups) == sum(r.waiting_ns for r in given_rows)
     assert len({g.title for g in groups}) == len(groups)
@@ -48,36 +66,77 @@ def test_every_row_is_under_one_heading_and_sums_are_kept(given_rows: list[Row])
 
 def test_who_has_the_message_follows_its_way() -> None:
     way = [
-        done("write", "host kernel"),
+        done("write", "host", "host program"),
         waited("host socket buffer", "poll"),
-        done("recv", "host kernel"),
-        done("tcp_output", "slirp/tcp_output.c"),
-        done("set_ics", "hw/net/e1000.c"),
-        waited("main", "big lock"),
+        done("recv", "host", "QEMU"),
+        done("tcp_output", "QEMU", "QEMU"),
+        waited("main", "big lock", "QEMU"),
         waited("receive ring", "interrupt mitigation"),
-        done("ip_rcv", "net/ipv4/ip_input.c"),
-        done("xmit_seg", "hw/net/e1000.c"),
-        done("tcp_input", "slirp/tcp_input.c"),
-        done("sock_def_readable", "net/core/sock.c"),
+        done("ip_rcv", "guest", "guest kernel"),
+        done("xmit_seg", "QEMU", "guest kernel"),
+        waited("vcpu", "big lock", "guest kernel"),
+        done("sock_def_readable", "guest", "guest kernel"),
         waited("socket queue", "scheduler"),
-        done("do_syscall_64", "arch/x86/entry/common.c"),
-        done("release_sock", "net/core/sock.c"),
+        done("do_syscall_64", "guest", "guest program"),
+        done("release_sock", "guest", "guest program"),
     ]
     assert [(g.title, len(g.rows)) for g in group_rows(way)] == [
         (HOST, 1),
         (LIES["host socket buffer"], 1),
-        (QEMU, 4),
+        (QEMU, 3),
         (LIES["receive ring"], 1),
-        (GUEST_KERNEL, 2),
-        (QEMU_BELOW_GUEST, 2),
+        (GUEST_KERNEL, 3),
+        (QEMU_BELOW_GUEST, 1),
         (LIES["socket queue"], 1),
         (GUEST_PROGRAM, 2),
     ]
 
 
-def test_a_reader_that_was_there_already_has_its_own_heading() -> None:
-    way = [done("ip_rcv", "net/ipv4/ip_input.c"), done("do_syscall_64", "arch/x86/entry/common.c")]
-    assert [g.title for g in group_rows(way)] == [GUEST_KERNEL, GUEST_PROGRAM]
+@pytest.mark.parametrize("carrier", ["guest kernel", "guest program"])
+@pytest.mark.parametrize("owner", ["QEMU", "host"])
+def test_what_runs_inside_an_access_to_the_card_is_not_the_guests(
+    owner: Owner, carrier: Carrier
+) -> None:
+    (group,) = group_rows([done("send", owner, carrier)])
+    assert group.title == QEMU_BELOW_GUEST
+
+
+def test_a_guest_that_takes_the_message_in_qemus_hands_is_still_the_guest() -> None:
+    (group,) = group_rows([done("e1000_xmit_frame", "guest", "QEMU")])
+    assert group.title == GUEST_KERNEL
+
+
+FILTERED = """
+description = "a filter on the way of the line"
+qemu = '''-netdev user,id=u,hostfwd=tcp::5555-:5556 -device e1000,netdev=u
+  -object filter-dump,id=f0,netdev=u,file=seen.pcap'''
+costs = "costs.toml"
+guest.run = [{command = "nc -l -p 5556 > hello.txt"}]
+host.run = [{at = "5s", command = "echo hello | nc -N localhost 5555"}]
+"""
+FILTER_COSTS = """description = "a filter takes time"
+["net/net.c"]
+filter_receive = { enter = 1000, source = "chosen" }
+["net/dump.c"]
+dump_receive_iov = { enter = 1000, source = "chosen" }
+"""
+
+
+def test_time_in_a_packet_filter_is_qemus(tmp_path: Path) -> None:
+    (tmp_path / "filtered.toml").write_text(FILTERED)
+    (tmp_path / "costs.toml").write_text(FILTER_COSTS)
+    journey = run(load_scenario(str(tmp_path / "filtered.toml"))).journey
+    assert journey is not None
+    groups = group_rows(journey.rows)
+    passed = {
+        row.station: (group.title, row.own_ns)
+        for group in groups
+        for row in group.rows
+        if "filter" in row.station or "dump" in row.station
+    }
+    assert passed["filter_receive"] == (QEMU, 2000)  # at both ends
+    assert passed["dump_receive_iov"] == (QEMU, 1000)
+    assert sum(g.own_ns + g.waiting_ns for g in groups) == journey.total_ns
 
 
 def test_figures_can_be_read_off() -> None:

@@ -29,6 +29,7 @@ from desim.machine import Machine
 from desim.machine.ports import Captured
 from desim.scenario.modprobe import check_modprobe
 from desim.scenario.qemu_options import parse_qemu_options
+from desim.stages import Landmark
 from desim.userland.kernel import TIMER_SLACK_NS
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.programs.ltool_common import LEAD_NS
@@ -50,8 +51,6 @@ LONGER_NS = 1_000_000_000
 SCHEDULED = ("ping", "udpsend")
 """What the tool does at set times; it makes the schedule some time ahead of the first, which
 its sleep lets it miss by the timer's slack."""
-
-INTERRUPT = ("common_interrupt", "arch/x86/kernel/irq.c")
 
 
 class Predicted(NamedTuple):
@@ -229,8 +228,8 @@ def printed(machine: Machine, terminal: str) -> dict[str, Any]:
 
 def interrupts(machine: Machine, begin: int, end: int) -> int:
     """How many interrupts of the card the guest took between two instants."""
-    code = machine.trace.codes.stage(*INTERRUPT)
     record = machine.trace.threads["vcpu"]
     first = bisect_left(record.times, begin)
     last = bisect_left(record.times, end)
-    return record.codes[first:last].count(code)
+    taken = machine.trace.codes.entries(Landmark.INTERRUPT)
+    return sum(map(record.codes[first:last].count, taken))

@@ -23,7 +23,7 @@ from typing import Protocol
 
 from desim.guest.cpu.preempt import PreemptCount
 from desim.guest.cpu.sched import KThread, Scheduler
-from desim.stages import GUEST, mark, stages
+from desim.stages import GUEST, Landmark, mark, stages
 
 FILE = "kernel/softirq.c"
 
@@ -49,7 +49,7 @@ class Softirqs:
         GUEST,
         irq_exit=mark("irq_exit_rcu", file=FILE),
         do_softirq=mark("__do_softirq", file=FILE),
-        run_ksoftirqd=mark("run_ksoftirqd", file=FILE),
+        run_ksoftirqd=mark("run_ksoftirqd", file=FILE, landmark=Landmark.SOFTIRQ_THREAD),
     )
 
     def __init__(

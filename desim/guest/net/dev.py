@@ -52,7 +52,7 @@ from desim.guest.net.gro import Gro
 from desim.guest.net.offload import Offload
 from desim.guest.net.snmp import Snmp
 from desim.guest.skb import CHECKSUM_UNNECESSARY, Skb
-from desim.stages import GUEST, Build, bare, mark, stages
+from desim.stages import GUEST, Build, Landmark, bare, mark, stages
 from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
 from desim.wire.frame import Frame
 
@@ -72,7 +72,9 @@ class NetCore:
         net_rx_action=mark("net_rx_action", file="net/core/dev.c"),
         napi_poll=mark("__napi_poll", file="net/core/dev.c"),
         net_tx_action=mark("net_tx_action", file="net/core/dev.c"),
-        net_timestamp_check=mark("net_timestamp_check", file="net/core/dev.c"),
+        net_timestamp_check=mark(
+            "net_timestamp_check", file="net/core/dev.c", landmark=Landmark.STAMPED
+        ),
         netif_receive_skb=mark("netif_receive_skb", file="net/core/dev.c"),
         netif_receive_skb_core=mark("__netif_receive_skb_core", file="net/core/dev.c"),
         process_backlog=mark("process_backlog", file="net/core/dev.c"),

@@ -8,7 +8,7 @@ from typing import Any
 from desim.engine.environment import Environment
 from desim.engine.thread import Thread
 from desim.engine.trace import Codes
-from desim.stages import HOST, Build, bare, mark, stages
+from desim.stages import HOST, Build, Landmark, bare, mark, stages
 from desim.userland.calls import Call
 from desim.userland.errors import failure
 from desim.userland.kernel import Kernel
@@ -44,8 +44,8 @@ class HostTask:
 
     STAGES = stages(
         HOST,
-        execve=mark("execve", file="host kernel"),
-        syscall=mark("syscall", file="host kernel"),
+        execve=mark("execve", file="host kernel", landmark=Landmark.LOOP),
+        syscall=mark("syscall", file="host kernel", landmark=Landmark.HOST_CALL),
         exit=mark("exit", file="host kernel"),
     )
 

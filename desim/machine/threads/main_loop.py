@@ -23,7 +23,7 @@ from typing import Protocol
 from desim.engine.environment import Environment
 from desim.engine.thread import Thread
 from desim.machine.threads.big_lock import BigLock
-from desim.stages import QEMU, mark, stages
+from desim.stages import QEMU, Landmark, mark, stages
 
 MS = 1_000_000
 
@@ -136,9 +136,9 @@ class MainLoop:
 
     STAGES = stages(
         QEMU,
-        main=mark("main", file="vl.c"),
-        main_loop=mark("main_loop", file="vl.c"),
-        main_loop_wait=mark("main_loop_wait", file="main-loop.c"),
+        main=mark("main", file="vl.c", landmark=Landmark.LOOP),
+        main_loop=mark("main_loop", file="vl.c", landmark=Landmark.LOOP),
+        main_loop_wait=mark("main_loop_wait", file="main-loop.c", landmark=Landmark.LOOP),
         os_host_main_loop_wait=mark("os_host_main_loop_wait", file="main-loop.c"),
         qemu_poll_ns=mark("qemu_poll_ns", file="qemu-timer.c"),
         ppoll=mark("ppoll", file="host kernel"),

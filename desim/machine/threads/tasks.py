@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from desim.machine.threads.vcpu import Vcpu
-from desim.stages import GUEST, mark, stages
+from desim.stages import GUEST, Landmark, mark, stages
 from desim.userland.calls import USER_CALLS, Call
 from desim.userland.errors import failure
 from desim.userland.kernel import Kernel
@@ -27,8 +27,10 @@ class ProcessTask:
 
     STAGES = stages(
         GUEST,
-        do_syscall_64=mark("do_syscall_64", file="arch/x86/entry/common.c"),
-        schedule=mark("schedule", file="kernel/sched/core.c"),
+        do_syscall_64=mark(
+            "do_syscall_64", file="arch/x86/entry/common.c", landmark=Landmark.GUEST_CALL
+        ),
+        schedule=mark("schedule", file="kernel/sched/core.c", landmark=Landmark.GUEST_CALL),
         execve=mark("do_execveat_common", file="fs/exec.c"),
         do_exit=mark("do_exit", file="kernel/exit.c"),
     )

@@ -47,7 +47,7 @@ from desim.guest.cpu.softirqs import Softirqs
 from desim.guest.cpu.tick import Tick
 from desim.guest.cpu.timers import TimerWheel
 from desim.guest.cpu.workqueue import Workqueue
-from desim.stages import GUEST, QEMU, Build, bare, mark, stages
+from desim.stages import GUEST, QEMU, Build, Landmark, bare, mark, stages
 
 MS = 1_000_000
 
@@ -80,11 +80,19 @@ class Vcpu:
     STAGES = stages(
         GUEST,
         qemu_tcg_cpu_thread_fn=mark(
-            "qemu_tcg_cpu_thread_fn", "tcg_cpu_exec", file="cpus.c", owner=QEMU
+            "qemu_tcg_cpu_thread_fn",
+            "tcg_cpu_exec",
+            file="cpus.c",
+            owner=QEMU,
+            landmark=Landmark.LOOP,
         ),
-        do_idle=mark("do_idle", "default_idle_call", file="kernel/sched/idle.c"),
-        spin=mark("spin", file="ltool.c"),
-        common_interrupt=mark("common_interrupt", file="arch/x86/kernel/irq.c"),
+        do_idle=mark(
+            "do_idle", "default_idle_call", file="kernel/sched/idle.c", landmark=Landmark.IDLE
+        ),
+        spin=mark("spin", file="ltool.c", landmark=Landmark.IDLE),
+        common_interrupt=mark(
+            "common_interrupt", file="arch/x86/kernel/irq.c", landmark=Landmark.INTERRUPT
+        ),
         handle_fasteoi_irq=mark(
             "handle_fasteoi_irq",
             "handle_irq_event",

@@ -42,7 +42,7 @@ from desim.guest.net.tcp.tcp_sock import (
     TcpSock,
     win_from_space,
 )
-from desim.stages import GUEST, mark, stages
+from desim.stages import GUEST, Landmark, mark, stages
 from desim.wire.tcp import FIN, PSH, SYN, URG
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ class TcpData:
     STAGES = stages(
         GUEST,
         tcp_rcv_space_adjust=mark("tcp_rcv_space_adjust", file="net/ipv4/tcp_input.c"),
-        tcp_data_queue=mark("tcp_data_queue", file="net/ipv4/tcp_input.c"),
+        tcp_data_queue=mark(
+            "tcp_data_queue", file="net/ipv4/tcp_input.c", landmark=Landmark.QUEUED
+        ),
         tcp_data_queue_ofo=mark("tcp_data_queue_ofo", file="net/ipv4/tcp_input.c"),
         tcp_fin=mark("tcp_fin", file="net/ipv4/tcp_input.c"),
         tcp_cleanup_rbuf=mark("tcp_cleanup_rbuf", file="net/ipv4/tcp.c"),

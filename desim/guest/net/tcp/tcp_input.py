@@ -26,7 +26,7 @@ from desim.guest.net.tcp.tcp_sock import (
     State,
     TcpSock,
 )
-from desim.stages import GUEST, mark, stages
+from desim.stages import GUEST, Landmark, mark, stages
 from desim.wire.tcp import ACK, FIN, PSH, RST, SYN
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ class TcpInput:
 
     STAGES = stages(
         GUEST,
-        tcp_rcv_established=mark("tcp_rcv_established", file="net/ipv4/tcp_input.c"),
+        tcp_rcv_established=mark(
+            "tcp_rcv_established", file="net/ipv4/tcp_input.c", landmark=Landmark.QUEUED
+        ),
         tcp_reset=mark("tcp_reset", file="net/ipv4/tcp_input.c"),
         tcp_rcv_state_process=mark("tcp_rcv_state_process", file="net/ipv4/tcp_input.c"),
         tcp_rcv_synsent_state_process=mark(
