@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -49,11 +51,16 @@ BANNED_ATTRIBUTES = {
 }
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def trees(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
     for path in SOURCES:
         inside = path.relative_to(ROOT / "desim")
         if not rooms or inside.parts[0] in rooms:
-            yield f"desim/{inside}", ast.parse(path.read_text(encoding="utf-8"))
+            yield f"desim/{inside}", parsed(path)
 
 
 def imported(node: ast.AST) -> list[str]:
@@ -145,6 +152,131 @@ def test_models_compute_in_whole_numbers() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 if node.func.id in ("float", "round"):
                     found.append(f"{name}:{node.lineno}: {node.func.id}() makes or hides a float")
+    report(found)
+
+
+# Knowledge stands in tables beside what it is about. It does not hide in attributes of
+# functions, which a compiler refuses, nor in registries that depend on who imported what.
+
+FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+CONTAINERS = ("dict", "list", "set", "defaultdict", "deque", "Counter", "OrderedDict")
+CHANGING = {
+    *("add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem"),
+    *("remove", "setdefault", "update"),
+}
+
+
+class Scope(NamedTuple):
+    """The module or a function, its nodes without those of functions inside it, its names."""
+
+    node: ast.AST
+    inside: list[ast.AST]
+    bound: set[str]
+    """What is assigned to in it, its parameters included."""
+
+
+@cache
+def scopes(tree: ast.Module) -> list[Scope]:
+    found = []
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        scope = waiting.pop()
+        inside: list[ast.AST] = []
+        todo = list(ast.iter_child_nodes(scope))
+        while todo:
+            node = todo.pop()
+            inside.append(node)
+            if isinstance(node, FUNCTION):
+                waiting.append(node)
+            else:
+                todo += ast.iter_child_nodes(node)
+        bound = {
+            node.id
+            for node in inside
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        } | {node.arg for node in inside if isinstance(node, ast.arg)}
+        found.append(Scope(scope, inside, bound))
+    return found
+
+
+def targets(node: ast.AST) -> list[ast.expr]:
+    """What an assignment or a ``del`` changes."""
+    if isinstance(node, (ast.Assign, ast.Delete)):
+        return node.targets
+    return [node.target] if isinstance(node, (ast.AnnAssign, ast.AugAssign)) else []
+
+
+def test_no_attribute_is_set_on_a_function() -> None:
+    found = []
+    for name, tree in trees():
+        everywhere = {node.name for node in tree.body if isinstance(node, FUNCTION[:2])}
+        for scope in scopes(tree):
+            here = {node.name for node in scope.inside if isinstance(node, FUNCTION[:2])}
+            functions = (everywhere | here) - scope.bound
+            found += [
+                f"{name}:{target.lineno}: {ast.unparse(target)}"
+                for node in scope.inside
+                for target in targets(node)
+                if isinstance(target, ast.Attribute)
+                and isinstance(target.value, ast.Name)
+                and target.value.id in functions
+            ]
+            found += [
+                f"{name}:{node.lineno}: a mark is an entry of STAGES"
+                for node in scope.inside
+                if (isinstance(node, ast.Attribute) and node.attr == "__stage__")
+                or (isinstance(node, ast.Constant) and node.value == "__stage__")
+            ]
+    report(found)
+
+
+def is_container(node: ast.expr | None) -> bool:
+    """Whether an expression is something that can be filled, on the face of it."""
+    if isinstance(node, (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp)):
+        return True
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in CONTAINERS
+    )
+
+
+def changed(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """The names whose contents ``node`` changes."""
+    for target in targets(node):
+        if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
+            yield target.lineno, target.value.id
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        if isinstance(node.func.value, ast.Name) and node.func.attr in CHANGING:
+            yield node.lineno, node.func.value.id
+
+
+def test_what_stands_in_a_module_is_not_filled_later() -> None:
+    """Neither by the module itself, nor by another one that is imported, nor by a call."""
+    found = []
+    for name, tree in trees():
+        of_module = {
+            target.id
+            for node in tree.body
+            for target in targets(node)
+            if isinstance(target, ast.Name) and is_container(getattr(node, "value", None))
+        } | {
+            alias.asname or alias.name
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("desim")
+            for alias in node.names
+            if alias.name.isupper() or alias.name.startswith("_")
+        }
+        for scope in scopes(tree):
+            names = of_module - (set() if scope.node is tree else scope.bound)
+            for node in scope.inside:
+                if isinstance(node, ast.Global):
+                    found.append(f"{name}:{node.lineno}: global {', '.join(node.names)}")
+                found += [
+                    f"{name}:{line}: {what} stands in a module, and is changed here"
+                    for line, what in changed(node)
+                    if what in names
+                ]
     report(found)
 
 

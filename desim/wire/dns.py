@@ -55,8 +55,13 @@ _QUESTION = struct.Struct("!HH")
 _RECORD = struct.Struct("!HHIH")
 
 # Types whose data holds names: bytes in front of them, how many there are.
-_NAMES_IN = {TYPE_NS: (0, 1), TYPE_CNAME: (0, 1), TYPE_SOA: (0, 2), TYPE_PTR: (0, 1)}
-_NAMES_IN[TYPE_MX] = (2, 1)
+_NAMES_IN = {
+    TYPE_NS: (0, 1),
+    TYPE_CNAME: (0, 1),
+    TYPE_SOA: (0, 2),
+    TYPE_PTR: (0, 1),
+    TYPE_MX: (2, 1),
+}
 
 _ESCAPE = re.compile(r"\\([0-9]{3})|\\(.)|(.)", re.DOTALL)
 
