@@ -117,7 +117,7 @@ class GuestSocket(Socket):
     def connected(self) -> None:
         sock = self.sock
         if isinstance(sock, TcpSocket):
-            self._ask(sock.connect, IP_ANY, 0)  # goes on with the connection it has begun
+            self._ask(sock.finish_connect)
 
     def take_error(self) -> OSError | None:
         sock = self.sock

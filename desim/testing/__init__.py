@@ -1,8 +1,8 @@
 """What one needs to drive one core alone, without a machine: a clock, memory, a wire, a peer.
 
 For tests, benchmarks, the replay of recordings, and for whoever wants to see what a bare
-card or a bare slirp does, from a few lines of Python. Nothing here knows SimPy. Names are
-looked up when they are first used. ``docs/api.md`` has worked examples.
+card, a bare slirp or a bare guest does, from a few lines of Python. Nothing here knows
+SimPy. Names are looked up when they are first used. ``docs/api.md`` has worked examples.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from desim.testing.bus import MemoryBus as MemoryBus
     from desim.testing.clock import VirtualClock as VirtualClock
     from desim.testing.clock import VirtualTimer as VirtualTimer
+    from desim.testing.guest import Guest as Guest
+    from desim.testing.guest import GuestCard as GuestCard
+    from desim.testing.guest import GuestCpu as GuestCpu
     from desim.testing.host import Host as Host
     from desim.testing.peer import Connection as Connection
     from desim.testing.peer import Peer as Peer
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "bus": ("Memory", "MemoryBus"),
     "clock": ("VirtualClock", "VirtualTimer"),
+    "guest": ("Guest", "GuestCard", "GuestCpu"),
     "host": ("Host",),
     "peer": ("Connection", "Peer"),
     "wire": ("Ledger", "NoLoop", "Wire"),
@@ -32,6 +36,9 @@ _HOMES = {
 
 __all__ = [
     "Connection",
+    "Guest",
+    "GuestCard",
+    "GuestCpu",
     "Host",
     "Ledger",
     "Memory",

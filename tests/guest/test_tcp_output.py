@@ -36,6 +36,16 @@ def connected(guest: Guest, window: int = 65535) -> tuple[TcpSocket, Peer]:
     return sock, peer
 
 
+def closed_window(guest: Guest) -> tuple[TcpSocket, Peer]:
+    """A connection whose peer takes nothing more; only an ACK of something can say so."""
+    sock, peer = connected(guest)
+    sock.send(b"x")
+    peer.ack += len(guest.segments()[0].payload)
+    peer.window = 0
+    peer.send(ACK)
+    return sock, peer
+
+
 def sizes(guest: Guest) -> list[int]:
     return [len(s.payload) for s in guest.segments()]
 
@@ -213,9 +223,7 @@ def test_an_orphan_is_given_up_sooner(guest: Guest) -> None:
 
 
 def test_a_closed_window_is_probed(guest: Guest) -> None:
-    sock, peer = connected(guest)
-    peer.window = 0
-    peer.send(ACK)
+    sock, peer = closed_window(guest)
     sock.send(b"waits")
     assert sizes(guest) == []
     guest.cpu.run(250 * MS)
@@ -228,9 +236,7 @@ def test_a_closed_window_is_probed(guest: Guest) -> None:
 
 
 def test_an_answered_probe_keeps_the_connection(guest: Guest) -> None:
-    sock, peer = connected(guest)
-    peer.window = 0
-    peer.send(ACK)
+    sock, peer = closed_window(guest)
     sock.send(b"waits")
     for _ in range(300):
         guest.cpu.run(10 * SECOND)

@@ -1,13 +1,13 @@
 """ICMP: answers to echo requests, errors sent and errors received (net/ipv4/icmp.c; RFC 792).
 
 Not modelled: the rate limit of sent errors (a burst of 50, then 1,000 a second), ping
-sockets, timestamps, redirects.
+sockets, timestamps, redirects, path MTU discovery.
 """
 
 from __future__ import annotations
 
 import errno
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from desim.guest.net.device import Device
 from desim.guest.net.ip import IP_PMTUDISC_DONT, Ip
@@ -20,9 +20,8 @@ from desim.wire.icmp import (
     ICMP_ECHO,
     ICMP_ECHOREPLY,
     ICMP_EXC_FRAGTIME,
-    ICMP_FRAG_NEEDED,
     ICMP_HOST_UNREACH,
-    ICMP_NET_UNREACH,
+    ICMP_PARAMETERPROB,
     ICMP_PORT_UNREACH,
     ICMP_PROT_UNREACH,
     ICMP_TIME_EXCEEDED,
@@ -33,25 +32,51 @@ from desim.wire.ipv4 import PROTO_ICMP, Ipv4
 _INTERNETCONTROL = 0xC0
 _MAX_ERROR = 576 - 20 - 8
 
-ERRNO_OF_UNREACH = {
-    ICMP_NET_UNREACH: errno.ENETUNREACH,
-    ICMP_HOST_UNREACH: errno.EHOSTUNREACH,
-    ICMP_PROT_UNREACH: errno.ENOPROTOOPT,
-    ICMP_PORT_UNREACH: errno.ECONNREFUSED,
-    ICMP_FRAG_NEEDED: errno.EMSGSIZE,
-    9: errno.ENETUNREACH,
-    10: errno.EHOSTUNREACH,
-    11: errno.ENETUNREACH,
-    12: errno.EHOSTUNREACH,
-    13: errno.EHOSTUNREACH,
-}
-"""``icmp_err_convert``, as far as a network behind slirp can produce it."""
+
+class IcmpError(NamedTuple):
+    """What an error means to a program, and whether nothing more can come of trying."""
+
+    number: int
+    fatal: bool
+
+
+UNREACHABLE = (
+    IcmpError(errno.ENETUNREACH, False),
+    IcmpError(errno.EHOSTUNREACH, False),
+    IcmpError(errno.ENOPROTOOPT, True),
+    IcmpError(errno.ECONNREFUSED, True),
+    IcmpError(errno.EMSGSIZE, False),
+    IcmpError(errno.EOPNOTSUPP, False),
+    IcmpError(errno.ENETUNREACH, True),
+    IcmpError(errno.EHOSTDOWN, True),
+    IcmpError(errno.ENONET, True),
+    IcmpError(errno.ENETUNREACH, True),
+    IcmpError(errno.EHOSTUNREACH, True),
+    IcmpError(errno.ENETUNREACH, False),
+    IcmpError(errno.EHOSTUNREACH, False),
+    IcmpError(errno.EHOSTUNREACH, True),
+    IcmpError(errno.EHOSTUNREACH, True),
+    IcmpError(errno.EHOSTUNREACH, True),
+)
+"""``icmp_err_convert``: destination unreachable, by code."""
+
+
+def meaning(kind: int, code: int) -> IcmpError:
+    """What a message of that type and code means: unreachable, time exceeded, or a bad header."""
+    if kind == ICMP_DEST_UNREACH:
+        return UNREACHABLE[code]
+    if kind == ICMP_PARAMETERPROB:
+        return IcmpError(errno.EPROTO, True)
+    return IcmpError(errno.EHOSTUNREACH, False)
 
 
 class ErrorHandler(Protocol):
-    """What TCP and UDP do about an ICMP error (``tcp_v4_err``, ``udp_err``)."""
+    """What TCP and UDP do about an ICMP error (``tcp_v4_err``, ``__udp4_lib_err``).
 
-    def __call__(self, packet: Ipv4, code: int, error: int) -> None: ...
+    ``packet`` is what the error quotes of a packet of ours, and came in by ``device``.
+    """
+
+    def __call__(self, packet: Ipv4, kind: int, code: int, device: Device) -> None: ...
 
 
 class IcmpCore:
@@ -88,12 +113,16 @@ class IcmpCore:
                 self.icmp_reply(packet, message)
         elif message.type == ICMP_DEST_UNREACH:
             self._mib["InDestUnreachs"] += 1
-            self.icmp_unreach(message)
+            if message.code < len(UNREACHABLE):
+                self.icmp_unreach(message, device)
         elif message.type == ICMP_TIME_EXCEEDED:
             self._mib["InTimeExcds"] += 1
             # A datagram that was given up for want of a fragment is nobody's error.
             if message.code != ICMP_EXC_FRAGTIME:
-                self.icmp_unreach(message)
+                self.icmp_unreach(message, device)
+        elif message.type == ICMP_PARAMETERPROB:
+            self._mib["InParmProbs"] += 1
+            self.icmp_unreach(message, device)
         elif message.type == ICMP_ECHOREPLY:
             # Whoever asked reads it from a packet socket.
             self._mib["InEchoReps"] += 1
@@ -144,17 +173,14 @@ class IcmpCore:
         """The datagram that ``packet`` starts has not become complete in time."""
         self.icmp_send(packet, ICMP_TIME_EXCEEDED, ICMP_EXC_FRAGTIME, size)
 
-    def icmp_unreach(self, message: Icmp) -> None:
+    def icmp_unreach(self, message: Icmp, device: Device) -> None:
         """Somebody could not deliver a packet of ours: tell its protocol."""
         try:
             quoted = Ipv4.parse(message.payload, quoted=True)
         except WireError:
             self._mib["InErrors"] += 1
             return
-        error = errno.EHOSTUNREACH
-        if message.type == ICMP_DEST_UNREACH:
-            error = ERRNO_OF_UNREACH.get(message.code, errno.EHOSTUNREACH)
-        self._tell(quoted, message.code, error)
+        self._tell(quoted, message.type, message.code, device)
 
     def link_failure(self, head: bytes) -> None:
         """Our own neighbour table gave up on a packet of ours (``head``: from its IP header on).
@@ -166,9 +192,9 @@ class IcmpCore:
         except WireError:
             return
         if self._ip.is_local(quoted.src) and not quoted.offset:
-            self._tell(quoted, ICMP_HOST_UNREACH, errno.EHOSTUNREACH)
+            self._tell(quoted, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, self._ip.loopback)
 
-    def _tell(self, quoted: Ipv4, code: int, error: int) -> None:
+    def _tell(self, quoted: Ipv4, kind: int, code: int, device: Device) -> None:
         handler = self.errors.get(quoted.protocol)
         if handler is not None and len(quoted.payload) >= 8:
-            handler(quoted, code, error)
+            handler(quoted, kind, code, device)

@@ -50,7 +50,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from desim.guest.cpu.context import Cpu
 from desim.guest.entropy import Entropy
 from desim.guest.mm.slab import Slabs
-from desim.guest.net.device import Device
+from desim.guest.net.device import IFF_LOOPBACK, Device
 from desim.guest.net.ip_fragment import IpFragments
 from desim.guest.net.randomness import Random
 from desim.guest.net.skbuff import truesize_of
@@ -179,7 +179,7 @@ class Ip:
         self._random = random("ip_id")
         self._entropy = entropy
         self._slabs = slabs
-        self._lo = loopback
+        self.loopback = loopback
         self._frags = frags
         self.addresses: list[InetAddress] = []
         self.routes: list[Route] = []
@@ -197,7 +197,7 @@ class Ip:
     def add_address(self, device: Device, address: bytes, prefix: int) -> None:
         """``ip addr add``; the network of the prefix becomes reachable."""
         self.addresses.append(InetAddress(device, address, prefix))
-        if prefix < 32 and device is not self._lo:
+        if prefix < 32 and device is not self.loopback:
             network = network_of(address, mask_from_prefix(prefix))
             self.routes.append(Route(network, prefix, device, None, address))
 
@@ -244,6 +244,27 @@ class Ip:
             return True
         return any(held.broadcast == address and held.prefix < 31 for held in self.addresses)
 
+    def is_martian(self, src: bytes, dst: bytes, device: Device) -> bool:
+        """Addresses that no packet from a wire can have (``ip_route_input_slow``).
+
+        Sources that are no host, and our own; reverse path filtering is off. Such packets are
+        dropped in silence.
+        """
+        if device.flags & IFF_LOOPBACK:
+            return False
+        if is_multicast_ip(src) or src == IP_BROADCAST:
+            return True
+        everybody = dst == IP_BROADCAST or src == dst == IP_ANY
+        if is_multicast_ip(dst):
+            # ip_mc_validate_source; who has no address yet may speak to its own link.
+            if src[0] == 0:
+                return dst[:3] != b"\xe0\0\0"
+        elif not everybody and (src[0] == 0 or dst[0] in (0, 127)):
+            return True
+        if src[0] == 127 and not everybody:
+            return True
+        return any(held.address == src for held in self.addresses)
+
     def select_addr(self, device: Device, target: bytes) -> bytes | None:
         """``inet_select_addr``: our address towards ``target`` on a link."""
         first = None
@@ -257,7 +278,7 @@ class Ip:
     def route_output(self, dst: bytes, device: Device | None = None) -> Route:
         """``ip_route_output_key``: ENETUNREACH if nothing leads there."""
         if self.is_local(dst):
-            return Route(dst, 32, self._lo, None, dst)
+            return Route(dst, 32, self.loopback, None, dst)
         if device is not None:
             source = self.select_addr(device, dst)
             return Route(dst, 32, device, None, source or IP_ANY)
@@ -395,7 +416,7 @@ class Ip:
     def ip_finish_output2(self, skb: Skb, route: Route, dst: bytes, sk: IpSender | None) -> bool:
         """To the neighbour that the route names."""
         device = route.device
-        if device is self._lo:
+        if device is self.loopback:
             skb.head = _LOOPBACK_HEADER + skb.head
             return self.dev_queue_xmit(skb, device)
         if not device.flags & 1:
@@ -454,10 +475,13 @@ class Ip:
         segment = frame.segment if frame is not None else None
         if segment is not None:
             # The checksums are verified together, when TCP asks.
-            if self.is_local(segment.dst):
+            if not self.is_local(segment.dst):
+                mib["InAddrErrors"] += 1
+            elif not self.is_martian(segment.src, segment.dst, device):
                 mib["InDelivers"] += 1
-                return _FOR_TCP
-            mib["InAddrErrors"] += 1
+                if not head[0] & 1:
+                    return _FOR_TCP
+                # PACKET_HOST is all that TCP takes: not what was sent to everybody on the link.
             return None
         try:
             packet = Ipv4.parse(head[14:])
@@ -473,7 +497,7 @@ class Ip:
             or self.is_broadcast(packet.dst)
             or packet.dst == b"\xe0\x00\x00\x01"
         ):
-            return packet
+            return None if self.is_martian(packet.src, packet.dst, device) else packet
         else:
             mib["InAddrErrors"] += 1
         return None
@@ -506,6 +530,8 @@ class Ip:
 
     def _deliver_odd_tcp(self, skb: Skb) -> None:
         """A segment that could not be read from its frame: it came in pieces, or is none."""
+        if skb.head[0] & 1:
+            return
         segment = skb.frame.segment if skb.frame is not None else None
         if segment is None:
             self._snmp.tcp["InSegs"] += 1

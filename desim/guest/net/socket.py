@@ -6,6 +6,7 @@ See ``sock`` for how operations block and fail.
 from __future__ import annotations
 
 import errno
+from enum import Enum
 
 from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.sock import (
@@ -17,12 +18,21 @@ from desim.guest.net.sock import (
     error_of,
 )
 from desim.guest.net.tcp.tcp import Tcp
-from desim.guest.net.tcp.tcp_sock import NAGLE_OFF, NAGLE_PUSH, REORDERING, State, TcpSock
+from desim.guest.net.tcp.tcp_sock import NAGLE_OFF, NAGLE_PUSH, State, TcpSock
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
 from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP_ANY
 
 _JIFFY_US = 1_000_000 // HZ
+
+
+class SocketState(Enum):
+    """``socket_state``: how far connect() has got, whatever has become of the connection."""
+
+    UNCONNECTED = "SS_UNCONNECTED"
+    CONNECTING = "SS_CONNECTING"
+    CONNECTED = "SS_CONNECTED"
+    DISCONNECTING = "SS_DISCONNECTING"
 
 
 class TcpSocket(Socket):
@@ -45,7 +55,7 @@ class TcpSocket(Socket):
         self.sk = tcp.new_sock() if sk is None else sk
         cpu.touch("lock_sock")
         self.sk.wake = self.sock_def_readable
-        self._connecting = False
+        self._socket_state = SocketState.UNCONNECTED if sk is None else SocketState.CONNECTED
 
     @property
     def state(self) -> State:
@@ -62,6 +72,8 @@ class TcpSocket(Socket):
 
     def listen(self, backlog: int) -> None:
         """Take connections; at most ``backlog`` + 1 wait to be accepted."""
+        if self._socket_state != SocketState.UNCONNECTED:
+            raise error_of(errno.EINVAL)
         self._tcp.inet_csk_listen_start(self.sk, backlog)
 
     def accept(self) -> TcpSocket:
@@ -72,27 +84,47 @@ class TcpSocket(Socket):
     def connect(self, address: bytes, port: int) -> None:
         """Open a connection: raises ``BlockingIOError`` until it is open, or why it is not.
 
-        The first call sends the SYN; call again when woken.
+        It sends the SYN. A program that sleeps goes on by ``finish_connect`` when woken; one
+        that does not calls again, and hears EALREADY until the connection is open.
         """
         sk, tcp = self.sk, self._tcp
         tcp.lock_sock(sk)
         try:
-            if not self._connecting:
-                if sk.state == State.ESTABLISHED:
-                    raise error_of(errno.EISCONN)
+            number = errno.EALREADY
+            if self._socket_state == SocketState.CONNECTED:
+                raise error_of(errno.EISCONN)
+            if self._socket_state == SocketState.DISCONNECTING:
+                raise error_of(errno.EINVAL)
+            if self._socket_state == SocketState.UNCONNECTED:
                 if sk.state != State.CLOSE:
-                    raise error_of(errno.EINVAL)
-                sk.shutdown = 0
+                    raise error_of(errno.EISCONN)
                 tcp.ipv4.tcp_v4_connect(sk, address, port)
-                self._connecting = True
-            if sk.state == State.SYN_SENT:
-                raise BlockingIOError(errno.EINPROGRESS, "Operation now in progress")
-            self._connecting = False
-            if sk.state == State.CLOSE:
-                number, sk.err = sk.err, 0
-                raise error_of(number or errno.ECONNABORTED)
+                self._socket_state = SocketState.CONNECTING
+                number = errno.EINPROGRESS
+            self._connected(number)
         finally:
             tcp.release_sock(sk)
+
+    def finish_connect(self) -> None:
+        """The call that has begun goes on (behind ``inet_wait_for_connect``)."""
+        tcp = self._tcp
+        tcp.lock_sock(self.sk)
+        try:
+            self._connected(errno.EINPROGRESS)
+        finally:
+            tcp.release_sock(self.sk)
+
+    def _connected(self, number: int) -> None:
+        """What connect() returns; error ``number`` while nothing has been decided."""
+        sk = self.sk
+        if sk.state in (State.SYN_SENT, State.SYN_RECV):
+            raise error_of(number)
+        if sk.state == State.CLOSE:
+            why, sk.err = sk.err, 0
+            self._socket_state = SocketState.UNCONNECTED
+            self._tcp.tcp_disconnect(sk)
+            raise error_of(why or errno.ECONNABORTED)
+        self._socket_state = SocketState.CONNECTED
 
     def send(self, data: bytes) -> int:
         """How much of ``data`` the buffer took; ``BlockingIOError`` if nothing."""
@@ -111,22 +143,28 @@ class TcpSocket(Socket):
         return self.recv(size), (self.sk.daddr, self.sk.dport)
 
     def shutdown(self, how: int) -> None:
-        """shutdown(2)."""
+        """shutdown(2); while connecting it gives the connection up."""
         sk, tcp = self.sk, self._tcp
+        mask = {SHUT_RD: RCV_SHUTDOWN, SHUT_WR: SEND_SHUTDOWN}.get(
+            how, RCV_SHUTDOWN | SEND_SHUTDOWN
+        )
         tcp.lock_sock(sk)
         try:
-            if sk.state == State.CLOSE:
-                raise error_of(errno.ENOTCONN)
-            mask = {SHUT_RD: RCV_SHUTDOWN, SHUT_WR: SEND_SHUTDOWN}.get(
-                how, RCV_SHUTDOWN | SEND_SHUTDOWN
-            )
-            if sk.state == State.LISTEN:
-                if mask & RCV_SHUTDOWN:
-                    tcp.inet_csk_listen_stop(sk)
-            else:
+            unconnected = sk.state == State.CLOSE
+            if self._socket_state == SocketState.CONNECTING:
+                deciding = sk.state in (State.SYN_SENT, State.SYN_RECV, State.CLOSE)
+                self._socket_state = (
+                    SocketState.DISCONNECTING if deciding else SocketState.CONNECTED
+                )
+            if sk.state == State.SYN_SENT or (sk.state == State.LISTEN and mask & RCV_SHUTDOWN):
+                tcp.tcp_disconnect(sk)
+                self._socket_state = SocketState.UNCONNECTED
+            elif sk.state != State.LISTEN:
                 sk.shutdown |= mask
                 tcp.tcp_shutdown(sk, mask)
             tcp.sk_state_change(sk)
+            if unconnected:
+                raise error_of(errno.ENOTCONN)
         finally:
             tcp.release_sock(sk)
 
@@ -137,8 +175,12 @@ class TcpSocket(Socket):
             self._tcp.tcp_close(self.sk)
 
     def take_error(self) -> int:
-        """SO_ERROR: the pending error number, cleared; 0 without."""
-        number, self.sk.err = self.sk.err, 0
+        """SO_ERROR: the pending error number, or a soft one, cleared; 0 without."""
+        sk = self.sk
+        if sk.err:
+            number, sk.err = sk.err, 0
+        else:
+            number, sk.err_soft = sk.err_soft, 0
         return number
 
     def set_nodelay(self, on: bool) -> None:
@@ -185,7 +227,15 @@ class TcpSocket(Socket):
             "lost": sk.lost_out,
             "unacked": sk.packets_out,
             "pmtu": sk.route.device.mtu if connected else 0,
-            "reordering": REORDERING,
+            "reordering": sk.reordering,
+            "state": int(sk.state),
+            "ca_state": int(sk.ca_state),
+            "retransmits": sk.retransmits,
+            "probes": sk.probes_out,
+            "backoff": sk.backoff,
+            "sacked": sk.sacked_out,
+            "bytes_acked": sk.bytes_acked,
+            "min_rtt_us": sk.min_rtt_us,
         }
         tcp.release_sock(sk)
         return info
@@ -212,7 +262,7 @@ class TcpSocket(Socket):
             else:
                 # Who asks will want to be told when there is room.
                 sk.nospace = True
-        if sk.err:
+        if sk.err or sk.error_queue:
             events |= POLLERR
         return events
 

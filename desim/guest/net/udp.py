@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from desim.guest.cpu.context import Cpu
 from desim.guest.net.device import Device
+from desim.guest.net.icmp import meaning
 from desim.guest.net.ip import HEADER_LEN as IP_HEADER_LEN
 from desim.guest.net.ip import Ip, Route
 from desim.guest.net.randomness import Random
@@ -31,6 +32,7 @@ from desim.userland.calls import Message
 from desim.wire.addresses import IP_ANY
 from desim.wire.checksum import pseudo_sum
 from desim.wire.errors import WireError
+from desim.wire.icmp import ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED
 from desim.wire.ipv4 import PROTO_UDP, Ipv4
 from desim.wire.udp import HEADER_LEN, Udp
 
@@ -167,6 +169,7 @@ class UdpCore:
         self._cpu = cpu
         self.ip = ip
         self._mib = snmp.udp
+        self._icmp = snmp.icmp
         self._random_port = random("udp_port")
         self._random_id = random("udp_id")
         self._port_unreachable = port_unreachable
@@ -302,12 +305,21 @@ class UdpCore:
                 best, best_score = sock, score
         return best
 
-    def udp_err(self, packet: Ipv4, code: int, error: int) -> None:
-        """An ICMP error about a datagram of ours: connected sockets get to know."""
+    def udp_err(self, packet: Ipv4, kind: int, code: int, device: Device) -> None:
+        """``__udp4_lib_err``: an ICMP error about a datagram of ours.
+
+        Without IP_RECVERR, which no program here sets, only a connected socket gets to know,
+        and only of what Linux calls fatal: no such protocol or port, but not that the network
+        or the host cannot be reached now.
+        """
         sport = int.from_bytes(packet.payload[:2], "big")
         dport = int.from_bytes(packet.payload[2:4], "big")
-        for sock in self.sockets:
-            if sock.sport == sport and sock.daddr == packet.dst and sock.dport == dport:
+        sock = self.lookup(packet.dst, dport, packet.src, sport, device)
+        if sock is None:
+            self._icmp["InErrors"] += 1
+            return
+        error, fatal = meaning(kind, code)
+        if fatal or (kind, code) == (ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED):
+            if sock.dport:
                 sock.sk_err = error
                 sock.sock_def_readable()
-                return

@@ -47,6 +47,29 @@ ACKED_LOOK_NS = 200 * NS_PER_US
 ACKED_WAIT_NS = 60_000 * NS_PER_MS
 SOURCE_LINGER_MS = 3000
 DRIP_LINGER_MS = 5000
+TCP_INFO_FIELDS = (
+    "snd_mss",
+    "rcv_mss",
+    "advmss",
+    "snd_cwnd",
+    "snd_ssthresh",
+    "rtt_us",
+    "rttvar_us",
+    "rto_us",
+    "ato_us",
+    "rcv_space",
+    "rcv_ssthresh",
+    "snd_wscale",
+    "rcv_wscale",
+    "options",
+    "retrans",
+    "total_retrans",
+    "lost",
+    "unacked",
+    "pmtu",
+    "reordering",
+)
+"""What the tool prints of TCP_INFO."""
 MAX_BYTES = 1 << 40
 MAX_PIECE = 1 << 26
 MAX_LINGER_MS = 3_600_000
@@ -104,7 +127,8 @@ def _acked(fd: int) -> Part:
 
 def _tcp_info(fd: int) -> Part:
     try:
-        return {"tcp_info": (yield sys.tcp_info(fd))}
+        info: dict[str, int] = yield sys.tcp_info(fd)
+        return {"tcp_info": {name: info[name] for name in TCP_INFO_FIELDS}}
     except OSError as error:
         if error.errno not in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
             raise

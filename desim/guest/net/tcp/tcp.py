@@ -27,7 +27,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from desim.guest.cpu.context import Cpu
+from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.entropy import Entropy
 from desim.guest.mm.slab import Slabs
 from desim.guest.net.ip import Ip
@@ -48,8 +48,12 @@ from desim.guest.net.tcp.tcp_sock import (
     ACK_TIMER,
     FIN_TIMEOUT,
     GSO_MAX_SIZE,
+    INFINITE_SSTHRESH,
+    INIT_CWND,
     MSS_DEFAULT,
     NAGLE_PUSH,
+    SOMAXCONN,
+    TIMEOUT_FALLBACK,
     State,
     TcpSock,
 )
@@ -212,12 +216,21 @@ class Tcp:
     # Life of a connection.
 
     def tcp_init_transfer(self, sk: TcpSock) -> None:
-        """The handshake is over: fix buffers and the first congestion window."""
+        """The handshake is over: fix buffers, the first timeout and congestion window."""
         self.output.tcp_sync_mss(sk)
-        sk.snd_cwnd = 10
+        self.tcp_init_metrics(sk)
+        # One SYN may be lost without congestion; more may not (RFC 5681 section 3.1).
+        sk.snd_cwnd = 1 if sk.total_retrans > 1 and sk.undo_marker else INIT_CWND
         sk.snd_cwnd_stamp = self.cpu.jiffies
         sk.ca = Cubic(self.cpu.now() // 1000, sk.snd_nxt)
         self.data.tcp_init_buffer_space(sk)
+
+    def tcp_init_metrics(self, sk: TcpSock) -> None:
+        """The threshold is not that of a lost SYN; without a sample the RTO is three seconds."""
+        sk.snd_ssthresh = INFINITE_SSTHRESH
+        if not sk.srtt_us:
+            sk.rttvar_us = sk.mdev_us = sk.mdev_max_us = TIMEOUT_FALLBACK * 1_000_000 // HZ
+            sk.rto = TIMEOUT_FALLBACK
 
     def tcp_done(self, sk: TcpSock) -> None:
         """The connection is over; a socket that a program holds stays to tell it so."""
@@ -230,6 +243,12 @@ class Tcp:
             self.inet_csk_destroy_sock(sk)
         else:
             self.sk_state_change(sk)
+
+    def tcp_done_with_error(self, sk: TcpSock, number: int) -> None:
+        """``tcp_done_with_error``: the connection is over, and that is why."""
+        sk.err = number
+        self.tcp_write_queue_purge(sk)
+        self.tcp_done(sk)
 
     def inet_csk_destroy_sock(self, sk: TcpSock) -> None:
         """Nothing refers to it any more."""
@@ -489,6 +508,30 @@ class Tcp:
             if self.tcp_close_state(sk):
                 self.output.tcp_send_fin(sk)
 
+    def tcp_disconnect(self, sk: TcpSock) -> None:
+        """Give up what the socket is in the middle of: afterwards it is as new, but bound."""
+        state = sk.state
+        sk.state = State.CLOSE
+        if state == State.LISTEN:
+            self.inet_csk_listen_stop(sk)
+        elif state in _NEEDS_RESET or (
+            state in (State.CLOSING, State.LAST_ACK) and sk.snd_nxt != sk.write_seq
+        ):
+            sk.state = state
+            self.output.tcp_send_active_reset(sk)
+            sk.state = State.CLOSE
+            sk.err = errno.ECONNRESET
+        elif state == State.SYN_SENT:
+            sk.err = errno.ECONNRESET
+        self.timer.clear_xmit_timers(sk)
+        self.ipv4.remove(sk)
+        sk.receive_queue.clear()
+        sk.ofo_queue.clear()
+        sk.rmem_alloc = 0
+        self.tcp_write_queue_purge(sk)
+        sk.begin_anew(self.cpu.jiffies)
+        self.sk_state_change(sk)
+
     def tcp_close_state(self, sk: TcpSock) -> bool:
         """The next state of closing; True if a FIN goes out."""
         state = sk.state
@@ -556,7 +599,7 @@ class Tcp:
             child = sk.accept_queue.popleft()
             child.dead = True
             if child.state != State.CLOSE:
-                # tcp_disconnect: a RST unless the peer is far enough to do without.
+                # A RST unless the peer is far enough to do without.
                 if child.state not in (State.FIN_WAIT1, State.FIN_WAIT2, State.SYN_SENT):
                     self.output.tcp_send_active_reset(child)
                 self.tcp_done(child)
@@ -573,7 +616,9 @@ class Tcp:
                 del self.ipv4.listeners[sk.sport]
 
     def inet_csk_listen_start(self, sk: TcpSock, backlog: int) -> None:
-        """The socket takes connections from now on."""
+        """The socket takes connections from now on; a negative ``backlog`` is the largest."""
+        if not 0 <= backlog <= SOMAXCONN:
+            backlog = SOMAXCONN
         self.lock_sock(sk)
         try:
             if sk.state == State.LISTEN:
@@ -583,7 +628,7 @@ class Tcp:
                 raise error_of(errno.EINVAL)
             if not sk.sport:
                 self.ipv4.bind(sk, sk.saddr, 0)
-            sk.max_ack_backlog = min(backlog, 4096)
+            sk.max_ack_backlog = backlog
             sk.state = State.LISTEN
             sk.shutdown = 0
             self.ipv4.listeners.setdefault(sk.sport, []).append(sk)
@@ -591,6 +636,13 @@ class Tcp:
             self.release_sock(sk)
 
 
+_NEEDS_RESET = (
+    State.ESTABLISHED,
+    State.CLOSE_WAIT,
+    State.FIN_WAIT1,
+    State.FIN_WAIT2,
+    State.SYN_RECV,
+)
 _MAY_SEND_TSQ = (
     State.ESTABLISHED,
     State.FIN_WAIT1,

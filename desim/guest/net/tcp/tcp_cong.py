@@ -22,7 +22,7 @@ Not modelled: ECN, other algorithms.
 from __future__ import annotations
 
 from desim.guest.cpu.context import HZ
-from desim.guest.net.tcp.tcp_sock import INFINITE_SSTHRESH, TcpSock
+from desim.guest.net.tcp.tcp_sock import INFINITE_SSTHRESH, CaState, TcpSock
 
 BETA = 717
 BETA_SCALE = 1024
@@ -196,6 +196,7 @@ def is_cwnd_limited(sk: TcpSock) -> bool:
 
 def cong_avoid(sk: TcpSock, acked: int, now: int) -> None:
     """``cubictcp_cong_avoid`` for ``acked`` segments."""
+    sk.snd_cwnd_stamp = now
     if not is_cwnd_limited(sk):
         return
     if sk.snd_cwnd < sk.snd_ssthresh:
@@ -237,7 +238,7 @@ def cwnd_reduction(sk: TcpSock, acked: int, newly_lost: int, advanced: bool) -> 
 
 def end_cwnd_reduction(sk: TcpSock, now: int) -> None:
     """``tcp_end_cwnd_reduction``."""
-    if sk.snd_ssthresh < INFINITE_SSTHRESH and sk.undo_marker:
+    if sk.snd_ssthresh < INFINITE_SSTHRESH and (sk.ca_state == CaState.CWR or sk.undo_marker):
         sk.snd_cwnd = sk.snd_ssthresh
         sk.snd_cwnd_stamp = now
 

@@ -106,6 +106,7 @@ class TcpInput:
         if skb.end_seq < sk.rcv_wup or skb.seq > sk.rcv_nxt + sk.receive_window():
             if not flags & RST:
                 if flags & SYN:
+                    self._ext["TCPSYNChallenge"] += 1
                     tcp.ack.tcp_send_challenge_ack(sk)
                 elif not tcp.ack.oow_rate_limited(sk, skb, "TCPACKSkippedSeq"):
                     self.tcp_send_dupack(sk, skb)
@@ -139,15 +140,14 @@ class TcpInput:
     def tcp_reset(self, sk: TcpSock) -> None:
         """The peer has torn the connection down."""
         if sk.state == State.SYN_SENT:
-            sk.err = errno.ECONNREFUSED
+            number = errno.ECONNREFUSED
         elif sk.state == State.CLOSE_WAIT:
-            sk.err = errno.EPIPE
+            number = errno.EPIPE
         elif sk.state == State.CLOSE:
             return
         else:
-            sk.err = errno.ECONNRESET
-        self.tcp.tcp_write_queue_purge(sk)
-        self.tcp.tcp_done(sk)
+            number = errno.ECONNRESET
+        self.tcp.tcp_done_with_error(sk, number)
 
     # Every state but ESTABLISHED.
 
@@ -170,16 +170,21 @@ class TcpInput:
             return False
         if not self.tcp_validate_incoming(sk, skb):
             return False
-        if tcp.ack.tcp_ack(sk, skb, FLAG_SLOWPATH | FLAG_NO_CHALLENGE_ACK) <= 0:
-            if state == State.SYN_RECV:
-                return True
+        acceptable = tcp.ack.tcp_ack(sk, skb, FLAG_SLOWPATH | FLAG_NO_CHALLENGE_ACK)
+        if acceptable <= 0 and state == State.SYN_RECV:
+            return True
+        if acceptable < 0:
             tcp.ack.tcp_send_challenge_ack(sk)
             return False
+        # An ACK that is out of date is no reason to drop what comes with it while closing
+        # (6.1.y since 2026): the ACK and the FIN of a peer may overtake each other.
         if state == State.SYN_RECV:
             self._established(sk, skb)
         elif state == State.FIN_WAIT1:
-            if sk.snd_una == sk.write_seq and self._fin_wait2(sk, skb):
-                return False
+            if sk.snd_una == sk.write_seq:
+                ended = self._fin_wait2(sk, skb)
+                if ended is not None:
+                    return ended
         elif state == State.CLOSING:
             if sk.snd_una == sk.write_seq:
                 tcp.minisocks.tcp_time_wait(sk, State.TIME_WAIT, 0)
@@ -204,15 +209,15 @@ class TcpInput:
         sk.lsndtime = self._cpu.jiffies
         self.tcp.data.tcp_initialize_rcv_mss(sk)
 
-    def _fin_wait2(self, sk: TcpSock, skb: RcvSkb) -> bool:
-        """Our FIN is acknowledged; True if the segment ends here."""
+    def _fin_wait2(self, sk: TcpSock, skb: RcvSkb) -> bool | None:
+        """Our FIN is acknowledged; None if the segment goes on, else whether to send a RST."""
         tcp = self.tcp
         sk.state = State.FIN_WAIT2
         sk.shutdown |= SEND_SHUTDOWN
         sk.dst_pending_confirm = True
         if not sk.dead:
             tcp.sk_state_change(sk)
-            return False
+            return None
         fin = bool(skb.flags & FIN)
         if skb.end_seq != skb.seq and skb.end_seq - fin > sk.rcv_nxt:
             # Data for a program that is not there any more.
@@ -221,9 +226,9 @@ class TcpInput:
             return True
         if fin or sk.owned:
             # The FIN is dealt with below; tcp_close looks at the state once more.
-            return False
+            return None
         tcp.minisocks.tcp_time_wait(sk, State.FIN_WAIT2, FIN_TIMEOUT)
-        return True
+        return False
 
     def _step7(self, sk: TcpSock, skb: RcvSkb) -> bool:
         """The segment's text and FIN."""

@@ -14,11 +14,13 @@ import struct
 from typing import TYPE_CHECKING
 
 from desim.guest.cpu.context import HZ
+from desim.guest.net.device import Device
 from desim.guest.net.free import SkbFree
+from desim.guest.net.icmp import meaning
 from desim.guest.net.ip import DF, Route
 from desim.guest.net.sock import error_of
 from desim.guest.net.tcp.tcp_minisocks import RequestSock, TimewaitSock
-from desim.guest.net.tcp.tcp_skb import RcvSkb
+from desim.guest.net.tcp.tcp_skb import RcvSkb, unwrap
 from desim.guest.net.tcp.tcp_sock import (
     ADVMSS,
     RTO_MAX,
@@ -30,7 +32,12 @@ from desim.guest.net.tcp.tcp_sock import (
 from desim.guest.skb import CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
 from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP_ANY
-from desim.wire.icmp import ICMP_HOST_UNREACH, ICMP_NET_UNREACH
+from desim.wire.icmp import (
+    ICMP_DEST_UNREACH,
+    ICMP_FRAG_NEEDED,
+    ICMP_HOST_UNREACH,
+    ICMP_NET_UNREACH,
+)
 from desim.wire.ipv4 import PROTO_TCP, Ipv4
 from desim.wire.segment import Segment
 from desim.wire.tcp import ACK, FIN, RST, SYN, TcpOptions
@@ -41,11 +48,6 @@ if TYPE_CHECKING:
 PORT_LOW, PORT_HIGH = 32768, 60999
 TABLE_PERTURB_BYTES = 4 << 16
 """``INET_TABLE_PERTURB_SIZE`` numbers of 32 bits, which the first connect() draws."""
-
-_UNREACHABLE = (
-    (ICMP_NET_UNREACH, errno.ENETUNREACH),
-    (ICMP_HOST_UNREACH, errno.EHOSTUNREACH),
-)
 
 _HEADER = struct.Struct("!HHIIHHHH")
 _BACKLOG_HEADROOM = 64 * 1024
@@ -147,6 +149,7 @@ class TcpIpv4(SkbFree):
             else:
                 raise error_of(errno.EADDRINUSE)
         sk.saddr, sk.sport = address, port
+        sk.bound_saddr = address
         self.bound.setdefault(port, []).append(sk)
 
     def _conflict(self, address: bytes, port: int) -> bool:
@@ -172,7 +175,9 @@ class TcpIpv4(SkbFree):
         self.set_addresses(sk, saddr, sport, address, port, route)
         sk.state = State.SYN_SENT
         self.insert(sk)
-        sk.write_seq = self._isn.u32()
+        if not sk.write_seq:
+            # Not again after a connect() that has failed (tcp_disconnect).
+            sk.write_seq = self._isn.u32()
         sk.syn_tsval = self._tsval.u32()
         self.sk_set_txhash()
         sk.inet_id = self.random_ident()
@@ -425,31 +430,55 @@ class TcpIpv4(SkbFree):
 
     # Errors from the network.
 
-    def tcp_v4_err(self, packet: Ipv4, code: int, error: int) -> None:
-        """An ICMP error about a segment of ours: fatal while connecting, a hint later."""
+    def tcp_v4_err(self, packet: Ipv4, kind: int, code: int, device: Device) -> None:
+        """An ICMP error about a segment of ours: fatal while connecting, a hint later.
+
+        While a program owns the socket it is a hint, too; but poll() shows it as long as the
+        connect lasts, and SO_ERROR gives it.
+        """
         payload = packet.payload
         sport = int.from_bytes(payload[:2], "big")
         dport = int.from_bytes(payload[2:4], "big")
+        seq = int.from_bytes(payload[4:8], "big")
         entry = self.ehash.get((packet.src, sport, packet.dst, dport))
-        if isinstance(entry, RequestSock):
-            seq = int.from_bytes(payload[4:8], "big")
-            if seq == request_isn(entry):
-                self.tcp.minisocks.drop_request(entry)
-                self._ext["ListenDrops"] += 1
-            return
-        if not isinstance(entry, TcpSock):
-            return
-        sk = entry
-        if sk.owned:
+        unreachable = kind == ICMP_DEST_UNREACH and code in (ICMP_NET_UNREACH, ICMP_HOST_UNREACH)
+        if entry is None:
+            self.tcp.snmp.icmp["InErrors"] += 1
+        elif isinstance(entry, RequestSock):
+            self.tcp_req_err(entry, seq, unreachable or kind != ICMP_DEST_UNREACH)
+        elif isinstance(entry, TcpSock):
+            self._socket_err(entry, seq, kind, code, unreachable)
+
+    def tcp_req_err(self, request: RequestSock, seq: int, abort: bool) -> None:
+        """``tcp_req_err``: an error about our SYN-ACK."""
+        if seq != request_isn(request):
+            self._ext["OutOfWindowIcmps"] += 1
+        elif abort:
+            self.tcp.minisocks.drop_request(request)
+            self._ext["ListenDrops"] += 1
+
+    def _socket_err(self, sk: TcpSock, seq: int, kind: int, code: int, unreachable: bool) -> None:
+        too_long = (kind, code) == (ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED)
+        if sk.owned and not too_long:
             self._ext["LockDroppedIcmps"] += 1
-        elif (code, error) in _UNREACHABLE:
-            self.tcp_ld_RTO_revert(sk, int.from_bytes(payload[4:8], "big"))
-        if sk.state == State.SYN_SENT and not sk.owned:
-            sk.err = error
-            self.tcp.tcp_write_queue_purge(sk)
-            self.tcp.tcp_done(sk)
-        else:
-            sk.err_soft = error
+        if sk.state == State.CLOSE:
+            return
+        if not sk.snd_una <= unwrap(seq, sk.snd_una) <= sk.snd_nxt:
+            # About what is not under way: whoever sent it did not see our packets.
+            self._ext["OutOfWindowIcmps"] += 1
+            return
+        if too_long:
+            return  # path MTU discovery: not modelled
+        if unreachable and not sk.owned:
+            self.tcp_ld_RTO_revert(sk, seq)
+        error = meaning(kind, code).number
+        if sk.state == State.SYN_SENT:
+            sk.error_queue += 1
+            self.tcp.sk_state_change(sk)
+            if not sk.owned:
+                self.tcp.tcp_done_with_error(sk, error)
+                return
+        sk.err_soft = error
 
     def tcp_ld_RTO_revert(self, sk: TcpSock, seq: int) -> None:
         """A retransmission did not get far: that is no sign of congestion (RFC 6069).

@@ -39,7 +39,6 @@ class RequestSock:
     """``struct tcp_request_sock``: half of a handshake."""
 
     __slots__ = (
-        "acked",
         "daddr",
         "dport",
         "last_oow_ack_time",
@@ -77,8 +76,11 @@ class RequestSock:
         self.snt_synack_ns = 0
         self.num_retrans = 0
         self.num_timeout = 0
-        self.acked = False
         self.last_oow_ack_time = -HZ
+
+    def timeout(self) -> int:
+        """``reqsk_timeout``: jiffies until our answer is sent again."""
+        return min(TIMEOUT_INIT << self.num_timeout, RTO_MAX)
 
 
 class TimewaitSock:
@@ -157,19 +159,20 @@ class TcpMinisocks:
         if request.listener.state != State.LISTEN or request.num_timeout >= SYNACK_RETRIES:
             self.drop_request(request)
             return
-        if not request.acked:
-            self.tcp.ipv4.rtx_syn_ack(request)
+        self.tcp.ipv4.rtx_syn_ack(request)
         request.num_timeout += 1
-        request.timer.mod(self._cpu.jiffies + min(TIMEOUT_INIT << request.num_timeout, RTO_MAX))
+        request.timer.mod(self._cpu.jiffies + request.timeout())
 
     def tcp_check_req(self, request: RequestSock, skb: RcvSkb) -> TcpSock | None:
         """A segment for a request: the new socket, the listener if it is to reset, or None."""
         seg = skb.seg
-        flags = seg.flags & (RST | SYN | ACK | FIN)
+        flags = seg.flags & (RST | SYN | ACK)
         if seg.seq == request.rcv_isn and flags == SYN:
-            # The SYN again: so is our answer, if it is not too soon.
+            # The SYN again: so is our answer, if it is not too soon, and its timer starts anew.
             if not self._limited(request, skb):
                 self.tcp.ipv4.rtx_syn_ack(request)
+                if request.timer.pending:
+                    request.timer.mod(self._cpu.jiffies + request.timeout())
             return None
         if flags & ACK and seg.ack != (request.snt_isn + 1) & 0xFFFFFFFF:
             return request.listener
@@ -192,7 +195,6 @@ class TcpMinisocks:
         if len(listener.accept_queue) > listener.max_ack_backlog:
             self._ext["ListenOverflows"] += 1
             self._ext["ListenDrops"] += 1
-            request.acked = True
             return None
         self.drop_request(request)
         child = self.tcp_create_openreq_child(request, skb)
@@ -233,9 +235,13 @@ class TcpMinisocks:
             sk.ack_last_seg_size = skb.len
         tcp.output.tcp_sync_mss(sk)
         tcp.data.tcp_initialize_rcv_mss(sk)
+        sk.total_retrans = request.num_retrans
+        if request.num_timeout:
+            sk.undo_marker = True
+            sk.retrans_stamp_ns = request.snt_synack_ns
         if not request.num_retrans:
             # The handshake is the first sample of the round trip.
-            tcp.ack.tcp_ack_update_rtt(sk, request.snt_synack_ns)
+            tcp.ack.tcp_ack_update_rtt(sk, request.snt_synack_ns, request.snt_synack_ns)
         tcp.ipv4.insert(sk)
         tcp.snmp.tcp["PassiveOpens"] += 1
         return sk
@@ -245,9 +251,9 @@ class TcpMinisocks:
     def tcp_time_wait(self, sk: TcpSock, substate: State, timeout: int) -> None:
         """Replace a connection by its TIME_WAIT (or FIN_WAIT2) entry."""
         entry = TimewaitSock(sk, substate)
+        timeout = max(timeout, (sk.rto << 2) - (sk.rto >> 1))
         if substate == State.TIME_WAIT:
             timeout = TIMEWAIT_LEN
-        timeout = max(timeout, (sk.rto << 2) - (sk.rto >> 1))
         entry.timer = self._cpu.timer(
             f"tcp time-wait {entry.sport}", lambda: self.tw_timer_handler(entry), periodic=True
         )

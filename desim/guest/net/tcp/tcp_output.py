@@ -123,7 +123,7 @@ class TcpOutput:
                 quota = 1
             else:
                 quota = min(max(sk.snd_cwnd >> 1, 1), sk.snd_cwnd - in_flight)
-            if skb.seq + min(skb.len, mss) > sk.wnd_end():
+            if not self.tcp_snd_wnd_test(sk, skb):
                 break
             if skb.pcount == 1:
                 if not self.tcp_nagle_test(sk, skb, nonagle if len(queue) == 1 else NAGLE_PUSH):
@@ -164,6 +164,11 @@ class TcpOutput:
                 sk.prr_out += sent
             return False
         return not sk.packets_out and bool(queue)
+
+    def tcp_snd_wnd_test(self, sk: TcpSock, skb: SndSkb) -> bool:
+        """Whether the peer's window takes the first segment of a packet; a FIN counts, too."""
+        end_seq = skb.end_seq if skb.len <= sk.mss_cache else skb.seq + sk.mss_cache
+        return end_seq <= sk.wnd_end()
 
     def charge_split(self, sk: TcpSock) -> None:
         """A packet cut in two takes one more packet's memory."""
@@ -224,8 +229,9 @@ class TcpOutput:
             return 0
         if not sk.rtx_queue:
             return 0
-        # The next ACK would come too late: more than half a round trip from now.
-        if now_ns - sk.rtx_queue[0].sent_ns < 1000 * (sk.srtt_us >> 4):
+        # The next ACK would come too late: in more than half a round trip, or a millisecond.
+        srtt_ns = 125 * sk.srtt_us
+        if sk.rtx_queue[0].sent_ns + srtt_ns - now_ns > min(srtt_ns >> 1, 1_000_000):
             return 0
         if cong_win < send_win:
             if cong_win <= skb.len:
@@ -234,9 +240,9 @@ class TcpOutput:
             return 1
         return 0 if skb.flags & FIN else 1
 
-    def tcp_small_queue_check(self, sk: TcpSock, skb: SndSkb) -> bool:
+    def tcp_small_queue_check(self, sk: TcpSock, skb: SndSkb, factor: int = 0) -> bool:
         """Whether enough of this socket waits below TCP already (TSQ)."""
-        limit = min(max(2 * skb.truesize, sk.pacing_rate >> 10), LIMIT_OUTPUT_BYTES)
+        limit = min(max(2 * skb.truesize, sk.pacing_rate >> 10), LIMIT_OUTPUT_BYTES) << factor
         if sk.owned:
             self._cpu.touch("lock_sock")  # what the card is done with counts
         if sk.wmem_alloc <= limit or len(sk.rtx_queue) <= 1:
@@ -294,6 +300,9 @@ class TcpOutput:
         if skb is not None and skb.len:
             size = skb.len
             segs = skb.pcount
+            if segs > 1 and not flags & SYN:
+                # So that the receiver's GRO hands it up; what is sent again has none by itself.
+                flags |= PSH
             self.tcp_event_data_sent(sk)
         length = 20 + len(options) + size
         out = Skb(
@@ -498,10 +507,21 @@ class TcpOutput:
 
     def tcp_retransmit_skb(self, sk: TcpSock, skb: SndSkb, segs: int) -> int:
         """Send a packet of the retransmit queue again, up to ``segs`` segments of it."""
+        failed = self._retransmit_skb(sk, skb, segs)
+        if not failed:
+            skb.retrans = True
+            sk.retrans_out += skb.pcount
+        if sk.retrans_stamp_ns is None:
+            # The first that was sent again, or would have been.
+            sk.retrans_stamp_ns = skb.sent_ns
+        return failed
+
+    def _retransmit_skb(self, sk: TcpSock, skb: SndSkb, segs: int) -> int:
         if sk.owned:
             self._cpu.touch("lock_sock")  # what the card is done with counts
         if skb.clones:
             # Its last copy has not even left the card.
+            sk.tsq_throttled = True
             self._ext["TCPSpuriousRtxHostQueues"] += 1
             return _EBUSY
         if skb.seq < sk.snd_una:
@@ -529,11 +549,6 @@ class TcpOutput:
             self._ext["TCPSynRetrans"] += 1
         self.tcp_transmit_skb(sk, skb)
         skb.ever_retrans = True
-        if not skb.retrans:
-            skb.retrans = True
-            sk.retrans_out += skb.pcount
-        if sk.retrans_stamp_ns is None:
-            sk.retrans_stamp_ns = skb.sent_ns
         return 0
 
     def _adjust_pcount(self, sk: TcpSock, skb: SndSkb) -> None:
@@ -604,17 +619,22 @@ class TcpOutput:
             return
         rearm = False
         at = 0
+        max_segs = self.tcp_tso_segs(sk)
         # By index: sending one may cut it in two, or swallow those behind it.
         while at < len(sk.rtx_queue):
             skb = sk.rtx_queue[at]
             at += 1
             segs = sk.snd_cwnd - sk.packets_in_flight()
-            if segs <= 0:
+            if segs <= 0 or sk.retrans_out >= sk.lost_out:
                 break
             if not skb.lost or skb.retrans:
                 continue
-            if self.tcp_retransmit_skb(sk, skb, segs):
+            if self.tcp_small_queue_check(sk, skb, 1):
                 break
+            if self.tcp_retransmit_skb(sk, skb, min(segs, max_segs)):
+                break
+            slow = sk.ca_state == CaState.LOSS
+            self._ext["TCPSlowStartRetrans" if slow else "TCPFastRetrans"] += skb.pcount
             if sk.in_cwnd_reduction():
                 sk.prr_out += skb.pcount
             if skb is sk.rtx_queue[0]:

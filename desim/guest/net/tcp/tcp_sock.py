@@ -58,6 +58,8 @@ MAX_QUICKACKS = 16
 RTO_MIN = HZ // 5
 RTO_MAX = 120 * HZ
 TIMEOUT_INIT = HZ
+TIMEOUT_FALLBACK = 3 * HZ
+"""The first RTO where the handshake gave no sample (RFC 6298 section 5.7)."""
 TIMEOUT_MIN = 2
 ATO_MIN = HZ // 25
 DELACK_MIN = HZ // 25
@@ -68,6 +70,9 @@ SYN_RETRIES = 6
 SYNACK_RETRIES = 5
 RETRIES2 = 15
 REORDERING = 3
+MAX_REORDERING = 300
+SOMAXCONN = 4096
+"""``net.core.somaxconn``."""
 INVALID_RATELIMIT = HZ // 2
 RESOURCE_PROBE_INTERVAL = HZ // 2
 
@@ -115,6 +120,8 @@ class TcpSock:
         "backlog",
         "backlog_len",
         "backoff",
+        "bound_saddr",
+        "bytes_acked",
         "ca",
         "ca_state",
         "copied_seq",
@@ -123,16 +130,20 @@ class TcpSock:
         "dead",
         "delack_deferred",
         "delack_timer",
+        "delivered",
         "done",
         "dport",
         "dst_pending_confirm",
         "err",
         "err_soft",
+        "error_queue",
+        "frto",
         "high_seq",
         "inet_id",
         "is_cwnd_limited",
         "last_oow_ack_time",
         "listener",
+        "lost",
         "lost_out",
         "lsndtime",
         "max_ack_backlog",
@@ -152,6 +163,7 @@ class TcpSock:
         "page_frag",
         "pending",
         "prior_cwnd",
+        "prior_ssthresh",
         "probes_out",
         "prr_delivered",
         "prr_out",
@@ -170,6 +182,7 @@ class TcpSock:
         "rcvq_space",
         "rcvq_time_ns",
         "receive_queue",
+        "reordering",
         "request_queue_len",
         "retrans_out",
         "retrans_stamp_ns",
@@ -226,6 +239,8 @@ class TcpSock:
         self.state = State.CLOSE
         self.saddr = IP_ANY
         self.sport = 0
+        self.bound_saddr: bytes | None = None
+        """What bind() has chosen; None without one."""
         self.daddr = IP_ANY
         self.dport = 0
         self.inet_id = 0
@@ -238,6 +253,8 @@ class TcpSock:
         self.backlog_len = 0
         self.err = 0
         self.err_soft = 0
+        self.error_queue = 0
+        """ICMP errors that came while connecting, which nobody takes out; poll shows them."""
         self.shutdown = 0
         self.done = False
         """SOCK_DONE: the peer's FIN has been received."""
@@ -266,6 +283,7 @@ class TcpSock:
         # Sending.
         self.write_seq = 0
         self.snd_una = 0
+        self.bytes_acked = 0
         self.snd_nxt = 0
         self.snd_sml = 0
         self.snd_wnd = 0
@@ -295,7 +313,15 @@ class TcpSock:
         self.ca_state = CaState.OPEN
         self.high_seq = 0
         self.undo_marker = False
+        """Whether the last reduction could still turn out to have been wrong."""
         self.prior_cwnd = 0
+        self.prior_ssthresh = 0
+        self.frto = False
+        self.reordering = REORDERING
+        """``dupthresh``: so many duplicate ACKs are no sign of loss."""
+        self.delivered = 0
+        self.lost = 0
+        """Segments ever marked as lost; ``lost_out`` are those that still are."""
         self.prr_delivered = 0
         self.prr_out = 0
         self.pacing_rate = (1 << 64) - 1
@@ -344,6 +370,36 @@ class TcpSock:
         self.tsq_deferred = False
         self.write_timer_deferred = False
         self.delack_deferred = False
+
+    def begin_anew(self, now: int) -> None:
+        """The part of ``tcp_disconnect`` that makes the socket as it was before connect()."""
+        self.dport = 0
+        if self.bound_saddr is None:
+            self.sport = 0
+        self.saddr = self.bound_saddr or IP_ANY
+        self.shutdown = 0
+        self.done = False
+        self.copied_seq = self.rcv_nxt
+        self.write_seq += self.max_window + 2
+        self.mss_clamp = MSS_DEFAULT
+        self.srtt_us = 0
+        self.mdev_us = 1_000_000
+        self.rto = TIMEOUT_INIT
+        self.backoff = self.probes_out = self.total_retrans = 0
+        self.snd_ssthresh = INFINITE_SSTHRESH
+        self.snd_cwnd = INIT_CWND
+        self.snd_cwnd_cnt = 0
+        self.is_cwnd_limited = False
+        self.max_packets_out = 0
+        self.window_clamp = 0
+        self.delivered = self.bytes_acked = 0
+        self.ca_state = CaState.OPEN
+        self.undo_marker = False
+        self.ack_pending = self.ack_quick = self.ack_ato = self.ack_last_seg_size = 0
+        self.ack_pingpong = False
+        self.ack_lrcvtime = now
+        self.ack_rcv_mss = MIN_MSS
+        self.last_oow_ack_time = -HZ
 
     def receive_window(self) -> int:
         """``tcp_receive_window``: how much more the peer may send, by our last word."""

@@ -15,6 +15,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from desim.guest.cpu.context import HZ, KernelTimer
+from desim.guest.net.tcp.tcp_skb import SndSkb
 from desim.guest.net.tcp.tcp_sock import (
     ACK_SCHED,
     ACK_TIMER,
@@ -135,7 +136,7 @@ class TcpTimer:
         head = sk.rtx_queue[0]
         if not sk.snd_wnd and not sk.dead and sk.state != State.SYN_SENT:
             # The peer took its window back although data was under way.
-            if self._cpu.jiffies - sk.rcv_tstamp > RTO_MAX:
+            if self.tcp_rtx_probe0_timed_out(sk, head):
                 self.tcp_write_err(sk)
                 return
             tcp.ack.tcp_enter_loss(sk)
@@ -151,15 +152,25 @@ class TcpTimer:
         sk.rto = min(sk.rto << 1, RTO_MAX)
         self.reset_xmit_timer(sk, TIME_RETRANS, sk.rto)
 
+    def tcp_rtx_probe0_timed_out(self, sk: TcpSock, head: SndSkb) -> bool:
+        """Whether a window that was taken back has been tried for four minutes, unanswered."""
+        if sk.timeout - sk.rcv_tstamp <= 2 * RTO_MAX:
+            return False
+        began_ns = head.sent_ns if sk.retrans_stamp_ns is None else sk.retrans_stamp_ns
+        tried_ms = self._cpu.now() // 1_000_000 - began_ns // 1_000_000
+        return -(-tried_ms * HZ // 1000) > 2 * RTO_MAX
+
     def tcp_write_timeout(self, sk: TcpSock) -> bool:
         """Whether the connection has been tried for long enough; then it is given up."""
         if sk.state == State.SYN_SENT:
-            expired = sk.retransmits >= SYN_RETRIES
+            boundary = SYN_RETRIES
+            expired = sk.retransmits >= boundary
         else:
             boundary = RETRIES2
+            expired = False
             if sk.dead:
                 boundary = orphan_retries(sk, sk.rto < RTO_MAX)
-            expired = self.retransmits_timed_out(sk, boundary)
+        expired = expired or self.retransmits_timed_out(sk, boundary)
         if expired:
             self.tcp_write_err(sk)
         return expired
@@ -181,9 +192,7 @@ class TcpTimer:
     def tcp_write_err(self, sk: TcpSock) -> None:
         """Give the connection up."""
         self._ext["TCPAbortOnTimeout"] += 1
-        sk.err = sk.err_soft or errno.ETIMEDOUT
-        self.tcp.tcp_write_queue_purge(sk)
-        self.tcp.tcp_done(sk)
+        self.tcp.tcp_done_with_error(sk, sk.err_soft or errno.ETIMEDOUT)
 
     def tcp_probe_timer(self, sk: TcpSock) -> None:
         """The peer's window is still closed as far as we know."""
