@@ -325,6 +325,8 @@ class MachineConfig:
     not said, and 1 ns. Without effect on costs that are in ns."""
     modprobe: str = DEFAULT_MODPROBE
     """How the guest loads its driver: the module's name, then ``PARAMETER=VALUE`` words."""
+    sysctl: tuple[str, ...] = ()
+    """Settings of the guest's TCP as sysctl(8) takes them, ``net.ipv4.tcp_NAME=VALUE``."""
     guest_ipv6: bool = True
     """Whether the guest's kernel speaks IPv6 (what ``ipv6.disable=1`` takes away)."""
     guest: list[RunCommand] = field(default_factory=list)

@@ -11,6 +11,7 @@ from desim.guest.kernel import GuestKernel
 from desim.guest.mm.memory import Memory
 from desim.guest.net.device import IFF_UP
 from desim.guest.net.stack import NetStack
+from desim.guest.net.tcp.sysctl import read as read_sysctl
 from desim.guest.printk import KernelLog
 from desim.guest.procfs import arp_seq_show, dev_seq_show, show_interrupts
 from desim.machine.kit import Kit
@@ -72,6 +73,7 @@ class Guest:
             seeded=config.boot.seeded,
             ipv6=config.guest_ipv6,
             log=self.log.printk,
+            sysctl=read_sysctl(config.sysctl),
             build=build,
         )
         vcpu.open_softirq(NET_RX_SOFTIRQ, self.stack.net_rx_action)

@@ -212,6 +212,7 @@ class Document:
             strict=scenario.strict,
             until_ns=scenario.until,
             modprobe=scenario.guest.modprobe,
+            sysctl=tuple(scenario.guest.sysctl),
             guest_ipv6=scenario.guest.ipv6,
             guest=_commands("guest", [(run, run.command) for run in scenario.guest.run]),
             host=_commands("host", [(run, run.command) for run in scenario.host.run]),

@@ -34,6 +34,7 @@ from desim.config import (
     SlirpVersion,
 )
 from desim.errors import UserError, nearest
+from desim.guest.net.tcp import sysctl
 from desim.scenario.commands import check_command, check_services
 from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.inputs import Inputs
@@ -52,6 +53,7 @@ from desim.userland.files import normalise
 T = TypeVar("T")
 
 MAX_COMMANDS = 64
+MAX_SETTINGS = 100
 MAX_COMMAND = 4096
 MAX_RECORDS = 1000
 MAX_TTL_S = (1 << 31) - 1
@@ -176,6 +178,14 @@ def _modprobe(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _sysctl(value: str) -> str:
+    try:
+        sysctl.read([value])
+    except ValueError as error:
+        raise mistakes(str(error)) from None
+    return value
+
+
 def _command(side: Side) -> Callable[[str, ValidationInfo], str]:
     def check(value: str, info: ValidationInfo) -> str:
         reading = _reading(info)
@@ -278,6 +288,9 @@ class Guest(Strict):
 
     run: Annotated[list[GuestRun], Field(max_length=MAX_COMMANDS)] = []
     modprobe: Annotated[CommandText, AfterValidator(_modprobe)] = DEFAULT_MODPROBE
+    sysctl: Annotated[
+        list[Annotated[CommandText, AfterValidator(_sysctl)]], Field(max_length=MAX_SETTINGS)
+    ] = []
     ipv6: bool = True
 
 

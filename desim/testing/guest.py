@@ -16,6 +16,7 @@ from desim.guest.cpu.timers import TimerWheel, WheelTimer
 from desim.guest.cpu.workqueue import DelayedWork
 from desim.guest.net.device import Device
 from desim.guest.net.stack import NetStack
+from desim.guest.net.tcp.sysctl import DEFAULTS, TcpSysctl
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
 from desim.stages import Build, bare
 from desim.userland.waitqueue import WaitQueue
@@ -313,10 +314,11 @@ class Guest:
         address: bytes = GUEST,
         prefix: int = 24,
         gateway: bytes = SLIRP,
+        sysctl: TcpSysctl = DEFAULTS,
     ) -> None:
         self.cpu = GuestCpu()
         self.random = Streams(salt)
-        self.stack = NetStack(cpu=self.cpu, random=self.random, build=build)
+        self.stack = NetStack(cpu=self.cpu, random=self.random, sysctl=sysctl, build=build)
         self.cpu.softirqs[NET_RX_SOFTIRQ] = self.stack.net_rx_action
         self.cpu.softirqs[NET_TX_SOFTIRQ] = self.stack.net_tx_action
         self.device = self.stack.attach("eth0", mac, GuestCard)

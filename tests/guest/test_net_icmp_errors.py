@@ -132,7 +132,7 @@ def test_an_error_about_another_port_is_nobodys(guest: Guest) -> None:
 
 
 def tcp_error(guest: Guest, peer: Peer, seq: int, **what: int) -> None:
-    quoted = struct.pack("!HHI12x", peer.dport, peer.sport, seq & 0xFFFFFFFF)
+    quoted = struct.pack("!HHI12x", peer.to[1], peer.source[1], seq & 0xFFFFFFFF)
     error(guest, PROTO_TCP, quoted, **what)
 
 

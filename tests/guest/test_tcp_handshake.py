@@ -6,7 +6,7 @@ import errno
 
 import pytest
 from conversations import MSS, PORT, asking, listening, opening, served
-from fakes_net import MS, SECOND, SLIRP, Guest
+from fakes_net import MS, SECOND, SLIRP, Guest, Peer
 
 from desim.guest.net.sock import SHUT_WR
 from desim.guest.net.socket import TcpSocket
@@ -204,8 +204,9 @@ def test_a_socket_whose_connect_has_ended_may_connect_again(guest: Guest, how: s
     (syn,) = guest.segments()
     # tcp_disconnect: the next number, not another random one.
     assert (syn.seq - first) & 0xFFFFFFFF == 3
-    peer.seq, peer.ack, peer.dport = 0, syn.seq + 1, syn.sport
-    peer.send(SYN | ACK, mss=MSS)
+    again = Peer(guest, sport=80, dport=syn.sport, iss=0)
+    again.ack = syn.seq + 1
+    again.send(SYN | ACK, mss=MSS)
     sock.finish_connect()
     sock.send(b"again")
     assert [s.payload for s in guest.segments()] == [b"again"]

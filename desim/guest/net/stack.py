@@ -43,6 +43,7 @@ from desim.guest.net.randomness import Random
 from desim.guest.net.raw import RawCore, RawSocket
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.socket import TcpSocket
+from desim.guest.net.tcp.sysctl import DEFAULTS, TcpSysctl
 from desim.guest.net.tcp.tcp import Tcp
 from desim.guest.net.tcp.tcp_minisocks import RequestSock, TimewaitSock
 from desim.guest.net.tcp.tcp_sock import State
@@ -96,11 +97,12 @@ class NetStack:
         seeded: bool = False,
         ipv6: bool = False,
         log: Callable[[str], None] = _nobody_reads,
+        sysctl: TcpSysctl = DEFAULTS,
         build: Build = bare,
     ) -> None:
         """``seeded``: whether the kernel's random generator was ready at boot.
 
-        ``log`` gets the lines of the kernel's log.
+        ``log`` gets the lines of the kernel's log. ``sysctl``: settings of TCP.
         """
         self._cpu = cpu
         self.entropy: Entropy = build(Entropy)(seeded=seeded)
@@ -146,6 +148,7 @@ class NetStack:
             entropy=self.entropy,
             slabs=slabs,
             tasklet_schedule=self.core.tasklet_schedule,
+            sysctl=sysctl,
             build=build,
         )
         self.raw: RawCore = build(RawCore)(

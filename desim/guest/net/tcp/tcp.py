@@ -35,6 +35,7 @@ from desim.guest.net.randomness import Random
 from desim.guest.net.skbuff import MAX_TCP_HEADER
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import RCV_SHUTDOWN, SEND_SHUTDOWN, error_of, would_block
+from desim.guest.net.tcp.sysctl import DEFAULTS, TcpSysctl
 from desim.guest.net.tcp.tcp_ack import TcpAck
 from desim.guest.net.tcp.tcp_cong import Cubic
 from desim.guest.net.tcp.tcp_data import TcpData
@@ -46,7 +47,6 @@ from desim.guest.net.tcp.tcp_output import TcpOutput
 from desim.guest.net.tcp.tcp_skb import SndSkb
 from desim.guest.net.tcp.tcp_sock import (
     ACK_TIMER,
-    FIN_TIMEOUT,
     GSO_MAX_SIZE,
     INFINITE_SSTHRESH,
     INIT_CWND,
@@ -97,8 +97,12 @@ class Tcp:
         entropy: Entropy,
         slabs: Slabs,
         tasklet_schedule: Callable[[Callable[[], None]], None],
+        sysctl: TcpSysctl = DEFAULTS,
         build: Build = bare,
     ) -> None:
+        self.sysctl = sysctl
+        self.invalid_ratelimit = sysctl.tcp_invalid_ratelimit * HZ // 1000
+        self.fin_timeout = sysctl.tcp_fin_timeout * HZ
         self.cpu = cpu
         self.ip = ip
         self.snmp = snmp
@@ -127,7 +131,7 @@ class Tcp:
 
     def new_sock(self) -> TcpSock:
         """``tcp_init_sock``."""
-        sk = TcpSock(self.cpu)
+        sk = TcpSock(self.cpu, self.sysctl)
         sk.retransmit_timer = self.cpu.timer(
             "tcp retransmit", lambda: self.timer.tcp_write_timer(sk)
         )
@@ -388,7 +392,8 @@ class Tcp:
         skb = sk.write_queue[-1]
         self._mark_push(sk, skb)
         self.cpu.touch("lock_sock")  # what the card is done with counts
-        if skb.len < goal and sk.rtx_queue and sk.wmem_alloc > skb.truesize:
+        held = skb.len < goal and sk.rtx_queue and sk.wmem_alloc > skb.truesize
+        if held and self.sysctl.tcp_autocorking:
             # Autocorking: more may be written before the card is done with the last packet.
             if not sk.tsq_throttled:
                 self._ext["TCPAutoCorking"] += 1
@@ -581,7 +586,7 @@ class Tcp:
         while sk.backlog:
             self._process_backlog(sk)
         if sk.state == State.FIN_WAIT2:
-            self.minisocks.tcp_time_wait(sk, State.FIN_WAIT2, FIN_TIMEOUT)
+            self.minisocks.tcp_time_wait(sk, State.FIN_WAIT2, self.fin_timeout)
         if sk.state == State.CLOSE:
             self.inet_csk_destroy_sock(sk)
         cpu.local_bh_enable()

@@ -40,10 +40,7 @@ from desim.guest.net.tcp.tcp_cong import (
 from desim.guest.net.tcp.tcp_output import probe0_when
 from desim.guest.net.tcp.tcp_skb import RcvSkb, SndSkb
 from desim.guest.net.tcp.tcp_sock import (
-    INVALID_RATELIMIT,
-    MAX_REORDERING,
     NAGLE_OFF,
-    REORDERING,
     RTO_MAX,
     TIME_PROBE0,
     CaState,
@@ -150,9 +147,11 @@ class TcpAck:
         """``tcp_cong_control``: what this ACK makes of the window."""
         if sk.in_cwnd_reduction():
             cwnd_reduction(sk, delivered, newly_lost, bool(flag & FLAG_SND_UNA_ADVANCED))
-        elif flag & (FLAG_ACKED if sk.reordering > REORDERING else FLAG_DATA_ACKED):
+        elif flag & (
+            FLAG_ACKED if sk.reordering > self.tcp.sysctl.tcp_reordering else FLAG_DATA_ACKED
+        ):
             cong_avoid(sk, delivered, self._cpu.jiffies)
-        update_pacing_rate(sk)
+        update_pacing_rate(sk, self.tcp.sysctl)
 
     def tcp_xmit_recovery(self, sk: TcpSock, rexmit: int) -> None:
         """Send what the state of loss says, now that the window is known."""
@@ -181,7 +180,7 @@ class TcpAck:
             sk.snd_wl1 = seq
             if sk.snd_wnd != window:
                 sk.snd_wnd = window
-                if sk.write_queue:
+                if sk.write_queue and self.tcp.sysctl.tcp_slow_start_after_idle:
                     slow_start_after_idle_check(sk, self._cpu.jiffies)
                 if window > sk.max_window:
                     sk.max_window = window
@@ -418,7 +417,8 @@ class TcpAck:
     def tcp_check_reno_reordering(self, sk: TcpSock, addend: int) -> None:
         """More duplicates than can be: the network reorders, by so many segments."""
         if self.tcp_limit_reno_sacked(sk):
-            sk.reordering = min(sk.packets_out + addend, MAX_REORDERING)
+            most = self.tcp.sysctl.tcp_max_reordering
+            sk.reordering = min(sk.packets_out + addend, most)
             self._ext["TCPRenoReorder"] += 1
 
     def tcp_add_reno_sack(self, sk: TcpSock, duplicates: int) -> None:
@@ -615,7 +615,7 @@ class TcpAck:
         self.set_ca_state(sk, CaState.LOSS)
         sk.high_seq = sk.snd_nxt
         # Not for what follows another recovery, but for repetitions of one timeout.
-        sk.frto = new_recovery or sk.retransmits > 0
+        sk.frto = bool(self.tcp.sysctl.tcp_frto and (new_recovery or sk.retransmits))
 
     # Suspicious segments.
 
@@ -624,7 +624,7 @@ class TcpAck:
         if skb is not None and skb.len and not skb.flags & 0x02:
             return False
         now = self._cpu.jiffies
-        if 0 <= now - sk.last_oow_ack_time < INVALID_RATELIMIT:
+        if 0 <= now - sk.last_oow_ack_time < self.tcp.invalid_ratelimit:
             self._ext[counter] += 1
             return True
         sk.last_oow_ack_time = now

@@ -22,6 +22,7 @@ Not modelled: ECN, other algorithms.
 from __future__ import annotations
 
 from desim.guest.cpu.context import HZ
+from desim.guest.net.tcp.sysctl import TcpSysctl
 from desim.guest.net.tcp.tcp_sock import INFINITE_SSTHRESH, CaState, TcpSock
 
 BETA = 717
@@ -250,18 +251,22 @@ def current_ssthresh(sk: TcpSock) -> int:
     return max(sk.snd_ssthresh, (sk.snd_cwnd >> 1) + (sk.snd_cwnd >> 2))
 
 
-def update_pacing_rate(sk: TcpSock) -> None:
+def update_pacing_rate(sk: TcpSock, sysctl: TcpSysctl) -> None:
     """``tcp_update_pacing_rate``: bytes per second that the window amounts to."""
     rate = sk.mss_cache * (1_000_000 // 100 << 3)
-    rate *= 200 if sk.snd_cwnd < sk.snd_ssthresh >> 1 else 120
+    starting = sk.snd_cwnd < sk.snd_ssthresh >> 1
+    rate *= sysctl.tcp_pacing_ss_ratio if starting else sysctl.tcp_pacing_ca_ratio
     rate *= max(sk.snd_cwnd, sk.packets_out)
     if sk.srtt_us:
         rate //= sk.srtt_us
     sk.pacing_rate = rate
 
 
-def cwnd_validate(sk: TcpSock, limited: bool, now: int) -> None:
-    """``tcp_cwnd_validate``: note whether the window or the program limits the sender."""
+def cwnd_validate(sk: TcpSock, limited: bool, now: int, *, decays: bool) -> None:
+    """``tcp_cwnd_validate``: note whether the window or the program limits the sender.
+
+    ``decays``: a window that was not used grows old (tcp_slow_start_after_idle).
+    """
     if (
         sk.snd_una >= sk.cwnd_usage_seq
         or limited
@@ -275,7 +280,7 @@ def cwnd_validate(sk: TcpSock, limited: bool, now: int) -> None:
         sk.snd_cwnd_stamp = now
         return
     sk.snd_cwnd_used = max(sk.snd_cwnd_used, sk.packets_out)
-    if now - sk.snd_cwnd_stamp >= sk.rto:
+    if decays and now - sk.snd_cwnd_stamp >= sk.rto:
         _application_limited(sk, now)
 
 

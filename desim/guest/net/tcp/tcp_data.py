@@ -36,8 +36,6 @@ from desim.guest.net.tcp.tcp_sock import (
     MAX_QUICKACKS,
     MIN_MSS,
     MSS_DEFAULT,
-    RMEM,
-    WMEM,
     State,
     TcpSock,
     win_from_space,
@@ -100,7 +98,7 @@ class TcpData:
         per_mss = max(sk.mss_clamp, sk.mss_cache) + MAX_TCP_HEADER + 320
         per_mss = (1 << (per_mss - 1).bit_length()) + SKB_STRUCT
         segs = max(INIT_CWND, sk.snd_cwnd, 4)
-        sk.sndbuf = max(sk.sndbuf, min(2 * segs * per_mss, WMEM[2]))
+        sk.sndbuf = max(sk.sndbuf, min(2 * segs * per_mss, self.tcp.sysctl.tcp_wmem[2]))
 
     def tcp_initialize_rcv_mss(self, sk: TcpSock) -> None:
         """A first guess of the peer's segment size."""
@@ -124,7 +122,7 @@ class TcpData:
 
     def _slow_growth(self, sk: TcpSock, skb: RcvSkb) -> int:
         truesize = win_from_space(skb.truesize) >> 1
-        window = win_from_space(RMEM[2]) >> 1
+        window = win_from_space(self.tcp.sysctl.tcp_rmem[2]) >> 1
         while sk.rcv_ssthresh <= window:
             if truesize <= skb.len:
                 return 2 * sk.ack_rcv_mss
@@ -138,13 +136,14 @@ class TcpData:
         if not sk.rcv_rtt_us or (now_ns - sk.rcvq_time_ns) // 1000 < sk.rcv_rtt_us >> 3:
             return
         copied = copied_seq - sk.rcvq_seq
-        if copied > sk.rcvq_space:
+        if copied > sk.rcvq_space and self.tcp.sysctl.tcp_moderate_rcvbuf:
             window = 2 * copied + 16 * sk.advmss
             window += 2 * (window * (copied - sk.rcvq_space) // sk.rcvq_space)
-            rcvbuf = min(window // sk.advmss * _rcvmem_of(sk.advmss), RMEM[2])
+            rcvbuf = min(window // sk.advmss * _rcvmem_of(sk.advmss), self.tcp.sysctl.tcp_rmem[2])
             if rcvbuf > sk.rcvbuf:
                 sk.rcvbuf = rcvbuf
                 sk.window_clamp = win_from_space(rcvbuf)
+        if copied > sk.rcvq_space:
             sk.rcvq_space = copied
         sk.rcvq_seq = copied_seq
         sk.rcvq_time_ns = now_ns
@@ -216,7 +215,7 @@ class TcpData:
         if sk.rmem_alloc <= sk.rcvbuf:
             return True
         self._ext["PruneCalled"] += 1
-        sk.rcvbuf = min(sk.rmem_alloc, RMEM[2])
+        sk.rcvbuf = min(sk.rmem_alloc, self.tcp.sysctl.tcp_rmem[2])
         if sk.rmem_alloc > sk.rcvbuf:
             sk.rcv_ssthresh = min(sk.window_clamp, 2 * sk.advmss)
             while sk.ofo_queue and sk.rmem_alloc > sk.rcvbuf:

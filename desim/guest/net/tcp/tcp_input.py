@@ -19,7 +19,6 @@ from desim.guest.net.tcp.tcp_cong import update_pacing_rate
 from desim.guest.net.tcp.tcp_skb import RcvSkb
 from desim.guest.net.tcp.tcp_sock import (
     ACK_SCHED,
-    FIN_TIMEOUT,
     MAX_QUICKACKS,
     TIME_RETRANS,
     TIMEOUT_MIN,
@@ -205,7 +204,7 @@ class TcpInput:
         sk.snd_una = skb.ack
         sk.snd_wnd = skb.window
         sk.snd_wl1 = skb.seq
-        update_pacing_rate(sk)
+        update_pacing_rate(sk, self.tcp.sysctl)
         sk.lsndtime = self._cpu.jiffies
         self.tcp.data.tcp_initialize_rcv_mss(sk)
 
@@ -227,7 +226,7 @@ class TcpInput:
         if fin or sk.owned:
             # The FIN is dealt with below; tcp_close looks at the state once more.
             return None
-        tcp.minisocks.tcp_time_wait(sk, State.FIN_WAIT2, FIN_TIMEOUT)
+        tcp.minisocks.tcp_time_wait(sk, State.FIN_WAIT2, tcp.fin_timeout)
         return False
 
     def _step7(self, sk: TcpSock, skb: RcvSkb) -> bool:

@@ -17,10 +17,8 @@ from desim.guest.cpu.context import HZ, KernelTimer
 from desim.guest.net.tcp.tcp_skb import RcvSkb
 from desim.guest.net.tcp.tcp_sock import (
     ADVMSS,
-    INVALID_RATELIMIT,
     MSS_DEFAULT,
     RTO_MAX,
-    SYNACK_RETRIES,
     TIMEOUT_INIT,
     TIMEWAIT_LEN,
     State,
@@ -156,7 +154,8 @@ class TcpMinisocks:
 
     def reqsk_timer_handler(self, request: RequestSock) -> None:
         """No answer: send the SYN-ACK again, five times at most."""
-        if request.listener.state != State.LISTEN or request.num_timeout >= SYNACK_RETRIES:
+        retries = self.tcp.sysctl.tcp_synack_retries
+        if request.listener.state != State.LISTEN or request.num_timeout >= retries:
             self.drop_request(request)
             return
         self.tcp.ipv4.rtx_syn_ack(request)
@@ -195,7 +194,11 @@ class TcpMinisocks:
         if len(listener.accept_queue) > listener.max_ack_backlog:
             self._ext["ListenOverflows"] += 1
             self._ext["ListenDrops"] += 1
-            return None
+            if not self.tcp.sysctl.tcp_abort_on_overflow:
+                return None
+            self._ext["EmbryonicRsts"] += 1
+            self.drop_request(request)
+            return listener
         self.drop_request(request)
         child = self.tcp_create_openreq_child(request, skb)
         listener.accept_queue.append(child)
@@ -205,7 +208,7 @@ class TcpMinisocks:
         if skb.len and not skb.flags & SYN:
             return False
         now = self._cpu.jiffies
-        if 0 <= now - mini.last_oow_ack_time < INVALID_RATELIMIT:
+        if 0 <= now - mini.last_oow_ack_time < self.tcp.invalid_ratelimit:
             which = "SynRecv" if isinstance(mini, RequestSock) else "TimeWait"
             self._ext[f"TCPACKSkipped{which}"] += 1
             return True
@@ -279,8 +282,9 @@ class TcpMinisocks:
             return self._fin_wait2(entry, skb)
         if skb.seq == entry.rcv_nxt and (skb.seq == skb.end_seq or flags & RST):
             if flags & RST:
-                # TIME_WAIT assassination (RFC 1337), which Linux allows by default.
-                self.tw_kill(entry)
+                # TIME_WAIT assassination, which Linux allows by default.
+                if not self.tcp.sysctl.tcp_rfc1337:
+                    self.tw_kill(entry)
             else:
                 self._reschedule(entry)
             return "success"

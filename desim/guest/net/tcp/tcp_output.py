@@ -28,6 +28,8 @@ import struct
 from typing import TYPE_CHECKING
 
 from desim.guest.cpu.context import HZ
+from desim.guest.net.sock import RMEM_MAX
+from desim.guest.net.tcp.sysctl import TcpSysctl
 from desim.guest.net.tcp.tcp_cong import cwnd_validate, slow_start_after_idle_check
 from desim.guest.net.tcp.tcp_skb import SndSkb
 from desim.guest.net.tcp.tcp_sock import (
@@ -38,13 +40,10 @@ from desim.guest.net.tcp.tcp_sock import (
     DELACK_MAX,
     DELACK_MIN,
     GSO_MAX_SIZE,
-    LIMIT_OUTPUT_BYTES,
     MSS_DEFAULT,
     NAGLE_CORK,
     NAGLE_OFF,
     NAGLE_PUSH,
-    RCV_WSCALE,
-    RETRIES2,
     RTO_MAX,
     RTO_MIN,
     TIME_PROBE0,
@@ -61,6 +60,7 @@ from desim.wire.tcp import ACK, FIN, PSH, RST, SYN, TcpOptions
 if TYPE_CHECKING:
     from desim.guest.net.tcp.tcp import Tcp
 
+MAX_TSO_DEFERRED_MSS = 3
 _HEADER = struct.Struct("!HHIIHHHH")
 _EBUSY = -16
 _EAGAIN = -11
@@ -158,7 +158,8 @@ class TcpOutput:
                 break
         cwnd_limited |= sk.packets_in_flight() >= sk.snd_cwnd
         if sent or cwnd_limited:
-            cwnd_validate(sk, cwnd_limited, self._cpu.jiffies)
+            decays = bool(self.tcp.sysctl.tcp_slow_start_after_idle)
+            cwnd_validate(sk, cwnd_limited, self._cpu.jiffies, decays=decays)
         if sent:
             if sk.in_cwnd_reduction():
                 sk.prr_out += sent
@@ -177,10 +178,10 @@ class TcpOutput:
     def tcp_tso_segs(self, sk: TcpSock) -> int:
         """``tcp_tso_autosize``: segments of the largest packet, about a millisecond's worth."""
         size = sk.pacing_rate >> 10
-        shift = sk.min_rtt_us >> 9
+        shift = sk.min_rtt_us >> self.tcp.sysctl.tcp_tso_rtt_log
         if shift < 32:
             size += GSO_MAX_SIZE >> shift
-        return max(min(size, GSO_MAX_SIZE) // sk.mss_cache, 2)
+        return max(min(size, GSO_MAX_SIZE) // sk.mss_cache, self.tcp.sysctl.tcp_min_tso_segs)
 
     def tcp_nagle_test(self, sk: TcpSock, skb: SndSkb, nonagle: int) -> bool:
         """Whether a single segment may go now."""
@@ -225,7 +226,11 @@ class TcpOutput:
             return 0
         if skb is not sk.write_queue[-1] and limit >= skb.len:
             return 0
-        if limit >= min(sk.snd_wnd, sk.snd_cwnd * sk.mss_cache) // 3:
+        divisor = self.tcp.sysctl.tcp_tso_win_divisor
+        if divisor:
+            if limit >= min(sk.snd_wnd, sk.snd_cwnd * sk.mss_cache) // divisor:
+                return 0
+        elif limit > MAX_TSO_DEFERRED_MSS * sk.mss_cache:
             return 0
         if not sk.rtx_queue:
             return 0
@@ -242,7 +247,8 @@ class TcpOutput:
 
     def tcp_small_queue_check(self, sk: TcpSock, skb: SndSkb, factor: int = 0) -> bool:
         """Whether enough of this socket waits below TCP already (TSQ)."""
-        limit = min(max(2 * skb.truesize, sk.pacing_rate >> 10), LIMIT_OUTPUT_BYTES) << factor
+        most = self.tcp.sysctl.tcp_limit_output_bytes
+        limit = min(max(2 * skb.truesize, sk.pacing_rate >> 10), most) << factor
         if sk.owned:
             self._cpu.touch("lock_sock")  # what the card is done with counts
         if sk.wmem_alloc <= limit or len(sk.rtx_queue) <= 1:
@@ -267,7 +273,8 @@ class TcpOutput:
         sk.write_seq = max(sk.write_seq, skb.end_seq)
         sk.write_queue.append(skb)
         sk.wmem_queued += skb.truesize
-        slow_start_after_idle_check(sk, self._cpu.jiffies)
+        if self.tcp.sysctl.tcp_slow_start_after_idle:
+            slow_start_after_idle_check(sk, self._cpu.jiffies)
 
     # One segment.
 
@@ -345,8 +352,12 @@ class TcpOutput:
     def tcp_syn_options(self, sk: TcpSock, flags: int) -> bytes:
         """Everything we know in a SYN, what slirp knows (the MSS) in an answer."""
         stamp = (self._cpu.now() // 1_000_000 + sk.syn_tsval) & 0xFFFFFFFF
+        sysctl = self.tcp.sysctl
         return TcpOptions(
-            mss=sk.advmss, sack_permitted=True, timestamps=(stamp, 0), window_scale=RCV_WSCALE
+            mss=sk.advmss,
+            sack_permitted=bool(sysctl.tcp_sack),
+            timestamps=(stamp, 0) if sysctl.tcp_timestamps else None,
+            window_scale=rcv_wscale(sysctl) if sysctl.tcp_window_scaling else None,
         ).emit()
 
     def tcp_event_ack_sent(self, sk: TcpSock) -> None:
@@ -456,7 +467,8 @@ class TcpOutput:
         space = win_from_space(sk.rcvbuf)
         sk.rcv_wnd = min(space - space % sk.advmss, 65535)
         sk.rcv_ssthresh = sk.rcv_wnd
-        sk.window_clamp = 65535 << RCV_WSCALE
+        scaling = self.tcp.sysctl.tcp_window_scaling
+        sk.window_clamp = 65535 << (rcv_wscale(self.tcp.sysctl) if scaling else 0)
         self.tcp_sync_mss(sk)
         sk.snd_una = sk.snd_nxt = sk.snd_sml = sk.write_seq
         sk.rcv_nxt = sk.rcv_wup = sk.copied_seq = 0
@@ -581,7 +593,7 @@ class TcpOutput:
 
     def tcp_retrans_try_collapse(self, sk: TcpSock, into: SndSkb, space: int) -> None:
         """Append the short packets behind ``into`` that fit into one segment with it."""
-        if into.flags & SYN:
+        if into.flags & SYN or not self.tcp.sysctl.tcp_retrans_collapse:
             return
         queue = sk.rtx_queue
         at = queue.index(into) + 1
@@ -652,7 +664,7 @@ class TcpOutput:
             sk.backoff = 0
             return
         sk.probes_out += 1
-        if sk.backoff < RETRIES2:
+        if sk.backoff < self.tcp.sysctl.tcp_retries2:
             sk.backoff += 1
         self.tcp.timer.reset_xmit_timer(sk, TIME_PROBE0, probe0_when(sk))
 
@@ -675,6 +687,11 @@ class TcpOutput:
             return
         self._ext["TCPWinProbe"] += 1
         self.transmit(sk, sk.snd_una - 1, sk.snd_una - 1, ACK)
+
+
+def rcv_wscale(sysctl: TcpSysctl) -> int:
+    """``tcp_select_initial_window``: the scale that the largest buffer leads to."""
+    return min(max(max(sysctl.tcp_rmem[2], RMEM_MAX).bit_length() - 1 - 15, 0), 14)
 
 
 def probe0_base(sk: TcpSock) -> int:

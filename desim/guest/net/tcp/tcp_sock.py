@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from desim.guest.cpu.context import HZ, Cpu, KernelTimer
+from desim.guest.net.tcp.sysctl import TcpSysctl
 from desim.guest.net.tcp.tcp_mem import PageFrag
 from desim.guest.net.tcp.tcp_skb import RcvSkb, SndSkb
 from desim.wire.addresses import IP_ANY
@@ -65,23 +66,10 @@ ATO_MIN = HZ // 25
 DELACK_MIN = HZ // 25
 DELACK_MAX = HZ // 5
 TIMEWAIT_LEN = 60 * HZ
-FIN_TIMEOUT = 60 * HZ
-SYN_RETRIES = 6
-SYNACK_RETRIES = 5
-RETRIES2 = 15
-REORDERING = 3
-MAX_REORDERING = 300
 SOMAXCONN = 4096
 """``net.core.somaxconn``."""
-INVALID_RATELIMIT = HZ // 2
 RESOURCE_PROBE_INTERVAL = HZ // 2
 
-RMEM = (4096, 131072, 1576928)
-"""``tcp_rmem`` of a guest with 256 MiB, as recorded."""
-WMEM = (4096, 16384, 1576928)
-RCV_WSCALE = 5
-"""The window scale that ``tcp_rmem`` leads to."""
-LIMIT_OUTPUT_BYTES = 1 << 20
 GSO_MAX_SIZE = 65536
 
 ACK_SCHED = 1
@@ -233,7 +221,7 @@ class TcpSock:
     route: Route
     ca: Cubic
 
-    def __init__(self, cpu: Cpu) -> None:
+    def __init__(self, cpu: Cpu, sysctl: TcpSysctl) -> None:
         """``tcp_init_sock``; ``Tcp.new_sock`` adds timers and congestion control."""
         now = cpu.jiffies
         self.state = State.CLOSE
@@ -263,8 +251,8 @@ class TcpSock:
         self.nospace = False
         """SOCK_NOSPACE: a program waits for room to write."""
         self.wake: Callable[[], None] | None = None
-        self.rcvbuf = RMEM[1]
-        self.sndbuf = WMEM[1]
+        self.rcvbuf = sysctl.tcp_rmem[1]
+        self.sndbuf = sysctl.tcp_wmem[1]
         self.rmem_alloc = 0
         self.wmem_queued = 0
         self.wmem_alloc = 0
@@ -317,7 +305,7 @@ class TcpSock:
         self.prior_cwnd = 0
         self.prior_ssthresh = 0
         self.frto = False
-        self.reordering = REORDERING
+        self.reordering = sysctl.tcp_reordering
         """``dupthresh``: so many duplicate ACKs are no sign of loss."""
         self.delivered = 0
         self.lost = 0

@@ -20,10 +20,8 @@ from desim.guest.net.tcp.tcp_sock import (
     ACK_SCHED,
     ACK_TIMER,
     ATO_MIN,
-    RETRIES2,
     RTO_MAX,
     RTO_MIN,
-    SYN_RETRIES,
     TIME_RETRANS,
     TIMEOUT_INIT,
     State,
@@ -163,17 +161,25 @@ class TcpTimer:
     def tcp_write_timeout(self, sk: TcpSock) -> bool:
         """Whether the connection has been tried for long enough; then it is given up."""
         if sk.state == State.SYN_SENT:
-            boundary = SYN_RETRIES
+            boundary = self.tcp.sysctl.tcp_syn_retries
             expired = sk.retransmits >= boundary
         else:
-            boundary = RETRIES2
+            boundary = self.tcp.sysctl.tcp_retries2
             expired = False
             if sk.dead:
-                boundary = orphan_retries(sk, sk.rto < RTO_MAX)
+                boundary = self.tcp_orphan_retries(sk, sk.rto < RTO_MAX)
         expired = expired or self.retransmits_timed_out(sk, boundary)
         if expired:
             self.tcp_write_err(sk)
         return expired
+
+    def tcp_orphan_retries(self, sk: TcpSock, alive: bool) -> int:
+        """How long to try for a connection that no program holds."""
+        retries = self.tcp.sysctl.tcp_orphan_retries
+        if sk.err_soft and not alive:
+            retries = 0
+        # Eight are more than a hundred seconds.
+        return 8 if not retries and alive else retries
 
     def retransmits_timed_out(self, sk: TcpSock, boundary: int) -> bool:
         """Whether as much time has passed as ``boundary`` retransmissions would take."""
@@ -199,10 +205,10 @@ class TcpTimer:
         if sk.packets_out or not sk.write_queue:
             sk.probes_out = 0
             return
-        most = RETRIES2
+        most = self.tcp.sysctl.tcp_retries2
         if sk.dead:
             alive = min(sk.rto << sk.backoff, RTO_MAX) < RTO_MAX
-            most = orphan_retries(sk, alive)
+            most = self.tcp_orphan_retries(sk, alive)
             if not alive and sk.backoff >= most:
                 self.tcp_write_err(sk)
                 return
@@ -210,8 +216,3 @@ class TcpTimer:
             self.tcp_write_err(sk)
         else:
             self.tcp.output.tcp_send_probe0(sk)
-
-
-def orphan_retries(sk: TcpSock, alive: bool) -> int:
-    """``tcp_orphan_retries``: how long to try for a connection that no program holds."""
-    return 8 if alive else 0
