@@ -45,7 +45,7 @@ from collections.abc import Callable
 
 from desim.e1000 import reasons
 from desim.e1000.interrupts import MIT_UNIT_NS, Interrupts
-from desim.e1000.pci import PciFunction
+from desim.e1000.pci import ADDRESS_MASK, PciFunction
 from desim.e1000.phy import Phy
 from desim.e1000.receive import FILE, Receiver, rxbuf_size
 from desim.e1000.registers import (
@@ -75,9 +75,8 @@ from desim.e1000.registers import (
     TXDW,
     TXQE,
 )
-from desim.e1000.statistics import FCS_LEN, inc_reg_if_not_full
+from desim.e1000.statistics import inc_reg_if_not_full
 from desim.e1000.transmit import (
-    ADDRESS_MASK,
     DD,
     DESCRIPTOR,
     DESCRIPTOR_LEN,
@@ -94,14 +93,15 @@ from desim.e1000.wire_time import Line
 from desim.ports import Clock, Ledger, NetPort
 from desim.reasons import Reason
 from desim.stages import QEMU, mark, stages
-from desim.wire.frame import Frame
+from desim.wire.frame import FCS_LEN, Frame
 
 DELAY_UNIT_NS = 1024
+"""Of RDTR, RADV, TIDV and TADV."""
 FPD = 1 << 31
 """RDTR: flush partial descriptor block; clears itself."""
 
 FIFO_KB = 64
-"""Receive and transmit FIFO together (PBA, 13.4.34)."""
+"""Receive and transmit FIFO together (PBA, 13.4.16)."""
 
 
 class DelayTimers:

@@ -42,7 +42,7 @@ _TEMPLATE = struct.unpack(
     ),
 )
 
-# EECD
+# EECD (13.4.3).
 SK = 0x01
 CS = 0x02
 DI = 0x04
@@ -52,7 +52,7 @@ REQ = 0x40
 GNT = 0x80
 PRES = 0x100
 
-# EERD
+# EERD (13.4.4).
 START = 0x01
 DONE = 0x10
 

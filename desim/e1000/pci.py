@@ -42,6 +42,9 @@ INTERRUPT_LINE = 0x3C
 CONFIG_SIZE = 256
 HEADER_SIZE = 0x40
 
+ADDRESS_MASK = (1 << 64) - 1
+"""An address on the bus has 64 bits; what is added to one wraps around."""
+
 VENDOR_INTEL = 0x8086
 SUBSYSTEM = 0x1100_1AF4  # Red Hat, QEMU virtual machine
 CLASS_ETHERNET = 0x020000

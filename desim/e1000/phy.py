@@ -27,6 +27,7 @@ from desim.stages import QEMU, mark, stages
 FILE = "hw/net/e1000.c"
 COMMON = "hw/net/e1000x_common.c"
 
+# Registers and bits of IEEE 802.3, clause 22.2.4, by QEMU's names (hw/net/e1000_regs.h).
 PHY_CTRL = 0x00
 PHY_STATUS = 0x01
 PHY_ID2 = 0x03
@@ -43,6 +44,7 @@ SR_AUTONEG_COMPLETE = 0x0020
 
 LPAR_ACK = 0x4000
 
+# MDIC (8254x manual, 13.4.7).
 MDIC_DATA = 0xFFFF
 MDIC_PHY = 1
 MDIC_OP_WRITE = 1 << 26
@@ -51,11 +53,13 @@ MDIC_READY = 1 << 28
 MDIC_INT_EN = 1 << 29
 MDIC_ERROR = 1 << 30
 
+# ``phy_regcap``: which registers are there.
 READABLE = frozenset({0, 1, 2, 3, 4, 5, 6, 9, 10, 16, 17, 20, 21})
 WRITABLE = frozenset({0, 4, 9, 16, 20})
 
 NS_PER_MS = 1_000_000
 AUTONEG_MS = 500
+"""How long a negotiation takes (``e1000x_restart_autoneg``)."""
 
 
 class Phy:

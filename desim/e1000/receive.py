@@ -24,7 +24,9 @@ QEMU 7.2 writes a descriptor with DD clear and then DD alone; nobody can look in
 between, so this writes it once, as 2.8 does.
 
 Not modelled, because QEMU does not: checksum offload (RXCSUM), the 48 KiB FIFO,
-delayed write-back, the loopback bits of RCTL, errors other than overrun.
+delayed write-back, the loopback bits of RCTL, errors other than overrun. Nor is this, which
+QEMU does: it takes the tag out in the buffer of whoever hands the frame over, so that a
+hub's ports behind this card get a frame whose addresses lie four bytes too far back.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ import struct
 from collections.abc import Callable
 
 from desim.e1000 import reasons
-from desim.e1000.pci import PciFunction
+from desim.e1000.pci import ADDRESS_MASK, PciFunction
 from desim.e1000.registers import (
     BPRC,
     CTRL,
@@ -67,18 +69,19 @@ from desim.e1000.registers import (
     VET,
     VFTA,
 )
-from desim.e1000.statistics import BROADCAST, FCS_LEN, inc_reg_if_not_full, update_rx_total_stats
+from desim.e1000.statistics import BROADCAST, inc_reg_if_not_full, update_rx_total_stats
 from desim.ports import Clock, Ledger, NetPort
 from desim.reasons import Reason
 from desim.stages import QEMU, Landmark, mark, stages
-from desim.wire.frame import MIN_FRAME, Frame
+from desim.wire.frame import FCS_LEN, MIN_FRAME, Frame
 
 FILE = "hw/net/e1000.c"
 
 DESCRIPTOR = struct.Struct("<QHHBBH")
-"""Buffer address, length, checksum, status, errors, special."""
-DESCRIPTOR_LEN = 16
+"""Buffer address, length, checksum, status, errors, special (manual, 3.2.3)."""
+DESCRIPTOR_LEN = DESCRIPTOR.size
 
+# A descriptor's status (manual, 3.2.3.1).
 DD = 0x01
 EOP = 0x02
 IXSM = 0x04
@@ -86,14 +89,14 @@ VP = 0x08
 
 MAXIMUM_ETHERNET_VLAN_SIZE = 1522
 MAXIMUM_ETHERNET_LPE_SIZE = 16384
-"""Bytes as the frame comes, without FCS (8.0 and later count differently)."""
+"""Bytes as the frame comes, without FCS (``e1000x_is_oversized``; 8.0 counts otherwise)."""
 
 MTA_SHIFT = (4, 3, 2, 0)
+"""Which bits of an address are its hash, by RCTL.MO (``e1000x_rx_group_filter``)."""
 
 NS_PER_MS = 1_000_000
 FLUSH_QUEUE_MS = 1000
-
-ADDRESS_MASK = (1 << 64) - 1
+"""How long an RCTL write holds reception off (``set_rx_control``)."""
 
 
 def rxbuf_size(rctl: int) -> int:

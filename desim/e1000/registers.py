@@ -89,7 +89,7 @@ VFTA = 0x5600 >> 2
 MANC = 0x5820 >> 2
 PBM = 0x10000 >> 2
 
-# Bits, by their names in the manual without the register's own name in front of CTRL's.
+# Bits: the register's name and the bit's, as in the manual.
 CTRL_SLU = 0x40
 CTRL_RST = 1 << 26
 CTRL_VME = 1 << 30

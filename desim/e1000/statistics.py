@@ -23,8 +23,8 @@ from desim.e1000.registers import (
     TPR,
     TPT,
 )
+from desim.wire.frame import FCS_LEN
 
-FCS_LEN = 4
 BROADCAST = b"\xff" * 6
 
 

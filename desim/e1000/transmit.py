@@ -33,7 +33,7 @@ from collections.abc import Callable
 
 from desim.e1000 import reasons
 from desim.e1000.interrupts import Interrupts
-from desim.e1000.pci import PciFunction
+from desim.e1000.pci import ADDRESS_MASK, PciFunction
 from desim.e1000.phy import Phy
 from desim.e1000.registers import (
     CTRL,
@@ -62,11 +62,11 @@ DESCRIPTOR = struct.Struct("<QII")
 """Buffer address, lower (length, command), upper (status, options, special)."""
 CONTEXT = struct.Struct("<BBHBBHIBBH")
 """IPCSS, IPCSO, IPCSE, TUCSS, TUCSO, TUCSE, command and PAYLEN, status, HDRLEN, MSS."""
-DESCRIPTOR_LEN = 16
+DESCRIPTOR_LEN = DESCRIPTOR.size
 UPPER = 12
 """Offset of the dword that is written back."""
 
-# The lower dword.
+# The lower dword (manual, 3.3.3, 3.3.6, 3.3.7). TCP and IP count in contexts, EOP in data.
 DTYP_D = 1 << 20
 EOP = 1 << 24
 TCP = 1 << 24
@@ -78,21 +78,20 @@ DEXT = 1 << 29
 VLE = 1 << 30
 IDE = 1 << 31
 
-# The upper dword.
+# The upper dword: status, and POPTS of a data descriptor.
 DD = 0x1
 EC_LC_TU = 0xE
-
 POPTS_IXSM = 0x1
 POPTS_TXSM = 0x2
 
 TCP_PSH_FIN = 0x09
+"""Flags of the last segment only."""
 
+# The room that QEMU has (struct e1000_tx).
 DATA_SIZE = 0x10000
 HEADER_SIZE = 256
 TAG_LEN = 4
 """Room in front of the data, for the four bytes that a VLAN tag moves forward."""
-
-ADDRESS_MASK = (1 << 64) - 1
 
 
 class Context:

@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable
 
 from desim.ports import Clock
-from desim.wire.frame import MIN_FRAME, Frame
+from desim.wire.frame import FCS_LEN, MIN_FRAME, Frame
 
+# IEEE 802.3: a gigabit is 8 ns a byte; 3.2.1 and 3.2.2 (preamble and start of frame);
+# 4.4.2 (interPacketGap, 96 bits).
 BYTE_NS = 8
 PREAMBLE_LEN = 8
-FCS_LEN = 4
 GAP_LEN = 12
 
 

@@ -74,7 +74,7 @@ class FilterBuffer(NetFilterState):
             self.incoming_queue.purge(self.netdev, reasons.PURGED_BY_BUFFER)
 
     def status_changed(self) -> None:
-        """``filter_buffer_status_changed``"""
+        """On, the interval begins anew; off, what there is goes on."""
         if self.on:
             self._arm()
         else:
@@ -82,9 +82,9 @@ class FilterBuffer(NetFilterState):
             self.flush()
 
     def blocked_by(self) -> Reason:
-        """See ``QueueOwner``."""
+        """Why a packet waits in this filter's queue: it always does."""
         return reasons.FILTER_BUFFER
 
     def held(self) -> Sequence[Frame]:
-        """See ``NetFilterState``."""
+        """What waits for the end of the interval."""
         return [frame for _, frame in self.incoming_queue.packets]

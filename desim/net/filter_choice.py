@@ -36,7 +36,7 @@ class Chance:
         self._early = first - 1
 
     def __call__(self) -> bool:
-        """See ``Choice``."""
+        """The next packet: yes if a draw falls into the probability."""
         if self._early:
             self._early -= 1
             return False
@@ -53,7 +53,7 @@ class Every:
         self._left = period if first is None else first
 
     def __call__(self) -> bool:
-        """See ``Choice``."""
+        """The next packet: yes if it is ``first``, or a whole number of periods behind it."""
         self._left -= 1
         if self._left:
             return False
@@ -71,6 +71,6 @@ class Listed:
         self._number = 0
 
     def __call__(self) -> bool:
-        """See ``Choice``."""
+        """The next packet: yes if its number lies in one of the ranges."""
         self._number += 1
         return any(first <= self._number <= last for first, last in self._ranges)

@@ -127,7 +127,7 @@ class Keeper(NetFilterState):
             self._rearm()
 
     def held(self) -> Sequence[Frame]:
-        """See ``NetFilterState``."""
+        """What waits for its instant."""
         return [kept.frame for kept in self._kept]
 
 

@@ -7,7 +7,9 @@ from typing import Literal
 from desim.wire.parsed import Segment, parse_segment
 
 MIN_FRAME = 60
-"""Bytes of the shortest frame on a real wire, without its FCS."""
+"""Bytes of the shortest frame on a real wire, without its FCS (IEEE 802.3, minFrameSize)."""
+FCS_LEN = 4
+"""Bytes of the checksum behind each frame on a real wire."""
 
 
 class Frame:

@@ -166,7 +166,7 @@ RULES = (
     ),
     Rule(
         name="io-window",
-        source="8254x manual 13.1.1 (I/O mapped access); QEMU e1000_io_read, e1000_io_write",
+        source="8254x manual 13.2.2 (IOADDR, IODATA); QEMU e1000_io_read, e1000_io_write",
         io=io_window,
     ),
     Rule(
