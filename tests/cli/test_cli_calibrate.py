@@ -50,6 +50,7 @@ def refused(capsys: Any, *arguments: str) -> list[str]:
     return list(found.err.splitlines())
 
 
+@pytest.mark.slow
 def test_one_run_and_two_rounds_give_a_profile_that_explains_the_run(
     det: Path, tmp_path: Path, capsys: Any
 ) -> None:
@@ -77,6 +78,7 @@ def test_one_run_and_two_rounds_give_a_profile_that_explains_the_run(
     assert {stage: cost.enter for stage, cost in profile.costs.items() if cost.enter} == shown
 
 
+@pytest.mark.slow
 def test_the_order_of_arguments_does_not_matter(
     det: Path, traces: Path, real_time: Path, tmp_path: Path, capsys: Any
 ) -> None:

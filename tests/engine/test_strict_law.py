@@ -12,6 +12,7 @@ PROGRAMS = 2_000
 PART = 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, PROGRAMS, PART))
 def test_lazy_and_strict_runs_leave_the_same_trace(first):
     for seed in range(first, first + PART):

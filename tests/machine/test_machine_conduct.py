@@ -92,6 +92,7 @@ def test_a_run_is_over_at_until() -> None:
     assert program(result, "nc")["status"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "until_ns", [1, 2_100_000_000, *range(4_000_400_000, 4_016_000_000, 1_111_111)]
 )
@@ -190,6 +191,7 @@ it puts in the background with SIGINT ignored.
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_there_is_and_says_how_far_it_got(tmp_path: Path) -> None:
     size = 10_000_000
     (tmp_path / "FILE").write_bytes(bytes(size))

@@ -39,6 +39,7 @@ def test_the_fingerprint_is_that_in_results(name: str, recorded: dict[str, Any])
     assert shipped_run(name).fingerprint._asdict() == recorded[name]
 
 
+@pytest.mark.slow
 def test_ten_hash_seeds_leave_byte_identical_folders(
     tmp_path: Path, recorded: dict[str, Any]
 ) -> None:

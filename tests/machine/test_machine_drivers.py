@@ -60,6 +60,7 @@ def test_interrupts_are_one_for_each_frame_or_none_at_all() -> None:
     assert taken["e1000_polling"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("modprobe", LINES[:2])
 def test_strict_runs_leave_the_same_trace(modprobe: str, seed: int, tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_a_delay_is_a_wait_on_the_way_of_the_message(tmp_path: Path) -> None:
     assert late.total_ns == late.own_ns + late.waiting_ns > plain.total_ns + 10 * MS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("costs", ["zero", "study-2016", 3, 29])
 def test_strict_runs_agree(costs: str | int, tmp_path: Path) -> None:
     profile = costs if isinstance(costs, str) else random_profile(costs, tmp_path)
@@ -127,6 +128,7 @@ def test_strict_runs_agree(costs: str | int, tmp_path: Path) -> None:
     assert len(lazy.files["host/all.pcap"]) > 10_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("until_ns", range(4_000_100_000, 4_030_000_000, 5_555_555))
 def test_a_run_that_is_stopped_leaves_the_dump_that_there_was_then(
     until_ns: int, tmp_path: Path

@@ -85,6 +85,7 @@ def test_a_lost_fragment_costs_its_datagram_and_no_other() -> None:
     assert received(run(config(command, *loss))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_the_law_of_threads_holds_for_fragments(seed: int, tmp_path: Path) -> None:
     traces = []

@@ -102,6 +102,7 @@ def test_restrict_lets_the_guest_reach_its_forwarded_services_only() -> None:
     assert b"Connection refused" in result.files["guest/outside"]
 
 
+@pytest.mark.slow
 def test_a_full_quota_stops_the_stream_and_not_the_run(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(pattern(500_000))
     config = machine("guestfwd=tcp::9-file:got", "nc 10.0.2.4 9 < data", folder=tmp_path)

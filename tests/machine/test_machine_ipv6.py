@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from recorded import discovery
 from runs import config, desim
 
@@ -41,6 +42,7 @@ def test_the_switch_of_a_scenario(tmp_path: Path) -> None:
     assert kinds(load_scenario(str(path)))[REPORT] == 4
 
 
+@pytest.mark.slow
 def test_the_switch_of_the_command_line(tmp_path: Path) -> None:
     for word, reports in (("off", 0), ("on", 4)):
         out = tmp_path / word

@@ -147,6 +147,7 @@ def test_a_spinner_that_is_stopped_before_it_spins_leaves_the_cpu_idle(folder: P
     assert machine.vcpu.timer_interrupts < 250
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_the_law_of_threads_holds_whatever_things_cost(seed: int, folder: Path) -> None:
     costs = random_profile(seed, folder)

@@ -51,6 +51,7 @@ def advertisements(result: RunResult) -> list[bytes]:
     return [raw for raw in found if raw[6] == 58 and raw[40] == 134]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("user", "address", "gateway"),
     [
@@ -214,6 +215,7 @@ def test_larger_blocks_mean_fewer_packets_today(root: Path) -> None:
     assert packets("4.7") < packets("2.8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("user", "name"), [("tftp=root", "nosuch"), ("tftp=root", "../secret"), ("hostname=x", "a")]
 )

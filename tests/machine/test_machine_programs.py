@@ -84,6 +84,7 @@ def test_what_curl_says_of_a_guest_that_does_not_answer(folder: Path) -> None:
     assert shown(result, "host 1") == "curl: (52) Empty reply from server\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [8, 512, 1428, 65464])
 def test_slirps_tftp_server_sends_files_whole(folder: Path, block: int) -> None:
     name = "sub/page.html" if block == 8 else "big"
@@ -92,6 +93,7 @@ def test_slirps_tftp_server_sends_files_whole(folder: Path, block: int) -> None:
     assert result.files["guest/got"] == (folder / "site" / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("block", "size"), [(512, len(BIG)), (1000, len(BIG)), (100, 37_500)])
 def test_the_old_server_ignores_small_blocks_and_the_client_believes_it(
     folder: Path, block: int, size: int

@@ -87,6 +87,7 @@ def test_a_connection_that_fails(number: int) -> None:
             assert mine.t_us == pytest.approx(other.t_us, abs=JIFFY_US)
 
 
+@pytest.mark.slow
 def test_retransmissions_into_a_cut_link() -> None:
     """``tcp_rto_small``: the monitor cut slirp's link after six of eight segments.
 

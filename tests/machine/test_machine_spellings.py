@@ -15,6 +15,7 @@ SEND = "echo 'Hello qemu Geust' | nc -N localhost 5555"
 BUSYBOX = "busybox nc -l -p 5556 < /dev/null > copy"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -31,6 +32,7 @@ def test_the_line_arrives_in_every_spelling(options: str, tmp_path: Path) -> Non
     assert tree(out)["guest/hello.txt"] == HELLO
 
 
+@pytest.mark.slow
 def test_without_a_network_option_the_default_card_gets_its_address(tmp_path: Path) -> None:
     # QEMU's default forwards no port, so nothing can be sent from the host.
     done = desim("qemu", "--guest", "ifconfig eth0", "--json")
@@ -43,6 +45,7 @@ def test_without_a_network_option_the_default_card_gets_its_address(tmp_path: Pa
     assert "net_hub_receive_iov" in names
 
 
+@pytest.mark.slow
 def test_ten_megabytes_arrive_byte_for_byte(tmp_path: Path) -> None:
     data = random.Random(1).randbytes(10_000_000)
     (tmp_path / "FILE").write_bytes(data)

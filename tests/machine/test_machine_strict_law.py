@@ -67,12 +67,14 @@ def trace_of(scenario: str, *, without: tuple[str, ...] = (), **changes: Any) ->
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("costs", ["zero", "study-2016", "icount"])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_scenarios_keep_the_law(name: str, costs: str) -> None:
     assert trace_of(name, costs=costs) == trace_of(name, costs=costs, strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("name", ["hello-close", "upload"])
 def test_they_keep_it_whatever_things_cost(name: str, seed: int, tmp_path: Path) -> None:
@@ -80,6 +82,7 @@ def test_they_keep_it_whatever_things_cost(name: str, seed: int, tmp_path: Path)
     assert trace_of(name, costs=costs) == trace_of(name, costs=costs, strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", NOTICED)
 def test_without_a_touch_point_some_scenario_breaks_it(point: str, tmp_path: Path) -> None:
     name, seed = NOTICED[point]

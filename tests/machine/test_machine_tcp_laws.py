@@ -266,6 +266,7 @@ several = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(faults, several, st.integers(0, 1 << 32))
 def test_the_laws_hold_whatever_happens(
@@ -289,6 +290,7 @@ gentle_faults = st.lists(
 """So rare that no end gives up: retransmission has to mend all of it."""
 
 
+@pytest.mark.slow
 @settings(max_examples=max(EXAMPLES // 3, 1))
 @given(gentle_faults, st.lists(whole_transfers, min_size=1, max_size=3), st.integers(0, 1 << 32))
 def test_on_a_wire_that_is_not_hopeless_everything_arrives(
@@ -300,6 +302,7 @@ def test_on_a_wire_that_is_not_hopeless_everything_arrives(
         assert got(made, number) == transfer.data(number) or slirp_lost_it(made, number), transfer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES)
 def test_without_faults_everything_arrives_and_nothing_is_left(route: str) -> None:
     transfers = [Transfer(route, 100_000), Transfer(route, 0), Transfer(route, 1)]
@@ -308,6 +311,7 @@ def test_without_faults_everything_arrives_and_nothing_is_left(route: str) -> No
     assert leftovers(made) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("queue", ["rx", "tx"])
 def test_a_wire_that_breaks_for_good_leaves_nothing_either(route: str, queue: str) -> None:
@@ -332,6 +336,7 @@ def test_each_way_in_which_slirp_loses_data_is_recorded() -> None:
                     assert f"{name}.json" in archive.getnames()
 
 
+@pytest.mark.slow
 def test_a_guest_that_never_answers_is_an_end_of_file_on_the_host() -> None:
     made = ran(["filter-loss,id=f,netdev=u,queue=tx,probability=1,first=3"], [Transfer("up", 1000)])
     client = next(t for t in made.transcripts() if t.command.startswith("nc -N"))
@@ -341,6 +346,7 @@ def test_a_guest_that_never_answers_is_an_end_of_file_on_the_host() -> None:
     assert got(made, 0) == b""
 
 
+@pytest.mark.slow
 def test_a_second_syn_ack_empties_so_snd() -> None:
     # The ACK of the handshake and what comes with it are lost; the guest answers again.
     transfers = [Transfer("up", 5000)]

@@ -89,6 +89,7 @@ def capture(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, 
     return name, path, len(result.packets[point])
 
 
+@pytest.mark.slow
 def test_nothing_is_malformed_no_checksum_is_bad_and_no_remark_is_new(
     capture: tuple[str, Path, int],
 ) -> None:

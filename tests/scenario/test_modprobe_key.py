@@ -73,6 +73,7 @@ def test_a_mistake_on_the_command_line_is_one_line() -> None:
     )
 
 
+@pytest.mark.slow
 def test_without_a_card_the_line_has_no_effect_and_a_note_says_so() -> None:
     line = "e1000 InterruptThrottleRate=8000"
     config = parse(f'qemu = "-net none"\n[guest]\nmodprobe = "{line}"')

@@ -6,6 +6,7 @@ import gc
 import struct
 import tracemalloc
 
+import pytest
 from hostile import (
     FRAMES,
     GUEST,
@@ -64,6 +65,7 @@ def test_any_bytes_behind_a_good_ethernet_header(version: Version, data: st.Data
     assert bed.works()
 
 
+@pytest.mark.slow
 @versions
 @settings(max_examples=150, deadline=None)
 @given(
@@ -279,6 +281,7 @@ def test_the_host_gets_the_guests_stream_and_nothing_else(
     assert bed.works()
 
 
+@pytest.mark.slow
 def test_a_half_open_connection_costs_little_and_gives_it_back() -> None:
     bed = Bed()
     bed.guest(arp_reply())

@@ -78,6 +78,7 @@ WHOLE = [
 """Every kind of frame that the stack reads, and that it understands."""
 
 
+@pytest.mark.slow
 @versions
 def test_every_packet_may_end_after_any_byte(version: Version) -> None:
     bed = Bed(version)
@@ -91,6 +92,7 @@ def test_every_packet_may_end_after_any_byte(version: Version) -> None:
     assert bed.stuck() or bed.works()
 
 
+@pytest.mark.slow
 @versions
 def test_every_byte_behind_good_checksums_may_be_anything(version: Version) -> None:
     bed = Bed(version)
@@ -390,6 +392,7 @@ def gone(bed: Bed, seconds: int) -> None:
         bed.ledger.losses.clear()
 
 
+@pytest.mark.slow
 @versions
 def test_ten_thousand_half_open_connections_of_the_guest(version: Version) -> None:
     bed = Bed(version)
@@ -421,6 +424,7 @@ def test_half_open_connections_of_a_guest_that_cannot_be_found(version: Version)
     assert bed.works()
 
 
+@pytest.mark.slow
 @versions
 def test_ten_thousand_half_open_connections_by_hostfwd(version: Version) -> None:
     ports = range(10_000, 10_100)
@@ -483,6 +487,7 @@ def test_tables_keep_their_size_whatever_the_guest_is_called(version: Version) -
     assert bed.held()["frames"] == 0
 
 
+@pytest.mark.slow
 @versions
 def test_sessions_of_datagrams_end_and_give_back_their_descriptors(version: Version) -> None:
     bed = Bed(version)

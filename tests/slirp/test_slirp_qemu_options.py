@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from runs import desim, tree
 
 CARD = ("-device", "e1000,netdev=u")
@@ -39,6 +40,7 @@ def test_what_dhcp_tells_the_guest_is_what_the_options_say(tmp_path: Path) -> No
         assert option in seen
 
 
+@pytest.mark.slow
 def test_restrict_keeps_the_guest_in_and_lets_forwarded_connections_pass(tmp_path: Path) -> None:
     done = desim(
         "qemu", "-netdev", "user,id=u,restrict=on,hostfwd=tcp::5555-:5556", *CARD,
@@ -53,6 +55,7 @@ def test_restrict_keeps_the_guest_in_and_lets_forwarded_connections_pass(tmp_pat
     assert b"\x06\x04\x0a\x00\x02\x03" not in seen
 
 
+@pytest.mark.slow
 def test_each_version_of_slirp_offers_its_own_segment_size(tmp_path: Path) -> None:
     for version, mss in (("4.7", 1460), ("2.8", 1500)):
         out = tmp_path / version

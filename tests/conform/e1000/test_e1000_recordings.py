@@ -95,6 +95,7 @@ def operation_facts(n: int, op: dict[str, Any]) -> Iterator[tuple[str, Alteratio
             yield f"ops[{n}].frames[0]", lambda v: v["ops"][n]["frames"].pop(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_an_altered_fact_is_found(name: str) -> None:
     """Three facts of each recording, spread by its name; all of them would take minutes."""
@@ -108,6 +109,7 @@ def test_an_altered_fact_is_found(name: str) -> None:
         assert difference(altered) is not None, f"{name}: {place} altered, and nobody noticed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["reset_all_000", "pci_intx_000", "hub3_000", "mix_000"])
 def test_every_altered_fact_of_some_recordings_is_found(name: str) -> None:
     vector = RECORDINGS[name]

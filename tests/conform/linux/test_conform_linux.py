@@ -719,6 +719,7 @@ def test_a_prediction_without_costs_has_the_frames_and_the_windows_of_the_card()
     assert floor["predicted"] == 128_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -736,12 +737,14 @@ def test_every_figure_of_a_recorded_run_is_within_its_tolerance(name: str) -> No
     assert outcome.passed, f"{outcome.difference}\n{outcome.shown}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sizes_icount0_itr0", "vt_default_again"])
 def test_the_median_of_a_runs_figures_is_predicted(name: str) -> None:
     outcome = LinuxSuite().check(name, documents(name))
     assert outcome.passed, f"{outcome.difference}\n{outcome.shown}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sizes_icount0_itr0", "vt_default"])
 def test_a_guest_whose_work_takes_no_time_fails(name: str) -> None:
     assert not LinuxSuite("zero").check(name, documents(name)).passed

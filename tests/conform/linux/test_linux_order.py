@@ -84,6 +84,7 @@ def test_a_train_leaves_in_the_recorded_bursts() -> None:
         assert all(abs(a - b) <= 1 for a, b in zip(mine, other, strict=True))
 
 
+@pytest.mark.slow
 def test_each_request_of_a_train_takes_what_it_took() -> None:
     """To the card at once or into fq_codel's queue, and where the packets need a new slab."""
     run = recorded_run("det_itr0_rdrand")
@@ -100,6 +101,7 @@ def test_each_request_of_a_train_takes_what_it_took() -> None:
     assert all(ours[at] - ours[at - 1] > 2_000 for at in (6, 16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "upload", "frames"),
     [
@@ -164,6 +166,7 @@ def test_grace_periods_wake_their_thread_at_two_ticks_behind_the_start_of_a_prog
     assert [(tick - first[1], what) for tick, what in ours][: len(theirs)] == theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["det_default", "det_itr0_nomit", "det_itr0_rdrand"])
 def test_a_test_begins_where_between_two_ticks_it_was_recorded(name: str) -> None:
     """It decides which burst of a transfer a tick hits: within 50 us, of 4000."""
@@ -182,6 +185,7 @@ def test_a_test_begins_where_between_two_ticks_it_was_recorded(name: str) -> Non
         assert abs(ours - theirs) <= 50, test.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vt_default_again"])
 def test_a_transfer_to_the_guest_falls_into_the_recorded_rhythm(name: str) -> None:
     """Rounds of 18, 44, 28 and 44 segments, each with its ACK; a segment more or less in one."""
@@ -201,6 +205,7 @@ def test_a_transfer_to_the_guest_falls_into_the_recorded_rhythm(name: str) -> No
     assert test.interrupts == pytest.approx(found.interrupts, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "test"),
     [("det_itr0_nomit", "up4m"), ("det_itr0", "up4m"), ("vt_itr0", "h2g4")],

@@ -38,6 +38,7 @@ def some_facts(draw: random.Random, recording: Recording) -> list[tuple[Recordin
     return [*altered, ({**recording, fact.key: fact.value}, fact.kind)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("archive", ARCHIVES)
 def test_an_altered_fact_of_each_recording_is_noticed(archive: str) -> None:
     draw = random.Random(archive)
@@ -48,6 +49,7 @@ def test_an_altered_fact_of_each_recording_is_noticed(archive: str) -> None:
             assert noticed, f"{name}: {what} was altered, and nobody noticed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("archive", SMALL)
 def test_every_altered_fact_of_small_families_is_noticed(archive: str) -> None:
     altered = list(all_altered(archive))

@@ -17,6 +17,7 @@ def test_every_family_of_both_versions_is_there() -> None:
     assert len(ARCHIVES) == 27
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("archive", ARCHIVES)
 def test_the_stack_does_what_was_recorded(archive: str) -> None:
     failed = []
