@@ -6,6 +6,7 @@ A rule's exceptions are listed beside it, each with why it is one.
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from desim.host.sockets import QemuSockets
+from desim.machine.ports import Bus, CardAccess
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "desim").rglob("*.py"))
@@ -286,6 +290,23 @@ def test_a_module_says_what_it_is_and_is_not_too_long(path: Path) -> None:
     assert text.count("\n") <= MAX_LINES, "a file is a room: give what it holds two"
     if text.strip():
         assert ast.get_docstring(ast.parse(text)), "no module docstring"
+
+
+def test_a_docstring_says_something_itself() -> None:
+    """ "See X" says nothing: a method without a docstring inherits that of the contract."""
+    found = []
+    for name, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                text = ast.get_docstring(node) or ""
+                if re.match(r"See [`:]", text):
+                    found.append(f"{name}:{node.lineno}: {text.splitlines()[0]}")
+    report(found)
+
+
+def test_a_method_of_a_contract_inherits_what_the_contract_says() -> None:
+    for cls, method in ((QemuSockets, "listen"), (Bus, "dma_read"), (CardAccess, "read")):
+        assert inspect.getdoc(getattr(cls, method)), f"{cls.__name__}.{method}"
 
 
 def test_what_silences_a_tool_says_why() -> None:

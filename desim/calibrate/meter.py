@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from desim.engine.instrument import OpenStage
+from desim.engine.instrument import OpenStage, Watcher
 from desim.engine.thread import Thread
 from desim.stages import GUEST, Landmark, stages_at
 
@@ -27,8 +27,8 @@ def figures_at(landmark: Landmark) -> frozenset[Figure]:
     return frozenset((file, name, "enter") for name, file in stages_at(landmark))
 
 
-class Meter:
-    """A ``Watcher``: how often each figure was due on the vCPU so far.
+class Meter(Watcher):
+    """How often each figure was due on the vCPU so far.
 
     ``readings`` holds the counters at every return from reading the clock and at every
     passage of a stage that is named in ``points`` or is one of ``landmarks``.
@@ -47,7 +47,7 @@ class Meter:
         self._landmarks = landmarks
 
     def entered(self, thread: Thread, stack: list[OpenStage]) -> None:
-        """See ``Watcher``: called before the entry is charged for."""
+        """Called before the entry is charged for."""
         if thread.name != "vcpu":
             return
         stage = stack[-1]
@@ -70,7 +70,6 @@ class Meter:
                 self._counts[place + 1] += stage.size
 
     def left(self, thread: Thread, stage: OpenStage, depth: int) -> None:
-        """See ``Watcher``."""
         if thread.name == "vcpu" and (
             stage.mark.landmark is Landmark.CLOCK_READ or self._is_point(stage)
         ):

@@ -11,7 +11,7 @@ import json
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from desim.engine.instrument import OpenStage
+from desim.engine.instrument import OpenStage, Watcher
 from desim.engine.thread import Thread
 from desim.errors import UserError
 from desim.stages import files_of, known_stages
@@ -117,7 +117,7 @@ class Hit(Exception):  # noqa: N818 - not an error: the run has got where it was
         self.backtrace = backtrace
 
 
-class Breakpoint:
+class Breakpoint(Watcher):
     """Watches the stages of a run and stops it at the wanted entry of ``function``.
 
     ``function`` is a name, or ``FILE:NAME`` where several files have one.
@@ -145,7 +145,6 @@ class Breakpoint:
         self._depth = 0
 
     def entered(self, thread: Thread, stack: list[OpenStage]) -> None:
-        """See ``Watcher``."""
         if self._found is not None:
             if thread is self._thread and self._found.calls is not None:
                 stage = stack[-1]
@@ -181,7 +180,6 @@ class Breakpoint:
             raise Hit(self._found)
 
     def left(self, thread: Thread, stage: OpenStage, depth: int) -> None:
-        """See ``Watcher``."""
         if self._found is not None and thread is self._thread and depth < self._depth:
             raise Hit(self._found)
 

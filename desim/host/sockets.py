@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from desim.host.kernel import TOUCH_POINT, HostKernel
 from desim.host.tcp import TcpSocket
 from desim.host.udp import PingSocket, UdpSocket
-from desim.ports import POLLERR, POLLHUP, Endpoint, Fd
+from desim.ports import POLLERR, POLLHUP, Endpoint, Fd, HostSockets
 from desim.stages import HOST, Landmark, mark, stages
 from desim.userland.errors import failure
 from desim.userland.files import Socket, Terminal
@@ -31,7 +31,7 @@ FIRST_FD = 8
 """What QEMU's first listener has in the recordings; those below it are its own."""
 
 
-class QemuSockets:
+class QemuSockets(HostSockets):
     """The descriptors of one QEMU process.
 
     ``on_ready`` runs on the thread that made a descriptor ready, which has met the others.
@@ -100,7 +100,6 @@ class QemuSockets:
     # TCP
 
     def listen(self, address: bytes, port: int, *, backlog: int = 1) -> Fd:
-        """See ``HostSockets``."""
         self._touch()
         socket = TcpSocket(self._kernel.tcp, self._owner)
         socket.reuse_address = socket.oobinline = True
@@ -113,13 +112,11 @@ class QemuSockets:
         return self._install(socket)
 
     def accept(self, fd: Fd) -> tuple[Fd, Endpoint]:
-        """See ``HostSockets``."""
         self._touch()
         connection, client = self._tcp(fd).accept()
         return self._install(connection), client
 
     def connect(self, address: bytes, port: int) -> Fd:
-        """See ``HostSockets``."""
         self._touch()
         socket = TcpSocket(self._kernel.tcp, self._owner)
         socket.oobinline = socket.nonblocking = True
@@ -130,12 +127,11 @@ class QemuSockets:
         return self._install(socket)
 
     def connect_unix(self, path: str) -> Fd:
-        """See ``HostSockets``."""
         self._touch()
         raise failure(errno.ENOENT)
 
     def spawn(self, command: str) -> Fd:
-        """See ``HostSockets``. The command is one program of the host's table with its words."""
+        """The command is one program of the host's table with its words."""
         self._touch()
         ours, theirs = self._pair()
         (process,) = self._kernel.spawn(parse(command, HOST_PROGRAMS), self._terminal)
@@ -158,22 +154,18 @@ class QemuSockets:
         return ours, theirs
 
     def recv(self, fd: Fd, size: int) -> bytes:
-        """See ``HostSockets``."""
         self._touch()
         return self._find(fd).read(size)
 
     def send(self, fd: Fd, data: bytes) -> int:
-        """See ``HostSockets``."""
         self._touch()
         return self._find(fd).write(data)
 
     def send_oob(self, fd: Fd, data: bytes) -> int:
-        """See ``HostSockets``."""
         self._touch()
         return self._tcp(fd).send_oob(data)
 
     def peer_gone(self, fd: Fd) -> bool:
-        """See ``HostSockets``."""
         self._touch()
         try:
             self._find(fd).getpeername()
@@ -182,12 +174,10 @@ class QemuSockets:
         return False
 
     def shutdown(self, fd: Fd, *, read: bool = False, write: bool = False) -> None:
-        """See ``HostSockets``."""
         self._touch()
         self._find(fd).shutdown(read=read, write=write)
 
     def close(self, fd: Fd) -> None:
-        """See ``HostSockets``."""
         self._touch()
         socket = self._find(fd)
         del self._sockets[fd]
@@ -199,14 +189,13 @@ class QemuSockets:
     # Datagrams
 
     def bind_udp(self, address: bytes, port: int) -> Fd:
-        """See ``HostSockets``."""
         self._touch()
         socket = UdpSocket(self._kernel.udp, self._owner, recverr=True)
         socket.bind(address, port)
         return self._install(socket)
 
     def sendto(self, fd: Fd, data: bytes, to: Endpoint, *, ttl: int | None = None) -> int:
-        """See ``HostSockets``. ``ttl`` makes no difference on a loopback interface."""
+        """``ttl`` makes no difference on a loopback interface."""
         return self._sendto(fd, data, to)
 
     def _sendto(self, fd: Fd, data: bytes, to: Endpoint) -> int:
@@ -214,18 +203,15 @@ class QemuSockets:
         return self._find(fd).sendto(data, to)
 
     def recvfrom(self, fd: Fd, size: int) -> tuple[bytes, Endpoint]:
-        """See ``HostSockets``."""
         self._touch()
         return self._find(fd).recvfrom(size)
 
     def recv_error(self, fd: Fd) -> tuple[int, int, bytes] | None:
-        """See ``HostSockets``."""
         self._touch()
         socket = self._find(fd)
         return socket.recv_error() if isinstance(socket, UdpSocket) else None
 
     def open_ping(self, family: int) -> Fd:
-        """See ``HostSockets``."""
         self._touch()
         ident = self._kernel.random("host.ping").below(0xFFFF) + 1
         return self._install(PingSocket(self._kernel.net, family, ident))
@@ -233,23 +219,19 @@ class QemuSockets:
     # Names
 
     def sockname(self, fd: Fd) -> Endpoint:
-        """See ``HostSockets``."""
         self._touch()
         return self._find(fd).getsockname()
 
     def resolvers(self) -> list[bytes]:
-        """See ``HostSockets``."""
         return list(self._resolvers)
 
     # Poll
 
     def watch(self, fd: Fd, events: int) -> None:
-        """See ``HostSockets``."""
         self._find(fd)
         self._watches[fd] = self._watches.get(fd, 0) | events
 
     def revents(self, fd: Fd) -> int:
-        """See ``HostSockets``."""
         return self._revents.get(fd, 0)
 
     def ready(self) -> bool:

@@ -7,7 +7,7 @@ them stand the net layer's queues and perhaps a hub. A frame that passes one end
 *under way* until it passes the other or a ledger entry says where it ended and why.
 One that arrives without having been sent, or twice, is found at once. When the run is
 over, what is under way must be what waits in the queues, frame by frame; if somebody
-still has the big lock then, one more frame may be in his hands.
+holds the big lock then, one more frame may be in flight there.
 
 A frame goes one way only: the hub has two ports here, so it makes no copies. What a
 filter makes, a copy or a changed frame, is a frame of its own, under way from there on;

@@ -24,11 +24,14 @@ from typing import Any, NamedTuple
 from desim.engine.environment import Environment
 from desim.engine.trace import Trace
 from desim.guest.cpu.ioapic import IoApicPin
+from desim.guest.kernel import ReadObserver
 from desim.guest.mm.memory import Memory
+from desim.host.loopback import SocketObserver
 from desim.machine.conservation import UnderWay
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.vcpu import Vcpu
-from desim.ports import Endpoint, NetClient, NetPort
+from desim.net.filter_faults import FaultLedger
+from desim.ports import Endpoint, Mmio, NetClient, NetPort, PciBus
 from desim.reasons import Reason
 from desim.wire.frame import Frame
 
@@ -74,7 +77,7 @@ class Captured(NamedTuple):
     frame: Frame
 
 
-class Tap:
+class Tap(NetPort, NetClient):
     """A capture point in front of a net client, as ``filter-dump`` is.
 
     It is the client's handler in the net layer's eyes, and its net port in the
@@ -117,22 +120,19 @@ class Tap:
         return self.port.send(frame)
 
     def flush(self) -> None:
-        """See ``NetPort``."""
         self.port.flush()
 
     def loopback(self, frame: Frame) -> int:
-        """See ``NetPort``; such a frame never leaves the card and is not captured."""
+        """Such a frame never leaves the card and is not captured."""
         self._looping = True
         taken = self.port.loopback(frame)
         self._looping = False
         return taken
 
     def can_receive(self) -> bool:
-        """See ``NetClient``."""
         return self.client.can_receive()
 
     def blocked_by(self) -> Reason | None:
-        """See ``NetClient``."""
         return self.client.blocked_by()
 
     def receive(self, frame: Frame) -> int:
@@ -152,33 +152,29 @@ class Tap:
         return self.client.receive(frame)
 
     def set_link(self, up: bool) -> None:
-        """See ``NetClient``."""
         self.client.set_link(up)
 
 
-class Lost:
+class Lost(FaultLedger):
     """The ledger of one machine: every frame that ended early is noted, with place and reason."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
 
     def lost(self, frame: Frame, where: str, why: Reason) -> None:
-        """See ``Ledger``."""
         self.recorder.under_way.lost(frame)
         self.recorder.note("lost", frame.number, where, why)
 
     def held(self, frame: Frame, where: str, why: Reason) -> None:
-        """See ``Ledger``."""
         self.recorder.note("held", frame.number, where, why)
 
     def made(self, frame: Frame, of: Frame, where: str, why: Reason) -> None:
-        """See ``FaultLedger``."""
         number = self.recorder.number(frame)
         self.recorder.under_way.sent(frame)
         self.recorder.note("made", number, of.number, where, why)
 
 
-class Connections:
+class Connections(SocketObserver, ReadObserver):
     """Notes what programs and QEMU do with their connections (``SocketObserver``,
     ``ReadObserver``)."""
 
@@ -186,23 +182,18 @@ class Connections:
         self.recorder = recorder
 
     def connected(self, conn: int, client: Endpoint, server: Endpoint) -> None:
-        """See ``SocketObserver``."""
         self.recorder.note("connected", conn, client, server)
 
     def sent(self, conn: int, first_byte: int, count: int, by: str) -> None:
-        """See ``SocketObserver``."""
         self.recorder.note("sent", conn, first_byte, count, by)
 
     def received(self, conn: int, first_byte: int, count: int, by: str) -> None:
-        """See ``SocketObserver``."""
         self.recorder.note("received", conn, first_byte, count, by)
 
     def closed(self, conn: int, by: str, how: str) -> None:
-        """See ``SocketObserver``."""
         self.recorder.note("closed", conn, by, how)
 
     def read(self, local: Endpoint, remote: Endpoint, first_byte: int, count: int) -> None:
-        """See ``ReadObserver``."""
         self.recorder.note("read", remote, first_byte, count)
 
 
@@ -216,14 +207,13 @@ class GuestMemory(Memory):
         self.recorder = recorder
 
     def frame_at(self, address: int, size: int) -> Frame | None:
-        """See ``Memory``."""
         frame = super().frame_at(address, size)
         if frame is not None:
             self.recorder.note("taken", frame.number)
         return frame
 
 
-class Bus:
+class Bus(PciBus):
     """``PciBus``: the guest's memory by DMA, and the card's pin."""
 
     __slots__ = ("_level", "_meet_dma", "_meet_irq", "memory", "pin", "recorder")
@@ -239,23 +229,19 @@ class Bus:
         self._meet_irq = env.touch_point("irq_line")
 
     def dma_read(self, address: int, size: int) -> bytes:
-        """See ``PciBus``."""
         self._meet_dma()
         return self.memory.read(address, size)
 
     def dma_write(self, address: int, data: bytes) -> None:
-        """See ``PciBus``."""
         self._meet_dma()
         self.memory.write(address, data)
 
     def dma_write_frame(self, address: int, data: bytes, frame: Frame) -> None:
-        """See ``PciBus``."""
         self._meet_dma()
         self.memory.write_frame(address, data, frame)
         self.recorder.note("dma", frame.number)
 
     def set_irq(self, level: bool) -> None:
-        """See ``PciBus``."""
         if level != self._level:
             self._meet_irq()
             self._level = level
@@ -263,7 +249,7 @@ class Bus:
             self.pin.set_level(level)
 
 
-class CardAccess:
+class CardAccess(Mmio):
     """``Mmio``: the card's registers, reached by the virtual CPU under the big lock.
 
     A device access is one instruction: the interrupts that are due before it are
@@ -304,27 +290,23 @@ class CardAccess:
             thread.meet()
 
     def read(self, offset: int) -> int:
-        """See ``Mmio``."""
         was_on = self._enter()
         value = self.read_(offset)
         self._leave(was_on)
         return value
 
     def write(self, offset: int, value: int) -> None:
-        """See ``Mmio``."""
         was_on = self._enter()
         self.write_(offset, value)
         self._leave(was_on)
 
     def config_read(self, offset: int) -> int:
-        """See ``Mmio``."""
         was_on = self._enter()
         value = self.config_read_(offset)
         self._leave(was_on)
         return value
 
     def config_write(self, offset: int, value: int) -> None:
-        """See ``Mmio``."""
         was_on = self._enter()
         self.config_write_(offset, value)
         self._leave(was_on)

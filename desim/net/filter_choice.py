@@ -25,7 +25,7 @@ class Choice(Protocol):
         """The next packet: is it chosen?"""
 
 
-class Chance:
+class Chance(Choice):
     """Each packet from ``first`` on, with ``probability``; a draw for each of them."""
 
     __slots__ = ("_below", "_early", "_probability")
@@ -43,7 +43,7 @@ class Chance:
         return self._below(self._probability.denominator) < self._probability.numerator
 
 
-class Every:
+class Every(Choice):
     """Packet ``first`` and every ``period``-th behind it."""
 
     __slots__ = ("_left", "_period")
@@ -61,7 +61,7 @@ class Every:
         return True
 
 
-class Listed:
+class Listed(Choice):
     """The packets in ``ranges``, given as first and last number of each."""
 
     __slots__ = ("_number", "_ranges")

@@ -129,7 +129,7 @@ class Socket(File):
         self.rcvtimeo_ns: int | None = None
 
     def setsockopt(self, option: str, value: int) -> None:
-        """See ``sys.setsockopt``; EINVAL for an option it does not know."""
+        """Set an option (``sys.setsockopt``); EINVAL for an option that it does not know."""
         raise failure(errno.EINVAL)
 
     def bind(self, address: bytes, port: int) -> None:

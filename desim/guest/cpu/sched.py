@@ -97,7 +97,7 @@ class Scheduler:
         return self.tif_need_resched
 
     def cond_resched(self) -> None:
-        """See ``Cpu``; programs that are to go first have to wait for the end of the call."""
+        """Programs that are to go first have to wait for the end of the call."""
         queue = self.run_queue
         if (
             self.need_resched
@@ -125,7 +125,7 @@ class Scheduler:
     # --- who is woken
 
     def wake_up(self, queue: WaitQueue) -> None:
-        """See ``Cpu``; who waits there is a ``Waiter``."""
+        """Who waits there is a ``Waiter``."""
         self.meet()
         self.wakeups += 1
         queue.woken = self.wakeups

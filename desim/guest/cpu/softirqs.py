@@ -80,7 +80,7 @@ class Softirqs:
         self._vectors.sort(key=lambda entry: entry[0])
 
     def raise_softirq(self, vector: int) -> None:
-        """See ``Cpu``; outside of interrupts and sections ksoftirqd is woken for it."""
+        """Outside of interrupts and sections ksoftirqd is woken for it."""
         if self._preempt.hardirq or self._preempt.softirq:
             self.pending |= 1 << vector
         else:
@@ -144,12 +144,10 @@ class Softirqs:
     # --- for who shares something with them
 
     def local_bh_disable(self) -> None:
-        """See ``Cpu``."""
         self._meet_bh_disable()
         self._preempt.softirq += 1
 
     def local_bh_enable(self) -> None:
-        """See ``Cpu``."""
         preempt = self._preempt
         assert preempt.softirq > 0, "local_bh_enable without disable"
         self._meet_bh_enable()
@@ -165,5 +163,4 @@ class Softirqs:
             self._irqs_on()
 
     def in_softirq(self) -> bool:
-        """See ``Cpu``."""
         return self._preempt.softirq > 0

@@ -112,7 +112,7 @@ class TimerWheel:
     def timer(
         self, name: str, function: Callable[[], None], *, periodic: bool = False
     ) -> WheelTimer:
-        """See ``Cpu``: a new timer, not armed."""
+        """A new timer, not armed."""
         return WheelTimer(self, name, function, periodic)
 
     def mod(self, timer: WheelTimer, expires: int) -> None:

@@ -90,7 +90,6 @@ class Workqueue:
     def work(
         self, name: str, function: Callable[[], None], *, periodic: bool = False
     ) -> DelayedWork:
-        """See ``Cpu``."""
         return DelayedWork(
             name, function, wheel=self._wheel, queue=self.queue_work, periodic=periodic
         )

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from desim.guest.cpu.context import Cpu
 from desim.guest.drivers.ethtool import EthtoolOps
-from desim.guest.drivers.netdevice import NetDeviceStats, NetDriver
+from desim.guest.drivers.netdevice import NetDevice, NetDeviceStats, NetDriver
 from desim.guest.net.dql import Dql
 from desim.guest.net.gro import Gro
 from desim.guest.skb import Skb
@@ -65,7 +65,7 @@ class DeviceCore(Protocol):
     def netif_rx(self, skb: Skb, device: Device) -> None: ...
 
 
-class Device:
+class Device(NetDevice):
     """``struct net_device`` with one transmit queue and its queueing discipline.
 
     ``qdisc`` is a plain first-in-first-out queue in front of the card; ``requeued``
@@ -212,7 +212,6 @@ class Device:
         self.napi.disabled = True
 
     def napi_schedule_prep(self) -> bool:
-        """See ``NetDevice``."""
         napi = self.napi
         if napi.disabled or napi.scheduled:
             return False
@@ -220,21 +219,17 @@ class Device:
         return True
 
     def napi_schedule(self) -> None:
-        """See ``NetDevice``."""
         self._core.napi_schedule(self.napi)
 
     def napi_complete_done(self, work: int) -> bool:
-        """See ``NetDevice``."""
         self.napi.gro.napi_gro_flush()
         self.napi.scheduled = False
         return True
 
     def napi_gro_receive(self, skb: Skb) -> None:
-        """See ``NetDevice``."""
         self.napi.gro.dev_gro_receive(skb)
 
     def netif_rx(self, skb: Skb) -> None:
-        """See ``NetDevice``."""
         self._core.netif_rx(skb, self)
 
     # Multicast membership.

@@ -127,7 +127,6 @@ class PacketSocket(Socket):
         return self.recvfrom(size)[0]
 
     def poll_events(self) -> int:
-        """See ``Socket``."""
         self._cpu.touch("lock_sock")
         events = POLLOUT
         if self.receive_queue:

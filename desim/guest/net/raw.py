@@ -76,7 +76,6 @@ class RawSocket(DatagramSocket):
         self.sock_queue_rcv_skb(data, (packet.src, 0), skb)
 
     def poll_events(self) -> int:
-        """See ``Socket``."""
         self._cpu.touch("lock_sock")
         events = POLLOUT
         if self.receive_queue:
@@ -96,7 +95,7 @@ class RawSocket(DatagramSocket):
             self._cpu.local_bh_enable()
 
     def getsockname(self) -> Endpoint:
-        """See ``Socket``: it is bound to nothing."""
+        """It is bound to nothing."""
         return IP_ANY, self.protocol
 
 

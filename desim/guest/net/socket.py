@@ -241,7 +241,6 @@ class TcpSocket(Socket):
         return info
 
     def poll_events(self) -> int:
-        """See ``Socket``."""
         self._cpu.touch("lock_sock")
         sk = self.sk
         if sk.state == State.LISTEN:
@@ -267,11 +266,9 @@ class TcpSocket(Socket):
         return events
 
     def getsockname(self) -> Endpoint:
-        """See ``Socket``."""
         return self.sk.saddr, self.sk.sport
 
     def getpeername(self) -> Endpoint:
-        """See ``Socket``."""
         self._cpu.touch("lock_sock")
         if not self.sk.dport or self.sk.state in (State.CLOSE, State.SYN_SENT):
             raise error_of(errno.ENOTCONN)

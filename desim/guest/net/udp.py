@@ -112,7 +112,6 @@ class UdpSocket(DatagramSocket):
         self.sock_def_readable()
 
     def poll_events(self) -> int:
-        """See ``Socket``."""
         self._cpu.touch("lock_sock")
         events = POLLOUT
         if self.receive_queue or self.shutdown_mask & RCV_SHUTDOWN:
@@ -134,11 +133,9 @@ class UdpSocket(DatagramSocket):
             self._cpu.local_bh_enable()
 
     def getsockname(self) -> Endpoint:
-        """See ``Socket``."""
         return self.saddr, self.sport
 
     def getpeername(self) -> Endpoint:
-        """See ``Socket``."""
         if not self.dport:
             raise error_of(errno.ENOTCONN)
         return self.daddr, self.dport

@@ -308,24 +308,20 @@ class Vcpu:
         self.softirqs.irq_exit(nested)
 
     def irqs_off(self) -> None:
-        """See ``InterruptFlag``."""
         self._meet_irq_disable()
         self.thread.irqs_on = False
 
     def irqs_on(self) -> None:
-        """See ``InterruptFlag``."""
         self._meet_irq_enable()
         self.thread.irqs_on = True
         if self.thread.irq_pending:
             self.thread.meet()
 
     def local_irq_disable(self) -> None:
-        """See ``Cpu``."""
         self.irqs_off()
         self._irq_depth += 1
 
     def local_irq_enable(self) -> None:
-        """See ``Cpu``."""
         assert self._irq_depth > 0, "local_irq_enable without disable"
         self._irq_depth -= 1
         if self._irq_depth == 0 and not self.preempt.hardirq:
@@ -334,7 +330,7 @@ class Vcpu:
     # --- time, as kernel code sees it (desim.guest.cpu.context.Cpu)
 
     def now(self) -> int:
-        """See ``Cpu``; an interrupt that comes before this moment makes it later."""
+        """An interrupt that comes before this moment makes it later."""
         self._meet_clock()
         return self.env.time()
 
@@ -344,11 +340,9 @@ class Vcpu:
         return self.tick.jiffies()
 
     def touch(self, point: str) -> None:
-        """See ``Cpu``."""
         self._touches[point]()
 
     def udelay(self, us: int) -> None:
-        """See ``Cpu``."""
         self.thread.charge(us * 1000)
 
     def compute_until(self, instant: int) -> None:
@@ -358,7 +352,7 @@ class Vcpu:
             self.thread.meet()
 
     def msleep(self, ms: int) -> None:
-        """See ``Cpu``: ``ms`` rounded up to jiffies, plus one, on the timer wheel."""
+        """``ms`` rounded up to jiffies, plus one, on the timer wheel."""
         over: list[bool] = []
         timer = self.wheel.timer("msleep", lambda: over.append(True))
         timer.mod(self.jiffies + -(-ms * MS // JIFFY_NS) + 1)

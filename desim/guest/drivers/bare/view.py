@@ -17,7 +17,6 @@ class BareEthtool(EthtoolOps):
         self._card = card
 
     def get_drvinfo(self, kernel_release: str) -> list[tuple[str, str]]:
-        """See ``EthtoolOps``."""
         return [
             ("driver", self._name),
             ("version", kernel_release),
@@ -32,9 +31,7 @@ class BareEthtool(EthtoolOps):
         ]
 
     def get_link(self) -> bool:
-        """See ``EthtoolOps``."""
         return self._card.link()
 
     def get_ringparam(self) -> Rings:
-        """See ``EthtoolOps``."""
         return Rings(RING, RING, RING, RING)

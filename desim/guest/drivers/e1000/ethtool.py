@@ -136,7 +136,7 @@ class E1000Ethtool(EthtoolOps):
         self._driver = driver
 
     def get_drvinfo(self, kernel_release: str) -> list[tuple[str, str]]:
-        """See ``EthtoolOps``. The driver has no version of its own: the kernel's is shown."""
+        """The driver has no version of its own: the kernel's is shown."""
         return [
             ("driver", "e1000"),
             ("version", kernel_release),
@@ -158,7 +158,6 @@ class E1000Ethtool(EthtoolOps):
         return driver.has_link()
 
     def get_link_ksettings(self) -> LinkSettings:
-        """See ``EthtoolOps``."""
         adapter, hw = self._driver.adapter, self._driver.hw
         speed, full_duplex = None, None
         if adapter.er32(STATUS) & STATUS_LU:
@@ -179,7 +178,6 @@ class E1000Ethtool(EthtoolOps):
         )
 
     def get_ringparam(self) -> Rings:
-        """See ``EthtoolOps``."""
         options = self._driver.adapter.options
         return Rings(MAX_82544_DESC, MAX_82544_DESC, options.rx_count, options.tx_count)
 
@@ -192,7 +190,7 @@ class E1000Ethtool(EthtoolOps):
             raise failure(errno.ENOMEM) from None
 
     def get_ethtool_stats(self) -> list[tuple[str, int]]:
-        """See ``EthtoolOps``; reads the card's counters first, as the real one does."""
+        """Reads the card's counters first, as the real one does."""
         driver = self._driver
         adapter, hw = driver.adapter, driver.stats.hw
         driver.stats.update_stats()
