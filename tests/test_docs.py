@@ -29,6 +29,7 @@ from documents import (
 from pydantic import BaseModel
 
 from desim.cli import main
+from desim.guest.net.tcp.sysctl import DEFAULTS, LIMITS, PREFIX
 from desim.scenario.qemu_object import _KINDS
 from desim.scenario.qemu_user import KEYS
 from desim.scenario.schema import Scenario
@@ -67,8 +68,19 @@ def test_every_key_of_a_scenario_is_described_and_no_other() -> None:
         key
         for cell in first_cells(SCENARIO.partition("## QEMU's options")[0])
         for key in re.findall(r"`([^`]+)`", cell)
+        if not key.startswith(PREFIX)
     ]
     assert sorted(described) == sorted(keys_of(Scenario))
+
+
+def test_every_setting_of_the_guests_tcp_is_described_with_its_limits() -> None:
+    rows = section(SCENARIO, "### Settings of the guest's TCP").split("|---|---|---|\n")[1]
+    wanted = []
+    for name, (low, high) in LIMITS.items():
+        usual = getattr(DEFAULTS, name)
+        shown = " ".join(map(str, usual)) if isinstance(usual, tuple) else usual
+        wanted.append(f"| `{PREFIX}{name}` | {low} to {high} | {shown} |")
+    assert rows.strip().splitlines() == wanted
 
 
 def test_every_key_of_netdev_user_is_described_and_no_other() -> None:
