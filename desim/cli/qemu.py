@@ -1,13 +1,15 @@
 """``desim qemu QEMU-OPTIONS... --guest CMD --host CMD``
 
-QEMU's options have one dash and are read as QEMU reads them; desim's have two.
+QEMU's options are read as QEMU reads them, with one dash or two; desim's own have two. Where
+both have an option of one name, two dashes mean desim's.
 """
 
 from __future__ import annotations
 
 from desim.cli._arguments import Changes, Parser, add_machine, add_set
 from desim.cli._running import add_results, execute
-from desim.errors import UserError
+from desim.cli._screen import say
+from desim.scenario.qemu_options import help_text
 from desim.scenario.qemu_words import is_option, takes_value
 
 EPILOG = """\
@@ -80,8 +82,11 @@ def command(words: list[str]) -> int:
     """Run the machine that QEMU's options describe."""
     takes = parser()
     own, options = split_words(words, takes)
-    refuse_two_dashes(own, takes)
     arguments = takes.read(own)
+    listed = help_text(options)
+    if listed is not None:
+        say(listed.rstrip("\n"))
+        return 0
     from desim.api.scenario import from_qemu
 
     if arguments.ipv6 is not None:
@@ -97,18 +102,9 @@ def command(words: list[str]) -> int:
     return execute(scenario, arguments)
 
 
-def refuse_two_dashes(words: list[str], takes: Parser) -> None:
-    """QEMU takes its options with two dashes as well; here two dashes mean desim."""
-    ours = {name for action in takes._actions for name in action.option_strings}
-    meant = [(word, word[1:]) for word in words if is_option(word[1:]) and word not in ours]
-    if meant:
-        raise UserError(
-            *(f"qemu: {word}: QEMU's options have one dash here: {one}" for word, one in meant)
-        )
-
-
 def split_words(words: list[str], takes: Parser) -> tuple[list[str], list[str]]:
-    """desim's words (two dashes, with their values) and QEMU's (all others)."""
+    """desim's words (two dashes, with their values) and QEMU's, with one dash."""
+    known = {name for action in takes._actions for name in action.option_strings}
     with_value = {
         name for action in takes._actions if action.nargs is None for name in action.option_strings
     }
@@ -118,6 +114,8 @@ def split_words(words: list[str], takes: Parser) -> tuple[list[str], list[str]]:
     for word in rest:
         if word in ("-h", "-help"):
             word = "--help"
+        if word.startswith("--") and word not in known and is_option(word[1:]):
+            word = word[1:]
         ours = word.startswith("--")
         target = own if ours else options
         target.append(word)

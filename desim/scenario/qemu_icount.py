@@ -38,20 +38,20 @@ def read_icount(options: Sequence[Option], ignored: list[str], mistakes: list[st
     sleep = read_switch(merged, "sleep", complain)
     if align and sleep is False:
         complain("align=on and sleep=off are incompatible")
-    return _shift(merged, ignored, complain)
+    return _shift(merged, complain)
 
 
-def _shift(option: Option, ignored: list[str], complain: Complain) -> int | None:
+def _shift(option: Option, complain: Complain) -> int | None:
     text = option.last("shift")
     if text is None:
         if option.last("align") is not None:
             complain("Please specify shift option when using align")
         return None
     if text == AUTO:
-        ignored.append(f"-icount shift={AUTO}")
+        complain(f"shift={AUTO} follows real time, which is not modelled; 0 to {MAX_SHIFT} are")
         return None
     shift = parse_number(text)
     if shift is None or shift > MAX_SHIFT:
-        complain(f"icount: Invalid shift value; shift is 0 to {MAX_SHIFT}, or {AUTO}")
+        complain(f"icount: Invalid shift value; shift is 0 to {MAX_SHIFT}")
         return None
     return shift

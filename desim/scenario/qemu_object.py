@@ -22,7 +22,7 @@ A choice says which packets the fault falls on, counted from 1 as the filter see
 ``every=N``, beginning with ``first=`` (or N); or ``frames=3:7:12-14``.
 
 Refused: the filters of COLO, ``filter-replay``, ports that a hub makes by itself
-(``-net``), and JSON.
+(``-net``).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from desim.config import (
     NetFilter,
     ReorderFilter,
 )
-from desim.errors import nearest
+from desim.errors import UserError, nearest
 from desim.scenario.durations import parse_duration
 from desim.scenario.qemu_user import Complain, allowed
 from desim.scenario.qemu_words import Option, word_set
@@ -67,7 +67,7 @@ _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 def is_filter(option: Option) -> bool:
     """Whether an ``-object`` is a packet filter, or tries to be one."""
     kind = option.last("qom-type") or ""
-    return kind.startswith("filter-") or kind == "colo-compare" or '"filter-' in option.value
+    return kind.startswith("filter-") or kind == "colo-compare"
 
 
 def read_filters(
@@ -96,9 +96,7 @@ class _Reading:
     def read(self) -> NetFilter | None:
         """The filter, or None if there is no telling what it was to be."""
         kind = self.option.last("qom-type") or ""
-        if self.option.value.startswith("{"):
-            self.complain("JSON is not read here; write filter-...,id=ID,netdev=ID,...")
-        elif kind in OTHER_FILTERS:
+        if kind in OTHER_FILTERS:
             self.complain(f"this network filter is not modelled; modelled are {', '.join(_KINDS)}")
         elif kind not in _KINDS:
             self.complain(
@@ -372,3 +370,13 @@ _KINDS: dict[str, tuple[frozenset[str], Callable[[_Reading, str], NetFilter]]] =
     "filter-reorder": (CHOICE_KEYS | word_set("behind timeout"), _reorder),
     "filter-corrupt": (CHOICE_KEYS | word_set("bits offsets"), _corrupt),
 }
+
+
+def filter_list(kind: str) -> str:
+    """What ``-object help`` lists, or the keys of one kind. Raises ``UserError`` for another."""
+    if not kind:
+        return "Modelled objects:\n" + "".join(f"{name}\n" for name in sorted(_KINDS))
+    if kind not in _KINDS:
+        raise UserError(f"-object {kind},help: not modelled{allowed(kind, _KINDS)}")
+    keys = sorted((COMMON_KEYS - {"qom-type"}) | _KINDS[kind][0])
+    return f"{kind} options: {', '.join(keys)}\n"

@@ -8,6 +8,7 @@
 ``-redir tcp:5555::5556``                     adds ``hostfwd=tcp::5555-:5556``
 ``-tftp DIR``, ``-bootp NAME``                  ``tftp=DIR``, ``bootfile=NAME`` where there is none
 nothing                                       QEMU's default: ``-net nic -net user``
+``-M pc-i440fx-2.4``                            properties of the card as that QEMU had them
 ``-net none``, ``-nic none``, ``-nodefaults``  no network at all
 =========================================  =====================================
 
@@ -27,8 +28,11 @@ from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac
 from desim.scenario.qemu_forward import forward_host, parse_redir
 from desim.scenario.qemu_guestfwd import Chardevs
+from desim.scenario.qemu_help import help_asked
 from desim.scenario.qemu_icount import read_icount
-from desim.scenario.qemu_object import is_filter, read_filters
+from desim.scenario.qemu_machine import E1000, Board, machine_list, read_board
+from desim.scenario.qemu_machine import note as board_note
+from desim.scenario.qemu_object import filter_list, is_filter, read_filters
 from desim.scenario.qemu_user import (
     BOOTFILE_MAX,
     Complain,
@@ -43,7 +47,7 @@ from desim.scenario.qemu_user import (
     KEYS as USER_KEYS,
 )
 from desim.scenario.qemu_versions import NEWER_KEYS, Spelling, Spellings
-from desim.scenario.qemu_words import Option, read_words, word_set
+from desim.scenario.qemu_words import Line, Option, read_words, word_set
 
 # The 82544GC is not among them: the guest's driver for it is not modelled.
 CARDS: dict[str, CardModel] = {
@@ -123,6 +127,7 @@ class _Wiring:
     open_folder: OpenFolder
     mistakes: list[str]
     chardevs: Chardevs
+    board: Board
     users: dict[str, UserNet] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     """Hub ports by id, with the number of their hub."""
@@ -157,6 +162,14 @@ class _Wiring:
             found.setdefault(name, "user")
         return found
 
+    def card(self, model: CardModel = E1000, id: str | None = None) -> Nic:  # noqa: A002
+        """A card with the properties that the machine gives it; ``id`` is the config's own word."""
+        nic = Nic(model=model, id=id)
+        for key, name in SWITCHES.items():
+            if key in self.board.off:
+                setattr(nic, name, False)
+        return nic
+
     def hub(self, number: int) -> _Hub:
         return self.hubs.setdefault(number, _Hub())
 
@@ -172,24 +185,28 @@ def parse_qemu_options(
     an option names (``tftp=``), or raises ``ValueError`` that says why it does not.
     """
     mistakes: list[str] = []
-    options, ignored = read_words(words, mistakes)
+    line = read_words(words, mistakes)
+    options, ignored = line.options, line.ignored
+    if _help(line) is not None:
+        raise UserError("help asks for a list, and starts no machine: desim qemu prints it")
+    board = read_board(line.program, [o for o in options if o.flag in ("-M", "-machine")], mistakes)
+    if board.is_x86 and not board.off and any(o.flag in ("-M", "-machine") for o in options):
+        ignored.append("-machine")
     chardevs = Chardevs.read([o for o in options if o.flag == "-chardev"], mistakes)
-    wiring = _Wiring(open_folder, mistakes, chardevs, ignored=ignored)
+    wiring = _Wiring(open_folder, mistakes, chardevs, board, ignored=ignored)
     shift = read_icount([o for o in options if o.flag == "-icount"], ignored, mistakes)
+    _accelerators(wiring, options)
     wiring.default_net = not any(
         o.flag in ("-netdev", "-net", "-nic", "-nodefaults") for o in options
     )
     if wiring.default_net:
         options += [Option("-net", "nic", [("type", "nic")])]
         options += [Option("-net", "user", [("type", "user")])]
-    for option in options:
-        reader = _READERS.get(option.flag)
-        if reader is not None:
-            reader(wiring, option)
-    # As in QEMU, backends are there before devices, whatever the order of the words.
-    for option in options:
-        if option.flag == "-device":
-            _device(wiring, option)
+    # As in QEMU (net_init_clients), whatever the order of the words.
+    for flag, reader in _READERS.items():
+        for option in options:
+            if option.flag == flag:
+                reader(wiring, option)
     _globals(wiring, options)
     _redirections(wiring, options)
     _legacy_services(wiring, options)
@@ -217,12 +234,21 @@ def _netdev(wiring: _Wiring, option: Option) -> None:
         _backend(wiring, option, name, complain)
 
 
-def _backend(wiring: _Wiring, option: Option, name: str, complain: Complain) -> None:
-    """Make the user network or hub port ``name``; its type is known to be one of these."""
+def _backend(
+    wiring: _Wiring,
+    option: Option,
+    name: str,
+    complain: Complain,
+    own: frozenset[str] = frozenset(),
+) -> None:
+    """Make the user network or hub port ``name``; its type is known to be one of these.
+
+    ``own`` are further keys that the option may have.
+    """
     if option.last("type") == "hubport":
         _hubport(wiring, option, name, complain)
         return
-    refuse_unknown_keys(option, USER_KEYS, complain)
+    refuse_unknown_keys(option, USER_KEYS | own, complain)
     user = read_user(option, wiring.open_folder, wiring.chardevs, complain)
     user.id = name
     wiring.users[name] = user
@@ -286,8 +312,8 @@ def _net(wiring: _Wiring, option: Option) -> None:
     keys = word_set("type id name vlan netdev macaddr model")
     refuse_unknown_keys(option, keys | PLACE_KEYS, complain)
     wiring.ignore("-net nic", option, PLACE_KEYS)
-    nic = Nic(id=option.last("id") or option.last("name"))
-    _card(nic, option.last("model"), complain)
+    nic = wiring.card(id=option.last("id") or option.last("name"))
+    _card(wiring, nic, option.last("model"), complain)
     _mac(nic, option.last("macaddr"), complain)
     wiring.nics.append(nic)
     netdev = option.last("netdev")
@@ -308,8 +334,8 @@ def _nic(wiring: _Wiring, option: Option) -> None:
     if kind not in ("user", "hubport"):
         _refuse_backend(kind, complain, more=("none",))
         return
-    nic = Nic()
-    _card(nic, option.last("model"), complain)
+    nic = wiring.card()
+    _card(wiring, nic, option.last("model"), complain)
     _mac(nic, option.last("mac"), complain)
     wiring.nics.append(nic)
     own = word_set("type model mac")
@@ -319,7 +345,7 @@ def _nic(wiring: _Wiring, option: Option) -> None:
         name = f"__org.qemu.nic{len(wiring.nics) - 1}"
     elif not _take_name(wiring, name, complain):
         return
-    _backend(wiring, Option(option.flag, option.value, parts), name, complain)
+    _backend(wiring, Option(option.flag, option.value, parts), name, complain, own=own)
     _plug(wiring, nic, name, complain)
 
 
@@ -328,7 +354,7 @@ def _device(wiring: _Wiring, option: Option) -> None:
     driver = option.last("driver") or ""
     if driver not in CARDS:
         if driver in OTHER_CARDS:
-            complain(f"this network card is not modelled; modelled are {', '.join(CARDS)}")
+            complain(_other_card(driver, "-device e1000,netdev=ID"))
         elif hint := nearest(driver, CARDS):
             complain(f"'{driver}' is not a valid device model name{hint}")
         else:
@@ -338,7 +364,7 @@ def _device(wiring: _Wiring, option: Option) -> None:
         if key not in CARD_KEYS | BUS_KEYS:
             complain(f"Property '{driver}.{key}' not found{allowed(key, CARD_KEYS)}")
     wiring.ignore(f"-device {driver}", option, BUS_KEYS)
-    nic = Nic(model=CARDS[driver], id=option.last("id"))
+    nic = wiring.card(model=CARDS[driver], id=option.last("id"))
     _mac(nic, option.last("mac"), complain, refusal=f"Property '{driver}.mac'")
     wiring.nics.append(nic)
     for key, name in SWITCHES.items():
@@ -350,15 +376,32 @@ def _device(wiring: _Wiring, option: Option) -> None:
         _plug(wiring, nic, netdev, complain)
 
 
-def _card(nic: Nic, model: str | None, complain: Complain) -> None:
+def _card(wiring: _Wiring, nic: Nic, model: str | None, complain: Complain) -> None:
     if model is None:
+        refusal = wiring.board.refusal()
+        if refusal is not None and wiring.default_net:
+            wiring.mistakes.append(refusal)  # nobody wrote the -net nic that QEMU adds
+        elif refusal is not None:
+            complain(refusal)
         return
     if model in CARDS:
         nic.model = CARDS[model]
     elif model in OTHER_CARDS:
-        complain(f"network card '{model}' is not modelled; modelled are {', '.join(CARDS)}")
+        complain(_other_card(model, "-nic user,model=e1000"))
     else:
         complain(f"Unsupported NIC model: {model}{nearest(model, CARDS)}")
+
+
+def _other_card(model: str, instead: str) -> str:
+    """Why a card is refused, and which experiments can be made all the same."""
+    text = f"network card '{model}' is not modelled; modelled are {', '.join(CARDS)}"
+    if model.startswith(("virtio", "vmxnet3", "xen")):
+        why = "other registers and interrupts; the network and the guest's stack are the same"
+    elif model.startswith(("e1000e", "igb", "e1000-82544gc")):
+        why = "it has the same legacy descriptors and delay timers"
+    else:
+        why = "the network and the guest's stack are the same"
+    return f"{text}; try {instead} ({why})"
 
 
 def _mac(nic: Nic, text: str | None, complain: Complain, *, refusal: str = "") -> None:
@@ -417,10 +460,76 @@ def _refuse_backend(kind: str | None, complain: Complain, more: tuple[str, ...] 
     if kind is None:
         complain("Parameter 'type' is missing")
     elif kind in OTHER_BACKENDS:
-        complain(f"the backend '{kind}' is not modelled; modelled are user and hubport")
+        complain(
+            f"the backend '{kind}' is not modelled; modelled are user and hubport"
+            f"{_INSTEAD.get(kind, '')}"
+        )
     else:
         hint = nearest(kind, ("user", "hubport", *more))
         complain(f"Parameter 'type' expects a netdev backend type (it is '{kind}'){hint}")
+
+
+_TAKEN_UP = "; with user, hostfwd= lets the host in, and the guest reaches the host at 10.0.2.2"
+_INSTEAD = {
+    "dump": "; today's spelling is -object filter-dump,id=ID,netdev=ID,file=FILE",
+    "tap": _TAKEN_UP,
+    "bridge": _TAKEN_UP,
+    "passt": _TAKEN_UP,
+    "vmnet-bridged": _TAKEN_UP,
+    "vmnet-host": _TAKEN_UP,
+    "vmnet-shared": _TAKEN_UP,
+}
+"""What to do in place of a backend that is not modelled."""
+
+
+def _accelerators(wiring: _Wiring, options: Sequence[Option]) -> None:
+    """``-accel``: without effect here, but for what QEMU refuses (accel/tcg/tcg-all.c)."""
+    counted = any(o.flag == "-icount" for o in options)
+    for option in options:
+        if option.flag != "-accel":
+            continue
+        if counted and option.last("thread") == "multi":
+            wiring.complainer(option)("No MTTCG when icount is enabled")
+        wiring.ignored.append(f"-accel {option.last('accel') or ''}".rstrip())
+
+
+def _help(line: Line) -> str | None:
+    """The list that the line asks for, if it does."""
+    return help_asked(
+        line.options,
+        {
+            "machine": lambda _: machine_list(),
+            "device": _device_list,
+            "card": lambda _: _card_list(),
+            "netdev": lambda _: "Modelled netdev backend types:\nhubport\nuser\n",
+            "object": filter_list,
+        },
+    )
+
+
+def help_text(words: Sequence[str]) -> str | None:
+    """The list that QEMU's options ask for (``-device help``); None if they start a machine."""
+    return _help(read_words(words, []))
+
+
+def _card_list() -> str:
+    return "Modelled network cards:\n" + "".join(f"{card}\n" for card in CARDS)
+
+
+def _device_list(driver: str) -> str:
+    if not driver:
+        return _card_list()
+    if driver not in CARDS:
+        raise UserError(f"-device {driver},help: {_other_card(driver, '-device e1000,help')}")
+    switch = "on/off (default: on)"
+    keys = {
+        "id": "a name",
+        "mac": "six bytes, such as 52:54:00:12:34:56",
+        "netdev": "the id of a backend",
+    } | dict.fromkeys(sorted(SWITCHES), switch)
+    lines = "".join(f"  {key:<20} {text}\n" for key, text in sorted(keys.items()))
+    quiet = ", ".join(sorted(BUS_KEYS))
+    return f"{driver} options:\n{lines}without effect on the network: {quiet}\n"
 
 
 def _globals(wiring: _Wiring, options: Sequence[Option]) -> None:
@@ -521,7 +630,7 @@ def _connect(wiring: _Wiring, backends: Sequence[Option]) -> Network:
                 f"{_listed(backends)}: a hub with other than two ports, "
                 "the card's and the user network's, is not modelled"
             )
-    notes = []
+    notes = board_note(wiring.board)
     wiring.ignored += [f"-chardev {option.last('backend')}" for option in wiring.chardevs.unused()]
     if wiring.ignored:
         notes.append("no effect on the network, ignored: " + ", ".join(wiring.ignored))
@@ -561,7 +670,8 @@ _TODAY: dict[str, Callable[[str], str]] = {
 
 _READERS: dict[str, Callable[[_Wiring, Option], None]] = {
     "-netdev": _netdev,
-    "-net": _net,
     "-nic": _nic,
+    "-net": _net,
     "-object": _object,
+    "-device": _device,
 }

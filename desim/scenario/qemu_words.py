@@ -4,6 +4,11 @@ An option's value is a list of ``key=value`` parts at commas; a comma inside a
 value is written twice (util/qemu-option.c). The first part may leave out its
 key (``-netdev user,...`` is ``type=user``), and a later part without ``=`` is a
 switch: ``restrict`` is ``restrict=on``, ``norestrict`` is ``restrict=off``.
+``-netdev``, ``-device`` and ``-object`` also take JSON, as libvirt writes it: a list is the
+same key several times, an object inside has its keys behind a dot.
+
+In front of the options may stand what people paste with them: ``sudo``, ``env``, ``exec``,
+``NAME=VALUE``, and the program. A line may also be one quoted word.
 
 Options that do not concern the network are known by name only, so that a whole
 line can be pasted; what they would do to a real machine has no effect here.
@@ -11,11 +16,14 @@ line can be pasted; what they would do to a real machine has no effect here.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import Any, NamedTuple
 
 from desim.errors import nearest
 
@@ -41,9 +49,75 @@ class Option:
         return [value for name, value in self.parts if name == key]
 
 
+class Program(NamedTuple):
+    """What the line starts."""
+
+    name: str = "qemu-system-x86_64"
+    arch: str = "x86_64"
+
+
+class Line(NamedTuple):
+    """A command line, read."""
+
+    program: Program
+    options: list[Option]
+    """The network's, in the order written."""
+    ignored: list[str]
+    """The words that have no effect on the network."""
+
+
 def split_line(line: str) -> list[str]:
-    """The words of a pasted line, as a POSIX shell splits it; ``ValueError`` if it cannot."""
-    return shlex.split(line.replace("\\\n", " "))
+    """The words of a pasted line, as a POSIX shell splits it; ``ValueError`` if it cannot.
+
+    A JSON value that nobody has quoted is one word as it is: libvirt's logs have such.
+    """
+    line = line.replace("\\\n", " ")
+    decoder = json.JSONDecoder()
+    pieces, at = [], 0
+    for found in re.finditer(r"(?<=\s)\{(?=\s*\")", line):
+        if found.start() < at:
+            continue
+        try:
+            _, length = decoder.raw_decode(line[found.start() :])
+        except (ValueError, RecursionError):
+            continue
+        end = found.start() + length
+        pieces += [line[at : found.start()], shlex.quote(line[found.start() : end])]
+        at = end
+    return shlex.split("".join([*pieces, line[at:]]))
+
+
+def json_parts(value: str) -> list[tuple[str, str]]:
+    """A JSON object as (key, value) pairs; ``ValueError`` says what is wrong with it."""
+    try:
+        data = json.loads(value)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deep") from None
+    except ValueError as error:
+        if not re.match(r"\{\s*\"", value):
+            raise ValueError(
+                "this looks like JSON whose quotes a shell has taken away; "
+                "put it between single quotes"
+            ) from None
+        raise ValueError(f"the JSON cannot be read: {error}") from None
+    parts: list[tuple[str, str]] = []
+    _flatten("", data, parts)
+    return parts
+
+
+def _flatten(key: str, value: Any, parts: list[tuple[str, str]]) -> None:
+    if isinstance(value, dict):
+        # QAPI's list of strings is a list of objects with one member each.
+        inner = {"": value["str"]} if key and list(value) == ["str"] else value
+        for name, member in inner.items():
+            _flatten(f"{key}.{name}" if key and name else key or name, member, parts)
+    elif isinstance(value, list):
+        for member in value:
+            _flatten(key, member, parts)
+    elif isinstance(value, bool):
+        parts.append((key, "on" if value else "off"))
+    elif value is not None:
+        parts.append((key, str(value)))
 
 
 def cut_parts(value: str, implied: str) -> list[tuple[str, str]]:
@@ -83,6 +157,9 @@ def word_set(text: str) -> frozenset[str]:
 
 
 NETWORK = {
+    "-M": "type",
+    "-machine": "type",
+    "-accel": "accel",
     "-netdev": "type",
     "-net": "type",
     "-nic": "type",
@@ -97,11 +174,14 @@ NETWORK = {
 }
 """The options that are read, with the key that their first part may leave out."""
 
+JSON = ("-netdev", "-device", "-object")
+"""The options that QEMU also takes as JSON."""
+
 WITH_VALUE = word_set(
-    """-accel -acpitable -action -add-fd -append -audio -audiodev -balloon -bios -blockdev -boot -bt
+    """-acpitable -action -add-fd -append -audio -audiodev -balloon -bios -blockdev -boot -bt
     -cdrom -chroot -clock -compat -cpu -D -d -debugcon -dfilter -display -drive -dtb -echr
     -fda -fdb -fsdev -fw_cfg -g -gdb -hda -hdachs -hdb -hdc -hdd -incoming -initrd -iscsi
-    -k -kernel -L -loadvm -M -m -machine -mem-path -mon -monitor -msg -mtdblock -name -numa
+    -k -kernel -L -loadvm -m -mem-path -mon -monitor -msg -mtdblock -name -numa
     -option-rom -overcommit -parallel -pflash -pidfile -plugin -prom-env -qmp -qmp-pretty -realtime
     -rotate -rtc -run-with -runas -sandbox -sd -seed -semihosting-config -serial -smbios -smp
     -soundhw -spice -tb-size -tpmdev -trace -usbdevice -uuid -vga -virtfs -vnc -watchdog
@@ -143,17 +223,21 @@ def is_option(word: str) -> bool:
     return word in NETWORK or word in WITH_VALUE or word in WITHOUT_VALUE
 
 
-def read_words(words: Sequence[str], mistakes: list[str]) -> tuple[list[Option], list[str]]:
-    """The network's options among ``words``, and the words that have no effect here.
+def read_words(words: Sequence[str], mistakes: list[str]) -> Line:
+    """A command line's program, the network's options, and the words without effect here.
 
-    The program's own name in front (``qemu-system-x86_64``) is skipped; a word
-    without a dash is a disk image. Mistakes are appended to ``mistakes``.
+    What is pasted in front of the options is skipped; a word without a dash is a disk
+    image. Mistakes are appended to ``mistakes``.
     """
     options: list[Option] = []
     ignored: list[str] = []
     rest = list(words)
-    if rest and PurePath(rest[0]).name.startswith(("qemu-system", "qemu-kvm")):
-        del rest[0]
+    if rest and not rest[0].startswith("-") and re.search(r"\s", rest[0]):
+        with contextlib.suppress(ValueError):
+            whole = split_line(rest[0])
+            if _take_program(list(whole)) is not None:
+                rest[:1] = whole
+    program = _take_program(rest) or Program()
     images = 0
     while rest:
         word = rest.pop(0)
@@ -170,7 +254,7 @@ def read_words(words: Sequence[str], mistakes: list[str]) -> tuple[list[Option],
                 break
             value = rest.pop(0)
             if flag in NETWORK:
-                options.append(Option(flag, value, cut_parts(value, NETWORK[flag])))
+                _read_option(flag, value, options, mistakes)
             else:
                 ignored.append(flag)
         elif flag in WITHOUT_VALUE:
@@ -183,13 +267,46 @@ def read_words(words: Sequence[str], mistakes: list[str]) -> tuple[list[Option],
             del rest[: takes_value(flag)]
         else:
             mistakes.append(f"{word}: invalid option{_meant(flag)}")
-    return options, ignored
+    return Line(program, options, ignored)
+
+
+def _read_option(flag: str, value: str, options: list[Option], mistakes: list[str]) -> None:
+    if flag not in JSON or not value.startswith("{"):
+        options.append(Option(flag, value, cut_parts(value, NETWORK[flag])))
+        return
+    try:
+        options.append(Option(flag, value, json_parts(value)))
+    except ValueError as error:
+        mistakes.append(f"{flag} {value}: {error}")
+
+
+_LAUNCHERS = word_set("sudo doas env exec nohup time command")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+_PROGRAM = re.compile(r"(?:qemu-system-([a-z0-9_]+)|qemu|kvm|qemu-kvm[a-z0-9_.-]*)(?:\.exe)?")
+
+
+def _take_program(rest: list[str]) -> Program | None:
+    """Take what stands in front of the options off ``rest``; None if no program is named."""
+    for place, word in enumerate(rest):
+        name = PurePath(word).name
+        found = _PROGRAM.fullmatch(name)
+        if found is not None:
+            del rest[: place + 1]
+            return Program(name, found[1] or Program().arch)
+        # A launcher's own options (sudo -E) go with it.
+        launched = place > 0 and word.startswith("-")
+        if not (launched or name in _LAUNCHERS or _ASSIGNMENT.fullmatch(word)):
+            break
+    return None
 
 
 def _meant(word: str) -> str:
     """What somebody probably meant by a word that is no option."""
-    known = [*NETWORK, *WITH_VALUE, *WITHOUT_VALUE]
+    known = {name.removeprefix("-"): name for name in (*NETWORK, *WITH_VALUE, *WITHOUT_VALUE)}
     name, mark, value = re.split("([ =]|$)", word, maxsplit=1)
-    if name in known and mark:
+    bare = name.removeprefix("-")
+    if bare in known and mark:
         return f"; an option and its value are two words: {name} {value}"
-    return nearest(name, known)
+    # The dash is no part of the likeness: without it -foo is not near -boot.
+    hint = nearest(bare, known)
+    return hint.replace("'", "'-", 1) if hint else ""

@@ -179,7 +179,7 @@ def test_a_reader_that_left_is_no_error(
         (["qemu", "-netdev", "tap,id=t"], "the backend 'tap' is not modelled"),
         (["qemu", "--gest", "nc"], "desim: qemu: --gest: no such argument; did you mean '--guest'"),
         (["qemu", "--guest", "nc < nofile"], "--guest 'nc < nofile': < nofile: no such file"),
-        (["qemu", "--netdev", "user,id=a"], "qemu: --netdev: QEMU's options have one dash here"),
+        (["qemu", "--netdev", "user,id=a"], "-netdev user,id=a: netdev has no peer"),
         (["qemu", "-netdev user,id=a"], "an option and its value are two words: -netdev user"),
         (["qemu", "-netdev=user,id=a"], "an option and its value are two words: -netdev user"),
         (["run", "--helo"], "desim: run: --helo: no such argument; did you mean '--help'?"),

@@ -42,10 +42,9 @@ def test_of_a_parameter_given_twice_the_last_one_counts() -> None:
         ("copybreak=-1", "e1000: `-1' invalid for parameter `copybreak'"),
         ("debug=08", "e1000: `08' invalid for parameter `debug'"),
         ("RxIntDelay=1_0", "e1000: `1_0' invalid for parameter `RxIntDelay'"),
-        (
-            "RxIntDelay=1,2",
-            "e1000: `1,2' invalid for parameter `RxIntDelay': there is one card, give one value",
-        ),
+        ("RxIntDelay=1,", "e1000: `1,' invalid for parameter `RxIntDelay'"),
+        ("copybreak=1,2", "e1000: `1,2' invalid for parameter `copybreak'"),
+        ("RxIntDelay=" + ",".join("1" * 33), "RxIntDelay: can only take 32 arguments"),
     ],
 )
 def test_a_value_of_a_wrong_form_keeps_the_module_out(word: str, said: str) -> None:

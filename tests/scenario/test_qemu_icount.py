@@ -38,17 +38,16 @@ def test_what_is_about_real_time_is_named_as_without_effect() -> None:
     assert parse("-icount", "1,sleep=off").notes == [
         "no effect on the network, ignored: -icount sleep=off"
     ]
-    assert parse("-m", "256", "-icount", "auto").notes == [
-        "no effect on the network, ignored: -m, -icount shift=auto"
-    ]
+    with pytest.raises(UserError, match="shift=auto follows real time, which is not modelled"):
+        parse("-m", "256", "-icount", "auto")
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ("11", "icount: Invalid shift value; shift is 0 to 10, or auto"),
-        ("-1", "icount: Invalid shift value; shift is 0 to 10, or auto"),
-        ("1x", "icount: Invalid shift value; shift is 0 to 10, or auto"),
+        ("11", "icount: Invalid shift value; shift is 0 to 10"),
+        ("-1", "icount: Invalid shift value; shift is 0 to 10"),
+        ("1x", "icount: Invalid shift value; shift is 0 to 10"),
         ("1,align=on,sleep=off", "align=on and sleep=off are incompatible"),
         ("align=off", "Please specify shift option when using align"),
         ("1,sleep=maybe", "Parameter 'sleep' expects 'on' or 'off' (it is 'maybe')"),

@@ -211,7 +211,6 @@ def test_a_filter_can_stand_before_or_behind_an_earlier_one() -> None:
         ("filter-corrupt,id=f,netdev=u,every=2,bits=65", "from 1 to 64"),
         ("filter-los,id=f,netdev=u", "'filter-los'; did you mean 'filter-loss'?"),
         ("filter-redirector,id=f,netdev=u", "this network filter is not modelled"),
-        ('\'{"qom-type":"filter-dump","id":"f"}\'', "JSON is not read here"),
     ],
 )
 def test_what_cannot_be_is_refused_and_said(options: str, text: str) -> None:

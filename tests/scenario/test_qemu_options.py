@@ -314,8 +314,11 @@ def test_a_bad_user_option_is_answered_as_qemu_does(extra: str, text: str) -> No
         ("-netdev user", "Parameter 'id' is missing"),
         ("-netdev user,id=9", "Parameter 'id' expects an identifier"),
         ("-netdev user,id=u -netdev user,id=u -device e1000,netdev=u", "Duplicate ID 'u'"),
-        ("-netdev user,id=u -device virtio-net-pci,netdev=u", "network card is not modelled"),
-        ("-netdev user,id=u -device e1000-82544gc,netdev=u", "network card is not modelled"),
+        (
+            "-netdev user,id=u -device virtio-net-pci,netdev=u",
+            "is not modelled; modelled are e1000",
+        ),
+        ("-netdev user,id=u -device e1000-82544gc,netdev=u", "is not modelled; modelled are e1000"),
         ("-netdev user,id=u -device e100,netdev=u", "did you mean 'e1000'?"),
         ("-netdev user,id=user.0 -device e1000,netdev=user0", "did you mean 'user.0'?"),
         ("-netdev user,id=u -device e1000,netdev=u,mtigation=on", "did you mean 'mitigation'?"),

@@ -17,8 +17,10 @@ What the kernel does with a mistake depends on its kind, and so it does here:
 
 Whether a number is in the range that the driver wants is the driver's own matter.
 
-Not modelled: lists of values, one for each card (there is one card), quotes, modprobe's
-configuration files and options.
+A parameter that is an array takes up to 32 values with commas between them, one for each
+card (``param_array``); the first card, which is the only one here, takes the first.
+
+Not modelled: quotes, modprobe's configuration files and options.
 """
 
 from __future__ import annotations
@@ -31,6 +33,19 @@ from desim.errors import nearest
 
 INT = range(-(1 << 31), 1 << 31)
 UINT = range(1 << 32)
+
+MAX_CARDS = 32
+"""``E1000_MAX_NIC``: how many values an array of the e1000 driver holds."""
+
+
+class Parameter(NamedTuple):
+    """One parameter of a module."""
+
+    numbers: range
+    """What it can hold."""
+    per_card: bool = False
+    """Whether it is an array with a value for each card."""
+
 
 _NUMBER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,24}|[1-9][0-9]{0,20})")
 
@@ -61,8 +76,8 @@ def kstrtoint(text: str) -> int | None:
     return -value if text[0] == "-" else value
 
 
-def parse_args(module: str, words: Sequence[str], known: Mapping[str, range]) -> Arguments:
-    """Read ``NAME=VALUE`` words; ``known`` gives the numbers that each parameter can hold."""
+def parse_args(module: str, words: Sequence[str], known: Mapping[str, Parameter]) -> Arguments:
+    """Read ``NAME=VALUE`` words; ``known`` is what the module takes."""
     values: dict[str, int] = {}
     unknown = []
     reasons = []
@@ -72,12 +87,15 @@ def parse_args(module: str, words: Sequence[str], known: Mapping[str, range]) ->
         if name_found not in known:
             unknown.append(name)
             continue
-        number = kstrtoint(value)
-        if number is None or number not in known[name_found]:
-            hint = ": there is one card, give one value" if "," in value else ""
-            reasons.append(f"{module}: `{value}' invalid for parameter `{name}'{hint}")
-            continue
-        values[name_found] = number
+        parameter = known[name_found]
+        texts = value.split(",") if parameter.per_card else [value]
+        numbers = [kstrtoint(text) for text in texts]
+        if any(number is None or number not in parameter.numbers for number in numbers):
+            reasons.append(f"{module}: `{value}' invalid for parameter `{name}'")
+        elif len(texts) > MAX_CARDS:
+            reasons.append(f"{name}: can only take {MAX_CARDS} arguments")
+        else:
+            values[name_found] = numbers[0] or 0
     if reasons:
         raise ModuleError(*reasons)
     return Arguments(values, unknown)
@@ -96,7 +114,7 @@ class Modprobe(NamedTuple):
         return [f"{self.module}: unknown parameter '{name}' ignored" for name in self.unknown]
 
 
-def read_modprobe(line: str, modules: Mapping[str, Mapping[str, range]]) -> Modprobe:
+def read_modprobe(line: str, modules: Mapping[str, Mapping[str, Parameter]]) -> Modprobe:
     """Read ``line``; ``modules`` are those there are, with their parameters."""
     words = line.split()
     if not words:

@@ -9,7 +9,7 @@ from desim.guest.cpu.context import Cpu
 from desim.guest.drivers import e1000
 from desim.guest.drivers.bare import DEFAULT_PERIOD_US, PlainDriver, PollingDriver
 from desim.guest.drivers.bare import PARAMETERS as POLLING_PARAMETERS
-from desim.guest.drivers.modprobe import Modprobe, read_modprobe
+from desim.guest.drivers.modprobe import Modprobe, Parameter, read_modprobe
 from desim.guest.drivers.netdevice import NetDriver
 from desim.guest.mm.memory import Memory
 from desim.guest.net.device import Device
@@ -54,7 +54,7 @@ def _polling(values: Mapping[str, int], here: Surroundings) -> CardDriver:
 class Module(NamedTuple):
     """A driver's module: its parameters, with the numbers they hold, and what it makes."""
 
-    parameters: Mapping[str, range]
+    parameters: Mapping[str, Parameter]
     make: Callable[[Mapping[str, int], Surroundings], CardDriver]
 
 

@@ -44,6 +44,7 @@ _COMMON = {
     "httpd": _HTTPD,
     "ltool": ProgramFile(ltool.ltool, ltool.check),
     "nc": _NC_OPENBSD,
+    "netcat": _NC_OPENBSD,
     "nc.busybox": _NC_BUSYBOX,
     "nc.openbsd": _NC_OPENBSD,
     "netstat": ProgramFile(netstat.netstat, netstat.check),

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from desim.guest.cpu.context import Cpu
 from desim.guest.drivers.bare.card import RING, Card
 from desim.guest.drivers.bare.view import BareEthtool
+from desim.guest.drivers.modprobe import Parameter
 from desim.guest.drivers.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK, NetDevice
 from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb
@@ -31,7 +32,7 @@ from desim.ports import Mmio
 from desim.stages import GUEST, Build, bare, mark, stages
 
 FILE = "e1000_polling.c"
-PARAMETERS = {"period_us": range(1, 1_000_001)}
+PARAMETERS = {"period_us": Parameter(range(1, 1_000_001))}
 """The module's parameters, and the numbers that each can hold."""
 
 DEFAULT_PERIOD_US = 250

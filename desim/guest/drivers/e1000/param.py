@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from desim.guest.drivers.modprobe import INT, UINT
+from desim.guest.drivers.modprobe import INT, UINT, Parameter
 
 FC_NONE, FC_RX_PAUSE, FC_TX_PAUSE, FC_FULL, FC_DEFAULT = 0, 1, 2, 3, 0xFF
 
@@ -64,9 +64,9 @@ class ModuleOptions:
 
 
 PARAMETERS = {
-    name: UINT if name == "copybreak" else INT for name in ModuleOptions.__dataclass_fields__
-}
-"""The module's parameters, and the numbers that each can hold (``modinfo -p e1000``)."""
+    name: Parameter(INT, per_card=True) for name in ModuleOptions.__dataclass_fields__
+} | {"copybreak": Parameter(UINT), "debug": Parameter(INT)}
+"""The module's parameters (``modinfo -p e1000``): arrays, but for the last two."""
 
 
 @dataclass(slots=True)
