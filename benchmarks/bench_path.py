@@ -14,7 +14,8 @@ import statistics
 import sys
 import time
 
-from desim.config import HostFwd, InputFile, MachineConfig, Nic, RunCommand, UserNet
+from desim.config import InputFile, MachineConfig, RunCommand
+from desim.devices import HostFwd, Nic, UserNet
 from desim.machine import Machine
 
 MSS = 1460

@@ -27,8 +27,9 @@ from time import process_time
 from typing import NamedTuple
 
 from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses, TcpEnd
+from desim.devices import HostFwd, UserNet
 from desim.ports import POLLIN, POLLOUT
-from desim.slirp import HostFwd, Slirp, SlirpConfig
+from desim.slirp import Slirp
 from desim.wire.addresses import LOOPBACK, ip
 from desim.wire.frame import Frame
 from desim.wire.segment import Segment, build_segment
@@ -98,9 +99,15 @@ class Bed:
             sockets=self.host,
             loop=NoLoop(),
             ledger=NoteLosses(),
-            config=SlirpConfig(
-                hostfwd=[HostFwd("tcp", LOOPBACK, FORWARDED_PORT, GUEST, GUEST_PORT)]
-            ),
+            config=UserNet(),
+        )
+        self.slirp.add_hostfwd(
+            HostFwd(
+                host_addr=LOOPBACK,
+                host_port=FORWARDED_PORT,
+                guest_addr=GUEST,
+                guest_port=GUEST_PORT,
+            )
         )
         arp = bytes.fromhex("08060001080006040002") + GUEST_MAC + GUEST + HOST_MAC + HOST
         self.slirp.slirp_input(Frame(HOST_MAC + GUEST_MAC + arp))

@@ -11,60 +11,20 @@ Times are ``int`` nanoseconds, addresses packed ``bytes``, as at the ports.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from desim.devices import Nic, UserNet
+
 SECOND_NS = 1_000_000_000
 
 DEFAULT_MODPROBE = "e1000"
 
-DEFAULT_MAC = bytes.fromhex("525400123456")
-"""What QEMU gives its first card (net/net.c)."""
-
-ANY = bytes(4)
-"""0.0.0.0: an address left out of a forwarding rule."""
-
-Proto = Literal["tcp", "udp"]
 Side = Literal["guest", "host"]
-SlirpVersion = Literal["4.7", "2.8"]
-CardSemantics = Literal["qemu", "datasheet"]
-"""Whose timing the card has: QEMU's, or that of Intel's manual, with a wire that takes time."""
-
-
-@dataclass(slots=True, kw_only=True)
-class HostFwd:
-    """``hostfwd=PROTO:[host_addr]:host_port-[guest_addr]:guest_port``."""
-
-    proto: Proto = "tcp"
-    host_addr: bytes = ANY
-    host_port: int
-    guest_addr: bytes = ANY
-    """0.0.0.0 stands for the first address that DHCP gives out."""
-    guest_port: int
-
-
-@dataclass(slots=True, kw_only=True)
-class Chardev:
-    """``-chardev KIND,id=ID``: what may stand behind ``guestfwd=``."""
-
-    kind: Literal["null", "file"]
-    path: str = ""
-    """``file``: its normalised name in the host's tree of written files."""
-    append: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class GuestFwd:
-    """``guestfwd=tcp:SERVER:PORT-DEV`` or ``-cmd:COMMAND``: one of the two is there."""
-
-    server: bytes
-    port: int
-    chardev: Chardev | None = None
-    command: str | None = None
-    """One program of the host with its words, started for each connection."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +34,11 @@ class InputFile:
     name: str
     """As the command or option spells it."""
     data: bytes
-    sha256: str
+
+    @property
+    def sha256(self) -> str:
+        """In hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
 
 
 RecordKind = Literal["A", "AAAA", "CNAME", "PTR"]
@@ -101,58 +65,6 @@ class HostDns:
     records: list[DnsRecord] = field(default_factory=list)
     """What a name server at all of these addresses answers; with none, there is no such server,
     and who listens there is a matter of the host's commands."""
-
-
-@dataclass(slots=True, kw_only=True)
-class UserNet:
-    """``-netdev user``: the user-mode stack, with QEMU's defaults (net/slirp.c)."""
-
-    id: str = "user.0"
-    ipv4: bool = True
-    net: bytes = bytes((10, 0, 2, 0))
-    mask: bytes = bytes((255, 255, 255, 0))
-    host: bytes = bytes((10, 0, 2, 2))
-    dns: bytes = bytes((10, 0, 2, 3))
-    dhcpstart: bytes = bytes((10, 0, 2, 15))
-    ipv6: bool = True
-    ipv6_prefix: bytes = bytes.fromhex("fec0" + "00" * 14)
-    ipv6_prefixlen: int = 64
-    ipv6_host: bytes = bytes.fromhex("fec0" + "00" * 13 + "02")
-    ipv6_dns: bytes = bytes.fromhex("fec0" + "00" * 13 + "03")
-    restrict: bool = False
-    hostname: str | None = None
-    domainname: str | None = None
-    dnssearch: list[str] = field(default_factory=list)
-    tftp: dict[str, InputFile] | None = None
-    """What the TFTP server shows, by name relative to its root; None: the service is off."""
-    tftp_server_name: str | None = None
-    bootfile: str | None = None
-    hostfwd: list[HostFwd] = field(default_factory=list)
-    """In the order written. QEMU sets them up last one first (net_init_slirp_configs)."""
-    guestfwd: list[GuestFwd] = field(default_factory=list)
-    """In the order written, likewise."""
-    version: SlirpVersion = "4.7"
-    """Whose behaviour: libslirp 4.7.0, or the slirp inside QEMU 2.8."""
-
-
-CardModel = Literal["e1000", "e1000-82545em"]
-"""The cards that the guest's driver is modelled for; QEMU's e1000 is an 82540EM."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Nic:
-    """``-device e1000``: the card and its properties (hw/net/e1000.c)."""
-
-    model: CardModel = "e1000"
-    id: str | None = None
-    mac: bytes = DEFAULT_MAC
-    netdev: str | None = None
-    """The id of what it is plugged into; None on the default hub."""
-    autonegotiation: bool = True
-    mitigation: bool = True
-    extra_mac_registers: bool = True
-    init_vet: bool = True
-    semantics: CardSemantics = "qemu"
 
 
 NetdevEnd = Literal["user", "user_port", "nic_port"]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import networkx as nx
 
-from desim.config import HostFwd, MachineConfig
+from desim.config import MachineConfig
+from desim.devices import HostFwd
 from desim.wire.addresses import ip_text, mac_text
 
 GUEST = "guest programs"
@@ -34,7 +35,7 @@ def graph(config: MachineConfig) -> nx.Graph[str]:
         g.add_node(slirp, room="slirp", what="; ".join([what, *rules]))
         g.add_edge("host kernel", slirp, by="sockets of QEMU's process, main loop")
     if nic is not None:
-        card = f"card {nic.id or nic.model + '.0'}"
+        card = f"card {nic.name}"
         g.add_node(card, room="e1000", what=f"{nic.model}, {mac_text(nic.mac)}")
         g.add_node("e1000 driver", room="guest", what="Linux e1000, NAPI")
         g.add_edge(card, "e1000 driver", by="registers, rings in memory, interrupt")

@@ -23,7 +23,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from desim.config import DEFAULT_MODPROBE, SECOND_NS, MachineConfig, Nic, RunCommand
+from desim.config import DEFAULT_MODPROBE, SECOND_NS, MachineConfig, RunCommand
+from desim.devices import Nic
 from desim.e1000.card import E1000
 from desim.e1000.interrupts import MIT_FLOOR, MIT_UNIT_NS, Interrupts
 from desim.e1000.registers import IMS, ITR, RADV, RDTR, RXT0, TADV, TXDW

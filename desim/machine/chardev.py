@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.config import Chardev
+from desim.devices import Chardev
 from desim.stages import QEMU, mark, stages
 from desim.userland.files import File, Null, VirtualTree
 

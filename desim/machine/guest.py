@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.config import InputFile, MachineConfig, Nic
+from desim.config import InputFile, MachineConfig
+from desim.devices import Nic
 from desim.guest.cpu.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
 from desim.guest.drivers.modules import MODULES, CardDriver, Surroundings, modprobe
 from desim.guest.kernel import GuestKernel

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from desim.config import HostFwd, MachineConfig, NetFilter, Nic, UserNet
+from desim.config import MachineConfig, NetFilter
+from desim.devices import GuestFwd, Nic, UserNet
 from desim.e1000.card import E1000
-from desim.errors import UserError
 from desim.guest.mm.memory import Memory
 from desim.host.kernel import HostKernel
 from desim.host.sockets import QemuSockets
@@ -19,49 +19,16 @@ from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.main_loop import MainLoop
 from desim.machine.threads.vcpu import Vcpu
 from desim.net import Net, NetClientState, NetHub
-from desim.slirp.client import SlirpState
-from desim.slirp.config import GuestFwd, SlirpConfig
+from desim.slirp.client import net_slirp_init
 from desim.slirp.icmp6 import ra_interval_ms
 from desim.slirp.slirp import Slirp
-from desim.slirp.version import VERSION_2_8, VERSION_4_7
 from desim.userland.files import Terminal
 from desim.userland.process import Process
-from desim.wire.addresses import ip_text
 
-VERSIONS = {"4.7": VERSION_4_7, "2.8": VERSION_2_8}
 BAR0 = 0xFEBC0000
 BAR1 = 0xC000
 IRQ_LINE = 10
 """Where the firmware of a PC machine puts the first card."""
-
-
-def slirp_config(user: UserNet) -> SlirpConfig:
-    """What slirp is told of ``-netdev user``; rules of ``hostfwd=`` are set up one by one."""
-    return SlirpConfig(
-        network=user.net,
-        mask=user.mask,
-        host=user.host,
-        dns=user.dns,
-        dhcp_start=user.dhcpstart,
-        ipv4=user.ipv4,
-        ipv6=user.ipv6,
-        prefix6=user.ipv6_prefix,
-        prefix6_len=user.ipv6_prefixlen,
-        host6=user.ipv6_host,
-        dns6=user.ipv6_dns,
-        restricted=user.restrict,
-        hostname=user.hostname,
-        domainname=user.domainname,
-        dnssearch=list(user.dnssearch),
-        tftp_server_name=user.tftp_server_name,
-        bootfile=user.bootfile,
-        tftp=None if user.tftp is None else {n: f.data for n, f in user.tftp.items()},
-        # The last rule given is set up first (net_init_slirp_configs).
-        guestfwd=[
-            GuestFwd(rule.server, rule.port, ex_exec=rule.command)
-            for rule in reversed(user.guestfwd)
-        ],
-    )
 
 
 class Qemu:
@@ -117,42 +84,23 @@ class Qemu:
         self.user: NetClientState | None = None
         if user is None:
             return
-        build = self.kit.build
         self.user = self.net.client(user.id)
-        state = build(SlirpState)(pads=user.version != "2.8")
         tap = Tap("slirp", self.kit.recorder, self.user, sends_to_guest=True)
-        state.nc = tap
-        tap.client = state
-        self.user.handler = tap
         advertisements = self.kit.streams("slirp.router_advertisement")
-        state.slirp = self.slirp = build(Slirp)(
+        state = net_slirp_init(
+            user,
+            nc=tap,
             clock=self.loop.timers,
-            net=state,
             sockets=self.sockets,
             loop=self.loop,
             ledger=self.lost,
-            config=slirp_config(user),
-            version=VERSIONS[user.version],
             ra_interval_ms=partial(ra_interval_ms, advertisements.below),
-            build=build,
+            build=self.kit.build,
         )
+        self.slirp = state.slirp
+        tap.client = state
+        self.user.handler = tap
         self.loop.sources.append(self.slirp)
-        # The last rule given is set up first (net_init_slirp_configs).
-        for rule in reversed(user.hostfwd):
-            self._forward(self.slirp, rule)
-
-    @staticmethod
-    def _forward(slirp: Slirp, rule: HostFwd) -> None:
-        try:
-            slirp.add_hostfwd(
-                rule.proto, (rule.host_addr, rule.host_port), (rule.guest_addr, rule.guest_port)
-            )
-        except OSError as error:
-            where = f"{ip_text(rule.host_addr)}:{rule.host_port}"
-            raise UserError(
-                f"-netdev user,hostfwd={rule.proto}:{where}: Could not set up host forwarding "
-                f"rule ({error.strerror})"
-            ) from None
 
     def _open_chardevs(self, user: UserNet | None, host: HostKernel) -> None:
         """The character devices behind ``guestfwd=``."""
@@ -168,7 +116,7 @@ class Qemu:
         }
 
         def write(rule: GuestFwd, data: bytes) -> None:
-            behind[rule.address, rule.port].qemu_chr_fe_write_all(data)
+            behind[rule.server, rule.port].qemu_chr_fe_write_all(data)
 
         self.slirp.guestfwd.output = write
 
@@ -180,7 +128,7 @@ class Qemu:
         if nic is None:
             return
         recorder, build = self.kit.recorder, self.kit.build
-        self.nic = self.net.client(nic.id or f"{nic.model}.0", is_nic=True)
+        self.nic = self.net.client(nic.name, is_nic=True)
         tap = Tap("nic", recorder, self.nic, sends_to_guest=False)
         self.card = card = build(E1000)(
             clock=self.loop.timers,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from desim.config import DEFAULT_MODPROBE, MachineConfig, SlirpVersion
+from desim.config import DEFAULT_MODPROBE, MachineConfig
+from desim.devices import SlirpVersion
 from desim.scenario.document import Document, Spoken
 from desim.scenario.inputs import Inputs
 from desim.scenario.lines import Key

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-
-from desim.config import InputFile, Side, UserNet
+from desim.config import InputFile, Side
+from desim.devices import UserNet
 from desim.scenario.inputs import Inputs
 from desim.userland.files import plain
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
@@ -57,7 +56,7 @@ def _folder(name: str, inputs: Inputs) -> dict[str, InputFile]:
     """The files below a folder, and under its own name (``NAME/``) a list of theirs."""
     below = inputs.tree(name)
     listing = "".join(f"{inner}\n" for inner in below).encode()
-    found = {name: InputFile(name=name, data=listing, sha256=hashlib.sha256(listing).hexdigest())}
+    found = {name: InputFile(name=name, data=listing)}
     for inner, file in below.items():
-        found[name + inner] = InputFile(name=name + inner, data=file.data, sha256=file.sha256)
+        found[name + inner] = InputFile(name=name + inner, data=file.data)
     return found

@@ -8,7 +8,6 @@ command line the words are the user's own, and may name any file.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterable
@@ -106,7 +105,7 @@ def _read(path: Path, name: str) -> InputFile:
         os.close(fd)
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(TOO_LARGE)
-    return InputFile(name=name, data=data, sha256=hashlib.sha256(data).hexdigest())
+    return InputFile(name=name, data=data)
 
 
 def neighbours(path: Path) -> list[str]:

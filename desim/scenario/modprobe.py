@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from desim.config import DEFAULT_MODPROBE, Nic
+from desim.config import DEFAULT_MODPROBE
+from desim.devices import Nic
 from desim.errors import nearest
 from desim.guest.drivers.modules import MODULES, modprobe
 

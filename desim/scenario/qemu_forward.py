@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.config import HostFwd, Proto, UserNet
+from desim.devices import HostFwd, Proto, UserNet
 from desim.scenario.addresses import inet_aton, parse_number
 
 

@@ -20,7 +20,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from desim.config import Chardev, GuestFwd, UserNet
+from desim.devices import Chardev, GuestFwd, UserNet
 from desim.errors import nearest
 from desim.scenario.addresses import inet_aton, show_ipv4
 from desim.scenario.qemu_words import Option, word_set

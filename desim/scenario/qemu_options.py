@@ -23,7 +23,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from desim.config import CardModel, NetdevEnd, NetFilter, Nic, SlirpVersion, UserNet
+from desim.config import NetdevEnd, NetFilter
+from desim.devices import CardModel, Nic, SlirpVersion, UserNet
 from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac
 from desim.scenario.qemu_forward import forward_host, parse_redir

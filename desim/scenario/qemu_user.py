@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from desim.config import InputFile, UserNet
+from desim.config import InputFile
+from desim.devices import UserNet
 from desim.errors import nearest
 from desim.scenario.addresses import class_mask, inet_aton, inet_pton6, prefix_mask, show_ipv4
 from desim.scenario.qemu_forward import forward_host, parse_hostfwd
@@ -91,7 +92,7 @@ def read_user(
 def read_tftp(user: UserNet, folder: str, open_folder: OpenFolder, complain: Complain) -> None:
     """Show ``folder`` to the guest."""
     try:
-        user.tftp = open_folder(folder)
+        user.tftp = {name: file.data for name, file in open_folder(folder).items()}
     except ValueError as error:
         complain(f"tftp={folder}: {error}")
 

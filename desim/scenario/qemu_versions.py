@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from desim.config import SlirpVersion
+from desim.devices import SlirpVersion
 from desim.errors import UserError
 
 NEWEST: SlirpVersion = "4.7"

@@ -31,8 +31,8 @@ from desim.config import (
     InputFile,
     RecordKind,
     Side,
-    SlirpVersion,
 )
+from desim.devices import SlirpVersion
 from desim.errors import UserError, nearest
 from desim.guest.net.tcp import sysctl
 from desim.scenario.commands import check_command, check_services

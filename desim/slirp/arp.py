@@ -46,7 +46,7 @@ class Arp:
         self._slots: list[bytes | None] = [None] * ARP_TABLE_SIZE
         self._macs: dict[bytes, bytes] = {}
         self._next_victim = 0
-        everyone = int.from_bytes(slirp.config.network, "big") | ~slirp.vnetwork_mask & 0xFFFFFFFF
+        everyone = int.from_bytes(slirp.config.net, "big") | ~slirp.vnetwork_mask & 0xFFFFFFFF
         self._broadcasts = (IP_ANY, IP_BROADCAST, everyone.to_bytes(4, "big"))
 
     def arp_table_add(self, ip: bytes, mac: bytes) -> None:
@@ -119,5 +119,5 @@ class Arp:
         if not slirp.in_vnetwork(ip):
             return False
         return ip in (config.host, config.dns) or any(
-            rule.address == ip for rule in slirp.guestfwd.rules
+            rule.server == ip for rule in slirp.guestfwd.rules
         )

@@ -149,11 +149,11 @@ class Bootp:
 
     def _address(self, slot: int) -> bytes:
         """The address of a lease; slirp counts in the last byte only, without carry."""
-        start = self.slirp.config.dhcp_start
+        start = self.slirp.config.dhcpstart
         return start[:3] + bytes(((start[3] + slot) & 0xFF,))
 
     def _requested(self, wanted: bytes, mac: bytes) -> int | None:
-        slot = int.from_bytes(wanted, "big") - int.from_bytes(self.slirp.config.dhcp_start, "big")
+        slot = int.from_bytes(wanted, "big") - int.from_bytes(self.slirp.config.dhcpstart, "big")
         if not 0 <= slot < NB_BOOTP_CLIENTS:
             return None
         return slot if not self._allocated[slot] or self._macs[slot] == mac else None
@@ -183,7 +183,7 @@ class Bootp:
         options = _option(OPT_MSG_TYPE, bytes((answer,)))
         options += _option(OPT_SRV_ID, config.host)
         options += _option(OPT_NETMASK, config.mask)
-        if not config.restricted:
+        if not config.restrict:
             options += _option(OPT_GATEWAY, config.host)
             options += _option(OPT_DNS, config.dns)
         options += _option(OPT_LEASE_TIME, LEASE_TIME_S.to_bytes(4, "big"))

@@ -6,19 +6,26 @@ does not, and neither does QEMU 2.8.
 
 from __future__ import annotations
 
-from desim.ports import NetPort
+from collections.abc import Callable
+
+from desim.devices import UserNet
+from desim.errors import UserError
+from desim.ports import Clock, HostSockets, Ledger, MainLoop, NetPort
 from desim.reasons import Reason
 from desim.slirp.slirp import Slirp
-from desim.stages import QEMU, mark, stages
+from desim.slirp.version import VERSIONS
+from desim.stages import QEMU, Build, bare, mark, stages
+from desim.wire.addresses import ip_text
 from desim.wire.frame import Frame
 
 
 class SlirpState:
     """The net client called ``user``: NetClient for the net layer, NetPort for slirp.
 
-    Both ends are given after construction, because each needs this one: ``slirp`` and
-    ``nc``, its own client in the net layer.
+    ``nc`` is its own end in the net layer; ``slirp`` is set when there is one, which needs this.
     """
+
+    slirp: Slirp
 
     STAGES = stages(
         QEMU,
@@ -26,9 +33,8 @@ class SlirpState:
         receive=mark("net_slirp_receive", file="net/slirp.c", size="frame"),
     )
 
-    def __init__(self, *, pads: bool = True) -> None:
-        self.slirp: Slirp
-        self.nc: NetPort
+    def __init__(self, nc: NetPort, *, pads: bool) -> None:
+        self.nc = nc
         self.pads = pads
         """Whether short frames are filled up (``net_peer_needs_padding``)."""
 
@@ -59,3 +65,45 @@ class SlirpState:
 
     def set_link(self, up: bool) -> None:
         """slirp does not look at its link; the net layer drops what must not pass."""
+
+
+def net_slirp_init(
+    user: UserNet,
+    *,
+    nc: NetPort,
+    clock: Clock,
+    sockets: HostSockets,
+    loop: MainLoop,
+    ledger: Ledger,
+    ra_interval_ms: Callable[[], int] | None = None,
+    build: Build = bare,
+) -> SlirpState:
+    """``-netdev user`` with all its rules, behind its client; ``nc`` is that client's own end.
+
+    The rest is what ``Slirp`` needs. Raises ``UserError`` for a port that the host does not give.
+    """
+    state = build(SlirpState)(nc, pads=VERSIONS[user.version].pads)
+    state.slirp = slirp = build(Slirp)(
+        clock=clock,
+        net=state,
+        sockets=sockets,
+        loop=loop,
+        ledger=ledger,
+        config=user,
+        ra_interval_ms=ra_interval_ms,
+        build=build,
+    )
+    # The last rule given is set up first (net_init_slirp_configs).
+    for rule in reversed(user.hostfwd):
+        try:
+            slirp.add_hostfwd(rule)
+        except OSError as error:
+            where = f"{ip_text(rule.host_addr)}:{rule.host_port}"
+            raise UserError(
+                f"-netdev user,hostfwd={rule.proto}:{where}: Could not set up host forwarding "
+                f"rule ({error.strerror})"
+            ) from None
+    for guest_rule in reversed(user.guestfwd):
+        free = slirp.add_guestfwd(guest_rule)
+        assert free, f"{guest_rule}: whoever reads options checks that its address is free"
+    return state

@@ -59,14 +59,14 @@ class Dhcpv6:
         if client_id is not None:
             reply += _option(OPTION_CLIENTID, client_id)
         if OPTION_DNS_SERVERS in options:
-            reply += _option(OPTION_DNS_SERVERS, config.dns6)
+            reply += _option(OPTION_DNS_SERVERS, config.ipv6_dns)
         if OPTION_BOOTFILE_URL in options:
-            host = ":".join(config.host6[at : at + 2].hex() for at in range(0, 16, 2))
+            host = ":".join(config.ipv6_host[at : at + 2].hex() for at in range(0, 16, 2))
             name = config.bootfile if config.bootfile is not None else NO_BOOTFILE
             room = config.if_mtu - len(reply) - 4
             url = f"tftp://[{host}]/{name}".encode()
             reply += _option(OPTION_BOOTFILE_URL, url[: max(0, room)])
-        slirp.udp6.udp6_output(None, (config.host6, SOURCE_PORT), client, reply)
+        slirp.udp6.udp6_output(None, (config.ipv6_host, SOURCE_PORT), client, reply)
 
 
 def _option(code: int, data: bytes) -> bytes:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from desim.slirp.config import GuestFwd
+from desim.devices import GuestFwd
 from desim.slirp.socket import SS_FCANTRCVMORE, SS_ISFCONNECTED, SS_NOFDREF, Socket
 from desim.stages import QEMU, mark, stages
 
@@ -46,7 +46,7 @@ class GuestForwarding:
     def find(self, address: bytes, port: int) -> GuestFwd | None:
         """The rule for ``address``:``port``."""
         for rule in self.rules:
-            if rule.port == port and rule.address == address:
+            if rule.port == port and rule.server == address:
                 return rule
         return None
 
@@ -54,9 +54,9 @@ class GuestForwarding:
         """False if the address is not free for that (``check_guestfwd``)."""
         slirp = self.slirp
         if (
-            not slirp.in_vnetwork(rule.address)
-            or rule.address in (slirp.config.host, slirp.config.dns)
-            or self.find(rule.address, rule.port)
+            not slirp.in_vnetwork(rule.server)
+            or rule.server in (slirp.config.host, slirp.config.dns)
+            or self.find(rule.server, rule.port)
         ):
             return False
         self.rules.insert(0, rule)
@@ -76,8 +76,8 @@ class GuestForwarding:
         if rule is None:
             so.so_snd.append(NO_APPLICATION)
             return False
-        if rule.ex_exec is not None:
-            return self.fork_exec(so, rule.ex_exec)
+        if rule.command is not None:
+            return self.fork_exec(so, rule.command)
         if rule.unix is None:
             so.fd = -1
             so.guestfwd = rule

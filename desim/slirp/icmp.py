@@ -77,7 +77,7 @@ class Icmp:
                 slirp.drop(datagram.frame, reasons.ICMP_REFUSED)
                 return
             self.icmp_reflect(datagram, datagram.payload)
-        elif config.restricted:
+        elif config.restrict:
             slirp.drop(datagram.frame, reasons.RESTRICTED)
         else:
             self._ping(datagram)

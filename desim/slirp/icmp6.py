@@ -137,9 +137,9 @@ class Icmp6:
         """Whether ``ip`` is the host's or the DNS address, or link-local and like it."""
         config = self.slirp.config
         return any(
-            (self.slirp.in_vprefix(ip) and self._same_machine(ip, own, config.prefix6_len))
+            (self.slirp.in_vprefix(ip) and self._same_machine(ip, own, config.ipv6_prefixlen))
             or (ip[:8] == LINKLOCAL_ADDR[:8] and ip[8:] == own[8:])
-            for own in (config.host6, config.dns6)
+            for own in (config.ipv6_host, config.ipv6_dns)
         )
 
     @staticmethod
@@ -234,20 +234,20 @@ class Icmp6:
         message += _PREFIX.pack(
             3,
             4,
-            config.prefix6_len,
+            config.ipv6_prefixlen,
             0xC0,
             ADV_VALID_LIFETIME_S,
             ADV_PREFERRED_LIFETIME_S,
             0,
-            config.prefix6,
+            config.ipv6_prefix,
         )
         if slirp.version.rdnss_always or slirp.socket_io.has_resolver6():
-            message += _RDNSS.pack(25, 3, 0, RDNSS_LIFETIME, config.dns6)
+            message += _RDNSS.pack(25, 3, 0, RDNSS_LIFETIME, config.ipv6_dns)
         self._send(LINKLOCAL_ADDR, ALLNODES_MULTICAST, message)
 
     def ndp_send_ns(self, ip: bytes) -> None:
         """Ask who has ``ip``; goes out past the queues."""
-        host = self.slirp.config.host6
+        host = self.slirp.config.ipv6_host
         dst = SOLICITED_NODE_PREFIX + ip[13:]
         message = bytes((ICMP6_NDP_NS,)) + bytes(7) + ip + b"\x01\x01" + special_ethaddr6(host)
         packet: Mbuf = self.slirp.ip6.packet(

@@ -32,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from desim.devices import GuestFwd, HostFwd, UserNet
 from desim.ports import (
     POLLERR,
     POLLHUP,
@@ -49,7 +50,6 @@ from desim.reasons import Reason
 from desim.slirp import reasons
 from desim.slirp.arp import Arp, special_ethaddr
 from desim.slirp.bootp import Bootp
-from desim.slirp.config import GuestFwd, SlirpConfig
 from desim.slirp.datagram import Datagram, Mbuf
 from desim.slirp.dhcpv6 import Dhcpv6
 from desim.slirp.guestfwd import GuestForwarding
@@ -92,7 +92,7 @@ from desim.slirp.tcp_var import (
 from desim.slirp.tftp import Tftp
 from desim.slirp.udp import Udp
 from desim.slirp.udp6 import Udp6
-from desim.slirp.version import VERSION_4_7, Version
+from desim.slirp.version import VERSIONS
 from desim.stages import QEMU, Build, bare, mark, stages
 from desim.wire.addresses import IP6_ANY, IP_ANY, ZERO_MAC
 from desim.wire.frame import Frame
@@ -142,14 +142,15 @@ class Slirp:
         sockets: HostSockets,
         loop: MainLoop,
         ledger: Ledger,
-        config: SlirpConfig,
-        version: Version = VERSION_4_7,
+        config: UserNet,
         ra_interval_ms: Callable[[], int] | None = None,
         build: Build = bare,
     ) -> None:
-        """``ra_interval_ms`` draws the pause before each unsolicited router advertisement.
+        """``config`` says which addresses and services; its rules are set up one by one, by
+        ``add_hostfwd`` and ``add_guestfwd`` (``net_slirp_init`` does).
 
-        The real one draws from 200,000 to 600,000 ms, evenly; None: there are none.
+        ``ra_interval_ms`` draws the pause before each unsolicited router advertisement
+        (``desim.slirp.icmp6.ra_interval_ms`` as the real one does); None: there are none.
         """
         self.clock = clock
         self.net = net
@@ -157,8 +158,8 @@ class Slirp:
         self.loop = loop
         self.ledger = ledger
         self.config = config
-        self.version = version
-        self.vnetwork = int.from_bytes(config.network, "big")
+        self.version = VERSIONS[config.version]
+        self.vnetwork = int.from_bytes(config.net, "big")
         self.vnetwork_mask = int.from_bytes(config.mask, "big")
         self.ethaddr = special_ethaddr(config.host)
         """The source of every IPv4 frame, whatever its IP source."""
@@ -184,13 +185,6 @@ class Slirp:
         self.dhcpv6 = build(Dhcpv6)(slirp=self)
         self.tftp = build(Tftp)(slirp=self)
         self.guestfwd = build(GuestForwarding)(slirp=self)
-        for rule in config.hostfwd:
-            self.add_hostfwd(
-                rule.protocol, (rule.host, rule.host_port), (rule.guest, rule.guest_port)
-            )
-        for guest_rule in config.guestfwd:
-            if not self.guestfwd.add(guest_rule):
-                raise ValueError(f"guestfwd: {guest_rule} is not a free address of the network")
 
     # -- frames ------------------------------------------------------------------------
 
@@ -298,8 +292,8 @@ class Slirp:
 
     def in_vprefix(self, address: bytes) -> bool:
         """Whether an IPv6 address belongs to the virtual network."""
-        shift = 128 - self.config.prefix6_len
-        prefix = int.from_bytes(self.config.prefix6, "big")
+        shift = 128 - self.config.ipv6_prefixlen
+        prefix = int.from_bytes(self.config.ipv6_prefix, "big")
         return int.from_bytes(address, "big") >> shift == prefix >> shift
 
     def assign_guest_address(self, so: Socket) -> bool:
@@ -317,11 +311,12 @@ class Slirp:
 
     # -- forwarding --------------------------------------------------------------------
 
-    def add_hostfwd(self, protocol: str, host: Endpoint, guest: Endpoint) -> None:
+    def add_hostfwd(self, rule: HostFwd) -> None:
         """Forward a port of the host (``hostfwd=``); raises OSError if it cannot be bound."""
-        if guest[0] == IP_ANY:
-            guest = (self.config.dhcp_start, guest[1])
-        if protocol == "udp":
+        host = (rule.host_addr, rule.host_port)
+        known = rule.guest_addr != IP_ANY
+        guest = (rule.guest_addr if known else self.config.dhcpstart, rule.guest_port)
+        if rule.proto == "udp":
             self.udp.udp_listen(host, guest)
         else:
             self.tcp_subr.tcp_listen(host, guest)

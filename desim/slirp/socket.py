@@ -8,7 +8,7 @@ from desim.ports import Endpoint, Fd
 from desim.slirp.sbuf import Sbuf
 
 if TYPE_CHECKING:
-    from desim.slirp.config import GuestFwd
+    from desim.devices import GuestFwd
     from desim.slirp.datagram import Datagram
     from desim.slirp.tcp_var import TcpCb, Ti
 

@@ -345,7 +345,7 @@ class SocketIo:
     def _translate_out6(self, address: bytes, port: int) -> bytes | None:
         slirp = self.slirp
         config = slirp.config
-        if address == config.dns6 and not config.disable_dns:
+        if address == config.ipv6_dns and not config.disable_dns:
             if slirp.version.dns_port_only and port != 53:
                 return None
             resolver = self._resolver(16)
@@ -375,7 +375,7 @@ class SocketIo:
         config = slirp.config
         asked = so.fhost[0]
         if len(asked) == 16:
-            if slirp.in_vprefix(asked) and (address == IP6_LOOPBACK or asked != config.host6):
+            if slirp.in_vprefix(asked) and (address == IP6_LOOPBACK or asked != config.ipv6_host):
                 return asked
             return address
         if slirp.in_vnetwork(asked):
@@ -392,6 +392,6 @@ class SocketIo:
         address, port = so.fhost
         if len(address) == 16:
             if address in (IP6_ANY, IP6_LOOPBACK):
-                so.fhost = (config.host6, port)
+                so.fhost = (config.ipv6_host, port)
         elif address == IP_ANY or address[0] == LOOPBACK[0]:
             so.fhost = (config.host, port)

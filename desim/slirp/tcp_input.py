@@ -207,7 +207,7 @@ class TcpInput:
         """A segment without a connection: open one for a SYN, else answer with a reset."""
         slirp = self.slirp
         subr = slirp.tcp_subr
-        allowed = not slirp.config.restricted or slirp.guestfwd.find(ti.dst, ti.dport) is not None
+        allowed = not slirp.config.restrict or slirp.guestfwd.find(ti.dst, ti.dport) is not None
         if not allowed or ti.tiflags & (TH_SYN | TH_FIN | TH_RST | TH_URG | TH_ACK) != TH_SYN:
             subr.drop_with_reset(None, ti)
             return

@@ -83,7 +83,7 @@ class Udp:
         if dport == TFTP_SERVER and dst == config.host:
             slirp.tftp.tftp_input(datagram, sport, dport)
             return
-        if config.restricted:
+        if config.restrict:
             slirp.drop(datagram.frame, reasons.RESTRICTED)
             return
         # Checking a sum wipes out the TOS: it lasts only in datagrams without one.

@@ -45,7 +45,7 @@ class Udp6:
         config = slirp.config
         payload = datagram.payload
         src, dst = datagram.src, datagram.dst
-        if config.restricted:
+        if config.restrict:
             slirp.drop(datagram.frame, reasons.RESTRICTED)
             return
         pseudo = pseudo_sum(src, dst, IPPROTO_UDP, length)
@@ -60,10 +60,10 @@ class Udp6:
             payload = datagram.payload = payload[: len(payload) - length + udp_length]
             header = datagram.header
             datagram.header = header[:4] + udp_length.to_bytes(2, "big") + header[6:]
-        if dport == DHCPV6_SERVER and dst in (config.host6, ALLDHCP_MULTICAST):
+        if dport == DHCPV6_SERVER and dst in (config.ipv6_host, ALLDHCP_MULTICAST):
             slirp.dhcpv6.dhcpv6_input(datagram, (src, sport))
             return
-        if dport == TFTP_SERVER and dst == config.host6:
+        if dport == TFTP_SERVER and dst == config.ipv6_host:
             slirp.tftp.tftp_input(datagram, sport, dport)
             return
         so = slirp.udp.session((src, sport))

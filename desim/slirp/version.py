@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from desim.devices import SlirpVersion
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
     """The switches. Where a comment names a date, that is when slirp changed."""
 
-    name: str
+    name: SlirpVersion
+    pads: bool
+    """QEMU's glue fills a frame up to 60 bytes on its way to the card (QEMU 6.0)."""
     tcp_sndspace: int
     """Bytes of so_snd before they are rounded up to a multiple of the MSS (July 2019)."""
     tcp_rcvspace: int
@@ -71,6 +75,7 @@ class Version:
 
 VERSION_4_7 = Version(
     name="4.7",
+    pads=True,
     tcp_sndspace=131072,
     tcp_rcvspace=131072,
     mss_adds_ip_header=False,
@@ -100,6 +105,7 @@ VERSION_4_7 = Version(
 
 VERSION_2_8 = Version(
     name="2.8",
+    pads=False,
     tcp_sndspace=8192,
     tcp_rcvspace=8192,
     mss_adds_ip_header=True,
@@ -126,3 +132,5 @@ VERSION_2_8 = Version(
     ip6_checks=False,
     rdnss_always=True,
 )
+
+VERSIONS: dict[SlirpVersion, Version] = {"4.7": VERSION_4_7, "2.8": VERSION_2_8}

@@ -18,7 +18,7 @@ from desim.cli import main
 from desim.conform.e1000.recordings import read_recordings
 from desim.conform.e1000.replay import Replay
 from desim.conform.e1000.suite import CardSuite
-from desim.conform.e1000.user import user_config
+from desim.conform.e1000.user import user_net
 from desim.conform.slirp.recordings import read_recordings as read_slirp
 from desim.conform.slirp.suite import SlirpSuite
 from desim.conform.suite import Outcome, conform
@@ -69,9 +69,9 @@ def test_an_altered_answer_of_the_user_network_is_found(vector: dict[str, Any]) 
 
 
 def test_options_of_the_user_network_are_qemus() -> None:
-    config = user_config("net=10.1.0.0/16,restrict=on,hostname=x")
-    assert config.network == bytes((10, 1, 0, 0))
-    assert config.restricted
+    config = user_net("net=10.1.0.0/16,restrict=on,hostname=x")
+    assert config.net == bytes((10, 1, 0, 0))
+    assert config.restrict
     assert config.hostname == "x"
     assert not config.ipv6
 
@@ -79,7 +79,7 @@ def test_options_of_the_user_network_are_qemus() -> None:
 @pytest.mark.parametrize("options", ["turbo=on", "tftp=/etc", "net=nonsense"])
 def test_options_that_cannot_be_had_are_refused(options: str) -> None:
     with pytest.raises(RecordingError, match=r"net\.user: "):
-        user_config(options)
+        user_net(options)
 
 
 # What is printed

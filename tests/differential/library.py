@@ -16,8 +16,8 @@ from typing import Any
 
 from differential.interpose import interpose
 
+from desim.devices import GuestFwd, UserNet
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI
-from desim.slirp.config import GuestFwd, SlirpConfig
 
 SONAME = "libslirp.so.0"
 VERSION = "4.7.0"
@@ -157,7 +157,7 @@ class RealSlirp:
 
     def __init__(
         self,
-        config: SlirpConfig,
+        config: UserNet,
         *,
         now: Callable[[], int],
         send: Callable[[bytes], None],
@@ -209,7 +209,7 @@ class RealSlirp:
             raise LibraryError("slirp_new refuses the configuration")
         for rule in config.hostfwd:
             self.add_hostfwd(
-                rule.protocol, (rule.host, rule.host_port), (rule.guest, rule.guest_port)
+                rule.proto, (rule.host_addr, rule.host_port), (rule.guest_addr, rule.guest_port)
             )
         for guest_rule in config.guestfwd:
             self.add_guestfwd(guest_rule)
@@ -270,7 +270,7 @@ class RealSlirp:
 
     def add_guestfwd(self, rule: GuestFwd) -> None:
         """Raises ``LibraryError`` if its address is not free."""
-        address = IN(_in(rule.address))
+        address = IN(_in(rule.server))
         if rule.unix is not None:
             done = self._library.slirp_add_unix(
                 self._slirp, rule.unix.encode(), c.byref(address), rule.port
@@ -353,26 +353,26 @@ def _text(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
 
 
-def _config(config: SlirpConfig, tftp_path: str | None) -> Config:
+def _config(config: UserNet, tftp_path: str | None) -> Config:
     names = [name.encode() for name in config.dnssearch]
     return Config(
         version=CONFIG_VERSION,
-        restricted=config.restricted,
+        restricted=config.restrict,
         in_enabled=config.ipv4,
-        vnetwork=_in(config.network),
+        vnetwork=_in(config.net),
         vnetmask=_in(config.mask),
         vhost=_in(config.host),
         in6_enabled=config.ipv6,
-        vprefix_addr6=_in6(config.prefix6),
-        vprefix_len=config.prefix6_len,
-        vhost6=_in6(config.host6),
+        vprefix_addr6=_in6(config.ipv6_prefix),
+        vprefix_len=config.ipv6_prefixlen,
+        vhost6=_in6(config.ipv6_host),
         vhostname=_text(config.hostname),
         tftp_server_name=_text(config.tftp_server_name),
         tftp_path=_text(tftp_path),
         bootfile=_text(config.bootfile),
-        vdhcp_start=_in(config.dhcp_start),
+        vdhcp_start=_in(config.dhcpstart),
         vnameserver=_in(config.dns),
-        vnameserver6=_in6(config.dns6),
+        vnameserver6=_in6(config.ipv6_dns),
         vdnssearch=(c.c_char_p * (len(names) + 1))(*names, None) if names else None,
         vdomainname=_text(config.domainname),
         if_mtu=config.if_mtu,

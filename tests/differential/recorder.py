@@ -25,8 +25,9 @@ from differential.library import VERSION, RealSlirp
 
 from desim.conform.slirp.recordings import FORMAT, Recording, payload
 from desim.conform.slirp.replay import MAX_ROUNDS, config_of
+from desim.devices import GuestFwd
 from desim.ports import POLLERR, POLLHUP, POLLOUT
-from desim.slirp.config import GuestFwd
+from desim.slirp.version import VERSION_4_7
 from desim.wire.addresses import ip, ip_text
 
 START_NS = 1_000_000_000
@@ -62,12 +63,12 @@ class Recorder:
         self._ends: dict[tuple[Any, ...], str] = {}
         """The ends of a connection, the library's own first; its name."""
         folder = Path(tftp_path).parent
-        settings = config_of(config)
+        settings = config_of(config, VERSION_4_7)
         for guest_rule in settings.guestfwd:
             if guest_rule.unix is not None:
                 self._listeners[guest_rule.unix] = _unix(folder / guest_rule.unix)
                 guest_rule.unix = str(folder / guest_rule.unix)
-        self._forwarded = {r.host_port: r for r in settings.hostfwd if r.protocol == "udp"}
+        self._forwarded = {r.host_port: r for r in settings.hostfwd if r.proto == "udp"}
         self._watched: list[tuple[int, int]] = []
         self._slirp = RealSlirp(
             settings,
@@ -354,7 +355,7 @@ class Recorder:
         return events
 
     def _guestfwd_output(self, rule: GuestFwd, data: bytes) -> None:
-        self._note("gfwd_data", addr=ip_text(rule.address), port=rule.port, **_data(data))
+        self._note("gfwd_data", addr=ip_text(rule.server), port=rule.port, **_data(data))
 
     # -- what the host's programs see --------------------------------------------------
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from desim.config import SlirpVersion
+from desim.devices import SlirpVersion
 from desim.experiment.run import RunResult, run
 from desim.scenario.command_line import machine_from_options
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.config import Chardev, GuestFwd, InputFile, UserNet
+from desim.config import InputFile
+from desim.devices import Chardev, GuestFwd, UserNet
 from desim.errors import UserError
 from desim.scenario.qemu_options import parse_qemu_options
 

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.config import ANY, HostFwd, InputFile
+from desim.config import InputFile
+from desim.devices import HostFwd
 from desim.errors import UserError
 from desim.scenario.qemu_options import Network, parse_qemu_options
 from desim.scenario.qemu_words import cut_parts
+from desim.wire.addresses import IP_ANY
 
 DIRECT = "-netdev user,id=user.0{} -device e1000,netdev=user.0"
 FORWARD = HostFwd(host_port=5555, guest_port=5556)
@@ -192,7 +194,7 @@ def test_hostfwd_names_all_four_parts() -> None:
 
 def test_an_address_left_out_is_any() -> None:
     rule = user_of(",hostfwd=tcp::22-:22").hostfwd[0]
-    assert (rule.host_addr, rule.guest_addr) == (ANY, ANY)
+    assert (rule.host_addr, rule.guest_addr) == (IP_ANY, IP_ANY)
 
 
 def test_the_same_port_may_be_forwarded_on_two_addresses() -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from desim.config import InputFile, MachineConfig, SlirpVersion
+from desim.config import InputFile, MachineConfig
+from desim.devices import SlirpVersion
 from desim.errors import UserError
 from desim.scenario.command_line import machine_from_options
 from desim.scenario.inputs import Inputs
 from desim.scenario.loader import parse_scenario
 from desim.scenario.qemu_options import Network, parse_qemu_options
 
-MENU = InputFile(name="menu", data=b"boot", sha256="")
+MENU = InputFile(name="menu", data=b"boot")
 
 
 def folder(name: str) -> dict[str, InputFile]:
@@ -117,10 +118,10 @@ def test_what_came_after_2_8_is_refused_with_its_slirp(key: str) -> None:
 def test_tftp_and_bootp_are_for_networks_that_do_not_say_themselves() -> None:
     user = network("-tftp root -bootp menu").user
     assert user is not None
-    assert (user.tftp, user.bootfile) == ({"menu": MENU}, "menu")
+    assert (user.tftp, user.bootfile) == ({"menu": MENU.data}, "menu")
     user = network("-tftp nowhere -bootp other -net nic -net user,tftp=root,bootfile=menu").user
     assert user is not None
-    assert (user.tftp, user.bootfile) == ({"menu": MENU}, "menu")
+    assert (user.tftp, user.bootfile) == ({"menu": MENU.data}, "menu")
 
 
 @pytest.mark.parametrize(

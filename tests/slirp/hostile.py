@@ -10,7 +10,7 @@ import pytest
 
 from desim.conform.slirp.recordings import frame_bytes, read_recordings
 from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
-from desim.slirp.config import GuestFwd, HostFwd, SlirpConfig
+from desim.devices import GuestFwd, HostFwd, UserNet
 from desim.slirp.slirp import Slirp
 from desim.slirp.version import VERSION_2_8, VERSION_4_7, Version
 from desim.wire.addresses import ip
@@ -28,7 +28,7 @@ SECOND = 1_000_000_000
 versions = pytest.mark.parametrize("version", [VERSION_4_7, VERSION_2_8], ids=lambda v: v.name)
 
 
-FORWARD = [HostFwd("tcp", ip("127.0.0.1"), 5555, GUEST, 22)]
+FORWARD = [HostFwd(host_addr=ip("127.0.0.1"), host_port=5555, guest_addr=GUEST, guest_port=22)]
 
 
 class Wire:
@@ -68,14 +68,11 @@ class Bed:
             sockets=self.host,
             loop=NoLoop(),
             ledger=self.ledger,
-            config=SlirpConfig(
-                tftp={"a.txt": b"x" * 2000},
-                bootfile="a.txt",
-                hostfwd=FORWARD if hostfwd is None else hostfwd,
-                guestfwd=[GuestFwd(ip("10.0.2.100"), 1234)],
-            ),
-            version=version,
+            config=UserNet(tftp={"a.txt": b"x" * 2000}, bootfile="a.txt", version=version.name),
         )
+        for rule in FORWARD if hostfwd is None else hostfwd:
+            self.slirp.add_hostfwd(rule)
+        self.slirp.add_guestfwd(GuestFwd(server=ip("10.0.2.100"), port=1234))
         self.slirp.guestfwd.output = lambda rule, data: self.host.note("gfwd_data", data=data)
         self.poll()
 

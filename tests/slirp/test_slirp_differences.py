@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 
 from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
-from desim.slirp import Slirp, SlirpConfig
+from desim.devices import UserNet
+from desim.slirp import Slirp
 from desim.wire.addresses import ip
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame
@@ -31,7 +32,7 @@ class Bed:
             sockets=self.host,
             loop=NoLoop(),
             ledger=NoteLosses(),
-            config=SlirpConfig(),
+            config=UserNet(),
         )
         arp = bytes.fromhex("08060001080006040002") + GUEST_MAC + GUEST + HOST_MAC + HOST
         self.slirp.slirp_input(Frame(HOST_MAC + GUEST_MAC + arp))

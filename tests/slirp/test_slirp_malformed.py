@@ -31,8 +31,8 @@ from hostile import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from desim.devices import HostFwd
 from desim.slirp.arp import ARP_TABLE_SIZE
-from desim.slirp.config import HostFwd
 from desim.slirp.icmp6 import NDP_TABLE_SIZE
 from desim.slirp.tcp_var import TCPSTATES
 from desim.slirp.tftp import TFTP_SESSIONS_MAX
@@ -428,7 +428,10 @@ def test_half_open_connections_of_a_guest_that_cannot_be_found(version: Version)
 @versions
 def test_ten_thousand_half_open_connections_by_hostfwd(version: Version) -> None:
     ports = range(10_000, 10_100)
-    rules = [HostFwd("tcp", ip("127.0.0.1"), port, GUEST, 22) for port in ports]
+    rules = [
+        HostFwd(host_addr=ip("127.0.0.1"), host_port=port, guest_addr=GUEST, guest_port=22)
+        for port in ports
+    ]
     bed = Bed(version, hostfwd=rules)
     bed.guest(arp_reply())
     at_rest = bed.held()

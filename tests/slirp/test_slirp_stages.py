@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
-from desim.slirp import HostFwd, Slirp, SlirpConfig, SlirpState
+from desim.devices import HostFwd, UserNet
+from desim.slirp import net_slirp_init
 from desim.stages import Mark, marks_of
 from desim.wire.addresses import ip
 from desim.wire.frame import Frame
@@ -46,26 +48,30 @@ class Recorder:
         return stage
 
 
+FORWARDS = UserNet(
+    hostfwd=[HostFwd(host_addr=LOCAL, host_port=5555, guest_addr=GUEST, guest_port=5556)]
+)
+
+
 class Machine:
     """slirp behind its QEMU client, with every sent frame's stack."""
 
-    def __init__(self, config: SlirpConfig | None = None, *, pads: bool = True) -> None:
+    def __init__(self, user: UserNet = FORWARDS) -> None:
         self.recorder = Recorder()
         self.chains: list[tuple[Frame, list[str]]] = []
         self.clock = ManualClock(1_000_000_000)
         self.host = LoopbackHost(self.clock, [])
         self.ledger = NoteLosses()
-        self.client = self.recorder(SlirpState)(pads=pads)
-        self.client.nc = self
-        self.slirp = self.client.slirp = self.recorder(Slirp)(
+        self.client = net_slirp_init(
+            user,
+            nc=self,
             clock=self.clock,
-            net=self.client,
             sockets=self.host,
             loop=NoLoop(),
             ledger=self.ledger,
-            config=config or SlirpConfig(hostfwd=[HostFwd("tcp", LOCAL, 5555, GUEST, 5556)]),
             build=self.recorder,
         )
+        self.slirp = self.client.slirp
         self.poll()
 
     def send(self, frame: Frame) -> int:
@@ -195,8 +201,8 @@ def test_an_arp_reply() -> None:
 
 
 def test_qemu_pads_short_frames_and_older_qemu_does_not() -> None:
-    for pads, size in ((True, 60), (False, 42)):
-        machine = Machine(pads=pads)
+    for version, size in (("4.7", 60), ("2.8", 42)):
+        machine = Machine(replace(FORWARDS, version=version))
         machine.host.host_connect("c", (LOCAL, 40001), (LOCAL, 5555))
         machine.poll()
         assert len(machine.chains[-1][0]) == size
@@ -253,7 +259,7 @@ def test_connections_are_listed_as_info_usernet_does() -> None:
 
 
 def test_the_main_loop_sleeps_as_long_as_slirp_lets_it() -> None:
-    assert Machine(SlirpConfig()).slirp.pollfds_fill() == 1000
+    assert Machine(UserNet()).slirp.pollfds_fill() == 1000
     assert Machine().slirp.pollfds_fill() == 499
     machine, seq = connected()
     machine.host.host_send("c", b"question", False)

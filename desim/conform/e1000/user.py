@@ -11,13 +11,11 @@ from __future__ import annotations
 from typing import NoReturn
 
 from desim.conform.slirp.testbed import LoopbackHost, ManualClock
+from desim.devices import UserNet
 from desim.errors import RecordingError, UserError
-from desim.machine.qemu import slirp_config
 from desim.ports import Clock, NetPort
 from desim.scenario.qemu_options import parse_qemu_options
-from desim.slirp.client import SlirpState
-from desim.slirp.config import HostFwd, SlirpConfig
-from desim.slirp.slirp import Slirp
+from desim.slirp.client import SlirpState, net_slirp_init
 from desim.testing import Ledger, NoLoop
 
 
@@ -26,23 +24,20 @@ def user_network(options: str, *, clock: Clock, port: NetPort) -> SlirpState:
 
     Raises ``RecordingError`` for options that QEMU would not take, or that name files.
     """
-    config = user_config(options)
-    state = SlirpState(pads=True)
-    state.nc = port
-    state.slirp = Slirp(
+    user = user_net(options)
+    return net_slirp_init(
+        user,
+        nc=port,
         clock=clock,
-        net=state,
         # The host's programs would note times; there are none.
         sockets=LoopbackHost(ManualClock(), []),
         loop=NoLoop(),
         ledger=Ledger(),
-        config=config,
     )
-    return state
 
 
-def user_config(options: str) -> SlirpConfig:
-    """``net.user`` of a recording, as slirp's configuration."""
+def user_net(options: str) -> UserNet:
+    """``net.user`` of a recording."""
     value = ",".join(filter(None, ["user,id=user,ipv6=off", options]))
     try:
         network = parse_qemu_options(
@@ -52,12 +47,7 @@ def user_config(options: str) -> SlirpConfig:
         raise RecordingError(f"net.user: {error}") from error
     user = network.user
     assert user is not None, "-netdev user with a card at it was asked for"
-    config = slirp_config(user)
-    config.hostfwd = [
-        HostFwd(rule.proto, rule.host_addr, rule.host_port, rule.guest_addr, rule.guest_port)
-        for rule in user.hostfwd
-    ]
-    return config
+    return user
 
 
 def _no_files(folder: str) -> NoReturn:

@@ -20,8 +20,8 @@ from desim.conform.slirp.compare import (
 )
 from desim.conform.slirp.recordings import Recording, frame_bytes, payload
 from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
+from desim.devices import GuestFwd, HostFwd, UserNet
 from desim.errors import DifferenceError, RecordingError
-from desim.slirp.config import GuestFwd, HostFwd, SlirpConfig
 from desim.slirp.slirp import Slirp
 from desim.slirp.version import VERSION_4_7, Version
 from desim.wire.addresses import ip, ip_text
@@ -60,25 +60,26 @@ class _Guest:
         raise AssertionError("slirp never loops a frame back")
 
 
-def config_of(recorded: dict[str, Any]) -> SlirpConfig:
-    """The configuration that a recording names."""
+def config_of(recorded: dict[str, Any], version: Version) -> UserNet:
+    """The network that a recording names; its rules in the order in which they were set up."""
     unknown = sorted(recorded.keys() - SETTINGS)
     if unknown:
         raise RecordingError(f"config: unknown setting {unknown[0]!r}")
     files = {name: payload(data) for name, data in recorded["tftp_files"].items()}
-    return SlirpConfig(
-        network=ip(recorded["net"]),
+    return UserNet(
+        version=version.name,
+        net=ip(recorded["net"]),
         mask=ip(recorded["mask"]),
         host=ip(recorded["host"]),
         dns=ip(recorded["dns"]),
-        dhcp_start=ip(recorded["dhcp_start"]),
+        dhcpstart=ip(recorded["dhcp_start"]),
         ipv4=recorded["in_enabled"],
         ipv6=recorded["in6_enabled"],
-        prefix6=ip(recorded["prefix6"]),
-        prefix6_len=recorded["prefix6_len"],
-        host6=ip(recorded["host6"]),
-        dns6=ip(recorded["dns6"]),
-        restricted=recorded["restricted"],
+        ipv6_prefix=ip(recorded["prefix6"]),
+        ipv6_prefixlen=recorded["prefix6_len"],
+        ipv6_host=ip(recorded["host6"]),
+        ipv6_dns=ip(recorded["dns6"]),
+        restrict=recorded["restricted"],
         hostname=recorded["hostname"],
         domainname=recorded["domainname"],
         dnssearch=recorded["dnssearch"] or [],
@@ -99,13 +100,19 @@ def _hostfwd(rule: dict[str, Any]) -> HostFwd:
     if rule["proto"] not in ("tcp", "udp"):
         raise RecordingError(f"hostfwd of protocol {rule['proto']!r}; expected tcp or udp")
     host, guest = rule["host"], rule["guest"]
-    return HostFwd(rule["proto"], ip(host[0]), host[1], ip(guest[0]), guest[1])
+    return HostFwd(
+        proto=rule["proto"],
+        host_addr=ip(host[0]),
+        host_port=host[1],
+        guest_addr=ip(guest[0]),
+        guest_port=guest[1],
+    )
 
 
 def _guestfwd(rule: dict[str, Any]) -> GuestFwd:
     if rule["kind"] not in ("callback", "unix"):
         raise RecordingError(f"guestfwd of kind {rule['kind']!r}; expected callback or unix")
-    return GuestFwd(ip(rule["addr"]), rule["port"], rule.get("listener"))
+    return GuestFwd(server=ip(rule["addr"]), port=rule["port"], unix=rule.get("listener"))
 
 
 class Replay:
@@ -125,17 +132,22 @@ class Replay:
         interval: int | None = config["ra_interval_ms"]
         if interval is not None and interval < 1:
             raise RecordingError(f"config: ra_interval_ms {interval}; expected 1 or more, or null")
+        network = config_of(config, version)
         self.slirp = Slirp(
             clock=self.clock,
             net=_Guest(self.host),
             sockets=self.host,
             loop=NoLoop(),
             ledger=NoteLosses(),
-            config=config_of(config),
-            version=version,
+            config=network,
             ra_interval_ms=None if interval is None else lambda: interval,
         )
         self.slirp.guestfwd.output = self._guestfwd_output
+        for rule in network.hostfwd:
+            self.slirp.add_hostfwd(rule)
+        for guest_rule in network.guestfwd:
+            if not self.slirp.add_guestfwd(guest_rule):
+                raise RecordingError(f"config: guestfwd {guest_rule}: its address is not free")
         self._prepare()
         self.created = self._events()
         """What happened before the first step."""
@@ -219,16 +231,14 @@ class Replay:
     def _hostfwd_add(self, do: dict[str, Any]) -> int:
         rule = _hostfwd(do["rule"])
         try:
-            self.slirp.add_hostfwd(
-                rule.protocol, (rule.host, rule.host_port), (rule.guest, rule.guest_port)
-            )
+            self.slirp.add_hostfwd(rule)
         except OSError:
             return -1
         return 0
 
     def _hostfwd_remove(self, do: dict[str, Any]) -> int:
         rule = _hostfwd(do["rule"])
-        removed = self.slirp.remove_hostfwd(rule.protocol, (rule.host, rule.host_port))
+        removed = self.slirp.remove_hostfwd(rule.proto, (rule.host_addr, rule.host_port))
         return 0 if removed else -1
 
     def _guestfwd_remove(self, do: dict[str, Any]) -> int:
@@ -242,7 +252,7 @@ class Replay:
         return {"can_recv": room, "taken": len(data)}
 
     def _guestfwd_output(self, rule: GuestFwd, data: bytes) -> None:
-        self.host.note("gfwd_data", addr=ip_text(rule.address), port=rule.port, data=data)
+        self.host.note("gfwd_data", addr=ip_text(rule.server), port=rule.port, data=data)
 
     def _events(self) -> list[Event]:
         events = self.host.events
