@@ -62,6 +62,21 @@ class Clock(Protocol):
         """
 
 
+class RandomStream(Protocol):
+    """One named stream of random numbers."""
+
+    def u32(self) -> int:
+        """A number of 32 bits."""
+
+    def below(self, limit: int) -> int:
+        """A number in range(limit); ``limit`` is at least 1."""
+
+
+Random = Callable[[str], RandomStream]
+"""The stream of a name; the same name gives the same stream. Each use has a name of its
+own, so that a new use disturbs no other."""
+
+
 class Ledger(Protocol):
     """Where a frame that is not delivered, or not yet, leaves its reason."""
 

@@ -142,15 +142,15 @@ def stages(owner: Owner, /, **marks: _Mark) -> Stages:
 def marks_of(cls: type) -> Iterator[tuple[str, Mark]]:
     """The methods of ``cls`` that have a mark, by name.
 
-    A mark stands for the method beside which it is written: one that a subclass overrides
-    without a mark of its own has none.
+    A mark stands for the method of its class, written there or inherited: one that a
+    subclass overrides without a mark of its own has none.
     """
     for name in dir(cls):
         for base in cls.__mro__:
-            if name in vars(base):
-                table: Stages = vars(base).get("STAGES", {})
-                if name in table:
-                    yield name, table[name]
+            table: Stages = vars(base).get("STAGES", {})
+            if name in table:
+                yield name, table[name]
+            if name in table or name in vars(base):
                 break
 
 

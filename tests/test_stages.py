@@ -43,9 +43,9 @@ def classes() -> Iterator[type]:
 def test_every_entry_names_a_method_and_its_size_a_parameter() -> None:
     for cls in classes():
         for method, entry in vars(cls)["STAGES"].items():
-            assert method in vars(cls), f"{cls.__name__} has no method {method}"
+            assert hasattr(cls, method), f"{cls.__name__} has no method {method}"
             if entry.size is not None:
-                parameters = inspect.signature(vars(cls)[method]).parameters
+                parameters = inspect.signature(getattr(cls, method)).parameters
                 assert entry.size in parameters, f"{cls.__name__}.{method}: {entry.size}"
 
 
@@ -95,6 +95,24 @@ def test_an_override_has_the_mark_of_its_own_table_or_none() -> None:
         ("one", ("other",), GUEST)
     ]
     assert [name for name, _ in marks_of(Base)] == ["one", "two"]
+
+
+def test_a_table_may_mark_what_is_inherited() -> None:
+    class Base:
+        STAGES = stages(QEMU, one=mark("one", file="a.c"))
+
+        def one(self) -> None: ...
+
+        def two(self) -> None: ...
+
+    class Below(Base):
+        STAGES = stages(GUEST, two=mark("two", file="b.c"))
+
+    assert [(name, entry.owner) for name, entry in marks_of(Below)] == [
+        ("one", QEMU),
+        ("two", GUEST),
+    ]
+    assert [name for name, _ in marks_of(Base)] == ["one"]
 
 
 def test_a_mark_without_a_name_is_refused() -> None:

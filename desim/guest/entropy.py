@@ -8,24 +8,13 @@ in batches, one of numbers of each width.
 
 from __future__ import annotations
 
-from typing import Protocol
-
+from desim.ports import RandomStream
 from desim.stages import GUEST, mark, stages
 
 FILE = "drivers/char/random.c"
 
 BATCH_BYTES = 96
 """Of a batch of numbers (1.5 ChaCha blocks)."""
-
-
-class Stream(Protocol):
-    """A named stream."""
-
-    def u32(self) -> int:
-        """A number of 32 bits."""
-
-    def below(self, n: int) -> int:
-        """A number from 0 to ``n`` - 1."""
 
 
 class Entropy:
@@ -46,17 +35,17 @@ class Entropy:
         self._left = {2: 0, 4: 0}
         """Numbers left in the batch of each width in bytes."""
 
-    def below(self, stream: Stream, n: int) -> int:
+    def below(self, stream: RandomStream, n: int) -> int:
         """A number from 0 to ``n`` - 1."""
         self._take(4)
         return stream.below(n)
 
-    def u32(self, stream: Stream) -> int:
+    def u32(self, stream: RandomStream) -> int:
         """A number of 32 bits."""
         self._take(4)
         return stream.u32()
 
-    def u16(self, stream: Stream) -> int:
+    def u16(self, stream: RandomStream) -> int:
         """A number of 16 bits."""
         self._take(2)
         return stream.u32() & 0xFFFF

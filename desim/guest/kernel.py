@@ -1,6 +1,6 @@
 """The guest's kernel as its programs see it: system calls over the network stack.
 
-The generic calls are those of ``desim.userland.kernel``; here are the sockets, and
+The calls that every kernel has are in ``desim.userland.syscalls``; here are the sockets, and
 what ``ifconfig``, ``udhcpc`` and ``netstat`` ask for. What a socket says of itself
 without its lock (poll) is read after a touch point, as the real code reads it behind
 a barrier. What a program leaves for the user (files, terminals, its own end) is left
@@ -12,22 +12,30 @@ Not modelled: files of the system beyond a few, everything that is not a socket.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from desim.guest.cpu.context import Cpu
 from desim.guest.net.ethtool import Ethtool
 from desim.guest.net.packet import LinkAddress, PacketSocket
-from desim.guest.net.sock import SHUT_RD, SHUT_RDWR, SHUT_WR, DatagramSocket
+from desim.guest.net.sock import DatagramSocket
 from desim.guest.net.sock import Socket as KernelSocket
 from desim.guest.net.socket import TcpSocket
 from desim.guest.net.stack import NetStack
 from desim.guest.net.udp import UdpSocket
 from desim.guest.printk import KernelLog
-from desim.ports import Endpoint
+from desim.ports import Endpoint, Random
 from desim.stages import GUEST, Landmark, mark, stages
-from desim.userland.calls import (
+from desim.userland.errors import TEXTS, failure
+from desim.userland.ethtool import EthtoolDevice
+from desim.userland.files import Socket, VirtualTree
+from desim.userland.process import Process
+from desim.userland.syscalls import SharedCalls
+from desim.userland.uapi import (
     IFF_LOOPBACK,
+    SHUT_RD,
+    SHUT_RDWR,
+    SHUT_WR,
     SO_ATTACH_FILTER,
     SO_BROADCAST,
     SO_RCVBUF,
@@ -39,26 +47,11 @@ from desim.userland.calls import (
     Message,
     SocketRow,
 )
-from desim.userland.errors import TEXTS, failure
-from desim.userland.files import Socket, VirtualTree
-from desim.userland.kernel import Kernel, RandomStream
-from desim.userland.process import Process
 from desim.wire.addresses import IP_ANY
 from desim.wire.ethernet import ETH_P_IP
 from desim.wire.ipv4 import PROTO_UDP
 
-NETSTAT_STATES = {
-    "LISTEN": "LISTEN",
-    "SYN_SENT": "SYN_SENT",
-    "SYN_RECV": "SYN_RECV",
-    "ESTABLISHED": "ESTABLISHED",
-    "FIN_WAIT1": "FIN_WAIT1",
-    "FIN_WAIT2": "FIN_WAIT2",
-    "TIME_WAIT": "TIME_WAIT",
-    "CLOSE_WAIT": "CLOSE_WAIT",
-    "LAST_ACK": "LAST_ACK",
-    "CLOSING": "CLOSING",
-}
+T = TypeVar("T")
 
 
 class ReadObserver(Protocol):
@@ -216,7 +209,7 @@ class GuestSocket(Socket):
             raise
 
 
-class GuestKernel(Kernel):
+class GuestKernel(SharedCalls):
     """Processes over ``stack``. ``observer`` is told of what programs read."""
 
     STAGES = stages(
@@ -235,7 +228,7 @@ class GuestKernel(Kernel):
         cpu: Cpu,
         stack: NetStack,
         log: KernelLog,
-        random: Callable[[str], RandomStream],
+        random: Random,
         files: Callable[[str], bytes],
         tree: VirtualTree,
         hosts: Mapping[str, bytes] | None = None,
@@ -255,8 +248,6 @@ class GuestKernel(Kernel):
         self.stack = stack
         self.observer = observer
         self.log = log
-        self.proc: dict[str, Callable[[], str]] = {}
-        """Files under /proc, made anew at each reading."""
 
     def socket(self, process: Process, kind: str) -> Socket:
         if kind == "tcp":
@@ -269,49 +260,27 @@ class GuestKernel(Kernel):
             return GuestSocket(self, self.stack.icmp_socket())
         raise failure(errno.EPROTONOSUPPORT)
 
-    def sys_clock_gettime(self, process: Process) -> int:
-        return super().sys_clock_gettime(process)
-
-    def sys_nanosleep(self, process: Process, duration_ns: int) -> None:
-        super().sys_nanosleep(process, duration_ns)
-
-    def sys_ppoll(
-        self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int
-    ) -> list[tuple[int, int]]:
-        return super().sys_ppoll(process, fds, timeout_ns)
-
-    def sys_recvmsg(self, process: Process, fd: int, size: int, dontwait: bool) -> Message:
-        return super().sys_recvmsg(process, fd, size, dontwait)
-
-    def sys_write(self, process: Process, fd: int, data: bytes) -> int:
-        if not isinstance(process.file(fd), Socket):
-            self.cpu.touch("user")
-        return super().sys_write(process, fd, data)
-
-    def kill(self, process: Process, signal: str) -> None:
+    def meet(self) -> None:
         self.cpu.touch("user")
-        super().kill(process, signal)
 
-    def exit(self, process: Process) -> None:
-        self.cpu.touch("user")
-        super().exit(process)
+    def proc_create(self, name: str, show: Callable[[], str]) -> None:
+        """Make a file under /proc, whose text ``show`` makes anew at each reading."""
+
+        def read() -> str:
+            self.cpu.touch("lock_sock")
+            return show()
+
+        self.filesystem.system[name] = read
 
     def sys_syslog(self, process: Process) -> list[tuple[int, str]]:
         return list(self.log.lines)
 
-    def system_file(self, name: str) -> bytes | None:
-        show = self.proc.get(name)
-        if show is None:
-            return super().system_file(name)
-        self.cpu.touch("lock_sock")
-        return show().encode()
-
-    def sys_ethtool(self, process: Process, device: str, request: str, *arguments: Any) -> object:
+    def sys_ethtool(self, process: Process, device: str, ask: Callable[[EthtoolDevice], T]) -> T:
         found = self.stack.devices.get(device)
         if found is None:
             raise failure(errno.ENODEV)
         self.cpu.touch("lock_sock")
-        return Ethtool(found).requests[request](*arguments)
+        return ask(Ethtool(found))
 
     def sys_interfaces(self, process: Process) -> list[Interface]:
         self.cpu.touch("lock_sock")
@@ -355,7 +324,7 @@ class GuestKernel(Kernel):
                 row.send_q,
                 row.local,
                 row.remote if row.remote[1] else None,
-                NETSTAT_STATES.get(row.state, ""),
+                row.state,
                 owners.get(row.local),
             )
             for row in self.stack.sockets()
@@ -379,9 +348,9 @@ class GuestKernel(Kernel):
             self.stack.add_address(device, address, prefix)
         self.cpu.local_bh_enable()
         if resolv_conf is not None:
-            self.resolv_conf = resolv_conf
+            self.filesystem.resolv_conf = resolv_conf
 
-    def sys_set_link_up(self, process: Process, device: str, up: bool) -> None:
+    def sys_set_link_up(self, process: Process, device: str, up: bool = True) -> None:
         if device not in self.stack.devices:
             raise failure(errno.ENODEV)
         if up:

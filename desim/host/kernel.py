@@ -1,48 +1,43 @@
 """The host's Linux kernel, as far as programs and QEMU's process need it.
 
 One loopback interface (``loopback``), the sockets of each protocol on it (``tcp``, ``udp``:
-a table of them, and what one is), the generic calls of ``desim.userland.kernel``, and the
-names in /etc/hosts. QEMU's process is a client of the same sockets through
+a table of them, and what one is), and the calls that every kernel has
+(``desim.userland.syscalls``). QEMU's process is a client of the same sockets through
 ``desim.host.sockets``.
 
-Every call meets the other threads first, at the touch point ``host_socket`` (again when
-its entry has been charged): what follows happens at the calling thread's own time.
-The calls that strace would show are stages in the file "host kernel", so that a cost
-profile can charge them; a call that has to sleep enters its stage again when it goes on.
+A call meets the other threads, at the touch point ``host_socket``, when it looks up its
+descriptor or goes to something else that all share; its entry has been charged by then,
+and what follows happens at the calling thread's own time. The calls that strace would
+show are stages in the file "host kernel", so that a cost profile can charge them; a call
+that has to sleep enters its stage again when it goes on.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from desim.host.loopback import Loopback, SocketObserver
 from desim.host.tcp import Tcp, TcpSocket
 from desim.host.udp import Udp, UdpSocket
-from desim.ports import Endpoint
+from desim.ports import Random
 from desim.stages import HOST, mark, stages
-from desim.userland.calls import (
-    IFF_LOOPBACK,
-    IFF_RUNNING,
-    IFF_UP,
-    Call,
-    Interface,
-    Message,
-    SocketRow,
-)
 from desim.userland.errors import failure
-from desim.userland.files import Socket, Terminal, VirtualTree
-from desim.userland.kernel import Kernel, RandomStream
+from desim.userland.ethtool import EthtoolDevice
+from desim.userland.files import File, Socket, VirtualTree
 from desim.userland.process import Process
-from desim.userland.shell import Command
+from desim.userland.syscalls import SharedCalls
+from desim.userland.uapi import IFF_LOOPBACK, IFF_RUNNING, IFF_UP, Interface, SocketRow
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.addresses import IP6_LOOPBACK, LOOPBACK
+
+T = TypeVar("T")
 
 TOUCH_POINT = "host_socket"
 
 
-class HostKernel(Kernel):
+class HostKernel(SharedCalls):
     """The host. ``touch`` meets the other threads at a named point."""
 
     STAGES = stages(
@@ -62,7 +57,7 @@ class HostKernel(Kernel):
         *,
         now: Callable[[], int],
         wake_up: Callable[[WaitQueue], None],
-        random: Callable[[str], RandomStream],
+        random: Random,
         touch: Callable[[str], None],
         files: Callable[[str], bytes],
         tree: VirtualTree,
@@ -79,28 +74,20 @@ class HostKernel(Kernel):
             hosts=hosts,
             first_pid=first_pid,
         )
-        self.touch = touch
+        self._touch = touch
         self.net = Loopback(now=now, wake_up=wake_up, observer=observer)
         self.tcp = Tcp(self.net, random)
         self.udp = Udp(self.net, random)
 
-    def spawn(self, pipeline: Iterable[Command], terminal: Terminal) -> list[Process]:
-        self.touch(TOUCH_POINT)
-        return super().spawn(pipeline, terminal)
+    def meet(self) -> None:
+        self._touch(TOUCH_POINT)
 
-    def kill(self, process: Process, signal: str) -> None:
-        self.touch(TOUCH_POINT)
-        super().kill(process, signal)
-
-    def exit(self, process: Process) -> None:
-        self.touch(TOUCH_POINT)
-        super().exit(process)
-
-    def syscall(self, process: Process, call: Call) -> Any:
-        self.touch(TOUCH_POINT)
-        return super().syscall(process, call)
+    def file(self, process: Process, fd: int) -> File:
+        self.meet()
+        return super().file(process, fd)
 
     def socket(self, process: Process, kind: str) -> Socket:
+        self.meet()
         owner = (process.pid, process.name)
         if kind == "tcp":
             return TcpSocket(self.tcp, owner)
@@ -121,38 +108,31 @@ class HostKernel(Kernel):
         ]
 
     def sys_sockets_table(self, process: Process) -> list[SocketRow]:
+        self.meet()
         return self.tcp.rows() + self.udp.rows()
 
-    def sys_read(self, process: Process, fd: int, size: int) -> bytes:
-        self.touch(TOUCH_POINT)
-        return super().sys_read(process, fd, size)
+    # Nobody here is an administrator, and the one interface has no driver.
 
-    def sys_write(self, process: Process, fd: int, data: bytes) -> int:
-        self.touch(TOUCH_POINT)
-        return super().sys_write(process, fd, data)
+    def sys_ethtool(self, process: Process, device: str, ask: Callable[[EthtoolDevice], T]) -> T:
+        raise failure(errno.ENODEV)
 
-    def sys_poll(
-        self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int | None
-    ) -> list[tuple[int, int]]:
-        self.touch(TOUCH_POINT)
-        return super().sys_poll(process, fds, timeout_ns)
+    def sys_syslog(self, process: Process) -> list[tuple[int, str]]:
+        raise failure(errno.EPERM)
 
-    def sys_accept(self, process: Process, fd: int) -> tuple[int, Endpoint]:
-        self.touch(TOUCH_POINT)
-        return super().sys_accept(process, fd)
+    def sys_set_address(
+        self,
+        process: Process,
+        device: str,
+        address: bytes,
+        prefix: int,
+        resolv_conf: str | None = None,
+    ) -> None:
+        raise failure(errno.EPERM)
 
-    def sys_connect(self, process: Process, fd: int, address: bytes, port: int) -> None:
-        self.touch(TOUCH_POINT)
-        super().sys_connect(process, fd, address, port)
+    def sys_set_link_up(self, process: Process, device: str, up: bool = True) -> None:
+        raise failure(errno.EPERM)
 
-    def sys_sendto(self, process: Process, fd: int, data: bytes, to: Endpoint) -> int:
-        self.touch(TOUCH_POINT)
-        return super().sys_sendto(process, fd, data, to)
-
-    def sys_recvfrom(self, process: Process, fd: int, size: int) -> tuple[bytes, Endpoint]:
-        self.touch(TOUCH_POINT)
-        return super().sys_recvfrom(process, fd, size)
-
-    def sys_recvmsg(self, process: Process, fd: int, size: int, dontwait: bool) -> Message:
-        self.touch(TOUCH_POINT)
-        return super().sys_recvmsg(process, fd, size, dontwait)
+    def sys_add_route(
+        self, process: Process, network: bytes, prefix: int, gateway: bytes | None, device: str
+    ) -> None:
+        raise failure(errno.EPERM)

@@ -19,9 +19,8 @@ import errno
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-from desim.ports import Endpoint
+from desim.ports import Endpoint, Random
 from desim.userland.errors import failure
-from desim.userland.kernel import RandomStream
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.addresses import IP6_ANY, IP6_LOOPBACK, IP_ANY, LOOPBACK
 
@@ -115,7 +114,7 @@ class Loopback:
 class Endpoints:
     """The endpoints of one protocol, and who has them."""
 
-    def __init__(self, random: Callable[[str], RandomStream]) -> None:
+    def __init__(self, random: Random) -> None:
         self._random = random
         self._bound: dict[int, list[Bindable]] = {}
 

@@ -21,7 +21,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from desim.ports import POLLIN, Endpoint
-from desim.userland.calls import SO_REUSEADDR, Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Program
+from desim.userland.uapi import SO_REUSEADDR
 from desim.wire import dns
 from desim.wire.dns import Dns, Record
 from desim.wire.errors import WireError
@@ -89,52 +91,52 @@ class Zone:
 
 def nameserver(zone: Zone, addresses: Sequence[bytes]) -> Program:
     """Answer at port 53 of ``addresses`` for ever; 1 if one of them is taken."""
-    yield sys.ignore_sigpipe()
+    yield from sys.ignore_sigpipe()
     datagrams: list[int] = []
     listeners: list[int] = []
     partial: dict[int, bytes] = {}
     try:
         for address in addresses:
-            fd: int = yield sys.socket("udp")
-            yield sys.bind(fd, address, dns.PORT)
+            fd = yield from sys.socket("udp")
+            yield from sys.bind(fd, address, dns.PORT)
             datagrams.append(fd)
-            fd = yield sys.socket("tcp")
-            yield sys.setsockopt(fd, SO_REUSEADDR, 1)
-            yield sys.bind(fd, address, dns.PORT)
-            yield sys.listen(fd, BACKLOG)
+            fd = yield from sys.socket("tcp")
+            yield from sys.setsockopt(fd, SO_REUSEADDR, 1)
+            yield from sys.bind(fd, address, dns.PORT)
+            yield from sys.listen(fd, BACKLOG)
             listeners.append(fd)
     except OSError:
         return 1
     while True:
         watched = [(fd, POLLIN) for fd in (*datagrams, *listeners, *partial)]
-        found: list[tuple[int, int]] = yield sys.poll(watched)
+        found = yield from sys.poll(watched)
         for fd in [fd for fd, revents in found if revents]:
             try:
                 if fd in datagrams:
                     client: Endpoint
                     data: bytes
-                    data, client = yield sys.recvfrom(fd, MAX_MESSAGE)
+                    data, client = yield from sys.recvfrom(fd, MAX_MESSAGE)
                     reply = zone.answer(data, UDP_MAX)
                     if reply is not None:
-                        yield sys.sendto(fd, reply, client)
+                        yield from sys.sendto(fd, reply, client)
                 elif fd in listeners:
-                    connection, _ = yield sys.accept(fd)
+                    connection, _ = yield from sys.accept(fd)
                     partial[connection] = b""
                 else:
-                    data = yield sys.read(fd, MAX_MESSAGE)
+                    data = yield from sys.read(fd, MAX_MESSAGE)
                     whole, partial[fd] = cut(partial[fd] + data)
                     for message in whole:
                         reply = zone.answer(message)
                         if reply is not None:
-                            yield sys.write(fd, len(reply).to_bytes(2, "big") + reply)
+                            yield from sys.write(fd, len(reply).to_bytes(2, "big") + reply)
                     if not data:
                         del partial[fd]
-                        yield sys.close(fd)
+                        yield from sys.close(fd)
             except OSError:
                 # A client that is gone; its connection is of no more use.
                 if fd in partial:
                     del partial[fd]
-                    yield sys.close(fd)
+                    yield from sys.close(fd)
 
 
 def cut(stream: bytes) -> tuple[list[bytes], bytes]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 
-from desim.host.kernel import TOUCH_POINT, HostKernel
+from desim.host.kernel import HostKernel
 from desim.host.tcp import TcpSocket
 from desim.host.udp import PingSocket, UdpSocket
 from desim.ports import POLLERR, POLLHUP, Endpoint, Fd, HostSockets
@@ -73,7 +73,7 @@ class QemuSockets(HostSockets):
         self._revents: dict[Fd, int] = {}
 
     def _touch(self) -> None:
-        self._kernel.touch(TOUCH_POINT)
+        self._kernel.meet()
 
     def _install(self, socket: Socket) -> Fd:
         fd = self._next_fd

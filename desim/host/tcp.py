@@ -35,11 +35,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from desim.host.loopback import Endpoints, Loopback, loopback_of, wildcard
-from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint
-from desim.userland.calls import SO_REUSEADDR, SO_REUSEPORT, TCP_NODELAY, SocketRow
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint, Random
 from desim.userland.errors import failure
 from desim.userland.files import ByteQueue, Socket
-from desim.userland.kernel import RandomStream
+from desim.userland.uapi import SO_REUSEADDR, SO_REUSEPORT, TCP_NODELAY, SocketRow
 from desim.wire.addresses import IP_ANY
 
 SNDBUF = 2_621_440
@@ -75,7 +74,7 @@ class TimeWait(NamedTuple):
 class Tcp(Endpoints):
     """All TCP sockets of the host, in the order in which they began to listen or to connect."""
 
-    def __init__(self, net: Loopback, random: Callable[[str], RandomStream]) -> None:
+    def __init__(self, net: Loopback, random: Random) -> None:
         super().__init__(random)
         self.net = net
         self.sockets: list[TcpSocket] = []

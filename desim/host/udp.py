@@ -17,8 +17,10 @@ from collections import deque
 from collections.abc import Callable
 
 from desim.host.loopback import Endpoints, Loopback, loopback_of, wildcard
-from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint
-from desim.userland.calls import (
+from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint, Random
+from desim.userland.errors import failure
+from desim.userland.files import Socket
+from desim.userland.uapi import (
     SO_BROADCAST,
     SO_RCVBUF,
     SO_REUSEADDR,
@@ -27,9 +29,6 @@ from desim.userland.calls import (
     Message,
     SocketRow,
 )
-from desim.userland.errors import failure
-from desim.userland.files import Socket
-from desim.userland.kernel import RandomStream
 from desim.wire.addresses import IP_ANY
 from desim.wire.checksum import checksum
 from desim.wire.icmp import ICMP_DEST_UNREACH, ICMP_ECHO, ICMP_ECHOREPLY, ICMP_PORT_UNREACH
@@ -109,7 +108,7 @@ class DatagramSocket(Socket):
 class Udp(Endpoints):
     """All bound UDP sockets of the host, in the order in which they were."""
 
-    def __init__(self, net: Loopback, random: Callable[[str], RandomStream]) -> None:
+    def __init__(self, net: Loopback, random: Random) -> None:
         super().__init__(random)
         self.net = net
         self.sockets: list[UdpSocket] = []

@@ -20,11 +20,13 @@ from desim.machine.ports import Connections
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
 from desim.ports import Mmio
-from desim.userland.calls import IFF_RUNNING, Interface, Program, sys
+from desim.userland.calls import sys
 from desim.userland.files import Terminal, VirtualTree
 from desim.userland.process import Process
+from desim.userland.program import Program
 from desim.userland.programs import GUEST_PROGRAMS
 from desim.userland.shell import parse
+from desim.userland.uapi import IFF_RUNNING
 
 ETH0 = "eth0"
 CARRIER_LOOK_NS = 50_000_000
@@ -105,11 +107,9 @@ class Guest:
 
     def _mount_proc(self) -> None:
         """The files under /proc that tell of the network."""
-        self.kernel.proc = {
-            "/proc/interrupts": self._show_interrupts,
-            "/proc/net/arp": self._show_arp,
-            "/proc/net/dev": self._show_dev,
-        }
+        self.kernel.proc_create("/proc/interrupts", self._show_interrupts)
+        self.kernel.proc_create("/proc/net/arp", self._show_arp)
+        self.kernel.proc_create("/proc/net/dev", self._show_dev)
 
     def _show_interrupts(self) -> str:
         device = self.stack.devices.get(ETH0)
@@ -158,16 +158,16 @@ class Guest:
             self.log.printk(line)
         driver.init_module()
         yield from self._not_before(self._boot.up_ns)
-        yield sys.set_link_up(ETH0)
+        yield from sys.set_link_up(ETH0)
         while True:
-            interfaces: list[Interface] = yield sys.interfaces()
+            interfaces = yield from sys.interfaces()
             if any(i.name == ETH0 and i.flags & IFF_RUNNING for i in interfaces):
                 return 0
-            yield sys.sleep_ns(CARRIER_LOOK_NS)
+            yield from sys.sleep_ns(CARRIER_LOOK_NS)
 
     def _not_before(self, instant: int) -> Program:
         if self.vcpu.now() < instant:
-            yield sys.sleep_ns(instant - self.vcpu.now())
+            yield from sys.sleep_ns(instant - self.vcpu.now())
         return 0
 
     def _dhcp(self, _: Process) -> None:

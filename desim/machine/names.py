@@ -15,7 +15,9 @@ TYPES = {"A": TYPE_A, "AAAA": TYPE_AAAA, "CNAME": TYPE_CNAME, "PTR": TYPE_PTR}
 
 def configure(host: HostKernel, dns: HostDns, terminal: Terminal) -> Process | None:
     """Write the host's /etc/resolv.conf; the name server's process, if there is one to run."""
-    host.resolv_conf = "".join(f"nameserver {ip_text(address)}\n" for address in dns.resolvers)
+    host.filesystem.resolv_conf = "".join(
+        f"nameserver {ip_text(address)}\n" for address in dns.resolvers
+    )
     if not dns.records:
         return None
     zone = Zone([_record(record) for record in dns.records])

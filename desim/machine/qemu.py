@@ -109,7 +109,7 @@ class Qemu:
         touch = self.kit.env.touch_point(TOUCH_POINT)
         behind = {
             (rule.server, rule.port): self.kit.build(CharBackend)(
-                rule.chardev, tree=host.tree, touch=touch
+                rule.chardev, tree=host.filesystem.tree, touch=touch
             )
             for rule in user.guestfwd
             if rule.chardev is not None
@@ -173,7 +173,7 @@ class Qemu:
             clock=self.loop.timers,
             ledger=self.lost,
             streams=self.kit.streams,
-            tree=host.tree,
+            tree=host.filesystem.tree,
             touch=self.kit.env.touch_point(TOUCH_POINT),
             build=self.kit.build,
         )

@@ -15,9 +15,9 @@ from desim.host.kernel import HostKernel
 from desim.host.loopback import SocketObserver
 from desim.host.sockets import QemuSockets
 from desim.testing.clock import VirtualClock
-from desim.userland.calls import Call, Program
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Blocked, Process
+from desim.userland.program import Call, Program
 from desim.userland.programs import HOST_PROGRAMS
 from desim.userland.shell import parse
 from desim.userland.waitqueue import WaitQueue

@@ -1,8 +1,14 @@
-"""System calls as programs write them: ``data = yield sys.read(fd, 16384)``.
+"""System calls: what a kernel answers, and how programs ask.
 
-A program is a generator of calls. What a call yields back is its result; an
-error is thrown into the generator as ``OSError``. The generator's return value is
-the exit status. The same program runs on the host's kernel and on the guest's.
+``SystemCalls`` is the contract, once: name, arguments, result and errors of each call.
+Kernels implement it (``desim.userland.syscalls`` what both have in common). Programs
+call the functions of ``sys``, which are made from it::
+
+    data = yield from sys.read(fd, 16384)
+
+so that a type checker knows what ``data`` is, refuses a wrong argument, a call that
+there is not, and a kernel that lacks one. An error is raised as ``OSError``. The same
+program runs on the host's kernel and on the guest's.
 
 Not modelled: memory, listing folders, renaming files, other signals' handlers,
 threads and fork: one program is one process.
@@ -10,364 +16,314 @@ threads and fork: one program is one process.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from desim.ports import Endpoint
+from desim.userland.ethtool import EthtoolDevice
+from desim.userland.process import Process
+from desim.userland.program import Call, Part
+from desim.userland.uapi import (
+    O_RDONLY,
+    FileStatus,
+    Interface,
+    Message,
+    SocketRow,
+)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
-# What ``setsockopt`` takes.
-SO_REUSEADDR = "SO_REUSEADDR"
-SO_REUSEPORT = "SO_REUSEPORT"
-SO_BROADCAST = "SO_BROADCAST"
-SO_ATTACH_FILTER = "SO_ATTACH_FILTER"
-"""On a packet socket: the UDP destination port that passes (udhcpc's BPF program)."""
-
-SO_TIMESTAMP = "SO_TIMESTAMP"
-"""``recvmsg`` gives the time at which the kernel received the packet."""
-SO_RCVBUF = "SO_RCVBUF"
-TCP_NODELAY = "TCP_NODELAY"
-SO_RCVTIMEO = "SO_RCVTIMEO"
-"""Nanoseconds after which a receiving call gives up with EAGAIN; 0 for never."""
-
-ETH_P_IP = 0x0800
-
-# Flags of an interface (linux/if.h).
-IFF_UP = 0x1
-IFF_BROADCAST = 0x2
-IFF_LOOPBACK = 0x8
-IFF_RUNNING = 0x40
-IFF_PROMISC = 0x100
-IFF_MULTICAST = 0x1000
-
-POLLNVAL = 0x20
-"""``poll`` answers this for a descriptor that is not open."""
-
+PREFIX = "sys_"
+"""What a kernel's function has in front of the call's name, as in Linux."""
 
 USER_CALLS = frozenset(("clock_gettime", "load", "spin"))
 """What a program does without entering the kernel, though it is written as a call."""
 
 
-class Call:
-    """One system call, on its way from a program to a kernel."""
+class SystemCalls(ABC):
+    """The calls, each made for one process. They have places, no keywords."""
 
-    __slots__ = ("args", "name")
+    # Files
 
-    def __init__(self, name: str, *args: Any) -> None:
-        self.name = name
-        self.args = args
-
-    def __repr__(self) -> str:
-        return f"{self.name}({', '.join(map(repr, self.args))})"
-
-
-Program = Generator[Call, Any, int]
-"""A running program. Returns its exit status."""
-
-
-@dataclass(slots=True)
-class Interface:
-    """What ``ifconfig`` asks the kernel about one interface."""
-
-    name: str
-    hardware: bytes
-    """Its MAC; b"" on the loopback interface."""
-    flags: int
-    mtu: int
-    txqueuelen: int = 1000
-    addresses: list[tuple[bytes, int]] = field(default_factory=list)
-    """Addresses with their prefix lengths, IPv4 (4 bytes) before IPv6 (16)."""
-    rx_packets: int = 0
-    rx_errors: int = 0
-    rx_dropped: int = 0
-    rx_overruns: int = 0
-    rx_frame: int = 0
-    tx_packets: int = 0
-    tx_errors: int = 0
-    tx_dropped: int = 0
-    tx_overruns: int = 0
-    tx_carrier: int = 0
-    collisions: int = 0
-    rx_bytes: int = 0
-    tx_bytes: int = 0
-
-
-class FileStatus(NamedTuple):
-    """What ``stat`` says of a name."""
-
-    size: int
-    modified_ns: int
-    """Since power-on; 0 for the user's own files."""
-    folder: bool
-
-
-class Message(NamedTuple):
-    """What ``recvmsg`` gives."""
-
-    data: bytes
-    sender: Endpoint
-    stamp_ns: int | None
-    """When the kernel received it; None without SO_TIMESTAMP."""
-
-
-class SocketRow(NamedTuple):
-    """One line of ``netstat``."""
-
-    proto: str
-    """tcp, tcp6, udp or udp6."""
-    recv_q: int
-    send_q: int
-    local: Endpoint
-    remote: Endpoint | None
-    """None while it has no peer."""
-    state: str
-    """As netstat prints it; empty for UDP without a peer."""
-    owner: tuple[int, str] | None = None
-    """Process number and name; None if it belongs to no process (any more)."""
-
-
-class sys:
-    """The calls. Each docstring says what ``yield`` gives back."""
-
-    @staticmethod
-    def read(fd: int, size: int) -> Call:
+    @abstractmethod
+    def sys_read(self, process: Process, fd: int, size: int, /) -> bytes:
         """Up to ``size`` bytes; b"" at end of input."""
-        return Call("read", fd, size)
 
-    @staticmethod
-    def write(fd: int, data: bytes) -> Call:
+    @abstractmethod
+    def sys_write(self, process: Process, fd: int, data: bytes, /) -> int:
         """The number of bytes taken: all of them unless ``fd`` is non-blocking."""
-        return Call("write", fd, data)
 
-    @staticmethod
-    def open(name: str, *, write: bool = False) -> Call:
-        """A descriptor for reading, or for writing the file anew; ENOENT, EISDIR ..."""
-        return Call("open", name, write)
+    @abstractmethod
+    def sys_open(self, process: Process, name: str, flags: int = O_RDONLY, /) -> int:
+        """A descriptor for reading, or for writing a file (O_WRONLY | O_CREAT with O_TRUNC
+        or O_APPEND); ENOENT, EISDIR, EACCES ..., EINVAL for other flags."""
 
-    @staticmethod
-    def stat(name: str) -> Call:
-        """A ``FileStatus``; ENOENT if there is no such name."""
-        return Call("stat", name)
+    @abstractmethod
+    def sys_stat(self, process: Process, name: str, /) -> FileStatus:
+        """What there is of that name; ENOENT if there is nothing."""
 
-    @staticmethod
-    def unlink(name: str) -> Call:
-        """None. Removes a file that a program has written."""
-        return Call("unlink", name)
+    @abstractmethod
+    def sys_unlink(self, process: Process, name: str, /) -> None:
+        """Removes a file that a program has written."""
 
-    @staticmethod
-    def isatty(fd: int) -> Call:
+    @abstractmethod
+    def sys_isatty(self, process: Process, fd: int, /) -> bool:
         """Whether ``fd`` is a terminal."""
-        return Call("isatty", fd)
 
-    @staticmethod
-    def close(fd: int) -> Call:
-        """None."""
-        return Call("close", fd)
+    @abstractmethod
+    def sys_close(self, process: Process, fd: int, /) -> None:
+        """Frees the descriptor."""
 
-    @staticmethod
-    def poll(fds: Sequence[tuple[int, int]], timeout_ns: int | None = None) -> Call:
-        """[(fd, revents)] for every entry, in order; all 0 at the timeout. fd -1 is skipped."""
-        return Call("poll", fds, timeout_ns)
+    @abstractmethod
+    def sys_set_nonblocking(self, process: Process, fd: int, nonblocking: bool, /) -> None:
+        """``fcntl(fd, F_SETFL, ...)``."""
 
-    @staticmethod
-    def sleep_ns(duration_ns: int) -> Call:
-        """None, after ``duration_ns``."""
-        return Call("sleep_ns", duration_ns)
+    @abstractmethod
+    def sys_poll(
+        self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int | None = None, /
+    ) -> list[tuple[int, int]]:
+        """(fd, revents) for every entry, in order; all 0 at the timeout. fd -1 is skipped."""
 
-    @staticmethod
-    def nanosleep(duration_ns: int) -> Call:
-        """None, after ``duration_ns`` and the timer slack that a process is given."""
-        return Call("nanosleep", duration_ns)
-
-    @staticmethod
-    def ppoll(fds: Sequence[tuple[int, int]], timeout_ns: int) -> Call:
+    @abstractmethod
+    def sys_ppoll(
+        self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int, /
+    ) -> list[tuple[int, int]]:
         """As ``poll``; the timeout comes late by the slack that poll(2) grants itself."""
-        return Call("ppoll", fds, timeout_ns)
 
-    @staticmethod
-    def clock_gettime() -> Call:
+    # Time and the process itself
+
+    @abstractmethod
+    def sys_sleep_ns(self, process: Process, duration_ns: int, /) -> None:
+        """Returns after ``duration_ns``."""
+
+    @abstractmethod
+    def sys_nanosleep(self, process: Process, duration_ns: int, /) -> None:
+        """Returns after ``duration_ns`` and the timer slack that a process is given."""
+
+    @abstractmethod
+    def sys_now(self, process: Process, /) -> int:
+        """Nanoseconds since power-on (CLOCK_MONOTONIC)."""
+
+    @abstractmethod
+    def sys_clock_gettime(self, process: Process, /) -> int:
         """Nanoseconds since power-on (CLOCK_MONOTONIC_RAW), read in user mode (vDSO)."""
-        return Call("clock_gettime")
 
-    @staticmethod
-    def load(code: type[T]) -> Call:
+    @abstractmethod
+    def sys_load(self, process: Process, code: type[T], /) -> T:
         """An instance of ``code``: functions of the program that take time of their own.
 
         Its marked methods are stages, so that a cost profile can charge them.
         """
-        return Call("load", code)
 
-    @staticmethod
-    def spin() -> Call:
+    @abstractmethod
+    def sys_spin(self, process: Process, /) -> None:
         """Never returns: the program computes for ever in user mode."""
-        return Call("spin")
 
-    @staticmethod
-    def getpid() -> Call:
-        """The number of the process."""
-        return Call("getpid")
-
-    @staticmethod
-    def exit(status: int) -> Call:
-        """Never returns."""
-        return Call("exit", status)
-
-    @staticmethod
-    def now() -> Call:
-        """Nanoseconds since power-on (CLOCK_MONOTONIC)."""
-        return Call("now")
-
-    @staticmethod
-    def random(name: str, below: int) -> Call:
+    @abstractmethod
+    def sys_random(self, process: Process, name: str, below: int, /) -> int:
         """A number in range(below) from the program's own stream ``name``."""
-        return Call("random", name, below)
 
-    @staticmethod
-    def ignore_sigpipe() -> Call:
-        """None. From now on a write that nobody reads fails with EPIPE instead of killing."""
-        return Call("ignore_sigpipe")
+    @abstractmethod
+    def sys_getpid(self, process: Process, /) -> int:
+        """The number of the process."""
 
-    @staticmethod
-    def catch_sigint() -> Call:
-        """None. From now on Ctrl-C makes the call it meets fail with EINTR instead of killing."""
-        return Call("catch_sigint")
+    @abstractmethod
+    def sys_exit(self, process: Process, status: int, /) -> None:
+        """Never returns."""
 
-    @staticmethod
-    def set_nonblocking(fd: int, nonblocking: bool) -> Call:
-        """None (``fcntl(fd, F_SETFL, ...)``)."""
-        return Call("set_nonblocking", fd, nonblocking)
+    @abstractmethod
+    def sys_ignore_sigpipe(self, process: Process, /) -> None:
+        """From now on a write that nobody reads fails with EPIPE instead of killing."""
 
-    @staticmethod
-    def socket(kind: str) -> Call:
+    @abstractmethod
+    def sys_catch_sigint(self, process: Process, /) -> None:
+        """From now on Ctrl-C makes the call it meets fail with EINTR instead of killing."""
+
+    # Sockets
+
+    @abstractmethod
+    def sys_socket(self, process: Process, kind: str, /) -> int:
         """A descriptor. ``kind`` is "tcp", "udp", "packet" (AF_PACKET, SOCK_DGRAM, ETH_P_IP)
         or "icmp" (AF_INET, SOCK_RAW, IPPROTO_ICMP)."""
-        return Call("socket", kind)
 
-    @staticmethod
-    def setsockopt(fd: int, option: str, value: int) -> Call:
-        """None."""
-        return Call("setsockopt", fd, option, value)
+    @abstractmethod
+    def sys_setsockopt(self, process: Process, fd: int, option: str, value: int, /) -> None:
+        """Sets ``option``; EINVAL for one that the socket does not know."""
 
-    @staticmethod
-    def bind(fd: int, address: bytes, port: int) -> Call:
-        """None."""
-        return Call("bind", fd, address, port)
+    @abstractmethod
+    def sys_bind(self, process: Process, fd: int, address: bytes, port: int, /) -> None:
+        """Takes a local endpoint; port 0 any free one."""
 
-    @staticmethod
-    def bind_device(fd: int, device: str) -> Call:
-        """None. Binds a packet socket to an interface."""
-        return Call("bind_device", fd, device)
+    @abstractmethod
+    def sys_bind_device(self, process: Process, fd: int, device: str, /) -> None:
+        """Binds a packet socket to an interface."""
 
-    @staticmethod
-    def listen(fd: int, backlog: int) -> Call:
-        """None."""
-        return Call("listen", fd, backlog)
+    @abstractmethod
+    def sys_listen(self, process: Process, fd: int, backlog: int, /) -> None:
+        """Accepts connections from now on."""
 
-    @staticmethod
-    def accept(fd: int) -> Call:
-        """(descriptor, endpoint of the client)."""
-        return Call("accept", fd)
+    @abstractmethod
+    def sys_accept(self, process: Process, fd: int, /) -> tuple[int, Endpoint]:
+        """A descriptor, and the endpoint of the client."""
 
-    @staticmethod
-    def connect(fd: int, address: bytes, port: int) -> Call:
-        """None. A non-blocking socket raises EINPROGRESS; then poll, then ``socket_error``."""
-        return Call("connect", fd, address, port)
+    @abstractmethod
+    def sys_connect(self, process: Process, fd: int, address: bytes, port: int, /) -> None:
+        """A non-blocking socket raises EINPROGRESS; then poll, then ``socket_error``."""
 
-    @staticmethod
-    def socket_error(fd: int) -> Call:
-        """The pending error as an ``OSError``, taken off the socket, or None (SO_ERROR)."""
-        return Call("socket_error", fd)
+    @abstractmethod
+    def sys_socket_error(self, process: Process, fd: int, /) -> OSError | None:
+        """The pending error, taken off the socket, or None (SO_ERROR)."""
 
-    @staticmethod
-    def sendto(fd: int, data: bytes, to: Endpoint) -> Call:
+    @abstractmethod
+    def sys_sendto(self, process: Process, fd: int, data: bytes, to: Endpoint, /) -> int:
         """The number of bytes sent. To a packet socket ``to`` is (MAC, ethertype)."""
-        return Call("sendto", fd, data, to)
 
-    @staticmethod
-    def recvfrom(fd: int, size: int) -> Call:
-        """(data, endpoint of the sender). A packet socket gives IP packets from their header on."""
-        return Call("recvfrom", fd, size)
+    @abstractmethod
+    def sys_recvfrom(self, process: Process, fd: int, size: int, /) -> tuple[bytes, Endpoint]:
+        """Data and its sender. A packet socket gives IP packets from their header on."""
 
-    @staticmethod
-    def recvmsg(fd: int, size: int, *, dontwait: bool = False) -> Call:
-        """A ``Message``. A raw socket gives packets from their IP header on."""
-        return Call("recvmsg", fd, size, dontwait)
+    @abstractmethod
+    def sys_recvmsg(self, process: Process, fd: int, size: int, flags: int = 0, /) -> Message:
+        """As ``recvfrom``, with a stamp; MSG_DONTWAIT. A raw socket gives packets from their
+        IP header on."""
 
-    @staticmethod
-    def outq(fd: int) -> Call:
+    @abstractmethod
+    def sys_outq(self, process: Process, fd: int, /) -> int:
         """How many bytes of a stream have been written and not yet acknowledged (SIOCOUTQ)."""
-        return Call("outq", fd)
 
-    @staticmethod
-    def tcp_info(fd: int) -> Call:
-        """{field: value} of TCP_INFO; ENOPROTOOPT where the kernel keeps no such state."""
-        return Call("tcp_info", fd)
+    @abstractmethod
+    def sys_tcp_info(self, process: Process, fd: int, /) -> dict[str, int]:
+        """TCP_INFO by field; ENOPROTOOPT where the kernel keeps no such state."""
 
-    @staticmethod
-    def shutdown(fd: int, how: str) -> Call:
-        """None. ``how`` is "r", "w" or "rw"."""
-        return Call("shutdown", fd, how)
+    @abstractmethod
+    def sys_shutdown(self, process: Process, fd: int, how: int, /) -> None:
+        """Closes one direction or both: SHUT_RD, SHUT_WR, SHUT_RDWR; EINVAL for another."""
 
-    @staticmethod
-    def getsockname(fd: int) -> Call:
+    @abstractmethod
+    def sys_getsockname(self, process: Process, fd: int, /) -> Endpoint:
         """The socket's own endpoint."""
-        return Call("getsockname", fd)
 
-    @staticmethod
-    def getpeername(fd: int) -> Call:
+    @abstractmethod
+    def sys_getpeername(self, process: Process, fd: int, /) -> Endpoint:
         """The endpoint at the other end."""
-        return Call("getpeername", fd)
 
-    @staticmethod
-    def resolve(name: str) -> Call:
+    # Names and administration
+
+    @abstractmethod
+    def sys_resolve(self, process: Process, name: str, /) -> bytes:
         """The IPv4 address of a number or of a name in the hosts table; ENOENT otherwise."""
-        return Call("resolve", name)
 
-    @staticmethod
-    def name_of(address: bytes) -> Call:
+    @abstractmethod
+    def sys_name_of(self, process: Process, address: bytes, /) -> str | None:
         """The name of an address in the hosts table, or None."""
-        return Call("name_of", address)
 
-    @staticmethod
-    def interfaces() -> Call:
-        """[Interface], in the kernel's order."""
-        return Call("interfaces")
+    @abstractmethod
+    def sys_interfaces(self, process: Process, /) -> list[Interface]:
+        """The interfaces, in the kernel's order."""
 
-    @staticmethod
-    def set_address(
-        device: str, address: bytes, prefix: int, resolv_conf: str | None = None
-    ) -> Call:
-        """None. Gives the interface this IPv4 address in place of those it has.
+    @abstractmethod
+    def sys_sockets_table(self, process: Process, /) -> list[SocketRow]:
+        """As /proc/net has them: TCP listeners, connections, UDP."""
+
+    @abstractmethod
+    def sys_set_address(
+        self,
+        process: Process,
+        device: str,
+        address: bytes,
+        prefix: int,
+        resolv_conf: str | None = None,
+        /,
+    ) -> None:
+        """Gives the interface this IPv4 address in place of those it has.
 
         ``resolv_conf`` is the new /etc/resolv.conf, which a DHCP client's script
         writes at the same time.
         """
-        script = () if resolv_conf is None else (resolv_conf,)
-        return Call("set_address", device, address, prefix, *script)
 
-    @staticmethod
-    def set_link_up(device: str, up: bool = True) -> Call:
-        """None."""
-        return Call("set_link_up", device, up)
+    @abstractmethod
+    def sys_set_link_up(self, process: Process, device: str, up: bool = True, /) -> None:
+        """Switches an interface on or off."""
 
-    @staticmethod
-    def ethtool(device: str, request: str, *arguments: object) -> Call:
-        """What the driver of an interface answers (``desim.userland.ethtool``)."""
-        return Call("ethtool", device, request, *arguments)
+    @abstractmethod
+    def sys_add_route(
+        self, process: Process, network: bytes, prefix: int, gateway: bytes | None, device: str, /
+    ) -> None:
+        """Prefix 0 is the default route."""
 
-    @staticmethod
-    def syslog() -> Call:
-        """[(ns since power-on, line)]: the kernel's log."""
-        return Call("syslog")
+    @abstractmethod
+    def sys_ethtool(self, process: Process, device: str, ask: Callable[[EthtoolDevice], T], /) -> T:
+        """What ``ask`` gets from an interface's driver; ENODEV without such an interface."""
 
-    @staticmethod
-    def add_route(network: bytes, prefix: int, gateway: bytes | None, device: str) -> Call:
-        """None. Prefix 0 is the default route."""
-        return Call("add_route", network, prefix, gateway, device)
+    @abstractmethod
+    def sys_syslog(self, process: Process, /) -> list[tuple[int, str]]:
+        """The kernel's log: nanoseconds since power-on, and the line."""
 
-    @staticmethod
-    def sockets_table() -> Call:
-        """[SocketRow], as /proc/net has them: TCP listeners, connections, UDP."""
-        return Call("sockets_table")
+
+def _call(entry: Callable[Concatenate[Any, Process, P], T]) -> Callable[P, Part[T]]:
+    """The program's side of ``entry``: a part of a program that makes this one call."""
+    name = entry.__name__.removeprefix(PREFIX)
+    new = tuple.__new__
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> Part[T]:
+        assert not kwargs, f"{name}: arguments have places, no names"
+        # Made like this it costs no call of Python's, and a bulk transfer makes many.
+        result: T = yield new(Call, (name, args))
+        return result
+
+    call.__name__ = name
+    call.__doc__ = entry.__doc__
+    return call
+
+
+class sys:
+    """The calls as programs make them: ``value = yield from sys.NAME(...)``."""
+
+    read = _call(SystemCalls.sys_read)
+    write = _call(SystemCalls.sys_write)
+    open = _call(SystemCalls.sys_open)
+    stat = _call(SystemCalls.sys_stat)
+    unlink = _call(SystemCalls.sys_unlink)
+    isatty = _call(SystemCalls.sys_isatty)
+    close = _call(SystemCalls.sys_close)
+    set_nonblocking = _call(SystemCalls.sys_set_nonblocking)
+    poll = _call(SystemCalls.sys_poll)
+    ppoll = _call(SystemCalls.sys_ppoll)
+    sleep_ns = _call(SystemCalls.sys_sleep_ns)
+    nanosleep = _call(SystemCalls.sys_nanosleep)
+    now = _call(SystemCalls.sys_now)
+    clock_gettime = _call(SystemCalls.sys_clock_gettime)
+    load = _call(SystemCalls.sys_load)
+    spin = _call(SystemCalls.sys_spin)
+    random = _call(SystemCalls.sys_random)
+    getpid = _call(SystemCalls.sys_getpid)
+    exit = _call(SystemCalls.sys_exit)
+    ignore_sigpipe = _call(SystemCalls.sys_ignore_sigpipe)
+    catch_sigint = _call(SystemCalls.sys_catch_sigint)
+    socket = _call(SystemCalls.sys_socket)
+    setsockopt = _call(SystemCalls.sys_setsockopt)
+    bind = _call(SystemCalls.sys_bind)
+    bind_device = _call(SystemCalls.sys_bind_device)
+    listen = _call(SystemCalls.sys_listen)
+    accept = _call(SystemCalls.sys_accept)
+    connect = _call(SystemCalls.sys_connect)
+    socket_error = _call(SystemCalls.sys_socket_error)
+    sendto = _call(SystemCalls.sys_sendto)
+    recvfrom = _call(SystemCalls.sys_recvfrom)
+    recvmsg = _call(SystemCalls.sys_recvmsg)
+    outq = _call(SystemCalls.sys_outq)
+    tcp_info = _call(SystemCalls.sys_tcp_info)
+    shutdown = _call(SystemCalls.sys_shutdown)
+    getsockname = _call(SystemCalls.sys_getsockname)
+    getpeername = _call(SystemCalls.sys_getpeername)
+    resolve = _call(SystemCalls.sys_resolve)
+    name_of = _call(SystemCalls.sys_name_of)
+    interfaces = _call(SystemCalls.sys_interfaces)
+    sockets_table = _call(SystemCalls.sys_sockets_table)
+    set_address = _call(SystemCalls.sys_set_address)
+    set_link_up = _call(SystemCalls.sys_set_link_up)
+    add_route = _call(SystemCalls.sys_add_route)
+    ethtool = _call(SystemCalls.sys_ethtool)
+    syslog = _call(SystemCalls.sys_syslog)

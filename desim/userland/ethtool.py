@@ -1,11 +1,12 @@
-"""What a kernel answers to ``ethtool``: the records that travel through ``sys.ethtool``.
+"""What a kernel answers to ``ethtool``: what can be asked through ``sys.ethtool``, and the records.
 
 Names are those of include/uapi/linux/ethtool.h and ethtool_netlink.h, shortened.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 
 class LinkSettings(NamedTuple):
@@ -55,3 +56,35 @@ class NetlinkError(OSError):
         super().__init__(number, text)
         self.message = message
         self.offset = offset
+
+
+class EthtoolDevice(Protocol):
+    """One interface, as the kernel lets the tool ask. OSErrors are the kernel's and the
+    driver's: EOPNOTSUPP for what the driver does not have."""
+
+    def drvinfo(self) -> list[tuple[str, str]]:
+        """``-i``: the lines, as name and value."""
+
+    def settings(self) -> LinkSettings:
+        """Without an option."""
+
+    def link(self) -> bool | None:
+        """Whether the link is up; None if the driver cannot tell."""
+
+    def stats(self) -> list[tuple[str, int]]:
+        """``-S``; empty if there are none."""
+
+    def rings(self) -> Rings:
+        """``-g``."""
+
+    def set_rings(self, wanted: Mapping[str, int]) -> None:
+        """``-G``: numbers of descriptors, in the order of the command."""
+
+    def coalesce(self) -> dict[str, int]:
+        """``-c``: what the driver fills in, by the tool's names."""
+
+    def set_coalesce(self, wanted: Mapping[str, int]) -> None:
+        """``-C``, in the order of the command."""
+
+    def features(self) -> list[Feature]:
+        """``-k``: every feature that the kernel knows."""

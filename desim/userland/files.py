@@ -18,8 +18,8 @@ from collections import deque
 from collections.abc import Callable
 
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
-from desim.userland.calls import Message
 from desim.userland.errors import failure
+from desim.userland.uapi import Message
 from desim.userland.waitqueue import WaitQueue
 
 PIPE_SIZE = 65536

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-from desim.userland.calls import Call, Program
 from desim.userland.errors import failure
 from desim.userland.files import File, Terminal
+from desim.userland.program import Call, Program
 from desim.userland.waitqueue import WaitQueue
 
 SIGNALS = {"SIGINT": 2, "SIGPIPE": 13, "SIGTERM": 15}
@@ -117,13 +117,6 @@ class Process:
             self.exit_status = status
             self.generator.close()
 
-    def file(self, fd: int) -> File:
-        """The open file ``fd``; EBADF without one."""
-        try:
-            return self.files[fd]
-        except KeyError:
-            raise failure(errno.EBADF) from None
-
     def install(self, file: File, fd: int | None = None) -> int:
         """Open ``file`` as ``fd``, or as the lowest free descriptor."""
         if fd is None:
@@ -138,9 +131,10 @@ class Process:
         return fd
 
     def close(self, fd: int) -> None:
-        """Close one descriptor."""
-        file = self.file(fd)
-        del self.files[fd]
+        """Close one descriptor; EBADF if it is not open."""
+        file = self.files.pop(fd, None)
+        if file is None:
+            raise failure(errno.EBADF)
         _release(file)
 
     def close_all(self) -> None:

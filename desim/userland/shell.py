@@ -12,8 +12,8 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from desim.userland.calls import Program
 from desim.userland.files import normalise
+from desim.userland.program import Program
 
 MAX_LINE = 65536
 MAX_COMMANDS = 64

@@ -11,7 +11,8 @@ from host_bench import SECOND, Host, output
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.userland.calls import Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Program
 from desim.userland.programs.curl_options import CurlError, read_url
 from desim.userland.programs.httpd import decoded, http_date, span
 from desim.wire.addresses import IP_ANY
@@ -62,12 +63,12 @@ def asked(host: Host, *pieces: str, until: int = 0) -> str:
     got: list[bytes] = []
 
     def client() -> Program:
-        fd = yield sys.socket("tcp")
-        yield sys.connect(fd, bytes((127, 0, 0, 1)), 8080)
+        fd = yield from sys.socket("tcp")
+        yield from sys.connect(fd, bytes((127, 0, 0, 1)), 8080)
         for piece in pieces:
-            yield sys.write(fd, piece.encode())
-            yield sys.sleep_ns(1000)
-        while data := (yield sys.read(fd, 65536)):
+            yield from sys.write(fd, piece.encode())
+            yield from sys.sleep_ns(1000)
+        while data := (yield from sys.read(fd, 65536)):
             got.append(data)
         return 0
 
@@ -306,17 +307,17 @@ def answering(*pieces: bytes, wait_s: int = 0, reset: bool = False) -> Any:
     """A server that sends these pieces to one client, and closes after a while."""
 
     def program() -> Program:
-        listener = yield sys.socket("tcp")
-        yield sys.bind(listener, IP_ANY, 80)
-        yield sys.listen(listener, 1)
-        fd, _ = yield sys.accept(listener)
+        listener = yield from sys.socket("tcp")
+        yield from sys.bind(listener, IP_ANY, 80)
+        yield from sys.listen(listener, 1)
+        fd, _ = yield from sys.accept(listener)
         if not reset:
-            yield sys.read(fd, 65536)
+            yield from sys.read(fd, 65536)
         for piece in pieces:
-            yield sys.write(fd, piece)
-            yield sys.sleep_ns(1000)
-        yield sys.sleep_ns(wait_s * SECOND)
-        yield sys.close(fd)
+            yield from sys.write(fd, piece)
+            yield from sys.sleep_ns(1000)
+        yield from sys.sleep_ns(wait_s * SECOND)
+        yield from sys.close(fd)
         return 0
 
     return program()

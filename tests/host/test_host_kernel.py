@@ -9,9 +9,11 @@ from desim.host.kernel import HostKernel
 from desim.host.sockets import QemuSockets
 from desim.ports import POLLIN, POLLOUT
 from desim.stages import marks_of
-from desim.userland.calls import POLLNVAL, Program, sys
+from desim.userland.calls import sys
 from desim.userland.process import Process
+from desim.userland.program import Program
 from desim.userland.shell import Command, ProgramFile
+from desim.userland.uapi import POLLNVAL
 from desim.wire.addresses import LOOPBACK
 
 
@@ -31,10 +33,10 @@ def run(host: Host, program: Program) -> Process:
 
 def test_the_lowest_free_descriptor_is_used(host: Host) -> None:
     def program() -> Program:
-        first = yield sys.socket("tcp")
-        second = yield sys.socket("udp")
-        yield sys.close(first)
-        third = yield sys.socket("tcp")
+        first = yield from sys.socket("tcp")
+        second = yield from sys.socket("udp")
+        yield from sys.close(first)
+        third = yield from sys.socket("tcp")
         return int(first == third == 3 and second == 4)
 
     assert run(host, program()).exit_status == 1
@@ -44,9 +46,9 @@ def test_poll_answers_for_every_entry_in_order(host: Host) -> None:
     found = []
 
     def program() -> Program:
-        found.append((yield sys.poll([(0, POLLIN), (-1, POLLIN), (1, POLLOUT), (9, POLLIN)])))
-        found.append((yield sys.poll([(0, POLLIN), (0, 0)], 5)))
-        found.append((yield sys.poll([(0, POLLIN)], 0)))
+        found.append((yield from sys.poll([(0, POLLIN), (-1, POLLIN), (1, POLLOUT), (9, POLLIN)])))
+        found.append((yield from sys.poll([(0, POLLIN), (0, 0)], 5)))
+        found.append((yield from sys.poll([(0, POLLIN)], 0)))
         return 0
 
     run(host, program())
@@ -62,7 +64,7 @@ def test_errors_are_thrown_into_the_program(host: Host) -> None:
     caught = []
 
     def program() -> Program:
-        fd = yield sys.socket("tcp")
+        fd = yield from sys.socket("tcp")
         for call in (
             sys.read(77, 1),
             sys.bind(0, LOOPBACK, 1),
@@ -75,7 +77,7 @@ def test_errors_are_thrown_into_the_program(host: Host) -> None:
             sys.resolve("example.org"),
         ):
             try:
-                yield call
+                yield from call
             except OSError as error:
                 caught.append(error.strerror)
         return 0
@@ -96,9 +98,9 @@ def test_errors_are_thrown_into_the_program(host: Host) -> None:
 
 def test_a_nonblocking_read_does_not_wait(host: Host) -> None:
     def program() -> Program:
-        yield sys.set_nonblocking(0, True)
+        yield from sys.set_nonblocking(0, True)
         try:
-            yield sys.read(0, 1)
+            yield from sys.read(0, 1)
         except BlockingIOError:
             return 7
         return 0
@@ -108,7 +110,7 @@ def test_a_nonblocking_read_does_not_wait(host: Host) -> None:
 
 def test_exit_ends_the_program_where_it_is(host: Host) -> None:
     def program() -> Program:
-        yield sys.exit(3)
+        yield from sys.exit(3)
         raise AssertionError("not reached")
 
     assert run(host, program()).exit_status == 3
@@ -116,13 +118,13 @@ def test_exit_ends_the_program_where_it_is(host: Host) -> None:
 
 def test_udp_between_two_descriptors(host: Host) -> None:
     def program() -> Program:
-        receiver = yield sys.socket("udp")
-        yield sys.bind(receiver, LOOPBACK, 5000)
-        sender = yield sys.socket("udp")
-        yield sys.connect(sender, LOOPBACK, 5000)
-        yield sys.write(sender, b"datagram")
-        data, source = yield sys.recvfrom(receiver, 4)
-        own = yield sys.getsockname(sender)
+        receiver = yield from sys.socket("udp")
+        yield from sys.bind(receiver, LOOPBACK, 5000)
+        sender = yield from sys.socket("udp")
+        yield from sys.connect(sender, LOOPBACK, 5000)
+        yield from sys.write(sender, b"datagram")
+        data, source = yield from sys.recvfrom(receiver, 4)
+        own = yield from sys.getsockname(sender)
         return int(data == b"data" and source == own)
 
     assert run(host, program()).exit_status == 1
@@ -132,12 +134,12 @@ def test_names_and_interfaces(host: Host) -> None:
     seen = []
 
     def program() -> Program:
-        seen.append((yield sys.resolve("localhost")))
-        seen.append((yield sys.resolve("10.0.2.2")))
-        seen.append((yield sys.name_of(LOOPBACK)))
-        seen.append((yield sys.name_of(b"\x0a\0\2\2")))
-        seen.append([one.name for one in (yield sys.interfaces())])
-        seen.append((yield sys.random("x", 1)))
+        seen.append((yield from sys.resolve("localhost")))
+        seen.append((yield from sys.resolve("10.0.2.2")))
+        seen.append((yield from sys.name_of(LOOPBACK)))
+        seen.append((yield from sys.name_of(b"\x0a\0\2\2")))
+        seen.append([one.name for one in (yield from sys.interfaces())])
+        seen.append((yield from sys.random("x", 1)))
         return 0
 
     run(host, program())

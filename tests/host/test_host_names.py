@@ -8,7 +8,8 @@ from itertools import cycle
 import pytest
 from host_bench import SECOND, Host, output
 
-from desim.userland.calls import Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Program
 from desim.userland.programs.resolver import ResolvConf, getaddrinfo
 from desim.wire import dns
 from desim.wire.addresses import ip
@@ -71,10 +72,10 @@ class NameServer:
         host.serve(self.program())
 
     def program(self) -> Program:
-        fd = yield sys.socket("udp")
-        yield sys.bind(fd, self.address, dns.PORT)
+        fd = yield from sys.socket("udp")
+        yield from sys.bind(fd, self.address, dns.PORT)
         while True:
-            data, client = yield sys.recvfrom(fd, 512)
+            data, client = yield from sys.recvfrom(fd, 512)
             query = Dns.parse(data)
             assert query.flags == dns.RD
             question = query.questions[0]
@@ -82,7 +83,7 @@ class NameServer:
             reply = self.reply(query)
             if reply is not None:
                 message = reply if isinstance(reply, bytes) else reply.emit()
-                yield sys.sendto(fd, message, client)
+                yield from sys.sendto(fd, message, client)
 
 
 def asked(line: str, reply: Reply = answer) -> tuple[str, int | None, NameServer]:
@@ -203,7 +204,7 @@ def test_nslookup_messages(line: str, message: str) -> None:
 def test_nslookup_asks_the_servers_of_resolv_conf_in_turn() -> None:
     host = Host()
     server = NameServer(host)
-    host.kernel.resolv_conf = f"nameserver 127.0.0.9\nnameserver {SERVER}\n"
+    host.kernel.filesystem.resolv_conf = f"nameserver 127.0.0.9\nnameserver {SERVER}\n"
     client = host.run("nslookup v4.test")
     host.settle(60 * SECOND)
     assert f"Server:\t\t{SERVER}\nAddress:\t{SERVER}:53\n" in output(client)
@@ -222,7 +223,7 @@ def lookup(host: Host, name: str, deadline_ns: int | None = None) -> tuple[str |
             outcome: str | bytes = yield from getaddrinfo(name, deadline_ns)
         except OSError as error:
             outcome = error.strerror or ""
-        found.append((outcome, (yield sys.now())))
+        found.append((outcome, (yield from sys.now())))
         return 0
 
     host.serve(program())
@@ -248,7 +249,7 @@ def lookup(host: Host, name: str, deadline_ns: int | None = None) -> tuple[str |
 def test_names_are_found(name: str, outcome: str | bytes) -> None:
     host = Host()
     NameServer(host, lambda query: answer(Dns(query.ident, questions=lower(query))))
-    host.kernel.resolv_conf = f"nameserver {SERVER}\n"
+    host.kernel.filesystem.resolv_conf = f"nameserver {SERVER}\n"
     assert lookup(host, name)[0] == outcome
 
 
@@ -266,7 +267,7 @@ def test_without_a_name_server_this_host_is_asked() -> None:
 def test_a_silent_server_has_five_seconds_twice() -> None:
     host = Host()
     server = NameServer(host)
-    host.kernel.resolv_conf = f"nameserver {SERVER}\n"
+    host.kernel.filesystem.resolv_conf = f"nameserver {SERVER}\n"
     outcome, when = lookup(host, "silent.test")
     assert outcome == "Temporary failure in name resolution"
     assert [time for time, _, _ in server.asked] == [0, 0, 5 * SECOND, 5 * SECOND]
@@ -277,7 +278,7 @@ def test_the_next_server_is_asked_when_one_fails() -> None:
     host = Host()
     first = NameServer(host, lambda query: None, "127.0.0.51")
     NameServer(host)
-    host.kernel.resolv_conf = f"nameserver 127.0.0.51\nnameserver {SERVER}\n"
+    host.kernel.filesystem.resolv_conf = f"nameserver 127.0.0.51\nnameserver {SERVER}\n"
     assert lookup(host, "v4.test") == (V4, 5 * SECOND)
     assert len(first.asked) == 2
 
@@ -285,7 +286,7 @@ def test_the_next_server_is_asked_when_one_fails() -> None:
 def test_a_deadline_ends_the_waiting() -> None:
     host = Host()
     NameServer(host)
-    host.kernel.resolv_conf = f"nameserver {SERVER}\n"
+    host.kernel.filesystem.resolv_conf = f"nameserver {SERVER}\n"
     assert lookup(host, "silent.test", 2 * SECOND) == ("Connection timed out", 2 * SECOND)
     client = host.run("curl -m 3 silent.test")
     host.settle(host.time + 10 * SECOND)
@@ -303,7 +304,7 @@ def test_answers_to_other_questions_are_ignored() -> None:
     turns = cycle((0, 1))
     host = Host()
     NameServer(host, strange)
-    host.kernel.resolv_conf = f"nameserver {SERVER}\n"
+    host.kernel.filesystem.resolv_conf = f"nameserver {SERVER}\n"
     assert lookup(host, "v4.test")[0] == "Temporary failure in name resolution"
 
 
@@ -324,5 +325,5 @@ def test_search_domains(name: str, tried: list[str]) -> None:
 def test_a_short_name_is_found_in_the_search_domain() -> None:
     host = Host()
     NameServer(host)
-    host.kernel.resolv_conf = f"search lan test\nnameserver {SERVER}\n"
+    host.kernel.filesystem.resolv_conf = f"search lan test\nnameserver {SERVER}\n"
     assert lookup(host, "v4")[0] == V4

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from desim.host.tcp import RCVBUF, SNDBUF, TcpSocket
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint
-from desim.userland.calls import SO_REUSEADDR
+from desim.userland.uapi import SO_REUSEADDR
 from desim.wire.addresses import IP_ANY, LOOPBACK
 
 PORT = 5555

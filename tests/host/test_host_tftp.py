@@ -8,7 +8,8 @@ from itertools import islice
 import pytest
 from host_bench import SECOND, Host, output
 
-from desim.userland.calls import Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Program
 from desim.wire.addresses import IP_ANY
 
 MS = 1_000_000
@@ -38,14 +39,14 @@ class Server:
         host.serve(self.program())
 
     def program(self) -> Program:
-        fd = yield sys.socket("udp")
-        yield sys.bind(fd, IP_ANY, 69)
+        fd = yield from sys.socket("udp")
+        yield from sys.bind(fd, IP_ANY, 69)
         while True:
-            packet, client = yield sys.recvfrom(fd, 65536)
+            packet, client = yield from sys.recvfrom(fd, 65536)
             self.seen.append(packet)
             self.times.append(self.host.time)
             for answer in self.answer(packet):
-                yield sys.sendto(fd, answer, client)
+                yield from sys.sendto(fd, answer, client)
 
 
 def reader(content: bytes, block: int, *first: bytes) -> Answer:

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desim.host.nameserver import MAX_MESSAGE, NAME, UDP_MAX, Zone, cut, nameserver
-from desim.userland.calls import Program, sys
+from desim.userland.calls import sys
 from desim.userland.files import Terminal
+from desim.userland.program import Program
+from desim.userland.uapi import SHUT_WR
 from desim.wire import dns
 from desim.wire.addresses import IP6_LOOPBACK, ip
 from desim.wire.dns import Dns, Question, Record, encode_name
@@ -152,11 +154,11 @@ def test_it_answers_datagrams(address: bytes) -> None:
     got: list[bytes] = []
 
     def client() -> Program:
-        fd = yield sys.socket("udp")
-        yield sys.connect(fd, address, dns.PORT)
-        yield sys.write(fd, b"nonsense")
-        yield sys.write(fd, question("www.example.org"))
-        got.append((yield sys.read(fd, MAX_MESSAGE)))
+        fd = yield from sys.socket("udp")
+        yield from sys.connect(fd, address, dns.PORT)
+        yield from sys.write(fd, b"nonsense")
+        yield from sys.write(fd, question("www.example.org"))
+        got.append((yield from sys.read(fd, MAX_MESSAGE)))
         return 0
 
     run(served(RESOLVER, IP6_LOOPBACK), client())
@@ -169,13 +171,13 @@ def test_it_answers_any_number_of_questions_on_a_connection() -> None:
     framed = len(query).to_bytes(2, "big") + query
 
     def client() -> Program:
-        fd = yield sys.socket("tcp")
-        yield sys.connect(fd, RESOLVER, dns.PORT)
+        fd = yield from sys.socket("tcp")
+        yield from sys.connect(fd, RESOLVER, dns.PORT)
         for piece in (framed[:1], framed[1:9], framed[9:] + framed):
-            yield sys.write(fd, piece)
-            yield sys.sleep_ns(1000)
-        yield sys.shutdown(fd, "w")
-        while data := (yield sys.read(fd, MAX_MESSAGE)):
+            yield from sys.write(fd, piece)
+            yield from sys.sleep_ns(1000)
+        yield from sys.shutdown(fd, SHUT_WR)
+        while data := (yield from sys.read(fd, MAX_MESSAGE)):
             got.append(data)
         return 0
 
@@ -189,19 +191,19 @@ def test_a_client_that_resets_its_connection_disturbs_nobody() -> None:
     got: list[bytes] = []
 
     def rude() -> Program:
-        fd = yield sys.socket("tcp")
-        yield sys.connect(fd, RESOLVER, dns.PORT)
+        fd = yield from sys.socket("tcp")
+        yield from sys.connect(fd, RESOLVER, dns.PORT)
         query = question("many.test")
-        yield sys.write(fd, 20 * (len(query).to_bytes(2, "big") + query))
-        yield sys.sleep_ns(1000)
-        yield sys.close(fd)
+        yield from sys.write(fd, 20 * (len(query).to_bytes(2, "big") + query))
+        yield from sys.sleep_ns(1000)
+        yield from sys.close(fd)
         return 0
 
     def client() -> Program:
-        fd = yield sys.socket("udp")
-        yield sys.connect(fd, RESOLVER, dns.PORT)
-        yield sys.write(fd, question("www.example.org"))
-        got.append((yield sys.read(fd, MAX_MESSAGE)))
+        fd = yield from sys.socket("udp")
+        yield from sys.connect(fd, RESOLVER, dns.PORT)
+        yield from sys.write(fd, question("www.example.org"))
+        got.append((yield from sys.read(fd, MAX_MESSAGE)))
         return 0
 
     host = served(RESOLVER)

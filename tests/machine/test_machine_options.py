@@ -13,7 +13,8 @@ from desim.config import MachineConfig
 from desim.experiment.run import RunResult, run
 from desim.machine import Machine
 from desim.scenario.command_line import machine_from_options
-from desim.userland.calls import Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Program
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.shell import ProgramFile
 from desim.wire.addresses import ip
@@ -139,21 +140,21 @@ def test_host_port_0_is_a_free_port() -> None:
 
 def echo(argv: list[str]) -> Program:
     """Send the first datagram for port 5556 back."""
-    fd = yield sys.socket("udp")
-    yield sys.bind(fd, bytes(4), 5556)
-    data, client = yield sys.recvfrom(fd, 2000)
-    yield sys.sendto(fd, data + b" back", client)
+    fd = yield from sys.socket("udp")
+    yield from sys.bind(fd, bytes(4), 5556)
+    data, client = yield from sys.recvfrom(fd, 2000)
+    yield from sys.sendto(fd, data + b" back", client)
     return 0
 
 
 def ask(argv: list[str]) -> Program:
     """Ask port 5555 of the host and print the answer."""
-    fd = yield sys.socket("udp")
-    yield sys.connect(fd, ip("127.0.0.1"), 5555)
-    yield sys.sleep_ns(5 * SECOND)
-    yield sys.write(fd, b"there and")
-    answer = yield sys.read(fd, 2000)
-    yield sys.write(1, answer)
+    fd = yield from sys.socket("udp")
+    yield from sys.connect(fd, ip("127.0.0.1"), 5555)
+    yield from sys.sleep_ns(5 * SECOND)
+    yield from sys.write(fd, b"there and")
+    answer = yield from sys.read(fd, 2000)
+    yield from sys.write(1, answer)
     return 0
 
 

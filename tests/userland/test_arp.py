@@ -7,8 +7,8 @@ import pytest
 from desim.engine.streams import Streams
 from desim.guest.net.neigh import NUD_FAILED, NUD_PERMANENT, NUD_REACHABLE
 from desim.guest.procfs import arp_seq_show
+from desim.host.kernel import HostKernel
 from desim.userland.files import Quota, Terminal, VirtualTree
-from desim.userland.kernel import Kernel
 from desim.userland.programs import GUEST_PROGRAMS
 from desim.userland.shell import parse
 from desim.wire.addresses import ip, mac
@@ -21,21 +21,16 @@ TABLE = (
 )
 
 
-class Machine(Kernel):
-    """A kernel with that table."""
-
-    def system_file(self, name: str) -> bytes | None:
-        return TABLE.encode() if name == "/proc/net/arp" else super().system_file(name)
-
-
 def run(line: str) -> tuple[str, int | None]:
-    kernel = Machine(
+    kernel = HostKernel(
         now=lambda: 0,
         wake_up=lambda queue: None,
         random=Streams(1),
+        touch=lambda point: None,
         files=lambda name: b"",
         tree=VirtualTree(Quota(1)),
     )
+    kernel.filesystem.system["/proc/net/arp"] = lambda: TABLE
     terminal = Terminal("t", now=lambda: 0, quota=Quota(10_000))
     (process,) = kernel.spawn(parse(line, GUEST_PROGRAMS), terminal)
     call = process.resume()

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from desim.ports import POLLIN
-from desim.userland.calls import Call, Message, Program
 from desim.userland.errors import failure
+from desim.userland.program import Call, Program
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.programs.ltool import SUBCOMMANDS
 from desim.userland.programs.ltool_common import mbit_s
 from desim.userland.programs.ltool_ping import Ping
 from desim.userland.programs.ltool_tftp import Tftp
 from desim.userland.shell import parse
+from desim.userland.uapi import Message
 from desim.wire.addresses import ip
 from desim.wire.icmp import Icmp
 from desim.wire.ipv4 import PROTO_ICMP, Ipv4

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from desim.ports import POLLIN
-from desim.userland.calls import Call, Program
 from desim.userland.errors import TEXTS, failure
+from desim.userland.program import Call, Program
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.shell import ShellError, parse
 from desim.wire.addresses import ip

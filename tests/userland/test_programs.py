@@ -8,27 +8,26 @@ from typing import Any
 import pytest
 
 from desim.ports import POLLIN
-from desim.userland.calls import (
-    ETH_P_IP,
-    IFF_BROADCAST,
-    IFF_LOOPBACK,
-    IFF_MULTICAST,
-    IFF_RUNNING,
-    IFF_UP,
-    Call,
-    Interface,
-    Program,
-)
 from desim.userland.errors import failure
+from desim.userland.program import Call, Program
 from desim.userland.programs import GUEST_PROGRAMS
 from desim.userland.programs.echo import text
 from desim.userland.programs.getopt import GetoptError, getopt
 from desim.userland.programs.ifconfig import scaled
 from desim.userland.programs.small import duration_ns
 from desim.userland.shell import parse
+from desim.userland.uapi import (
+    IFF_BROADCAST,
+    IFF_LOOPBACK,
+    IFF_MULTICAST,
+    IFF_RUNNING,
+    IFF_UP,
+    Interface,
+)
 from desim.wire import dhcp
 from desim.wire.addresses import BROADCAST_MAC, IP_BROADCAST, ip, mac
 from desim.wire.dhcp import Dhcp
+from desim.wire.ethernet import ETH_P_IP
 from desim.wire.ipv4 import PROTO_UDP, Ipv4
 from desim.wire.udp import Udp
 
@@ -377,7 +376,7 @@ def test_cat_shows_files_and_says_which_it_cannot_open() -> None:
     contents = {"a": [b"one\n", b""], "b": [b"two\n", b""]}
     names: dict[int, str] = {}
 
-    def opened(name: str, write: bool) -> int:
+    def opened(name: str) -> int:
         if name not in contents:
             raise failure(2)
         names[len(names) + 3] = name

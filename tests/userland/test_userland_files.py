@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
-from typing import Any
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from desim.engine.streams import Streams
+from desim.host.kernel import HostKernel
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
-from desim.userland.calls import Call, FileStatus, Program, sys
+from desim.userland.calls import sys
 from desim.userland.errors import TEXTS
 from desim.userland.files import (
     PIPE_BUF,
@@ -27,9 +28,14 @@ from desim.userland.files import (
     VirtualTree,
     normalise,
 )
-from desim.userland.kernel import Kernel
 from desim.userland.process import Process
+from desim.userland.program import Part, Program
+from desim.userland.uapi import O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY, FileStatus
 from desim.userland.waitqueue import WaitQueue
+
+T = TypeVar("T")
+
+WRITE = O_WRONLY | O_CREAT | O_TRUNC
 
 
 class Ends:
@@ -198,39 +204,43 @@ def test_a_normalised_name_stays_inside(name: str) -> None:
 # files by name
 
 
-def kernel(**files: bytes) -> Kernel:
-    return Kernel(
+def kernel(**files: bytes) -> HostKernel:
+    return HostKernel(
         now=lambda: 7,
         wake_up=lambda queue: None,
         random=Streams(1),
+        touch=lambda point: None,
         files=lambda name: files[name],
         tree=VirtualTree(Quota(1000)),
     )
 
 
-def process(kernel: Kernel) -> Process:
+def process(kernel: HostKernel) -> Process:
     def program() -> Program:
-        yield sys.now()
+        yield from sys.now()
         return 0
 
     terminal = Terminal("t", now=lambda: 0, quota=Quota(1000))
     return kernel.spawn_program("sh", program(), terminal)
 
 
-def call(kernel: Kernel, made: Call) -> Any:
-    return kernel.syscall(kernel.processes[0], made)
+def call(kernel: HostKernel, part: Part[T]) -> T:
+    """What a single call gives to the first process."""
+    value = kernel.syscall(kernel.processes[0], next(part))
+    with pytest.raises(StopIteration) as end:
+        part.send(value)
+    return end.value.value
 
 
-def opened(kernel: Kernel, name: str) -> bytes:
-    data: bytes = call(kernel, sys.read(call(kernel, sys.open(name)), 1000))
-    return data
+def opened(kernel: HostKernel, name: str) -> bytes:
+    return call(kernel, sys.read(call(kernel, sys.open(name)), 1000))
 
 
 def test_a_name_means_what_a_program_wrote_else_the_users_file() -> None:
     host = kernel(a=b"mine", b=b"other")
     process(host)
     assert opened(host, "./a") == b"mine"
-    call(host, sys.write(call(host, sys.open("a", write=True)), b"new"))
+    call(host, sys.write(call(host, sys.open("a", WRITE)), b"new"))
     assert opened(host, "a") == b"new"
     assert opened(host, "b") == b"other"
 
@@ -238,7 +248,7 @@ def test_a_name_means_what_a_program_wrote_else_the_users_file() -> None:
 def test_stat_tells_size_time_and_folders() -> None:
     host = kernel(**{"www/": b"i.html\nsub/x\n", "www/i.html": b"12345"})
     process(host)
-    call(host, sys.write(call(host, sys.open("d/f", write=True)), b"abc"))
+    call(host, sys.write(call(host, sys.open("d/f", WRITE)), b"abc"))
     assert call(host, sys.stat("d/f")) == FileStatus(3, 7, False)
     assert call(host, sys.stat("www//i.html")) == FileStatus(5, 0, False)
     for folder in (".", "d", "www", "www/", "www/sub"):
@@ -246,28 +256,28 @@ def test_stat_tells_size_time_and_folders() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "write", "code"),
+    ("name", "flags", "code"),
     [
-        ("none", False, errno.ENOENT),
-        ("www/su", False, errno.ENOENT),
-        ("/etc/passwd", False, errno.ENOENT),
-        ("www", False, errno.EISDIR),
-        ("/tmp/x", True, errno.EACCES),
-        ("../x", True, errno.EACCES),
+        ("none", O_RDONLY, errno.ENOENT),
+        ("www/su", O_RDONLY, errno.ENOENT),
+        ("/etc/passwd", O_RDONLY, errno.ENOENT),
+        ("www", O_RDONLY, errno.EISDIR),
+        ("/tmp/x", WRITE, errno.EACCES),
+        ("../x", WRITE, errno.EACCES),
     ],
 )
-def test_what_cannot_be_opened(name: str, write: bool, code: int) -> None:
+def test_what_cannot_be_opened(name: str, flags: int, code: int) -> None:
     host = kernel(**{"www/": b"sub/x\n"})
     process(host)
     with pytest.raises(OSError, match=TEXTS[code]) as raised:
-        call(host, sys.open(name, write=write))
+        call(host, sys.open(name, flags))
     assert raised.value.errno == code
 
 
 def test_the_systems_own_files() -> None:
     host = kernel()
     process(host)
-    host.resolv_conf = "nameserver 10.0.2.3\n"
+    host.filesystem.resolv_conf = "nameserver 10.0.2.3\n"
     assert opened(host, "/etc/resolv.conf") == b"nameserver 10.0.2.3\n"
     assert opened(host, "/etc/hosts") == b"127.0.0.1\tlocalhost\n"
     assert opened(host, "/dev/null") == b""

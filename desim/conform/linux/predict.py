@@ -29,10 +29,10 @@ from desim.machine.ports import Captured
 from desim.scenario.modprobe import check_modprobe
 from desim.scenario.qemu_options import parse_qemu_options
 from desim.stages import Landmark
-from desim.userland.kernel import TIMER_SLACK_NS
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.programs.ltool_common import LEAD_NS
 from desim.userland.shell import ShellError, parse
+from desim.userland.syscalls import TIMER_SLACK_NS
 
 SERVED_FILE = "f"
 SERVED_BYTES = 150_000

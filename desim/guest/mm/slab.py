@@ -11,7 +11,8 @@ Not modelled: giving slabs back, and caches that others use as well.
 
 from __future__ import annotations
 
-from desim.guest.entropy import Entropy, Stream
+from desim.guest.entropy import Entropy
+from desim.ports import RandomStream
 from desim.stages import GUEST, Build, bare, mark, stages
 
 PAGE = 4096
@@ -42,7 +43,7 @@ class KmemCache:
         shuffle_freelist=mark("shuffle_freelist", file="mm/slub.c", size="pieces"),
     )
 
-    def __init__(self, name: str, size: int, entropy: Entropy, random: Stream) -> None:
+    def __init__(self, name: str, size: int, entropy: Entropy, random: RandomStream) -> None:
         self._size = size
         self._per_slab = max(PAGE // size, FEWEST)
         self._capacity = FREE_AT_BOOT.get(name, self._per_slab)
@@ -74,7 +75,7 @@ class KmemCache:
 class Slabs:
     """The caches that packets come from."""
 
-    def __init__(self, *, entropy: Entropy, random: Stream, build: Build = bare) -> None:
+    def __init__(self, *, entropy: Entropy, random: RandomStream, build: Build = bare) -> None:
         self._entropy = entropy
         self._random = random
         self._build = build

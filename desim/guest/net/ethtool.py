@@ -11,12 +11,18 @@ register dumps; statistics of the standard groups.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from desim.guest.drivers.ethtool import EthtoolOps
 from desim.guest.net.device import IFF_LOOPBACK, IFF_UP, Device
 from desim.userland.errors import failure
-from desim.userland.ethtool import Feature, NetlinkError
+from desim.userland.ethtool import (
+    EthtoolDevice,
+    Feature,
+    LinkSettings,
+    NetlinkError,
+    Rings,
+)
 
 UTS_RELEASE = "6.1.0"
 
@@ -73,33 +79,35 @@ class LoopbackEthtool(EthtoolOps):
         return True
 
 
-class Ethtool:
-    """The requests of the tool to one device, by their names."""
+class Ethtool(EthtoolDevice):
+    """What the tool can ask about one device."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
         self._ops = device.ethtool_ops
-        self.requests: dict[str, Callable[..., object]] = {
-            "drvinfo": lambda: self._ops.get_drvinfo(UTS_RELEASE),
-            "settings": self._ops.get_link_ksettings,
-            "link": self.link,
-            "stats": self._ops.get_ethtool_stats,
-            "rings": self._ops.get_ringparam,
-            "set_rings": self.set_rings,
-            "coalesce": self._ops.get_coalesce,
-            "set_coalesce": self.set_coalesce,
-            "features": self.get_features,
-        }
+
+    def drvinfo(self) -> list[tuple[str, str]]:
+        return self._ops.get_drvinfo(UTS_RELEASE)
+
+    def settings(self) -> LinkSettings:
+        return self._ops.get_link_ksettings()
+
+    def stats(self) -> list[tuple[str, int]]:
+        return self._ops.get_ethtool_stats()
+
+    def rings(self) -> Rings:
+        return self._ops.get_ringparam()
+
+    def coalesce(self) -> dict[str, int]:
+        return self._ops.get_coalesce()
 
     def link(self) -> bool | None:
-        """Whether the link is up; None if the driver cannot tell."""
         device = self._device
         if not self._ops.link_known:
             return None
         return bool(device.flags & IFF_UP) and self._ops.get_link()
 
-    def get_features(self) -> list[Feature]:
-        """Every feature that the kernel knows: whether it is on, and whether it is so for good."""
+    def features(self) -> list[Feature]:
         ops = self._ops
         on = ops.features | SOFT_FEATURES
         changeable = ops.hw_features | SOFT_FEATURES | SOFT_FEATURES_OFF
@@ -108,7 +116,6 @@ class Ethtool:
         return [Feature(name, name in on, name not in changeable) for name in FEATURES]
 
     def set_rings(self, wanted: Mapping[str, int]) -> None:
-        """Change the numbers of descriptors; ``wanted`` in the order of the command."""
         now = self._ops.get_ringparam()
         limits = {"rx": now.rx_max, "tx": now.tx_max}
         for at, (name, value) in enumerate(wanted.items()):
@@ -123,7 +130,6 @@ class Ethtool:
             self._ops.set_ringparam(rx, tx)
 
     def set_coalesce(self, wanted: Mapping[str, int]) -> None:
-        """Change how interrupts are held back."""
         if not self._ops.coalesce_params:
             raise failure(errno.EOPNOTSUPP)
         for at, name in enumerate(wanted):

@@ -52,12 +52,12 @@ from desim.guest.entropy import Entropy
 from desim.guest.mm.slab import Slabs
 from desim.guest.net.device import IFF_LOOPBACK, Device
 from desim.guest.net.ip_fragment import IpFragments
-from desim.guest.net.randomness import Random
 from desim.guest.net.skbuff import truesize_of
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import error_of
 from desim.guest.net.tcp.tcp_skb import RcvSkb
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
+from desim.ports import Random
 from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import (
     IP_ANY,

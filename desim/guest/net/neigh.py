@@ -28,9 +28,9 @@ from typing import Protocol
 
 from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.device import Device
-from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Counters, Snmp
 from desim.guest.skb import Skb
+from desim.ports import Random
 from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import BROADCAST_MAC, ZERO_MAC, ip_text
 from desim.wire.arp import ARPOP_REPLY, ARPOP_REQUEST, Arp

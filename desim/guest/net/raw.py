@@ -23,7 +23,7 @@ from desim.guest.net.sock import DatagramSocket, error_of, would_block
 from desim.guest.skb import Skb
 from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint
 from desim.stages import GUEST, Build, bare, mark, stages
-from desim.userland.calls import Message
+from desim.userland.uapi import Message
 from desim.wire.addresses import IP_ANY
 from desim.wire.ipv4 import Ipv4
 

@@ -19,12 +19,8 @@ from desim.guest.net.skbuff import truesize_of
 from desim.guest.skb import Skb
 from desim.ports import Endpoint
 from desim.stages import GUEST, mark, stages
-from desim.userland.calls import Message
+from desim.userland.uapi import Message
 from desim.userland.waitqueue import WaitQueue
-
-SHUT_RD = 0
-SHUT_WR = 1
-SHUT_RDWR = 2
 
 RCV_SHUTDOWN = 1
 SEND_SHUTDOWN = 2

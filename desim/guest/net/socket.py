@@ -12,8 +12,6 @@ from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.sock import (
     RCV_SHUTDOWN,
     SEND_SHUTDOWN,
-    SHUT_RD,
-    SHUT_WR,
     Socket,
     error_of,
 )
@@ -21,6 +19,7 @@ from desim.guest.net.tcp.tcp import Tcp
 from desim.guest.net.tcp.tcp_sock import NAGLE_OFF, NAGLE_PUSH, State, TcpSock
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
 from desim.stages import GUEST, mark, stages
+from desim.userland.uapi import SHUT_RD, SHUT_WR
 from desim.wire.addresses import IP_ANY
 
 _JIFFY_US = 1_000_000 // HZ

@@ -39,7 +39,6 @@ from desim.guest.net.ip_fragment import IpFragments
 from desim.guest.net.ipv6.af_inet6 import Inet6
 from desim.guest.net.neigh import Arp4
 from desim.guest.net.packet import PacketSocket
-from desim.guest.net.randomness import Random
 from desim.guest.net.raw import RawCore, RawSocket
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.socket import TcpSocket
@@ -48,7 +47,7 @@ from desim.guest.net.tcp.tcp import Tcp
 from desim.guest.net.tcp.tcp_minisocks import RequestSock, TimewaitSock
 from desim.guest.net.tcp.tcp_sock import State
 from desim.guest.net.udp import UdpCore, UdpSocket
-from desim.ports import Endpoint
+from desim.ports import Endpoint, Random
 from desim.stages import Build, bare
 from desim.wire.addresses import IP_ANY, LOOPBACK, ZERO_MAC
 from desim.wire.ipv4 import PROTO_ICMP, PROTO_TCP, PROTO_UDP

@@ -14,21 +14,18 @@ from desim.guest.net.device import Device
 from desim.guest.net.icmp import meaning
 from desim.guest.net.ip import HEADER_LEN as IP_HEADER_LEN
 from desim.guest.net.ip import Ip, Route
-from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import (
     RCV_SHUTDOWN,
     SEND_SHUTDOWN,
-    SHUT_RD,
-    SHUT_WR,
     DatagramSocket,
     error_of,
     would_block,
 )
 from desim.guest.skb import CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
-from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint, Random
 from desim.stages import GUEST, Build, bare, mark, stages
-from desim.userland.calls import Message
+from desim.userland.uapi import SHUT_RD, SHUT_WR, Message
 from desim.wire.addresses import IP_ANY
 from desim.wire.checksum import pseudo_sum
 from desim.wire.errors import WireError

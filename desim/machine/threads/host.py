@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import errno
-from typing import Any
 
 from desim.engine.environment import Environment
 from desim.engine.thread import Thread
 from desim.engine.trace import Codes
 from desim.stages import HOST, Build, Landmark, bare, mark, stages
-from desim.userland.calls import Call
 from desim.userland.errors import failure
-from desim.userland.kernel import Kernel
 from desim.userland.process import Blocked, Process
+from desim.userland.processes import Processes
+from desim.userland.program import Call
 from desim.userland.waitqueue import WaitQueue
 
 
@@ -34,7 +33,7 @@ class HostScheduler:
             assert isinstance(waiter, HostTask), f"{waiter!r} is no host process"
             waiter.wake()
 
-    def start(self, kernel: Kernel, process: Process, rank: int) -> HostTask:
+    def start(self, kernel: Processes, process: Process, rank: int) -> HostTask:
         """Give ``process`` a thread of its own, from the current instant on."""
         return self.build(HostTask)(self, kernel, process, rank)
 
@@ -52,7 +51,7 @@ class HostTask:
     def __init__(
         self,
         scheduler: HostScheduler,
-        kernel: Kernel,
+        kernel: Processes,
         process: Process,
         rank: int,
     ) -> None:
@@ -94,7 +93,7 @@ class HostTask:
                 call = process.resume(value)
         self.exit()
 
-    def syscall(self, call: Call) -> Any:
+    def syscall(self, call: Call) -> object:
         """One system call."""
         return self.kernel.syscall(self.process, call)
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import Any
 
 from desim.machine.threads.vcpu import Vcpu
 from desim.stages import GUEST, Landmark, mark, stages
-from desim.userland.calls import USER_CALLS, Call
+from desim.userland.calls import USER_CALLS
 from desim.userland.errors import failure
-from desim.userland.kernel import Kernel
 from desim.userland.process import Blocked, Process
+from desim.userland.processes import Processes
+from desim.userland.program import Call
 from desim.userland.waitqueue import WaitQueue
 
 
@@ -38,7 +38,7 @@ class ProcessTask:
     def __init__(
         self,
         vcpu: Vcpu,
-        kernel: Kernel,
+        kernel: Processes,
         process: Process,
         ended: Callable[[Process], None] = lambda process: None,
         ready_ns: int = 0,
@@ -115,11 +115,11 @@ class ProcessTask:
         self._ended(process)
         return False
 
-    def do_syscall_64(self, call: Call) -> Any:
+    def do_syscall_64(self, call: Call) -> object:
         """One system call, from user mode and back."""
         return self.kernel.syscall(self.process, call)
 
-    def schedule(self, call: Call) -> Any:
+    def schedule(self, call: Call) -> object:
         """The task has been switched to, and tries again what it slept in."""
         return self.kernel.syscall(self.process, call)
 

@@ -7,10 +7,8 @@ names (the real one does without ``-n``).
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
-from desim.userland.calls import Call, Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Part, Program
 from desim.userland.programs.busybox import BANNER, Fatal, applet
 from desim.userland.programs.getopt import getopt, unmodelled
 from desim.userland.programs.output import put
@@ -71,7 +69,7 @@ def _main(argv: list[str]) -> Program:
     for row in rows:
         address, _, flags, hardware, _, device = row.split()
         if wanted in ("", address) and values.get("i", device) == device:
-            name = None if "n" in values else (yield sys.name_of(ip(address)))
+            name = None if "n" in values else (yield from sys.name_of(ip(address)))
             shown += 1
             yield from put(
                 f"{name or '?'} ({address}) at {_state(hardware, int(flags, 16))}{device}\n"
@@ -81,12 +79,12 @@ def _main(argv: list[str]) -> Program:
     return 0
 
 
-def _table() -> Generator[Call, Any, str]:
-    fd: int = yield sys.open(TABLE)
+def _table() -> Part[str]:
+    fd = yield from sys.open(TABLE)
     text = b""
-    while data := (yield sys.read(fd, 4096)):
+    while data := (yield from sys.read(fd, 4096)):
         text += data
-    yield sys.close(fd)
+    yield from sys.close(fd)
     return text.decode()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desim.userland.calls import Program
+from desim.userland.program import Program
 from desim.userland.programs.getopt import GetoptError
 from desim.userland.programs.output import err
 

@@ -21,11 +21,10 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Generator
-from typing import Any
 
 from desim.ports import POLLIN, POLLOUT, Endpoint
-from desim.userland.calls import Call, Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Part, Program
 from desim.userland.programs.curl_options import (
     HTTP_PORT,
     CurlError,
@@ -37,6 +36,7 @@ from desim.userland.programs.curl_options import (
 )
 from desim.userland.programs.output import STDOUT, Step, err
 from desim.userland.programs.resolver import getaddrinfo
+from desim.userland.uapi import O_CREAT, O_TRUNC, O_WRONLY
 from desim.wire.addresses import IP_ANY, ip_text
 
 __all__ = ["check", "curl"]
@@ -63,7 +63,7 @@ def curl(argv: list[str]) -> Program:
     if not options.urls:
         yield from err(HINT)
         return 2
-    yield sys.ignore_sigpipe()
+    yield from sys.ignore_sigpipe()
     transfer = Transfer(options, options.urls[0])
     try:
         yield from transfer.run()
@@ -121,7 +121,7 @@ class Transfer:
 
     def run(self) -> Step:
         """Make the transfer; ``CurlError`` says how it failed."""
-        self.started_ns = yield sys.now()
+        self.started_ns = yield from sys.now()
         try:
             self.url = read_url(self.url.text)
             if self.options.remote_name and not self.url.file_name:
@@ -164,27 +164,27 @@ class Transfer:
     # Time
 
     def _mark(self, *names: str) -> Step:
-        elapsed = (yield sys.now()) - self.started_ns
+        elapsed = (yield from sys.now()) - self.started_ns
         for name in names:
             self.times_ns[name] = elapsed
 
-    def _wait(self, events: int, limit_ns: int | None = None) -> Generator[Call, Any, bool]:
+    def _wait(self, events: int, limit_ns: int | None = None) -> Part[bool]:
         """Wait for the socket, at most ``limit_ns`` since the start: False if that has passed."""
         limits = [one for one in (limit_ns, self.options.max_time_ns) if one is not None]
         left = None
         if limits:
-            left = min(limits) - ((yield sys.now()) - self.started_ns)
+            left = min(limits) - ((yield from sys.now()) - self.started_ns)
             if left <= 0:
                 return False
-        found = yield sys.poll([(self.fd, events)], left)
+        found = yield from sys.poll([(self.fd, events)], left)
         return bool(found[0][1])
 
-    def _elapsed_ms(self) -> Generator[Call, Any, int]:
-        return int(((yield sys.now()) - self.started_ns) // MS)
+    def _elapsed_ms(self) -> Part[int]:
+        return int(((yield from sys.now()) - self.started_ns) // MS)
 
     # The connection
 
-    def _resolve(self) -> Generator[Call, Any, bytes]:
+    def _resolve(self) -> Part[bytes]:
         limits = [self.options.max_time_ns, self.options.connect_timeout_ns]
         known = [one for one in limits if one is not None]
         try:
@@ -199,11 +199,11 @@ class Transfer:
     def _connect(self, address: bytes) -> Step:
         url, options = self.url, self.options
         yield from self._info(f"  Trying {ip_text(address)}:{url.port}...")
-        self.fd = yield sys.socket("tcp")
-        yield sys.set_nonblocking(self.fd, True)
+        self.fd = yield from sys.socket("tcp")
+        yield from sys.set_nonblocking(self.fd, True)
         error: OSError | None = None
         try:
-            yield sys.connect(self.fd, address, url.port)
+            yield from sys.connect(self.fd, address, url.port)
         except BlockingIOError:
             limit = options.connect_timeout_ns or CONNECT_TIMEOUT_NS
             if not (yield from self._wait(POLLOUT, limit)):
@@ -214,7 +214,7 @@ class Transfer:
                 else:
                     text = self._unreachable(spent, "Timeout was reached")
                 raise CurlError(28, text) from None
-            error = yield sys.socket_error(self.fd)
+            error = yield from sys.socket_error(self.fd)
         except OSError as failed:
             error = failed
         if error is not None:
@@ -225,7 +225,7 @@ class Transfer:
             why = "Timeout was reached" if timed_out else "Couldn't connect to server"
             raise CurlError(28 if timed_out else 7, self._unreachable(spent, why))
         self.connects = 1
-        self.local = yield sys.getsockname(self.fd)
+        self.local = yield from sys.getsockname(self.fd)
         self.remote = (address, url.port)
         place = f"{url.host} ({ip_text(address)}) port {url.port} (#0)"
         yield from self._info(f"Connected to {place}")
@@ -238,7 +238,7 @@ class Transfer:
     def _disconnect(self, text: str) -> Step:
         yield from self._info(text)
         if self.fd >= 0:
-            yield sys.close(self.fd)
+            yield from sys.close(self.fd)
             self.fd = -1
 
     # The request
@@ -272,7 +272,7 @@ class Transfer:
         left = _bytes(head) + body
         while left:
             try:
-                taken: int = yield sys.write(self.fd, left)
+                taken = yield from sys.write(self.fd, left)
             except BlockingIOError:
                 if not (yield from self._wait(POLLOUT)):
                     yield from self._time_is_up()
@@ -285,13 +285,13 @@ class Transfer:
 
     # The answer
 
-    def _more(self) -> Generator[Call, Any, bool]:
+    def _more(self) -> Part[bool]:
         """Receive into the buffer; False at the end of the stream."""
         while True:
             if not (yield from self._wait(POLLIN)):
                 yield from self._time_is_up()
             try:
-                data: bytes = yield sys.read(self.fd, BUFFER_SIZE)
+                data = yield from sys.read(self.fd, BUFFER_SIZE)
             except BlockingIOError:
                 continue
             except OSError as error:
@@ -308,7 +308,7 @@ class Transfer:
             got = f"{self.size_body} out of {self.expected} bytes received"
         raise CurlError(28, f"Operation timed out after {spent} milliseconds with {got}")
 
-    def _receive_headers(self) -> Generator[Call, Any, bool]:
+    def _receive_headers(self) -> Part[bool]:
         """The status line and the headers, line by line; False if the stream ends among them."""
         while True:
             line = yield from self._header_line()
@@ -330,7 +330,7 @@ class Transfer:
             if done:
                 self.status = 0  # 1xx: another answer follows
 
-    def _header_line(self) -> Generator[Call, Any, bytes | None]:
+    def _header_line(self) -> Part[bytes | None]:
         """The next line with its end; None if the stream ends first."""
         while b"\n" not in self.buffer:
             first = not self.buffer and not self.size_header
@@ -344,7 +344,7 @@ class Transfer:
         line, _, self.buffer = self.buffer.partition(b"\n")
         return line + b"\n"
 
-    def _read_header(self, line: str) -> Generator[Call, Any, bool]:
+    def _read_header(self, line: str) -> Part[bool]:
         """Take in the status line or one header; whether it is the blank line at the end."""
         if not self.status:
             status = _STATUS.match(line)
@@ -428,7 +428,7 @@ class Transfer:
             if self.options.include:
                 yield from self._write(trailer)
 
-    def _chunk_line(self) -> Generator[Call, Any, bytes]:
+    def _chunk_line(self) -> Part[bytes]:
         while b"\n" not in self.buffer:
             if len(self.buffer) > MAX_LINE:
                 raise CurlError(56, "Illegal or missing hexadecimal sequence in chunked-encoding")
@@ -457,7 +457,7 @@ class Transfer:
             self.file = STDOUT
             return
         try:
-            self.file = yield sys.open(name, write=True)
+            self.file = yield from sys.open(name, O_WRONLY | O_CREAT | O_TRUNC)
         except OSError as error:
             if not self.options.silent:
                 yield from err(f"Warning: Failed to open the file {name}: {error.strerror}\n")
@@ -467,7 +467,7 @@ class Transfer:
         if self.file < 0:
             yield from self._open_output()
         try:
-            yield sys.write(self.file, data)
+            yield from sys.write(self.file, data)
         except OSError:
             raise CurlError(23, "Failure writing output to destination") from None
 
@@ -478,7 +478,7 @@ class Transfer:
     def _show_data(self, mark: str, size: int) -> Step:
         """Data themselves are not shown, and their size only where they are not seen anyway."""
         if self.options.verbose and not self.data_shown:
-            on_screen = self._output_name() is None and (yield sys.isatty(STDOUT))
+            on_screen = self._output_name() is None and (yield from sys.isatty(STDOUT))
             self.data_shown = mark == "{"
             if not on_screen:
                 yield from err(f"{mark} [{size} bytes data]\n")
@@ -503,7 +503,7 @@ class Transfer:
         shown = "".join(out) + text[at:]
         if shown:
             try:
-                yield sys.write(STDOUT, _bytes(shown))
+                yield from sys.write(STDOUT, _bytes(shown))
             except OSError:
                 pass  # as printf: nobody looks
 

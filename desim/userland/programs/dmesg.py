@@ -5,7 +5,8 @@ Not modelled: its options, levels and facilities.
 
 from __future__ import annotations
 
-from desim.userland.calls import Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Program
 from desim.userland.programs.output import err, put
 
 
@@ -22,7 +23,7 @@ def dmesg_line(time_ns: int, line: str) -> str:
 def dmesg(argv: list[str]) -> Program:
     """Print the log."""
     try:
-        log: list[tuple[int, str]] = yield sys.syslog()
+        log = yield from sys.syslog()
     except OSError as error:
         yield from err(f"dmesg: read kernel buffer failed: {error.strerror}\n")
         return 1

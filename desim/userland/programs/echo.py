@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from desim.userland.calls import Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Program
 from desim.userland.programs.output import STDOUT, err
 
 _OPTION = re.compile(r"-[neE]+")
@@ -71,7 +72,7 @@ def _bytes(words: str) -> bytes:
 def echo(argv: list[str]) -> Program:
     """Write the arguments."""
     try:
-        yield sys.write(STDOUT, text(argv))
+        yield from sys.write(STDOUT, text(argv))
     except OSError as error:
         yield from err(f"echo: write error: {error.strerror}\n")
         return 1

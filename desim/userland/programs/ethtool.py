@@ -10,12 +10,15 @@ Not modelled: all other options (refused when a line is read), --json.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-from desim.userland.calls import Program, sys
-from desim.userland.ethtool import Feature, LinkSettings, NetlinkError, Rings
+from desim.userland.calls import sys
+from desim.userland.ethtool import EthtoolDevice, Feature, LinkSettings, NetlinkError, Rings
+from desim.userland.program import Program
 from desim.userland.programs.output import Step, err, put
+
+T = TypeVar("T")
 
 MESSAGE_LEVELS = (
     "drv probe link timer ifdown ifup rx_err tx_err tx_queued intr tx_done rx_status pktdata hw wol"
@@ -120,13 +123,16 @@ def _no_words(words: Sequence[str]) -> str | None:
 
 
 def _over_netlink(
-    device: str, request: str, words: Sequence[str], show: Callable[[str, Any], str]
+    device: str,
+    ask: Callable[[EthtoolDevice], T],
+    words: Sequence[str],
+    show: Callable[[str, T], str],
 ) -> Program:
     if problem := _no_words(words):
         yield from err(problem)
         return 1
     try:
-        answer = yield sys.ethtool(device, request)
+        answer = yield from sys.ethtool(device, ask)
     except OSError as error:
         yield from _netlink_error(error)
         return 1
@@ -144,14 +150,14 @@ def _settings(device: str, words: Sequence[str]) -> Program:
     link: bool | None = None
     settings: LinkSettings | None = None
     try:
-        link = yield sys.ethtool(device, "link")
+        link = yield from sys.ethtool(device, lambda nic: nic.link())
     except OSError as error:
         for _ in range(5):  # modes, link, wake-up, messages, state: each is asked for
             yield from _netlink_error(error)
         yield from put("No data available\n")
         return 75
     try:
-        settings = yield sys.ethtool(device, "settings")
+        settings = yield from sys.ethtool(device, lambda nic: nic.settings())
     except OSError:
         if link is None:
             yield from put("No data available\n")
@@ -222,7 +228,7 @@ def _driver(device: str, words: Sequence[str]) -> Program:
         yield from err(_USAGE)
         return 1
     try:
-        pairs: list[tuple[str, str]] = yield sys.ethtool(device, "drvinfo")
+        pairs = yield from sys.ethtool(device, lambda nic: nic.drvinfo())
     except OSError as error:
         yield from err(f"Cannot get driver information: {error.strerror}\n")
         return 71
@@ -235,7 +241,7 @@ def _statistics(device: str, words: Sequence[str]) -> Program:
         yield from err(f"ethtool (-S): unknown parameter '{words[0]}'\n")
         return 1
     try:
-        counts: list[tuple[str, int]] = yield sys.ethtool(device, "stats")
+        counts = yield from sys.ethtool(device, lambda nic: nic.stats())
     except OSError as error:
         yield from err(f"Cannot get stats strings information: {error.strerror}\n")
         return 96
@@ -251,7 +257,7 @@ def _statistics(device: str, words: Sequence[str]) -> Program:
 
 
 def _show_rings(device: str, words: Sequence[str]) -> Program:
-    return _over_netlink(device, "rings", words, _rings)
+    return _over_netlink(device, lambda nic: nic.rings(), words, _rings)
 
 
 def _rings(device: str, rings: Rings) -> str:
@@ -265,14 +271,14 @@ def _rings(device: str, rings: Rings) -> str:
 
 
 def _set_rings(device: str, words: Sequence[str]) -> Program:
-    return _change("-G", device, "set_rings", words, SET_RINGS, 81)
+    return _change("-G", device, lambda nic, wanted: nic.set_rings(wanted), words, SET_RINGS, 81)
 
 
 # -k
 
 
 def _show_features(device: str, words: Sequence[str]) -> Program:
-    return _over_netlink(device, "features", words, _features)
+    return _over_netlink(device, lambda nic: nic.features(), words, _features)
 
 
 def _features(device: str, features: Sequence[Feature]) -> str:
@@ -297,7 +303,7 @@ def _feature(feature: Feature, label: str) -> str:
 
 
 def _show_coalesce(device: str, words: Sequence[str]) -> Program:
-    return _over_netlink(device, "coalesce", words, _coalesce)
+    return _over_netlink(device, lambda nic: nic.coalesce(), words, _coalesce)
 
 
 def _coalesce(device: str, values: dict[str, int]) -> str:
@@ -310,11 +316,18 @@ def _coalesce(device: str, values: dict[str, int]) -> str:
 
 
 def _set_coalesce(device: str, words: Sequence[str]) -> Program:
-    return _change("-C", device, "set_coalesce", words, SET_COALESCE, 1)
+    return _change(
+        "-C", device, lambda nic, wanted: nic.set_coalesce(wanted), words, SET_COALESCE, 1
+    )
 
 
 def _change(
-    option: str, device: str, request: str, words: Sequence[str], known: str, refused: int
+    option: str,
+    device: str,
+    change: Callable[[EthtoolDevice, Mapping[str, int]], None],
+    words: Sequence[str],
+    known: str,
+    refused: int,
 ) -> Program:
     try:
         wanted = _pairs(option, words, known.split())
@@ -322,7 +335,7 @@ def _change(
         yield from err(f"ethtool ({option}): {error}\n")
         return 1
     try:
-        yield sys.ethtool(device, request, wanted)
+        yield from sys.ethtool(device, lambda nic: change(nic, wanted))
     except OSError as error:
         yield from _netlink_error(error)
         return refused

@@ -26,11 +26,17 @@ from collections.abc import Generator
 from typing import Any, NamedTuple
 
 from desim.ports import POLLIN, POLLOUT, Endpoint
-from desim.userland.calls import SO_REUSEADDR, Call, FileStatus, Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Call, Part, Program
 from desim.userland.programs.busybox import BANNER, Fatal, applet
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled, whole
 from desim.userland.programs.output import err
 from desim.userland.programs.resolver import getaddrinfo
+from desim.userland.uapi import (
+    SHUT_WR,
+    SO_REUSEADDR,
+    FileStatus,
+)
 from desim.wire.addresses import IP_ANY, ip_text
 
 SPEC = "c:d:h:e:r:m:u:p:ifv"
@@ -155,25 +161,25 @@ def httpd(argv: list[str]) -> Program:
 def _main(argv: list[str]) -> Program:
     options = Options(argv)
     try:
-        home: FileStatus = yield sys.stat(options.home)
+        home = yield from sys.stat(options.home)
     except OSError as error:
         raise Fatal(f"can't change directory to '{options.home}': {error.strerror}") from None
     if not home.folder:
         raise Fatal(f"can't change directory to '{options.home}': Not a directory")
     address, port = yield from _endpoint(options.bind)
-    listener: int = yield sys.socket("tcp")
-    yield sys.setsockopt(listener, SO_REUSEADDR, 1)
+    listener = yield from sys.socket("tcp")
+    yield from sys.setsockopt(listener, SO_REUSEADDR, 1)
     try:
-        yield sys.bind(listener, address, port)
+        yield from sys.bind(listener, address, port)
     except OSError as error:
         raise Fatal(f"bind: {error.strerror}") from None
-    yield sys.listen(listener, BACKLOG)
-    yield sys.ignore_sigpipe()
+    yield from sys.listen(listener, BACKLOG)
+    yield from sys.ignore_sigpipe()
     yield from _serve(listener, options)
     return 0
 
 
-def _endpoint(text: str) -> Generator[Call, Any, Endpoint]:
+def _endpoint(text: str) -> Part[Endpoint]:
     host, _, word = text.rpartition(":")
     port = whole(word, 0, 65535)
     if port is None:
@@ -207,7 +213,7 @@ class _Connection:
         self.child = child
         self.wait = _Wait(POLLIN)
 
-    def run(self) -> Generator[Call, Any, bool]:
+    def run(self) -> Part[bool]:
         """Run the child until it would sleep (True) or has ended."""
         value: Any = None
         error: OSError | None = None
@@ -226,16 +232,16 @@ class _Connection:
                 error = failed
 
 
-def _serve(listener: int, options: Options) -> Generator[Call, Any, None]:
+def _serve(listener: int, options: Options) -> Part[None]:
     """Accept connections and run those that can go on, in the order in which they came."""
     open_ones: list[_Connection] = []
     while True:
-        now: int = yield sys.now()
+        now = yield from sys.now()
         limits = [one.wait.until_ns for one in open_ones if one.wait.until_ns is not None]
         watched = [(listener, POLLIN), *((one.fd, one.wait.events) for one in open_ones)]
-        ready = yield sys.poll(watched, max(min(limits) - now, 0) if limits else None)
+        ready = yield from sys.poll(watched, max(min(limits) - now, 0) if limits else None)
         if limits:
-            now = yield sys.now()
+            now = yield from sys.now()
         left = []
         for one, (_, revents) in zip(open_ones, ready[1:], strict=True):
             until = one.wait.until_ns
@@ -244,8 +250,8 @@ def _serve(listener: int, options: Options) -> Generator[Call, Any, None]:
                 left.append(one)
         open_ones = left
         if ready[0][1]:
-            fd, client = yield sys.accept(listener)
-            yield sys.set_nonblocking(fd, True)
+            fd, client = yield from sys.accept(listener)
+            yield from sys.set_nonblocking(fd, True)
             one = _Connection(fd, Request(fd, client, options).handle())
             if (yield from one.run()):
                 open_ones.append(one)
@@ -265,13 +271,13 @@ class Request:
         """Answer one request and close."""
         try:
             yield from self._answer()
-            yield sys.shutdown(self.fd, "w")
+            yield from sys.shutdown(self.fd, SHUT_WR)
         except OSError:
             pass  # the client has gone
-        yield sys.close(self.fd)
+        yield from sys.close(self.fd)
 
     def _answer(self) -> Child:
-        self.until_ns = (yield sys.now()) + HEADER_READ_TIMEOUT_S * NS
+        self.until_ns = (yield from sys.now()) + HEADER_READ_TIMEOUT_S * NS
         line = yield from self._get_line()
         if line == "":
             return
@@ -299,10 +305,10 @@ class Request:
         """The next line without its end; "" at the end of the stream, None at the time limit."""
         while b"\n" not in self.buffer and len(self.buffer) < MAX_LINE:
             try:
-                data: bytes = yield sys.read(self.fd, READ_SIZE)
+                data = yield from sys.read(self.fd, READ_SIZE)
             except BlockingIOError:
                 yield _Wait(POLLIN, self.until_ns)
-                if (yield sys.now()) >= self.until_ns:
+                if (yield from sys.now()) >= self.until_ns:
                     return None
                 continue
             if not data:
@@ -332,13 +338,13 @@ class Request:
             name += "index.html"
         full = f"{home}/{name}"
         try:
-            status: FileStatus = yield sys.stat(full)
+            status = yield from sys.stat(full)
             if status.folder:
                 query = url.partition("?")[1:]
                 where = path + "/" + "".join(query) if not path.endswith("/") else None
                 yield from self._send_headers(FOUND if where else NOT_FOUND, location=where)
                 return
-            file: int = yield sys.open(full)
+            file = yield from sys.open(full)
         except OSError:
             yield from self._send_headers(NOT_FOUND)
             return
@@ -349,15 +355,15 @@ class Request:
         )
         if not head:
             yield from self._sendfile(file, first, size)
-        yield sys.close(file)
+        yield from sys.close(file)
 
     def _sendfile(self, file: int, first: int, size: int) -> Child:
         skipped = 0
         while skipped < first:
-            data: bytes = yield sys.read(file, min(first - skipped, SENDFILE_SIZE))
+            data = yield from sys.read(file, min(first - skipped, SENDFILE_SIZE))
             skipped += len(data)
         while size:
-            data = yield sys.read(file, min(size, SENDFILE_SIZE))
+            data = yield from sys.read(file, min(size, SENDFILE_SIZE))
             if not data:
                 return
             size -= len(data)
@@ -374,7 +380,7 @@ class Request:
         size: int = 0,
     ) -> Child:
         """``send_headers``: the whole answer, if it is none with a file behind it."""
-        now: int = yield sys.now()
+        now = yield from sys.now()
         phrase, text = ANSWERS[answer]
         lines = [f"HTTP/1.1 {answer} {phrase}", f"Date: {http_date(now)}", "Connection: close"]
         kind = MIME_TYPES.get(name.rpartition(".")[2]) if status is not None else "text/html"
@@ -411,7 +417,7 @@ class Request:
     def _write(self, data: bytes) -> Child:
         while data:
             try:
-                taken: int = yield sys.write(self.fd, data)
+                taken = yield from sys.write(self.fd, data)
             except BlockingIOError:
                 yield _Wait(POLLOUT)
                 continue

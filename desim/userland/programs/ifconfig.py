@@ -9,23 +9,20 @@ Not modelled: every other word (refused when a line is read); interrupt and I/O 
 from __future__ import annotations
 
 import errno
-from collections.abc import Generator
-from typing import Any
 
-from desim.userland.calls import (
+from desim.userland.calls import sys
+from desim.userland.errors import failure
+from desim.userland.program import Part, Program
+from desim.userland.programs.output import Step, err, put
+from desim.userland.uapi import (
     IFF_BROADCAST,
     IFF_LOOPBACK,
     IFF_MULTICAST,
     IFF_PROMISC,
     IFF_RUNNING,
     IFF_UP,
-    Call,
     Interface,
-    Program,
-    sys,
 )
-from desim.userland.errors import failure
-from desim.userland.programs.output import Step, err, put
 from desim.wire.addresses import (
     IP6_LOOPBACK,
     broadcast_of,
@@ -90,7 +87,7 @@ def _netmask(word: str) -> int | None:
 def ifconfig(argv: list[str]) -> Program:
     """Show or set interfaces."""
     words = argv[1:]
-    interfaces: list[Interface] = yield sys.interfaces()
+    interfaces = yield from sys.interfaces()
     if not words or words == ["-a"]:
         shown = [one for one in interfaces if words or one.flags & IFF_UP]
         yield from put("".join(f"{describe(one)}\n" for one in shown))
@@ -117,7 +114,7 @@ def _set(device: str, words: list[str]) -> Program:
         for word in settings:
             request = "SIOCGIFFLAGS"
             if word in ("up", "down"):
-                yield sys.set_link_up(device, word == "up")
+                yield from sys.set_link_up(device, word == "up")
                 continue
             request = "SIOCSIFADDR"
             if word == "netmask":
@@ -125,8 +122,10 @@ def _set(device: str, words: list[str]) -> Program:
             else:
                 address = _address(word)
         if address is not None:
-            yield sys.set_address(device, address, _class(address) if prefix is None else prefix)
-            yield sys.set_link_up(device, True)
+            yield from sys.set_address(
+                device, address, _class(address) if prefix is None else prefix
+            )
+            yield from sys.set_link_up(device, True)
         elif prefix is not None:
             request = "SIOCSIFNETMASK"
             yield from _renumber(device, prefix)
@@ -138,11 +137,11 @@ def _set(device: str, words: list[str]) -> Program:
 
 def _renumber(device: str, prefix: int) -> Step:
     address = yield from _current(device)
-    yield sys.set_address(device, address, prefix)
+    yield from sys.set_address(device, address, prefix)
 
 
-def _current(device: str) -> Generator[Call, Any, bytes]:
-    interfaces: list[Interface] = yield sys.interfaces()
+def _current(device: str) -> Part[bytes]:
+    interfaces = yield from sys.interfaces()
     for one in interfaces:
         if one.name == device:
             for address, _ in one.addresses:

@@ -16,7 +16,8 @@ import difflib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from desim.userland.calls import Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Program
 from desim.userland.programs import ltool_ping, ltool_tcp, ltool_tftp, ltool_udp
 from desim.userland.programs.ltool_common import UsageError, number
 from desim.userland.programs.output import err
@@ -25,13 +26,13 @@ from desim.userland.programs.output import err
 def usleep(argv: list[str]) -> Program:
     """``usleep US``."""
     (duration_us,) = argv
-    yield sys.nanosleep(number(duration_us, "US") * 1000)
+    yield from sys.nanosleep(number(duration_us, "US") * 1000)
     return 0
 
 
 def spin(argv: list[str]) -> Program:
     """``spin``: compute for ever in the lowest scheduling class, so that the CPU never halts."""
-    yield sys.spin()
+    yield from sys.spin()
     return 0
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from desim.stages import GUEST, mark, stages
-from desim.userland.calls import Call, sys
+from desim.userland.calls import sys
+from desim.userland.program import Part
 from desim.userland.programs.getopt import whole
 from desim.userland.programs.output import Step, put
 
@@ -47,10 +48,10 @@ def port(word: str) -> int:
     return number(word, "PORT", low=1, high=65535)
 
 
-def sleep_until(instant: int) -> Generator[Call, Any, None]:
+def sleep_until(instant: int) -> Part[None]:
     """Sleep until the clock shows ``instant``, if it does not yet."""
-    while (now := (yield sys.clock_gettime())) < instant:
-        yield sys.nanosleep(instant - now)
+    while (now := (yield from sys.clock_gettime())) < instant:
+        yield from sys.nanosleep(instant - now)
 
 
 def mbit_s(size: int, duration_ns: int) -> Decimal:
@@ -76,7 +77,7 @@ class Output:
 def say(result: Mapping[str, Any]) -> Step:
     """Print the line of results."""
     text = "{" + ",".join(f'"{key}":{_json(value)}' for key, value in result.items()) + "}\n"
-    code: Output = yield sys.load(Output)
+    code = yield from sys.load(Output)
     yield from put(code.print_result(text))
 
 

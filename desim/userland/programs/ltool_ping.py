@@ -22,7 +22,8 @@ from __future__ import annotations
 
 from desim.ports import POLLIN
 from desim.stages import GUEST, mark, stages
-from desim.userland.calls import SO_RCVBUF, SO_TIMESTAMP, Message, Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Program
 from desim.userland.programs.ltool_common import (
     BUFFER,
     LAST_WAIT_NS,
@@ -35,6 +36,11 @@ from desim.userland.programs.ltool_common import (
     since,
     sleep_until,
     trains,
+)
+from desim.userland.uapi import (
+    MSG_DONTWAIT,
+    SO_RCVBUF,
+    SO_TIMESTAMP,
 )
 from desim.wire.icmp import HEADER_LEN, ICMP_ECHOREPLY, Icmp
 
@@ -76,33 +82,33 @@ def ping(argv: list[str]) -> Program:
     size = number(argv[3], "SIZE", high=65507)
     train = number(argv[4], "TRAIN", low=1, high=MAX_PACKETS)
     count = trains(n, train)
-    to = (yield sys.resolve(dst)), 0
-    code: Ping = yield sys.load(Ping)
-    fd: int = yield sys.socket("icmp")
-    yield sys.setsockopt(fd, SO_RCVBUF, RCVBUF)
-    yield sys.setsockopt(fd, SO_TIMESTAMP, 1)
-    ident = (yield sys.getpid()) & 0xFFFF
+    to = (yield from sys.resolve(dst)), 0
+    code = yield from sys.load(Ping)
+    fd = yield from sys.socket("icmp")
+    yield from sys.setsockopt(fd, SO_RCVBUF, RCVBUF)
+    yield from sys.setsockopt(fd, SO_TIMESTAMP, 1)
+    ident = (yield from sys.getpid()) & 0xFFFF
     fill = FILL * size
     send, sent, krx, recv = ([-1] * count for _ in range(4))
-    due = (yield sys.clock_gettime()) + LEAD_NS
+    due = (yield from sys.clock_gettime()) + LEAD_NS
     for first in range(0, count, train):
         yield from sleep_until(due)
         due += interval_us * NS_PER_US
         for at in range(first, first + train):
             packet = code.echo_request(ident, at, fill)
-            send[at] = yield sys.clock_gettime()
-            yield sys.sendto(fd, packet, to)
-            sent[at] = now = yield sys.clock_gettime()
+            send[at] = yield from sys.clock_gettime()
+            yield from sys.sendto(fd, packet, to)
+            sent[at] = now = yield from sys.clock_gettime()
         last = first + train == count
         patient = last or interval_us < SHORT_INTERVAL_US
         deadline = now + LAST_WAIT_NS if patient else due
         missing = train
         while missing and now < deadline:
-            ((_, events),) = yield sys.ppoll([(fd, POLLIN)], deadline - now)
+            ((_, events),) = yield from sys.ppoll([(fd, POLLIN)], deadline - now)
             if not events:
                 break
-            message: Message = yield sys.recvmsg(fd, BUFFER, dontwait=True)
-            now = yield sys.clock_gettime()
+            message = yield from sys.recvmsg(fd, BUFFER, MSG_DONTWAIT)
+            now = yield from sys.clock_gettime()
             sequence = code.echo_reply(message.data, ident)
             if sequence is None:
                 continue

@@ -24,12 +24,11 @@ Assumed: everything that neither a trace nor a packet shows, such as the order o
 from __future__ import annotations
 
 import errno
-from collections.abc import Generator
-from typing import Any
 
 from desim.ports import POLLIN
 from desim.stages import GUEST, mark, stages
-from desim.userland.calls import SO_REUSEADDR, TCP_NODELAY, Call, Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Part, Program
 from desim.userland.programs.ltool_common import (
     BUFFER,
     NS_PER_MS,
@@ -40,6 +39,11 @@ from desim.userland.programs.ltool_common import (
     say,
     since,
     sleep_until,
+)
+from desim.userland.uapi import (
+    SHUT_WR,
+    SO_REUSEADDR,
+    TCP_NODELAY,
 )
 from desim.wire.addresses import IP_ANY
 
@@ -74,8 +78,6 @@ MAX_BYTES = 1 << 40
 MAX_PIECE = 1 << 26
 MAX_LINGER_MS = 3_600_000
 
-Part = Generator[Call, Any, Any]
-
 
 class Tcp:
     """The tool's own code between the system calls."""
@@ -91,43 +93,43 @@ class Tcp:
         return (pattern * (len(buffer) // 256 + 1))[: len(buffer)]
 
 
-def _connect(argv: list[str]) -> Part:
+def _connect(argv: list[str]) -> Part[tuple[int, int, int, int]]:
     """A connection to HOST PORT, and the number of the error that it ended with."""
-    to = yield sys.resolve(argv[0])
-    fd: int = yield sys.socket("tcp")
-    t0: int = yield sys.clock_gettime()
+    to = yield from sys.resolve(argv[0])
+    fd = yield from sys.socket("tcp")
+    t0 = yield from sys.clock_gettime()
     error = 0
     try:
-        yield sys.connect(fd, to, port(argv[1]))
+        yield from sys.connect(fd, to, port(argv[1]))
     except OSError as failed:
         error = failed.errno or errno.EIO
-    return fd, t0, (yield sys.clock_gettime()) - t0, error
+    return fd, t0, (yield from sys.clock_gettime()) - t0, error
 
 
-def _accept(word: str) -> Part:
+def _accept(word: str) -> Part[tuple[int, int]]:
     """The first connection to PORT, and when it was there."""
-    listener: int = yield sys.socket("tcp")
-    yield sys.setsockopt(listener, SO_REUSEADDR, 1)
-    yield sys.bind(listener, IP_ANY, port(word))
-    yield sys.listen(listener, 8)
-    fd, _ = yield sys.accept(listener)
-    return fd, (yield sys.clock_gettime())
+    listener = yield from sys.socket("tcp")
+    yield from sys.setsockopt(listener, SO_REUSEADDR, 1)
+    yield from sys.bind(listener, IP_ANY, port(word))
+    yield from sys.listen(listener, 8)
+    fd, _ = yield from sys.accept(listener)
+    return fd, (yield from sys.clock_gettime())
 
 
-def _acked(fd: int) -> Part:
+def _acked(fd: int) -> Part[tuple[int, int]]:
     """Wait until all that was written is acknowledged: when, and how much is not."""
-    give_up = (yield sys.clock_gettime()) + ACKED_WAIT_NS
+    give_up = (yield from sys.clock_gettime()) + ACKED_WAIT_NS
     while True:
-        left: int = yield sys.outq(fd)
-        now: int = yield sys.clock_gettime()
+        left = yield from sys.outq(fd)
+        now = yield from sys.clock_gettime()
         if not left or now >= give_up:
             return now, left
-        yield sys.nanosleep(ACKED_LOOK_NS)
+        yield from sys.nanosleep(ACKED_LOOK_NS)
 
 
-def _tcp_info(fd: int) -> Part:
+def _tcp_info(fd: int) -> Part[dict[str, dict[str, int]]]:
     try:
-        info: dict[str, int] = yield sys.tcp_info(fd)
+        info = yield from sys.tcp_info(fd)
         return {"tcp_info": {name: info[name] for name in TCP_INFO_FIELDS}}
     except OSError as error:
         if error.errno not in (errno.ENOPROTOOPT, errno.EOPNOTSUPP):
@@ -135,30 +137,30 @@ def _tcp_info(fd: int) -> Part:
     return {}
 
 
-def _end(fd: int, linger_ms: int) -> Part:
+def _end(fd: int, linger_ms: int) -> Part[int]:
     """End the sending side and read to the peer's end, for ``linger_ms`` without a byte: when."""
     try:
-        yield sys.shutdown(fd, "w")
+        yield from sys.shutdown(fd, SHUT_WR)
         while True:
-            ((_, events),) = yield sys.ppoll([(fd, POLLIN)], linger_ms * NS_PER_MS)
-            if not events or not (yield sys.read(fd, BUFFER)):
+            ((_, events),) = yield from sys.ppoll([(fd, POLLIN)], linger_ms * NS_PER_MS)
+            if not events or not (yield from sys.read(fd, BUFFER)):
                 break
     except OSError:
         pass  # reset: that is an end, too
-    return (yield sys.clock_gettime())
+    return (yield from sys.clock_gettime())
 
 
-def _read_all(fd: int, size: int) -> Part:
+def _read_all(fd: int, size: int) -> Part[bool]:
     """Read ``size`` bytes: False if the stream ended first."""
     while size:
-        data: bytes = yield sys.read(fd, min(size, BUFFER))
+        data = yield from sys.read(fd, min(size, BUFFER))
         if not data:
             return False
         size -= len(data)
     return True
 
 
-def _refused(name: str, error: int, connect_ns: int) -> Part:
+def _refused(name: str, error: int, connect_ns: int) -> Part[None]:
     yield from say({"test": name, "connect_errno": error, "connect_ns": connect_ns})
 
 
@@ -169,7 +171,7 @@ def source(argv: list[str]) -> Program:
     linger_ms = SOURCE_LINGER_MS
     if len(argv) > 4:
         linger_ms = number(argv[4], "LINGER_MS", low=1, high=MAX_LINGER_MS)
-    code: Tcp = yield sys.load(Tcp)
+    code = yield from sys.load(Tcp)
     fd, t0, connect_ns, error = yield from _connect(argv)
     if error:
         yield from _refused("source", error, connect_ns)
@@ -178,15 +180,15 @@ def source(argv: list[str]) -> Program:
     written = writes = max_write_ns = 0
     while written < size:
         piece = buffer if size - written >= wsize else buffer[: size - written]
-        before: int = yield sys.clock_gettime()
-        written += yield sys.write(fd, piece)
-        max_write_ns = max(max_write_ns, (yield sys.clock_gettime()) - before)
+        before = yield from sys.clock_gettime()
+        written += yield from sys.write(fd, piece)
+        max_write_ns = max(max_write_ns, (yield from sys.clock_gettime()) - before)
         writes += 1
-    written_ns = (yield sys.clock_gettime()) - t0
+    written_ns = (yield from sys.clock_gettime()) - t0
     acked, _ = yield from _acked(fd)
     info = yield from _tcp_info(fd)
     eof = yield from _end(fd, linger_ms)
-    yield sys.close(fd)
+    yield from sys.close(fd)
     yield from say(
         {
             "test": "source",
@@ -215,15 +217,15 @@ def sink(argv: list[str]) -> Program:
     stamps: list[int] = []
     histogram: dict[str, int] = {}
     while True:
-        data: bytes = yield sys.read(fd, BUFFER)
-        now: int = yield sys.clock_gettime()
+        data = yield from sys.read(fd, BUFFER)
+        now = yield from sys.clock_gettime()
         if not data:
             break
         sizes.append(len(data))
         stamps.append(now)
         histogram[str(len(data))] = histogram.get(str(len(data)), 0) + 1
     info = yield from _tcp_info(fd)
-    yield sys.close(fd)
+    yield from sys.close(fd)
     read_ns = since(stamps, t0)
     last_ns = read_ns[-1] if read_ns else 0
     yield from say(
@@ -251,7 +253,7 @@ def tcpcli(argv: list[str]) -> Program:
     msg = number(argv[2], "MSG", low=1, high=MAX_PIECE)
     n = number(argv[3], "N", low=1, high=10_000_000)
     pause_us = number(argv[4], "PAUSE_US")
-    code: Tcp = yield sys.load(Tcp)
+    code = yield from sys.load(Tcp)
     message = code.fill_buffer(bytearray(msg))
     fd, t0, connect_ns, error = yield from _connect(argv)
     if error:
@@ -262,17 +264,17 @@ def tcpcli(argv: list[str]) -> Program:
     recv: list[int] = []
     for _ in range(n):
         if pause_us:
-            yield sys.nanosleep(pause_us * NS_PER_US)
-        send.append((yield sys.clock_gettime()))
-        yield sys.write(fd, message)
-        sent.append((yield sys.clock_gettime()))
+            yield from sys.nanosleep(pause_us * NS_PER_US)
+        send.append((yield from sys.clock_gettime()))
+        yield from sys.write(fd, message)
+        sent.append((yield from sys.clock_gettime()))
         if not (yield from _read_all(fd, msg)):
             break
-        recv.append((yield sys.clock_gettime()))
+        recv.append((yield from sys.clock_gettime()))
     trips = [got - went for got, went in zip(recv, send, strict=False)]
     info = yield from _tcp_info(fd)
     close = yield from _end(fd, SOURCE_LINGER_MS)
-    yield sys.close(fd)
+    yield from sys.close(fd)
     yield from say(
         {
             "test": "tcpcli",
@@ -298,7 +300,7 @@ def tcpsrv(argv: list[str]) -> Program:
     """Play ping-pong, last to move."""
     msg = number(argv[1], "MSG", low=1, high=MAX_PIECE)
     n = number(argv[2], "N", low=1, high=10_000_000)
-    code: Tcp = yield sys.load(Tcp)
+    code = yield from sys.load(Tcp)
     message = code.fill_buffer(bytearray(msg))
     fd, t0 = yield from _accept(argv[0])
     read: list[int] = []
@@ -306,14 +308,14 @@ def tcpsrv(argv: list[str]) -> Program:
     for _ in range(n):
         if not (yield from _read_all(fd, msg)):
             break
-        read.append((yield sys.clock_gettime()))
-        yield sys.write(fd, message)
-        wrote.append((yield sys.clock_gettime()))
-    while (yield sys.read(fd, BUFFER)):
+        read.append((yield from sys.clock_gettime()))
+        yield from sys.write(fd, message)
+        wrote.append((yield from sys.clock_gettime()))
+    while (yield from sys.read(fd, BUFFER)):
         pass
-    eof: int = yield sys.clock_gettime()
+    eof = yield from sys.clock_gettime()
     info = yield from _tcp_info(fd)
-    yield sys.close(fd)
+    yield from sys.close(fd)
     yield from say(
         {
             "test": "tcpsrv",
@@ -335,29 +337,29 @@ def drip(argv: list[str]) -> Program:
     n = number(argv[2], "N", low=1, high=10_000_000)
     size = number(argv[3], "SIZE", low=1, high=MAX_PIECE)
     pause_us = number(argv[4], "PAUSE_US")
-    code: Tcp = yield sys.load(Tcp)
+    code = yield from sys.load(Tcp)
     message = code.fill_buffer(bytearray(size))
     fd, t0, connect_ns, failed = yield from _connect(argv)
     if failed:
         yield from _refused("drip", failed, connect_ns)
         return 1
-    yield sys.setsockopt(fd, TCP_NODELAY, 1)
+    yield from sys.setsockopt(fd, TCP_NODELAY, 1)
     send: list[int] = []
     error = 0
     due = t0 + connect_ns
     for _ in range(n):
         yield from sleep_until(due)
         due += pause_us * NS_PER_US
-        send.append((yield sys.clock_gettime()))
+        send.append((yield from sys.clock_gettime()))
         try:
-            yield sys.write(fd, message)
+            yield from sys.write(fd, message)
         except OSError as broken:
             error = broken.errno or errno.EIO
             break
     acked, left = yield from _acked(fd)
     info = yield from _tcp_info(fd)
     eof = yield from _end(fd, DRIP_LINGER_MS)
-    yield sys.close(fd)
+    yield from sys.close(fd)
     yield from say(
         {
             "test": "drip",
@@ -385,26 +387,26 @@ def slowsrv(argv: list[str]) -> Program:
     n = number(argv[2], "N", low=1, high=10_000_000)
     delay_us = number(argv[3], "DELAY_US")
     mode = number(argv[4], "MODE", high=1)
-    code: Tcp = yield sys.load(Tcp)
+    code = yield from sys.load(Tcp)
     message = code.fill_buffer(bytearray(msg))
     fd, t0 = yield from _accept(argv[0])
     read: list[int] = []
     wrote: list[int] = []
     for _ in range(n):
         if mode:
-            yield sys.poll([(fd, POLLIN)])
-            yield sys.nanosleep(delay_us * NS_PER_US)
+            yield from sys.poll([(fd, POLLIN)])
+            yield from sys.nanosleep(delay_us * NS_PER_US)
         if not (yield from _read_all(fd, msg)):
             break
-        read.append((yield sys.clock_gettime()))
+        read.append((yield from sys.clock_gettime()))
         if not mode:
-            yield sys.nanosleep(delay_us * NS_PER_US)
-            yield sys.write(fd, message)
-            wrote.append((yield sys.clock_gettime()))
+            yield from sys.nanosleep(delay_us * NS_PER_US)
+            yield from sys.write(fd, message)
+            wrote.append((yield from sys.clock_gettime()))
     info = yield from _tcp_info(fd)
-    while (yield sys.read(fd, BUFFER)):
+    while (yield from sys.read(fd, BUFFER)):
         pass
-    yield sys.close(fd)
+    yield from sys.close(fd)
     yield from say(
         {
             "test": "slowsrv",

@@ -19,8 +19,10 @@ from __future__ import annotations
 import errno
 
 from desim.stages import GUEST, mark, stages
-from desim.userland.calls import SO_RCVTIMEO, Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Program
 from desim.userland.programs.ltool_common import BUFFER, mbit_s, number, say
+from desim.userland.uapi import SO_RCVTIMEO
 from desim.wire.addresses import IP_ANY
 
 PORT = 69
@@ -64,24 +66,24 @@ def tftp(argv: list[str]) -> Program:
     """Fetch, and print how long each block took."""
     blksize = number(argv[2], "BLKSIZE", low=8, high=MAX_BLKSIZE)
     most = number(argv[3], "MAXBLOCKS", low=1, high=10_000_000)
-    to = (yield sys.resolve(argv[0])), PORT
-    code: Tftp = yield sys.load(Tftp)
-    fd: int = yield sys.socket("udp")
-    yield sys.setsockopt(fd, SO_RCVTIMEO, TIMEOUT_NS)
-    yield sys.bind(fd, IP_ANY, 0)
+    to = (yield from sys.resolve(argv[0])), PORT
+    code = yield from sys.load(Tftp)
+    fd = yield from sys.socket("udp")
+    yield from sys.setsockopt(fd, SO_RCVTIMEO, TIMEOUT_NS)
+    yield from sys.bind(fd, IP_ANY, 0)
     message = code.tftp_request(argv[1], blksize)
     rtt_ns: list[int] = []
     size = error = 0
-    t0: int = yield sys.clock_gettime()
+    t0 = yield from sys.clock_gettime()
     while len(rtt_ns) < most:
-        sent: int = yield sys.clock_gettime()
-        yield sys.sendto(fd, message, to)
+        sent = yield from sys.clock_gettime()
+        yield from sys.sendto(fd, message, to)
         try:
-            data, peer = yield sys.recvfrom(fd, BUFFER)
+            data, peer = yield from sys.recvfrom(fd, BUFFER)
         except BlockingIOError:
             error = errno.EAGAIN
             break
-        now: int = yield sys.clock_gettime()
+        now = yield from sys.clock_gettime()
         block, length = code.tftp_answer(data)
         if block < 0:
             error = errno.EIO
@@ -93,8 +95,8 @@ def tftp(argv: list[str]) -> Program:
         if 0 <= length < blksize:
             break
     if rtt_ns and not error:
-        yield sys.sendto(fd, message, to)
-    elapsed_ns = (yield sys.clock_gettime()) - t0
+        yield from sys.sendto(fd, message, to)
+    elapsed_ns = (yield from sys.clock_gettime()) - t0
     yield from say(
         {
             "test": "tftp",

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from desim.ports import POLLIN
 from desim.stages import GUEST, mark, stages
-from desim.userland.calls import SO_RCVBUF, SO_REUSEADDR, SO_TIMESTAMP, Message, Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Program
 from desim.userland.programs.ltool_common import (
     BUFFER,
     LAST_WAIT_NS,
@@ -29,6 +30,12 @@ from desim.userland.programs.ltool_common import (
     since,
     sleep_until,
     trains,
+)
+from desim.userland.uapi import (
+    MSG_DONTWAIT,
+    SO_RCVBUF,
+    SO_REUSEADDR,
+    SO_TIMESTAMP,
 )
 from desim.wire.addresses import IP_ANY
 
@@ -63,15 +70,15 @@ def udpsend(argv: list[str]) -> Program:
     interval_us = number(argv[6], "INTERVAL_US")
     echo = number(argv[7], "ECHO", high=1)
     count = trains(rounds, train)
-    to = (yield sys.resolve(argv[0])), port(argv[1])
-    code: Udp = yield sys.load(Udp)
-    fd: int = yield sys.socket("udp")
-    yield sys.setsockopt(fd, SO_RCVBUF, RCVBUF)
-    yield sys.setsockopt(fd, SO_TIMESTAMP, 1)
-    yield sys.bind(fd, IP_ANY, 0)
+    to = (yield from sys.resolve(argv[0])), port(argv[1])
+    code = yield from sys.load(Udp)
+    fd = yield from sys.socket("udp")
+    yield from sys.setsockopt(fd, SO_RCVBUF, RCVBUF)
+    yield from sys.setsockopt(fd, SO_TIMESTAMP, 1)
+    yield from sys.bind(fd, IP_ANY, 0)
     rest = bytes(size - NUMBER_LEN)
     send, sent, krx, recv = ([-1] * count for _ in range(4))
-    due = (yield sys.clock_gettime()) + LEAD_NS
+    due = (yield from sys.clock_gettime()) + LEAD_NS
     for first in range(0, count, train):
         yield from sleep_until(due)
         due += interval_us * NS_PER_US
@@ -79,17 +86,17 @@ def udpsend(argv: list[str]) -> Program:
             if gap_us and at > first:
                 yield from sleep_until(send[at - 1] + gap_us * NS_PER_US)
             datagram = code.udp_datagram(at, rest)
-            send[at] = yield sys.clock_gettime()
-            yield sys.sendto(fd, datagram, to)
-            sent[at] = now = yield sys.clock_gettime()
+            send[at] = yield from sys.clock_gettime()
+            yield from sys.sendto(fd, datagram, to)
+            sent[at] = now = yield from sys.clock_gettime()
         deadline = now + LAST_WAIT_NS if first + train == count else due
         missing = train if echo else 0
         while missing and now < deadline:
-            ((_, events),) = yield sys.ppoll([(fd, POLLIN)], deadline - now)
+            ((_, events),) = yield from sys.ppoll([(fd, POLLIN)], deadline - now)
             if not events:
                 break
-            message: Message = yield sys.recvmsg(fd, BUFFER, dontwait=True)
-            now = yield sys.clock_gettime()
+            message = yield from sys.recvmsg(fd, BUFFER, MSG_DONTWAIT)
+            now = yield from sys.clock_gettime()
             at = code.udp_number(message.data)
             if 0 <= at < count and recv[at] < 0:
                 recv[at] = now
@@ -123,21 +130,21 @@ def udprecv(argv: list[str]) -> Program:
     """Collect."""
     n = number(argv[1], "N", low=1, high=10_000_000)
     timeout_ns = number(argv[2], "TIMEOUT_MS", low=1, high=3_600_000) * NS_PER_MS
-    code: Udp = yield sys.load(Udp)
-    fd: int = yield sys.socket("udp")
-    yield sys.setsockopt(fd, SO_RCVBUF, RCVBUF)
-    yield sys.setsockopt(fd, SO_TIMESTAMP, 1)
-    yield sys.bind(fd, IP_ANY, port(argv[0]))
+    code = yield from sys.load(Udp)
+    fd = yield from sys.socket("udp")
+    yield from sys.setsockopt(fd, SO_RCVBUF, RCVBUF)
+    yield from sys.setsockopt(fd, SO_TIMESTAMP, 1)
+    yield from sys.bind(fd, IP_ANY, port(argv[0]))
     seq: list[int] = []
     krx: list[int] = []
     recv: list[int] = []
     while len(seq) < n:
         if seq:
-            ((_, events),) = yield sys.ppoll([(fd, POLLIN)], timeout_ns)
+            ((_, events),) = yield from sys.ppoll([(fd, POLLIN)], timeout_ns)
             if not events:
                 break
-        message: Message = yield sys.recvmsg(fd, BUFFER)
-        recv.append((yield sys.clock_gettime()))
+        message = yield from sys.recvmsg(fd, BUFFER)
+        recv.append((yield from sys.clock_gettime()))
         seq.append(code.udp_number(message.data))
         krx.append(message.stamp_ns if message.stamp_ns is not None else -1)
     t0 = recv[0]
@@ -158,14 +165,14 @@ def udprecv(argv: list[str]) -> Program:
 def udpecho(argv: list[str]) -> Program:
     """Send back."""
     n = number(argv[1], "N", low=1) if len(argv) > 1 else None
-    fd: int = yield sys.socket("udp")
-    yield sys.setsockopt(fd, SO_RCVBUF, RCVBUF)
-    yield sys.setsockopt(fd, SO_REUSEADDR, 1)
-    yield sys.bind(fd, IP_ANY, port(argv[0]))
+    fd = yield from sys.socket("udp")
+    yield from sys.setsockopt(fd, SO_RCVBUF, RCVBUF)
+    yield from sys.setsockopt(fd, SO_REUSEADDR, 1)
+    yield from sys.bind(fd, IP_ANY, port(argv[0]))
     done = 0
     while n is None or done < n:
-        data, peer = yield sys.recvfrom(fd, BUFFER)
-        yield sys.sendto(fd, data, peer)
+        data, peer = yield from sys.recvfrom(fd, BUFFER)
+        yield from sys.sendto(fd, data, peer)
         done += 1
     yield from say({"test": "udpecho", "port": port(argv[0]), "n": done})
     return 0

@@ -14,15 +14,17 @@ This build knows no ``-v``, ``-k``, ``-N``, ``-q`` or ``-s``.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
 from desim.ports import POLLIN, POLLOUT
-from desim.userland.calls import SO_REUSEADDR, Call, Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Part, Program
 from desim.userland.programs.busybox import BANNER, Fatal, applet
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled, whole
 from desim.userland.programs.output import STDIN, STDOUT, Step, err
 from desim.userland.programs.resolver import getaddrinfo
+from desim.userland.uapi import (
+    SHUT_WR,
+    SO_REUSEADDR,
+)
 from desim.wire.addresses import IP_ANY, ip_text
 
 SPEC = "lp:w:i:f:e:"
@@ -93,7 +95,7 @@ def _seconds(text: str) -> int:
     return seconds
 
 
-def _address(name: str) -> Generator[Call, Any, bytes]:
+def _address(name: str) -> Part[bytes]:
     try:
         address = yield from getaddrinfo(name)
     except OSError:
@@ -101,50 +103,48 @@ def _address(name: str) -> Generator[Call, Any, bytes]:
     return address
 
 
-def _socket(address: bytes, port: int) -> Generator[Call, Any, int]:
-    fd: int = yield sys.socket("tcp")
-    yield sys.setsockopt(fd, SO_REUSEADDR, 1)
+def _socket(address: bytes, port: int) -> Part[int]:
+    fd = yield from sys.socket("tcp")
+    yield from sys.setsockopt(fd, SO_REUSEADDR, 1)
     if port or address != IP_ANY:
         try:
-            yield sys.bind(fd, address, port)
+            yield from sys.bind(fd, address, port)
         except OSError as error:
             raise Fatal(f"bind: {error.strerror}") from None
     return fd
 
 
-def _accept(operands: list[str], port: int, limit_ns: int | None) -> Generator[Call, Any, int]:
+def _accept(operands: list[str], port: int, limit_ns: int | None) -> Part[int]:
     address = (yield from _address(operands[0])) if operands else IP_ANY
     listener = yield from _socket(address, port)
     try:
-        yield sys.listen(listener, 1)
+        yield from sys.listen(listener, 1)
     except OSError as error:
         raise Fatal(f"listen: {error.strerror}") from None
     if not port:
-        _, chosen = yield sys.getsockname(listener)
+        _, chosen = yield from sys.getsockname(listener)
         yield from err(f"{chosen}\n")
     yield from _limit(listener, POLLIN, limit_ns)
     fd: int
-    fd, _ = yield sys.accept(listener)
-    yield sys.close(listener)
+    fd, _ = yield from sys.accept(listener)
+    yield from sys.close(listener)
     return fd
 
 
-def _connect(
-    operands: list[str], local_port: int, limit_ns: int | None
-) -> Generator[Call, Any, int]:
+def _connect(operands: list[str], local_port: int, limit_ns: int | None) -> Part[int]:
     address = yield from _address(operands[0])
     port = _port(operands[1]) if len(operands) > 1 else 0
     fd = yield from _socket(IP_ANY, local_port)
     try:
         # The real one's alarm interrupts a blocking connect(); here poll measures the time.
-        yield sys.set_nonblocking(fd, limit_ns is not None)
+        yield from sys.set_nonblocking(fd, limit_ns is not None)
         try:
-            yield sys.connect(fd, address, port)
+            yield from sys.connect(fd, address, port)
         except BlockingIOError:
             yield from _limit(fd, POLLOUT, limit_ns)
-            if error := (yield sys.socket_error(fd)):
+            if error := (yield from sys.socket_error(fd)):
                 raise error from None
-        yield sys.set_nonblocking(fd, False)
+        yield from sys.set_nonblocking(fd, False)
     except OSError as error:
         raise Fatal(
             f"can't connect to remote host ({ip_text(address)}): {error.strerror}"
@@ -155,7 +155,7 @@ def _connect(
 def _limit(fd: int, events: int, limit_ns: int | None) -> Step:
     """Wait for ``events``, at most ``limit_ns``."""
     if limit_ns is not None:
-        found = yield sys.poll([(fd, events)], limit_ns)
+        found = yield from sys.poll([(fd, events)], limit_ns)
         if not found[0][1]:
             raise Fatal("timed out")
 
@@ -163,7 +163,7 @@ def _limit(fd: int, events: int, limit_ns: int | None) -> Step:
 def _copy(fd: int) -> Step:
     stdin = STDIN
     while True:
-        found = yield sys.poll([(stdin, POLLIN), (fd, POLLIN)])
+        found = yield from sys.poll([(stdin, POLLIN), (fd, POLLIN)])
         if found[0][1]:
             data = yield from _read(stdin)
             if data:
@@ -178,9 +178,9 @@ def _copy(fd: int) -> Step:
             yield from _write(STDOUT, data)
 
 
-def _read(fd: int) -> Generator[Call, Any, bytes]:
+def _read(fd: int) -> Part[bytes]:
     try:
-        data: bytes = yield sys.read(fd, BUFSIZE)
+        data = yield from sys.read(fd, BUFSIZE)
     except OSError:
         return b""
     return data
@@ -188,13 +188,13 @@ def _read(fd: int) -> Generator[Call, Any, bytes]:
 
 def _write(fd: int, data: bytes) -> Step:
     try:
-        yield sys.write(fd, data)
+        yield from sys.write(fd, data)
     except OSError as error:
         raise Fatal(f"short write: {error.strerror}") from None
 
 
 def _shutdown(fd: int) -> Step:
     try:
-        yield sys.shutdown(fd, "w")
+        yield from sys.shutdown(fd, SHUT_WR)
     except OSError:
         pass  # the connection has gone meanwhile; the next poll says so

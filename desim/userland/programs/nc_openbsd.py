@@ -26,21 +26,20 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Generator
-from typing import Any
 
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
-from desim.userland.calls import (
-    POLLNVAL,
-    SO_REUSEADDR,
-    SO_REUSEPORT,
-    Call,
-    Program,
-    sys,
-)
+from desim.userland.calls import sys
+from desim.userland.program import Part, Program
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
 from desim.userland.programs.output import STDIN, STDOUT, Step, err
 from desim.userland.programs.resolver import getaddrinfo
+from desim.userland.uapi import (
+    POLLNVAL,
+    SHUT_RD,
+    SHUT_WR,
+    SO_REUSEADDR,
+    SO_REUSEPORT,
+)
 from desim.wire.addresses import IP_ANY, ip_text
 
 SPEC = "46bCDdFhI:i:klM:m:NnO:P:p:q:rSs:T:tUuV:vW:w:X:x:Zz"
@@ -142,7 +141,7 @@ def _split(argv: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 def nc(argv: list[str]) -> Program:
     """``main``: 0 after a connection, 1 if there was none."""
     name = argv[0]
-    yield sys.ignore_sigpipe()
+    yield from sys.ignore_sigpipe()
     try:
         options = Options(argv)
     except GetoptError as error:
@@ -161,10 +160,10 @@ def nc(argv: list[str]) -> Program:
         return 1
 
 
-def _resolve(name: str, port: int, options: Options) -> Generator[Call, Any, bytes]:
+def _resolve(name: str, port: int, options: Options) -> Part[bytes]:
     try:
         if options.numeric:
-            address: bytes = yield sys.resolve(name)
+            address = yield from sys.resolve(name)
         else:
             address = yield from getaddrinfo(name)
     except OSError as error:
@@ -174,28 +173,28 @@ def _resolve(name: str, port: int, options: Options) -> Generator[Call, Any, byt
     return address
 
 
-def _text(address: bytes, options: Options) -> Generator[Call, Any, str]:
+def _text(address: bytes, options: Options) -> Part[str]:
     """The name of an address, unless ``-n`` (``getnameinfo``)."""
-    found = None if options.numeric else (yield sys.name_of(address))
+    found = None if options.numeric else (yield from sys.name_of(address))
     return found or ip_text(address)
 
 
 def _serve(name: str, options: Options) -> Program:
-    listener: int = yield from local_listen(options)
+    listener = yield from local_listen(options)
     if options.verbose:
-        address, port = yield sys.getsockname(listener)
+        address, port = yield from sys.getsockname(listener)
         text = yield from _text(address, options)
         yield from err(f"Listening on {text} {port}\n")
     while True:
-        fd, client = yield sys.accept(listener)
-        yield sys.set_nonblocking(fd, True)
+        fd, client = yield from sys.accept(listener)
+        yield from sys.set_nonblocking(fd, True)
         if options.verbose:
             yield from _report_connection(client, options)
         yield from readwrite(fd, options)
-        yield sys.close(fd)
+        yield from sys.close(fd)
         if not options.keep:
             break
-    yield sys.close(listener)
+    yield from sys.close(listener)
     yield from _delay_exit(options)
     return 0
 
@@ -205,17 +204,17 @@ def _report_connection(client: Endpoint, options: Options) -> Step:
     yield from err(f"Connection received on {text} {client[1]}\n")
 
 
-def local_listen(options: Options) -> Generator[Call, Any, int]:
+def local_listen(options: Options) -> Part[int]:
     """A listening socket."""
     address = IP_ANY
     if options.host is not None:
         address = yield from _resolve(options.host, options.port, options)
-    fd: int = yield sys.socket("tcp")
-    yield sys.setsockopt(fd, SO_REUSEADDR, 1)
-    yield sys.setsockopt(fd, SO_REUSEPORT, 1)
+    fd = yield from sys.socket("tcp")
+    yield from sys.setsockopt(fd, SO_REUSEADDR, 1)
+    yield from sys.setsockopt(fd, SO_REUSEPORT, 1)
     try:
-        yield sys.bind(fd, address, options.port)
-        yield sys.listen(fd, 1)
+        yield from sys.bind(fd, address, options.port)
+        yield from sys.listen(fd, 1)
     except OSError as error:
         raise _Fatal(f"{error.strerror}") from None
     return fd
@@ -235,26 +234,26 @@ def _connect(name: str, options: Options) -> Program:
         )
         yield from err(f"Connection to {where} {options.port} port [tcp/*] succeeded!\n")
     yield from readwrite(fd, options)
-    yield sys.close(fd)
+    yield from sys.close(fd)
     yield from _delay_exit(options)
     return 0
 
 
-def remote_connect(name: str, address: bytes, options: Options) -> Generator[Call, Any, int]:
+def remote_connect(name: str, address: bytes, options: Options) -> Part[int]:
     """A connected socket, or -1."""
-    fd: int = yield sys.socket("tcp")
+    fd = yield from sys.socket("tcp")
     if options.source is not None or options.source_port is not None:
         source = IP_ANY
         if options.source is not None:
             source = yield from _resolve(options.source, 0, options)
         port = 0 if options.source_port is None else _port(options.source_port)
-        yield sys.setsockopt(fd, SO_REUSEADDR, 1)
-        yield sys.setsockopt(fd, SO_REUSEPORT, 1)
+        yield from sys.setsockopt(fd, SO_REUSEADDR, 1)
+        yield from sys.setsockopt(fd, SO_REUSEPORT, 1)
         try:
-            yield sys.bind(fd, source, port)
+            yield from sys.bind(fd, source, port)
         except OSError as error:
             raise _Fatal(f"bind failed: {error.strerror}") from None
-    yield sys.set_nonblocking(fd, True)
+    yield from sys.set_nonblocking(fd, True)
     outcome = yield from _timeout_connect(fd, address, options)
     if outcome is None:
         return fd
@@ -265,21 +264,19 @@ def remote_connect(name: str, address: bytes, options: Options) -> Generator[Cal
         yield from err(
             f"{name}: connect to {where} port {options.port} (tcp) {failed}: {outcome.strerror}\n"
         )
-    yield sys.close(fd)
+    yield from sys.close(fd)
     return -1
 
 
-def _timeout_connect(
-    fd: int, address: bytes, options: Options
-) -> Generator[Call, Any, OSError | None]:
+def _timeout_connect(fd: int, address: bytes, options: Options) -> Part[OSError | None]:
     try:
-        yield sys.connect(fd, address, options.port)
+        yield from sys.connect(fd, address, options.port)
         return None
     except BlockingIOError as started:
-        found = yield sys.poll([(fd, POLLOUT)], options.timeout_ns)
+        found = yield from sys.poll([(fd, POLLOUT)], options.timeout_ns)
         if not found[0][1]:
             return started
-        error: OSError | None = yield sys.socket_error(fd)
+        error = yield from sys.socket_error(fd)
         return error
     except OSError as error:
         return error
@@ -296,7 +293,7 @@ def readwrite(fd: int, options: Options) -> Step:
             return
         if options.listen and netin < 0 and not out_buffer and not in_buffer:
             return
-        found = yield sys.poll(
+        found = yield from sys.poll(
             [
                 (stdin, POLLIN if len(out_buffer) < BUFSIZE else 0),
                 (netout, POLLOUT if out_buffer else 0),
@@ -320,7 +317,7 @@ def readwrite(fd: int, options: Options) -> Step:
         if netout < 0:
             stdin = -1
         if stdout < 0 and netin >= 0:
-            yield from _shutdown(netin, "r")
+            yield from _shutdown(netin, SHUT_RD)
             netin = -1
 
         if stdin >= 0 and on_stdin & POLLIN and len(out_buffer) < BUFSIZE:
@@ -337,7 +334,7 @@ def readwrite(fd: int, options: Options) -> Step:
         if netin >= 0 and on_netin & POLLIN and len(in_buffer) < BUFSIZE:
             data = yield from _fill(netin, BUFSIZE - len(in_buffer))
             if data == b"":
-                yield from _shutdown(netin, "r")
+                yield from _shutdown(netin, SHUT_RD)
                 netin = -1
             in_buffer += data or b""
         if stdout >= 0 and on_stdout & POLLOUT and in_buffer:
@@ -348,16 +345,16 @@ def readwrite(fd: int, options: Options) -> Step:
                 in_buffer = in_buffer[taken:]
         if stdin < 0 and not out_buffer and netout >= 0:
             if options.shuts_down:
-                yield from _shutdown(netout, "w")
+                yield from _shutdown(netout, SHUT_WR)
             netout = -1
         if netin < 0 and not in_buffer:
             stdout = -1
 
 
-def _fill(fd: int, room: int) -> Generator[Call, Any, bytes | None]:
+def _fill(fd: int, room: int) -> Part[bytes | None]:
     """What there is to read: b"" at the end or on an error, None if nothing yet."""
     try:
-        data: bytes = yield sys.read(fd, room)
+        data = yield from sys.read(fd, room)
     except BlockingIOError:
         return None
     except OSError:
@@ -365,10 +362,10 @@ def _fill(fd: int, room: int) -> Generator[Call, Any, bytes | None]:
     return data
 
 
-def _drain(fd: int, data: bytes) -> Generator[Call, Any, int]:
+def _drain(fd: int, data: bytes) -> Part[int]:
     """How much ``fd`` took: -1 on an error."""
     try:
-        taken: int = yield sys.write(fd, data)
+        taken = yield from sys.write(fd, data)
     except BlockingIOError:
         return 0
     except OSError:
@@ -376,13 +373,13 @@ def _drain(fd: int, data: bytes) -> Generator[Call, Any, int]:
     return taken
 
 
-def _shutdown(fd: int, how: str) -> Step:
+def _shutdown(fd: int, how: int) -> Step:
     try:
-        yield sys.shutdown(fd, how)
+        yield from sys.shutdown(fd, how)
     except OSError:
         pass  # ENOTCONN once both directions are closed
 
 
 def _delay_exit(options: Options) -> Step:
     if options.quit_s > 0:
-        yield sys.sleep_ns(options.quit_s * NS)
+        yield from sys.sleep_ns(options.quit_s * NS)

@@ -9,13 +9,12 @@ port is a number also without -n.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
 from desim.ports import Endpoint
-from desim.userland.calls import Call, Program, SocketRow, sys
+from desim.userland.calls import sys
+from desim.userland.program import Part, Program
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
 from desim.userland.programs.output import err, put
+from desim.userland.uapi import SocketRow
 from desim.wire.addresses import ip_text
 
 SPEC = "46AaCceFgiIlMNnoprstUuVvWwxZ"
@@ -44,7 +43,7 @@ def netstat(argv: list[str]) -> Program:
         yield from err(f"netstat: {error}\n")
         return 3
     flags = {letter for letter, _ in options}
-    rows: list[SocketRow] = yield sys.sockets_table()
+    rows = yield from sys.sockets_table()
     protocols = [name for name in ("tcp", "udp") if name[0] in flags] or ["tcp", "udp"]
     which = (
         "servers and established"
@@ -77,7 +76,7 @@ def _wanted(row: SocketRow, flags: set[str]) -> bool:
     return waits if "l" in flags else not waits
 
 
-def _line(row: SocketRow, numeric: bool) -> Generator[Call, Any, str]:
+def _line(row: SocketRow, numeric: bool) -> Part[str]:
     local = yield from _endpoint(row.local, numeric)
     if row.remote is None:
         remote = ":::*" if row.proto.endswith("6") else "0.0.0.0:*"
@@ -89,9 +88,9 @@ def _line(row: SocketRow, numeric: bool) -> Generator[Call, Any, str]:
     )
 
 
-def _endpoint(endpoint: Endpoint, numeric: bool) -> Generator[Call, Any, str]:
+def _endpoint(endpoint: Endpoint, numeric: bool) -> Part[str]:
     address, port = endpoint
-    name = None if numeric else (yield sys.name_of(address))
+    name = None if numeric else (yield from sys.name_of(address))
     tail = f":{port}"
     return (name or ip_text(address))[: ADDRESS_WIDTH - len(tail)] + tail
 

@@ -17,11 +17,11 @@ and ``-timeout``, which this build takes and its usage does not name (refused).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from desim.ports import POLLIN, Endpoint
-from desim.userland.calls import Call, Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Part, Program
 from desim.userland.programs.busybox import BANNER, Fatal, applet
 from desim.userland.programs.getopt import GetoptError, whole
 from desim.userland.programs.output import Step, err, put
@@ -147,7 +147,7 @@ def _main(argv: list[str]) -> Program:
     servers = yield from _servers(options.server)
     queries = []
     for name, kind in _questions(options):
-        ident: int = yield sys.random("nslookup", 0x10000)
+        ident = yield from sys.random("nslookup", 0x10000)
         try:
             packet = Dns(ident, questions=[Question(name, kind)]).emit()
         except WireError:
@@ -189,7 +189,7 @@ def _reverse(address: bytes) -> str:
     return ".".join(reversed(address.hex())) + ".ip6.arpa"
 
 
-def _servers(given: str | None) -> Generator[Call, Any, list[tuple[str, Endpoint]]]:
+def _servers(given: str | None) -> Part[list[tuple[str, Endpoint]]]:
     """Name and endpoint of each server to ask."""
     if given is None:
         conf = yield from read_resolv_conf()
@@ -205,17 +205,15 @@ def _servers(given: str | None) -> Generator[Call, Any, list[tuple[str, Endpoint
     return [(given, (address, port))]
 
 
-def _send_queries(
-    label: str, server: Endpoint, queries: Sequence[_Query]
-) -> Generator[Call, Any, bool]:
+def _send_queries(label: str, server: Endpoint, queries: Sequence[_Query]) -> Part[bool]:
     """Ask one server: whether it answered anything (``send_queries``)."""
-    fd: int = yield sys.socket("udp")
-    yield sys.bind(fd, IP_ANY, 0)
+    fd = yield from sys.socket("udp")
+    yield from sys.bind(fd, IP_ANY, 0)
     try:
-        yield sys.connect(fd, *server)
+        yield from sys.connect(fd, *server)
     except OSError as error:
         raise Fatal(f"can't connect to remote host ({label}): {error.strerror}") from None
-    yield sys.set_nonblocking(fd, True)
+    yield from sys.set_nonblocking(fd, True)
     repeats = 2 * len(queries)
     for _ in range(TRIES):
         if not (yield from _send(fd, label, queries)):
@@ -223,33 +221,33 @@ def _send_queries(
         repeats = yield from _receive(fd, queries, repeats)
         if all(query.reply is not None for query in queries):
             break
-    yield sys.close(fd)
+    yield from sys.close(fd)
     return any(query.reply is not None for query in queries)
 
 
-def _send(fd: int, label: str, queries: Sequence[_Query]) -> Generator[Call, Any, bool]:
+def _send(fd: int, label: str, queries: Sequence[_Query]) -> Part[bool]:
     """Send what has no reply yet; False if the server cannot be reached."""
     for query in queries:
         if query.reply is None:
             try:
-                yield sys.write(fd, query.packet)
+                yield from sys.write(fd, query.packet)
             except OSError as error:
                 yield from err(f"nslookup: write to '{label}': {error.strerror}\n")
                 return False
     return True
 
 
-def _receive(fd: int, queries: Sequence[_Query], repeats: int) -> Generator[Call, Any, int]:
+def _receive(fd: int, queries: Sequence[_Query], repeats: int) -> Part[int]:
     """Take replies for a while; how often SERVFAIL may still make a question go out again."""
-    start: int = yield sys.now()
+    start = yield from sys.now()
     now = start
     while any(query.reply is None for query in queries) and now - start < RETRY_NS:
-        found = yield sys.poll([(fd, POLLIN)], RETRY_NS - (now - start))
-        now = yield sys.now()
+        found = yield from sys.poll([(fd, POLLIN)], RETRY_NS - (now - start))
+        now = yield from sys.now()
         if not found[0][1]:
             break
         try:
-            data: bytes = yield sys.read(fd, MAX_REPLY)
+            data = yield from sys.read(fd, MAX_REPLY)
         except OSError as error:
             yield from err(f"nslookup: read: {error.strerror}\n")
             continue
@@ -258,7 +256,7 @@ def _receive(fd: int, queries: Sequence[_Query], repeats: int) -> Generator[Call
             continue
         if data[3] & 15 == dns.SERVFAIL and repeats:
             repeats -= 1
-            yield sys.write(fd, query.packet)
+            yield from sys.write(fd, query.packet)
             continue
         query.reply, query.took_ns = data, now - start
     return repeats

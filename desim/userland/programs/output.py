@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
-from desim.userland.calls import Call, sys
+from desim.userland.calls import sys
+from desim.userland.program import Part
 
 STDIN = 0
 STDOUT = 1
 STDERR = 2
 
-Step = Generator[Call, Any, None]
+Step = Part[None]
 
 
 def put(text: str, fd: int = STDOUT) -> Step:
     """Write ``text``; as C programs mostly do, nobody looks whether that worked."""
     try:
-        yield sys.write(fd, text.encode("utf-8", "surrogateescape"))
+        yield from sys.write(fd, text.encode("utf-8", "surrogateescape"))
     except OSError:
         pass  # as the docstring says
 

@@ -21,16 +21,15 @@ about other ICMP messages, which carry no identifier of ours.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
 from desim.ports import POLLIN
-from desim.userland.calls import SO_BROADCAST, SO_RCVBUF, Call, Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Part, Program
 from desim.userland.programs.busybox import BANNER, Fatal, applet, number
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
 from desim.userland.programs.output import Step, put
 from desim.userland.programs.resolver import getaddrinfo
 from desim.userland.programs.small import duration_ns
+from desim.userland.uapi import SO_BROADCAST, SO_RCVBUF
 from desim.wire.addresses import ip_text
 from desim.wire.checksum import checksum
 from desim.wire.icmp import ICMP_ECHO, ICMP_ECHOREPLY
@@ -149,14 +148,14 @@ class Pinger:
         options = self.options
         where = ip_text(self.address)
         yield from put(f"PING {options.host} ({where}): {options.size} data bytes\n")
-        self.ident = (yield sys.getpid()) & 0xFFFF
+        self.ident = (yield from sys.getpid()) & 0xFFFF
         try:
-            self.fd = yield sys.socket("icmp")
+            self.fd = yield from sys.socket("icmp")
         except OSError:
             raise Fatal("permission denied (are you root?)") from None
-        yield sys.catch_sigint()
-        yield sys.setsockopt(self.fd, SO_BROADCAST, 1)
-        yield sys.setsockopt(self.fd, SO_RCVBUF, options.size * 2 + 7 * 1024)
+        yield from sys.catch_sigint()
+        yield from sys.setsockopt(self.fd, SO_BROADCAST, 1)
+        yield from sys.setsockopt(self.fd, SO_RCVBUF, options.size * 2 + 7 * 1024)
         try:
             yield from self._send_and_wait()
         except InterruptedError:
@@ -165,17 +164,17 @@ class Pinger:
 
     def _send_and_wait(self) -> Step:
         options = self.options
-        start: int = yield sys.now()
+        start = yield from sys.now()
         now = start
         while not (options.deadline_s and now - start >= options.deadline_s * NS):
             yield from self._sendping()
             if not (yield from self._wait_for_replies()):
                 return
-            now = yield sys.now()
+            now = yield from sys.now()
 
     def _sendping(self) -> Step:
         options = self.options
-        stamp = (yield sys.now()) // 1000 & 0xFFFFFFFF
+        stamp = (yield from sys.now()) // 1000 & 0xFFFFFFFF
         payload = bytes((options.pattern,)) * options.size
         if options.size >= STAMP_LEN:
             payload = stamp.to_bytes(STAMP_LEN, "little") + payload[STAMP_LEN:]
@@ -186,13 +185,13 @@ class Pinger:
         self.ntransmitted += 1
         try:
             packet = head + total.to_bytes(2, "big") + name + payload
-            yield sys.sendto(self.fd, packet, (self.address, 0))
+            yield from sys.sendto(self.fd, packet, (self.address, 0))
         except InterruptedError:
             raise
         except OSError as error:
             raise Fatal(f"sendto: {error.strerror}") from None
 
-    def _wait_for_replies(self) -> Generator[Call, Any, bool]:
+    def _wait_for_replies(self) -> Part[bool]:
         """Until the next request is due: True; False if there is none, or all replies are here."""
         options = self.options
         wait_ns = options.interval_ns
@@ -200,14 +199,14 @@ class Pinger:
         if all_sent:
             longest_s = self.times_us[2] // (512 * 1024) if self.times_us else 0
             wait_ns = (max(longest_s, 1) if self.nreceived else options.timeout_s) * NS
-        now: int = yield sys.now()
+        now = yield from sys.now()
         until = now + wait_ns
         while now < until:
-            found = yield sys.poll([(self.fd, POLLIN)], until - now)
+            found = yield from sys.poll([(self.fd, POLLIN)], until - now)
             if not found[0][1]:
                 break
-            data, sender = yield sys.recvfrom(self.fd, options.size + MAXIPLEN + MAXICMPLEN)
-            now = yield sys.now()
+            data, sender = yield from sys.recvfrom(self.fd, options.size + MAXIPLEN + MAXICMPLEN)
+            now = yield from sys.now()
             yield from self._unpack(data, ip_text(sender[0]), now // 1000 & 0xFFFFFFFF)
             if options.count and self.nreceived >= options.count:
                 return False

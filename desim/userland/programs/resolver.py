@@ -18,11 +18,11 @@ sorting of addresses (the first one is taken).
 from __future__ import annotations
 
 import errno
-from collections.abc import Generator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from desim.ports import POLLIN
-from desim.userland.calls import Call, sys
+from desim.userland.calls import sys
+from desim.userland.program import Part
 from desim.wire import dns
 from desim.wire.addresses import LOOPBACK, ip
 from desim.wire.dns import Dns, Question
@@ -74,21 +74,21 @@ class ResolvConf:
         return [name, *below] if "." in name else [*below, name]
 
 
-def read_resolv_conf() -> Generator[Call, Any, ResolvConf]:
+def read_resolv_conf() -> Part[ResolvConf]:
     """What the file says now."""
-    fd: int = yield sys.open(RESOLV_CONF)
-    text: bytes = yield sys.read(fd, 4096)
-    yield sys.close(fd)
+    fd = yield from sys.open(RESOLV_CONF)
+    text = yield from sys.read(fd, 4096)
+    yield from sys.close(fd)
     return ResolvConf(text.decode("utf-8", "replace"))
 
 
-def getaddrinfo(name: str, deadline_ns: int | None = None) -> Generator[Call, Any, bytes]:
+def getaddrinfo(name: str, deadline_ns: int | None = None) -> Part[bytes]:
     """The address of ``name``. Raises ``OSError`` with an EAI number and its text.
 
     At ``deadline_ns``, if given, ETIMEDOUT.
     """
     try:
-        address: bytes = yield sys.resolve(name)
+        address = yield from sys.resolve(name)
     except OSError:
         pass  # no number, and not among the names known here: ask a server
     else:
@@ -117,10 +117,10 @@ _KINDS = (dns.TYPE_A, dns.TYPE_AAAA)
 
 def _ask(
     questions: Sequence[Dns], servers: Sequence[bytes], deadline_ns: int | None
-) -> Generator[Call, Any, bytes | int]:
+) -> Part[bytes | int]:
     """The address that the first server to answer gives, or an EAI number."""
     for message in questions:
-        message.ident = yield sys.random("resolver", 0x10000)
+        message.ident = yield from sys.random("resolver", 0x10000)
     for _ in range(RES_DFLRETRY):
         for number, server in enumerate(servers):
             wait_ns = RES_TIMEOUT_NS << number
@@ -134,36 +134,36 @@ def _ask(
 
 def _query(
     questions: Sequence[Dns], server: bytes, wait_ns: int, deadline_ns: int | None
-) -> Generator[Call, Any, dict[int, Dns] | None]:
+) -> Part[dict[int, Dns] | None]:
     """The replies of one server by their question's number; None if it is of no use."""
-    fd: int = yield sys.socket("udp")
+    fd = yield from sys.socket("udp")
     replies: dict[int, Dns] | None = None
     try:
-        yield sys.connect(fd, server, dns.PORT)
+        yield from sys.connect(fd, server, dns.PORT)
         for message in questions:
-            yield sys.write(fd, message.emit())
+            yield from sys.write(fd, message.emit())
         replies = yield from _collect(fd, questions, wait_ns, deadline_ns)
     except OSError:
         pass  # an ICMP error: this server is of no use
-    yield sys.close(fd)
-    if replies is None and deadline_ns is not None and (yield sys.now()) >= deadline_ns:
+    yield from sys.close(fd)
+    if replies is None and deadline_ns is not None and (yield from sys.now()) >= deadline_ns:
         raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
     return replies
 
 
 def _collect(
     fd: int, questions: Sequence[Dns], wait_ns: int, deadline_ns: int | None
-) -> Generator[Call, Any, dict[int, Dns] | None]:
+) -> Part[dict[int, Dns] | None]:
     replies: dict[int, Dns] = {}
-    now: int = yield sys.now()
+    now = yield from sys.now()
     until = now + wait_ns
     while len(replies) < len(questions):
         limit = until if deadline_ns is None else min(until, deadline_ns)
-        found = yield sys.poll([(fd, POLLIN)], max(limit - now, 0))
-        now = yield sys.now()
+        found = yield from sys.poll([(fd, POLLIN)], max(limit - now, 0))
+        now = yield from sys.now()
         if not found[0][1]:
             return None
-        data: bytes = yield sys.read(fd, MAX_ANSWER)
+        data = yield from sys.read(fd, MAX_ANSWER)
         number = answered(data, questions)
         if number is None:
             continue

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from desim.userland.calls import Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Program
 from desim.userland.programs.output import STDIN, STDOUT, err
 
 CAT_BUFFER = 131072
@@ -24,11 +25,11 @@ def cat(argv: list[str]) -> Program:
     status = 0
     for name in argv[1:] or ["-"]:
         try:
-            fd = STDIN if name == "-" else (yield sys.open(name))
-            while data := (yield sys.read(fd, CAT_BUFFER)):
-                yield sys.write(STDOUT, data)
+            fd = STDIN if name == "-" else (yield from sys.open(name))
+            while data := (yield from sys.read(fd, CAT_BUFFER)):
+                yield from sys.write(STDOUT, data)
             if fd != STDIN:
-                yield sys.close(fd)
+                yield from sys.close(fd)
         except OSError as error:
             yield from err(f"cat: {name}: {error.strerror}\n")
             status = 1
@@ -71,7 +72,7 @@ def sleep(argv: list[str]) -> Program:
             )
             return 1
         total += duration
-    yield sys.sleep_ns(total)
+    yield from sys.sleep_ns(total)
     return 0
 
 

@@ -18,16 +18,20 @@ slirp's server only reads: what ``-p`` sends is never answered there.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
 from desim.ports import POLLIN, Endpoint
-from desim.userland.calls import SO_REUSEADDR, Call, FileStatus, Program, sys
+from desim.userland.calls import sys
 from desim.userland.files import normalise
+from desim.userland.program import Part, Program
 from desim.userland.programs.busybox import BANNER, Fatal, applet
 from desim.userland.programs.getopt import GetoptError, getopt, whole
 from desim.userland.programs.output import STDIN, STDOUT, Step, err
 from desim.userland.programs.resolver import getaddrinfo
+from desim.userland.uapi import (
+    O_CREAT,
+    O_TRUNC,
+    O_WRONLY,
+    SO_REUSEADDR,
+)
 
 SPEC = "gpl:r:b:"
 USAGE = (
@@ -163,24 +167,24 @@ class Transfer:
     def run(self) -> Program:
         """Transfer: 0, or 1 after a message."""
         size = 0 if self.get else (yield from self._open_input())
-        self.fd = yield sys.socket("udp")
-        yield sys.setsockopt(self.fd, SO_REUSEADDR, 1)
+        self.fd = yield from sys.socket("udp")
+        yield from sys.setsockopt(self.fd, SO_REUSEADDR, 1)
         try:
             yield from self._transfer(self._request(size))
         except Fatal:
             if self.get and self.file > STDOUT:
-                yield sys.unlink(self.options.local)
+                yield from sys.unlink(self.options.local)
             raise
         return 0
 
-    def _open_input(self) -> Generator[Call, Any, int]:
+    def _open_input(self) -> Part[int]:
         name = self.options.local
         if name == "-":
             self.file = STDIN
             return 0
         try:
-            self.file = yield sys.open(name)
-            status: FileStatus = yield sys.stat(name)
+            self.file = yield from sys.open(name)
+            status = yield from sys.stat(name)
         except OSError as error:
             raise Fatal(f"can't open '{name}': {error.strerror}") from None
         return status.size
@@ -222,13 +226,13 @@ class Transfer:
                 yield from self._send(packet)
                 return
 
-    def _exchange(self, packet: bytes) -> Generator[Call, Any, bytes]:
+    def _exchange(self, packet: bytes) -> Part[bytes]:
         """Send ``packet`` until something answers it."""
         wait_ms = TIMEOUT_MS
         for _ in range(NUM_RETRIES):
             yield from self._send(packet)
             while True:
-                found = yield sys.poll([(self.fd, POLLIN)], wait_ms * MS)
+                found = yield from sys.poll([(self.fd, POLLIN)], wait_ms * MS)
                 if not found[0][1]:
                     break
                 answer = yield from self._receive()
@@ -239,18 +243,18 @@ class Transfer:
 
     def _send(self, packet: bytes) -> Step:
         try:
-            yield sys.sendto(self.fd, packet, self.peer)
+            yield from sys.sendto(self.fd, packet, self.peer)
         except OSError as error:
             raise Fatal(f"sendto: {error.strerror}") from None
 
-    def _receive(self) -> Generator[Call, Any, bytes]:
+    def _receive(self) -> Part[bytes]:
         size = self.blksize + 4
         try:
             if self.connected:
-                data: bytes = yield sys.read(self.fd, size)
+                data = yield from sys.read(self.fd, size)
             else:
-                data, self.peer = yield sys.recvfrom(self.fd, size)
-                yield sys.connect(self.fd, *self.peer)
+                data, self.peer = yield from sys.recvfrom(self.fd, size)
+                yield from sys.connect(self.fd, *self.peer)
                 self.connected = True
         except OSError as error:
             raise Fatal(f"read: {error.strerror}") from None
@@ -284,27 +288,27 @@ class Transfer:
         if self.file < 0:
             self.file = yield from self._create()
         try:
-            yield sys.write(self.file, data)
+            yield from sys.write(self.file, data)
         except OSError:
             yield from self._send(_packet(ERROR, DISK_FULL) + b"write error\0")
             raise Fatal("write error") from None
         self.last = len(data) < self.blksize
 
-    def _create(self) -> Generator[Call, Any, int]:
+    def _create(self) -> Part[int]:
         name = self.options.local
         if name == "-":
             return STDOUT
         try:
-            fd: int = yield sys.open(name, write=True)
+            fd = yield from sys.open(name, O_WRONLY | O_CREAT | O_TRUNC)
         except OSError as error:
             raise Fatal(f"can't open '{name}': {error.strerror}") from None
         return fd
 
-    def _next_block(self) -> Generator[Call, Any, bytes]:
+    def _next_block(self) -> Part[bytes]:
         """The next block of the local file, as a packet."""
         data = b""
         while len(data) < self.blksize:
-            more: bytes = yield sys.read(self.file, self.blksize - len(data))
+            more = yield from sys.read(self.file, self.blksize - len(data))
             if not more:
                 break
             data += more

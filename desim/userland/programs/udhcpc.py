@@ -19,18 +19,18 @@ scripts, ARP probes and extra options (refused when a line is read).
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
 from desim.ports import POLLIN
-from desim.userland.calls import ETH_P_IP, SO_ATTACH_FILTER, Call, Interface, Program, sys
+from desim.userland.calls import sys
+from desim.userland.program import Part, Program
 from desim.userland.programs.busybox import BANNER
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
 from desim.userland.programs.output import err
+from desim.userland.uapi import SO_ATTACH_FILTER
 from desim.wire import dhcp
 from desim.wire.addresses import BROADCAST_MAC, IP_ANY, IP_BROADCAST, ip_text, prefix_from_mask
 from desim.wire.dhcp import Dhcp, Option
 from desim.wire.errors import WireError
+from desim.wire.ethernet import ETH_P_IP
 from desim.wire.ipv4 import PROTO_UDP, Ipv4
 from desim.wire.udp import Udp
 
@@ -111,28 +111,28 @@ class Client:
             if lease is not None:
                 return (yield from self._bound(lease))
             if self.listener >= 0:
-                yield sys.close(self.listener)
+                yield from sys.close(self.listener)
                 self.listener = -1
             if self.options.once:
                 yield from err("udhcpc: no lease, failing\n")
                 return 1
-            yield sys.sleep_ns(self.options.again_s * NS)
+            yield from sys.sleep_ns(self.options.again_s * NS)
 
-    def _read_interface(self) -> Generator[Call, Any, bool]:
-        interfaces: list[Interface] = yield sys.interfaces()
+    def _read_interface(self) -> Part[bool]:
+        interfaces = yield from sys.interfaces()
         for interface in interfaces:
             if interface.name == self.options.device:
                 self.mac = interface.hardware
                 return True
         return False
 
-    def _select(self) -> Generator[Call, Any, Dhcp | None]:
+    def _select(self) -> Part[Dhcp | None]:
         """DISCOVER until there is an offer, then REQUEST it. None if that failed."""
         sent = 0
         while not self.options.retries or sent < self.options.retries:
             if sent == 0:
                 yield from self._change_listen_mode_raw()
-                self.xid = yield sys.random("udhcpc", 1 << 31)
+                self.xid = yield from sys.random("udhcpc", 1 << 31)
             yield from err("udhcpc: broadcasting discover\n")
             yield from self._send(dhcp.DHCPDISCOVER)
             sent += 1
@@ -150,14 +150,14 @@ class Client:
             if answer.message_type == dhcp.DHCPACK:
                 return answer
             yield from err("udhcpc: received DHCP NAK\n")
-            yield sys.close(self.listener)
+            yield from sys.close(self.listener)
             self.listener = -1
             self.requested, self.first_secs = IP_ANY, None
-            yield sys.sleep_ns(3 * NS)  # avoids a storm of requests, as the real one does
+            yield from sys.sleep_ns(3 * NS)  # avoids a storm of requests, as the real one does
             sent = 0
         return None
 
-    def _request(self) -> Generator[Call, Any, Dhcp | None]:
+    def _request(self) -> Part[Dhcp | None]:
         for _ in range(REQUESTS):
             yield from err(
                 f"udhcpc: broadcasting select for {ip_text(self.requested)}, "
@@ -170,7 +170,7 @@ class Client:
         return None
 
     def _bound(self, lease: Dhcp) -> Program:
-        yield sys.close(self.listener)
+        yield from sys.close(self.listener)
         raw = lease.option(dhcp.OPT_LEASE_TIME)
         given = raw is not None and len(raw) == 4
         seconds = int.from_bytes(raw, "big") if raw is not None and given else DEFAULT_LEASE_S
@@ -180,25 +180,25 @@ class Client:
         )
         device = self.options.device
         try:
-            yield sys.set_address(device, lease.yiaddr, _prefix(lease), _resolv_conf(lease))
+            yield from sys.set_address(device, lease.yiaddr, _prefix(lease), _resolv_conf(lease))
             router = lease.option(dhcp.OPT_ROUTER)
             if router is not None and len(router) >= 4:
-                yield sys.add_route(IP_ANY, 0, router[:4], device)
+                yield from sys.add_route(IP_ANY, 0, router[:4], device)
         except OSError as error:
             # The script's own message; udhcpc does not look at how it ended.
             yield from err(f"ifconfig: SIOCSIFADDR: {error.strerror}\n")
         return 0
 
-    def _packet_socket(self) -> Generator[Call, Any, int]:
-        fd: int = yield sys.socket("packet")
-        yield sys.bind_device(fd, self.options.device)
+    def _packet_socket(self) -> Part[int]:
+        fd = yield from sys.socket("packet")
+        yield from sys.bind_device(fd, self.options.device)
         return fd
 
-    def _change_listen_mode_raw(self) -> Generator[Call, Any, None]:
+    def _change_listen_mode_raw(self) -> Part[None]:
         self.listener = yield from self._packet_socket()
-        yield sys.setsockopt(self.listener, SO_ATTACH_FILTER, dhcp.CLIENT_PORT)
+        yield from sys.setsockopt(self.listener, SO_ATTACH_FILTER, dhcp.CLIENT_PORT)
 
-    def _send(self, kind: int) -> Generator[Call, Any, None]:
+    def _send(self, kind: int) -> Part[None]:
         """``udhcp_send_raw_packet``: through a socket of its own."""
         yield from self._read_interface()
         packet = yield from self._message(kind)
@@ -208,13 +208,13 @@ class Client:
         try:
             fd = yield from self._packet_socket()
             data = Ipv4(IP_ANY, IP_BROADCAST, PROTO_UDP, datagram).emit()
-            yield sys.sendto(fd, data, (BROADCAST_MAC, ETH_P_IP))
+            yield from sys.sendto(fd, data, (BROADCAST_MAC, ETH_P_IP))
         except OSError as error:
             yield from err(f"udhcpc: sendto: {error.strerror}\n")
         if fd >= 0:
-            yield sys.close(fd)
+            yield from sys.close(fd)
 
-    def _message(self, kind: int) -> Generator[Call, Any, Dhcp]:
+    def _message(self, kind: int) -> Part[Dhcp]:
         now = yield from _monotonic_s()
         if self.first_secs is None:
             self.first_secs = now
@@ -232,22 +232,22 @@ class Client:
         secs = min(now - self.first_secs, 0xFFFF)
         return Dhcp(dhcp.BOOTREQUEST, self.xid, self.mac, options, secs=secs)
 
-    def _receive(self, kinds: tuple[int, ...]) -> Generator[Call, Any, Dhcp | None]:
+    def _receive(self, kinds: tuple[int, ...]) -> Part[Dhcp | None]:
         """The answer to what was sent last, of one of ``kinds``; None at the timeout."""
         timeout_s = self.options.pause_s
         while timeout_s > 0:
             before = yield from _monotonic_s()
-            found = yield sys.poll([(self.listener, POLLIN)], timeout_s * NS)
+            found = yield from sys.poll([(self.listener, POLLIN)], timeout_s * NS)
             if not found[0][1]:
                 return None
             after = yield from _monotonic_s()
             timeout_s -= after - before
             try:
-                data, _ = yield sys.recvfrom(self.listener, 2048)
+                data, _ = yield from sys.recvfrom(self.listener, 2048)
             except OSError as error:
                 yield from err(f"udhcpc: read error: {error.strerror}, reopening socket\n")
-                yield sys.sleep_ns(self.options.pause_s * NS)
-                yield sys.close(self.listener)
+                yield from sys.sleep_ns(self.options.pause_s * NS)
+                yield from sys.close(self.listener)
                 yield from self._change_listen_mode_raw()
                 continue
             message = self._parse(data)
@@ -270,8 +270,8 @@ class Client:
         return message if message.xid == self.xid and message.chaddr == self.mac else None
 
 
-def _monotonic_s() -> Generator[Call, Any, int]:
-    now: int = yield sys.now()
+def _monotonic_s() -> Part[int]:
+    now = yield from sys.now()
     return now // NS
 
 

@@ -59,7 +59,7 @@ from desim.guest.net.ipv6.ip6 import Ip6
 from desim.guest.net.ipv6.mcast import Mcast
 from desim.guest.net.ipv6.ndisc import Ndisc
 from desim.guest.net.neigh import RETRANS_TIME
-from desim.guest.net.randomness import Random
+from desim.ports import Random
 from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP6_ANY, IP6_LOOPBACK, ip, ip_text, mac_text
 from desim.wire.icmpv6_nd import INFINITY_LIFE_TIME, PrefixInfo

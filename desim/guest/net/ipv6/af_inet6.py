@@ -20,8 +20,8 @@ from desim.guest.net.ipv6.if_inet6 import Inet6Devs
 from desim.guest.net.ipv6.ip6 import Ip6
 from desim.guest.net.ipv6.mcast import Mcast
 from desim.guest.net.ipv6.ndisc import Ndisc
-from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Snmp
+from desim.ports import Random
 from desim.stages import Build
 
 

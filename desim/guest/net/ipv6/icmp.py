@@ -18,8 +18,8 @@ from desim.guest.cpu.context import Cpu
 from desim.guest.net.ipv6.if_inet6 import Inet6Dev, ipv6_dev_get_saddr
 from desim.guest.net.ipv6.ip6 import Ip6
 from desim.guest.net.ipv6.ndisc import NDISC_TYPES, Ndisc
-from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Snmp
+from desim.ports import Random
 from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP6_ANY, is_multicast_ip
 from desim.wire.errors import WireError

@@ -23,8 +23,8 @@ from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.device import IFF_UP
 from desim.guest.net.ipv6.if_inet6 import IfMcaddr6, Inet6Dev
 from desim.guest.net.ipv6.ip6 import Ip6
-from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Snmp
+from desim.ports import Random
 from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP6_ANY, multicast_mac
 from desim.wire.icmpv6_mld import (

@@ -45,9 +45,9 @@ from desim.guest.net.neigh import (
     Neighbour,
     NeighTable,
 )
-from desim.guest.net.randomness import Random
 from desim.guest.net.snmp import Snmp
 from desim.guest.skb import Skb
+from desim.ports import Random
 from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import IP6_ANY, is_multicast_ip
 from desim.wire.errors import WireError

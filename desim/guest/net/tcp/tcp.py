@@ -31,7 +31,6 @@ from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.entropy import Entropy
 from desim.guest.mm.slab import Slabs
 from desim.guest.net.ip import Ip
-from desim.guest.net.randomness import Random
 from desim.guest.net.skbuff import MAX_TCP_HEADER
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import RCV_SHUTDOWN, SEND_SHUTDOWN, error_of, would_block
@@ -59,6 +58,7 @@ from desim.guest.net.tcp.tcp_sock import (
 )
 from desim.guest.net.tcp.tcp_timer import TcpTimer
 from desim.guest.skb import Skb
+from desim.ports import Random
 from desim.stages import GUEST, Build, bare, mark, stages
 from desim.wire.tcp import ACK, FIN, PSH
 

@@ -1,0 +1,97 @@
+"""What the names of files mean: the system's own, what programs have written, the user's.
+
+Not modelled: files of the system beyond a few.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping
+
+from desim.userland.errors import failure
+from desim.userland.files import File, InputFile, Null, VirtualTree, plain
+from desim.userland.uapi import FileStatus
+from desim.wire.addresses import LOOPBACK, ip_text
+
+
+class FileSystem:
+    """The files of one side.
+
+    ``files`` reads the user's file of that name, or raises ``KeyError``; that of a folder
+    (``NAME/``) lists the files below it, one per line. ``tree`` takes what programs write.
+    ``hosts`` is /etc/hosts. ``system`` makes each file of the system anew at each reading.
+    """
+
+    def __init__(
+        self,
+        *,
+        files: Callable[[str], bytes],
+        tree: VirtualTree,
+        hosts: Mapping[str, bytes] | None = None,
+    ) -> None:
+        self.files = files
+        self.tree = tree
+        self.hosts = {"localhost": LOOPBACK} if hosts is None else dict(hosts)
+        self.resolv_conf = ""
+        """/etc/resolv.conf."""
+        self.system: dict[str, Callable[[], str]] = {
+            "/dev/null": lambda: "",
+            "/etc/hosts": self._etc_hosts,
+            "/etc/resolv.conf": lambda: self.resolv_conf,
+        }
+
+    def open(self, kind: str, name: str) -> File:
+        """Open a file as a redirection does: ``<``, ``>`` or ``>>``.
+
+        ENOENT, EISDIR, ENOTDIR; ``ValueError`` for a name that may not be written.
+        """
+        if name == "/dev/null":
+            return Null()
+        if kind == "<":
+            return InputFile(name, self.content(name))
+        return self.tree.open(name, append=kind == ">>")
+
+    def content(self, name: str) -> bytes:
+        """What the file ``name`` holds now; ENOENT if there is none, EISDIR for a folder."""
+        show = self.system.get(name)
+        if show is not None:
+            return show().encode()
+        written = self.tree.files.get(plain(name))
+        if written is not None:
+            return written.content()
+        try:
+            return self.files(plain(name))
+        except KeyError:
+            code = errno.EISDIR if self._is_folder(name) else errno.ENOENT
+            raise failure(code) from None
+
+    def status(self, name: str) -> FileStatus:
+        """What ``stat`` says; ENOENT if there is nothing of that name."""
+        written = self.tree.files.get(plain(name))
+        if written is not None:
+            return FileStatus(written.size, written.modified_ns, False)
+        try:
+            return FileStatus(len(self.content(name)), 0, False)
+        except IsADirectoryError:
+            return FileStatus(0, 0, True)
+
+    def _etc_hosts(self) -> str:
+        rows = (f"{ip_text(address)}\t{known}\n" for known, address in self.hosts.items())
+        return "".join(rows)
+
+    def _is_folder(self, name: str) -> bool:
+        path = plain(name)
+        if path == "":
+            return True
+        below = path + "/"
+        if any(written.startswith(below) for written in self.tree.files):
+            return True
+        parts = path.split("/")
+        for depth in range(1, len(parts) + 1):
+            folder = "/".join(parts[:depth]) + "/"
+            try:
+                names = self.files(folder).decode().split("\n")
+            except KeyError:
+                continue
+            return folder == below or any((folder + one).startswith(below) for one in names)
+        return False

@@ -1,0 +1,113 @@
+"""What system calls carry between programs and kernels: numbers, names of options, records.
+
+Numbers and names are those of Linux's include/uapi. Both kernels and all programs read
+them here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from desim.ports import Endpoint
+
+# What ``open`` takes.
+O_RDONLY = 0
+O_WRONLY = 0o1
+O_CREAT = 0o100
+O_TRUNC = 0o1000
+O_APPEND = 0o2000
+
+# What ``setsockopt`` takes.
+SO_REUSEADDR = "SO_REUSEADDR"
+SO_REUSEPORT = "SO_REUSEPORT"
+SO_BROADCAST = "SO_BROADCAST"
+SO_ATTACH_FILTER = "SO_ATTACH_FILTER"
+"""On a packet socket: the UDP destination port that passes (udhcpc's BPF program)."""
+
+SO_TIMESTAMP = "SO_TIMESTAMP"
+"""``recvmsg`` gives the time at which the kernel received the packet."""
+SO_RCVBUF = "SO_RCVBUF"
+TCP_NODELAY = "TCP_NODELAY"
+SO_RCVTIMEO = "SO_RCVTIMEO"
+"""Nanoseconds after which a receiving call gives up with EAGAIN; 0 for never."""
+
+MSG_DONTWAIT = 0x40
+"""``recvmsg`` fails with EAGAIN instead of waiting."""
+
+# What ``shutdown`` takes.
+SHUT_RD = 0
+SHUT_WR = 1
+SHUT_RDWR = 2
+
+# Flags of an interface (linux/if.h).
+IFF_UP = 0x1
+IFF_BROADCAST = 0x2
+IFF_LOOPBACK = 0x8
+IFF_RUNNING = 0x40
+IFF_PROMISC = 0x100
+IFF_MULTICAST = 0x1000
+
+POLLNVAL = 0x20
+"""``poll`` answers this for a descriptor that is not open."""
+
+
+@dataclass(slots=True)
+class Interface:
+    """What ``ifconfig`` asks the kernel about one interface."""
+
+    name: str
+    hardware: bytes
+    """Its MAC; b"" on the loopback interface."""
+    flags: int
+    mtu: int
+    txqueuelen: int = 1000
+    addresses: list[tuple[bytes, int]] = field(default_factory=list)
+    """Addresses with their prefix lengths, IPv4 (4 bytes) before IPv6 (16)."""
+    rx_packets: int = 0
+    rx_errors: int = 0
+    rx_dropped: int = 0
+    rx_overruns: int = 0
+    rx_frame: int = 0
+    tx_packets: int = 0
+    tx_errors: int = 0
+    tx_dropped: int = 0
+    tx_overruns: int = 0
+    tx_carrier: int = 0
+    collisions: int = 0
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+
+
+class FileStatus(NamedTuple):
+    """What ``stat`` says of a name."""
+
+    size: int
+    modified_ns: int
+    """Since power-on; 0 for the user's own files."""
+    folder: bool
+
+
+class Message(NamedTuple):
+    """What ``recvmsg`` gives."""
+
+    data: bytes
+    sender: Endpoint
+    stamp_ns: int | None
+    """When the kernel received it; None without SO_TIMESTAMP."""
+
+
+class SocketRow(NamedTuple):
+    """One line of ``netstat``."""
+
+    proto: str
+    """tcp, tcp6, udp or udp6."""
+    recv_q: int
+    send_q: int
+    local: Endpoint
+    remote: Endpoint | None
+    """None while it has no peer."""
+    state: str
+    """As netstat prints it; empty for UDP without a peer."""
+    owner: tuple[int, str] | None = None
+    """Process number and name; None if it belongs to no process (any more)."""
