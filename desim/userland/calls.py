@@ -273,13 +273,14 @@ def _call(entry: Callable[Concatenate[Any, Process, P], T]) -> Callable[P, Part[
         result: T = yield new(Call, (name, args))
         return result
 
-    call.__name__ = name
-    call.__doc__ = entry.__doc__
     return call
 
 
 class sys:
-    """The calls as programs make them: ``value = yield from sys.NAME(...)``."""
+    """The calls as programs make them: ``value = yield from sys.NAME(...)``.
+
+    What each takes and gives stands at its entry of ``SystemCalls``.
+    """
 
     read = _call(SystemCalls.sys_read)
     write = _call(SystemCalls.sys_write)

@@ -6,9 +6,9 @@ import pytest
 from conversations import MSS, served
 from fakes_net import MS, SECOND, Guest, Peer
 
-from desim.guest.net.sock import SHUT_WR
 from desim.guest.net.socket import TcpSocket
 from desim.guest.net.tcp.tcp_sock import State
+from desim.userland.uapi import SHUT_WR
 from desim.wire.tcp import ACK, FIN, PSH, RST
 
 

@@ -8,10 +8,10 @@ import pytest
 from conversations import MSS, PORT, asking, listening, opening, served
 from fakes_net import MS, SECOND, SLIRP, Guest, Peer
 
-from desim.guest.net.sock import SHUT_WR
 from desim.guest.net.socket import TcpSocket
 from desim.guest.net.tcp.tcp_sock import INFINITE_SSTHRESH, State
 from desim.ports import POLLERR, POLLHUP
+from desim.userland.uapi import SHUT_WR
 from desim.wire.tcp import ACK, FIN, PSH, RST, SYN
 
 

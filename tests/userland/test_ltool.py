@@ -16,6 +16,7 @@ from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.programs.ltool import SUBCOMMANDS
 from desim.userland.programs.ltool_common import mbit_s
 from desim.userland.programs.ltool_ping import Ping
+from desim.userland.programs.ltool_tcp import TCP_INFO_FIELDS
 from desim.userland.programs.ltool_tftp import Tftp
 from desim.userland.shell import parse
 from desim.userland.uapi import Message
@@ -319,7 +320,8 @@ def test_source_writes_in_pieces_and_looks_every_fifth_of_a_millisecond() -> Non
     kernel = Kernel()
     left = [7, 7, 0]
     kernel.answers["outq"] = lambda fd: left.pop(0)
-    kernel.answers["tcp_info"] = lambda fd: {"snd_mss": 1460}
+    shown = dict.fromkeys(TCP_INFO_FIELDS, 0) | {"snd_mss": 1460}
+    kernel.answers["tcp_info"] = lambda fd: shown | {"not_shown": 1}
     kernel.run("ltool source 10.0.2.100 1234 2500 1000 50")
     assert [len(data) for _, data in kernel.sent] == [1000, 1000, 500]
     tail = ["shutdown", "ppoll", "clock_gettime", "close", "load", "write"]
@@ -329,7 +331,7 @@ def test_source_writes_in_pieces_and_looks_every_fifth_of_a_millisecond() -> Non
     result = kernel.result
     assert result["acked_ns"] - result["written_ns"] == 2 * (200 * US + SLACK)
     assert result["eof_ns"] - result["acked_ns"] == 50 * MS
-    assert result["tcp_info"] == {"snd_mss": 1460}
+    assert result["tcp_info"] == shown
     assert (result["writes"], result["bytes"], result["wsize"]) == (3, 2500, 1000)
 
 
