@@ -29,7 +29,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from desim.config import CardModel
+from desim.devices import CardModel
 from desim.errors import nearest
 from desim.scenario.qemu_words import Option, Program, word_set
 
