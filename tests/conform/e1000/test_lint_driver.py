@@ -615,12 +615,17 @@ def test_any_accesses_can_be_judged() -> None:
     assert lint.finish()
 
 
+REGISTERS = (CTRL, EERD, ICR, ICS, IMS, RCTL, TCTL, RDLEN, RDH, RDT, TDLEN, TDT, RAH)
+
+
 @settings(deadline=None)
 @given(
     accesses=st.lists(
         st.tuples(
             st.booleans(),
-            st.sampled_from([CTRL, ICR, IMS, RCTL, TCTL, RDLEN, RDH, RDT, TDLEN, TDT, 0x3820])
+            st.sampled_from(
+                [CTRL, EERD, ICR, ICS, IMS, RCTL, TCTL, RDLEN, RDH, RDT, TDLEN, TDT, RAH]
+            )
             | st.integers(0, 0x3FFFF),
             st.integers(0, 1 << 32) | st.sampled_from([0, EN, 1 << 40]),
             st.sampled_from([1, 2, 4, 8]),
@@ -628,15 +633,17 @@ def test_any_accesses_can_be_judged() -> None:
         max_size=30,
     ),
     master=st.none() | st.booleans(),
+    is_trace=st.booleans(),
 )
 def test_no_sequence_of_accesses_is_too_odd_to_judge(
-    accesses: list[tuple[bool, int, int, int]], master: bool | None
+    accesses: list[tuple[bool, int, int, int]], master: bool | None, is_trace: bool
 ) -> None:
-    lint = Lint()
+    lint = Lint(trace=is_trace)
     if master is not None:
         lint.bus_master(master)
     for n, (writes, offset, value, size) in enumerate(accesses):
         (lint.write if writes else lint.read)(f"line {n}", offset, value, size, n)
+        lint.io(f"line {n}", writes, offset & 0x3F, value)
     for finding in lint.finish():
         assert finding.rule in RULES
         assert finding.count >= 1
