@@ -86,6 +86,7 @@ TSCTC = 0x40F8 >> 2
 MTA = 0x5200 >> 2
 RA = 0x5400 >> 2
 VFTA = 0x5600 >> 2
+WUFC = 0x5808 >> 2
 MANC = 0x5820 >> 2
 PBM = 0x10000 >> 2
 
@@ -229,7 +230,7 @@ TABLE: tuple[Row, ...] = (
     Row("RA", RA, writes=ALL, length=32),
     Row("VFTA", VFTA, writes=ALL, length=128),
     *_plain("WUC", 0x5800 >> 2, gate=MAC),
-    *_plain("WUFC", 0x5808 >> 2),
+    *_plain("WUFC", WUFC),
     *_plain("WUS", 0x5810 >> 2, gate=MAC),
     Row("MANC", MANC),
     *_plain("IPAV", 0x5838 >> 2, gate=MAC),

@@ -9,7 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from desim.e1000 import eeprom
+from desim.e1000.phy import MDIC_INT_EN
+from desim.e1000.receive import DESCRIPTOR_LEN
 from desim.e1000.registers import (
+    EERD,
     ICR,
     ICS,
     IMC,
@@ -37,18 +41,13 @@ from desim.e1000.registers import (
     TDLEN,
     TDT,
     TXQE,
+    WUFC,
 )
+from desim.e1000.transmit import UPPER
 
-EERD = 0x0014 >> 2
-WUFC = 0x5808 >> 2
-EERD_START = 0x1
-MDIC_INT_EN = 1 << 29
 RCTL_LBM = 0xC0
 """Loopback mode, two bits (8254x manual, 13.4.22)."""
 
-DESCRIPTOR_LEN = 16
-STATUS_AT = 12
-"""Offset of a transmit descriptor's status (8254x manual, 3.3.3)."""
 LENGTH_MASK = 0xFFF80
 """What RDLEN and TDLEN keep."""
 NS_PER_MS = 1_000_000
@@ -240,9 +239,9 @@ class Log:
         """TDT is going to be written."""
         for address, reports in handed.descriptors:
             if reports:
-                self.silent.pop(address + STATUS_AT, None)
+                self.silent.pop(address + UPPER, None)
             else:
-                self.silent[address + STATUS_AT] = handed.where
+                self.silent[address + UPPER] = handed.where
 
     def overwrite(self, address: int, size: int) -> None:
         """The driver writes memory: what lay there is no descriptor of its any more."""
@@ -363,7 +362,7 @@ class Log:
             self.causes.acknowledge(-1)
         elif index == ICS:
             self.causes.come(value)
-        elif index == EERD and self.reg.get(EERD, 0) & EERD_START:
+        elif index == EERD and self.reg.get(EERD, 0) & eeprom.START:
             self.eerd_reads += 1
         elif index == RDH and not rx.told and value == self.reg.get(RDT):
             rx.rdh = value  # nothing can move it before the next RDT write

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from desim.conform.e1000.decode import register_name
-from desim.conform.e1000.lint.log import EERD, EERD_START, Access, Log
+from desim.conform.e1000.lint.log import Access, Log
 from desim.conform.e1000.lint.rule import Found, Noted, Rule, Yields
-from desim.e1000.registers import CTRL, CTRL_RST, TABLE
+from desim.e1000 import eeprom
+from desim.e1000.registers import CTRL, CTRL_RST, EERD, TABLE
 
 TUNING = {
     0x0028: "FCAL",
@@ -33,14 +34,14 @@ ABSENT = {
 
 THERE = frozenset(index for row in TABLE for index in range(row.first, row.first + row.length))
 
-EERD_DONE = 0x10
 EERD_OTHER_ADDRESS = 0xEC
 """The address of word 63 and below where 82541 and 82547 have it (bits 15:2), but for bit 4,
 which may be DONE written back."""
 EERD_POLLS = 4
 """Reads that all said DONE: whoever goes on after that looks at another bit."""
 
-IOADDR, IODATA = 0, 1
+IOADDR = 0
+"""The I/O window's first register selects; the one behind it, IODATA, is what is accessed."""
 
 
 def name_of(index: int) -> str:
@@ -133,13 +134,13 @@ def eerd_layout(log: Log, access: Access) -> Yields:
         return
     value = access.value
     if access.writes:
-        if value & EERD_START and not value >> 8 & 0xFF and value & EERD_OTHER_ADDRESS:
+        if value & eeprom.START and not value >> 8 & 0xFF and value & EERD_OTHER_ADDRESS:
             yield Found(
                 f"EERD = 0x{value:x} asks for word 0: the address is in bits 15:8 here; other "
                 "chips have it in bits 15:2 (82541, 82547)",
                 EERD,
             )
-    elif value & EERD_DONE and log.eerd_reads == EERD_POLLS - 1:
+    elif value & eeprom.DONE and log.eerd_reads == EERD_POLLS - 1:
         yield Found(
             f"EERD is read for the {EERD_POLLS}th time although DONE (bit 4) was set each time; "
             "other chips have it in bit 1 (82541, 82547), which is never set here",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from desim.conform.e1000.lint.log import (
-    DESCRIPTOR_LEN,
     LENGTH_MASK,
     RX,
     TX,
@@ -15,6 +14,7 @@ from desim.conform.e1000.lint.log import (
 )
 from desim.conform.e1000.lint.registers import name_of
 from desim.conform.e1000.lint.rule import Found, Noted, Rule, Yields
+from desim.e1000.receive import DESCRIPTOR_LEN
 from desim.e1000.registers import IMS, RDBAH, RDBAL, RDLEN, RDT, TDLEN, TDT, TXDW
 
 LENGTH_UNIT = 128
