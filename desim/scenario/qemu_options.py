@@ -163,9 +163,9 @@ class _Wiring:
             found.setdefault(name, "user")
         return found
 
-    def card(self, model: CardModel = E1000, id: str | None = None) -> Nic:  # noqa: A002
-        """A card with the properties that the machine gives it; ``id`` is the config's own word."""
-        nic = Nic(model=model, id=id)
+    def card(self, model: CardModel = E1000, name: str | None = None) -> Nic:
+        """A card with the id ``name`` and the properties that the machine gives it."""
+        nic = Nic(model=model, id=name)
         for key, name in SWITCHES.items():
             if key in self.board.off:
                 setattr(nic, name, False)
@@ -313,7 +313,7 @@ def _net(wiring: _Wiring, option: Option) -> None:
     keys = word_set("type id name vlan netdev macaddr model")
     refuse_unknown_keys(option, keys | PLACE_KEYS, complain)
     wiring.ignore("-net nic", option, PLACE_KEYS)
-    nic = wiring.card(id=option.last("id") or option.last("name"))
+    nic = wiring.card(name=option.last("id") or option.last("name"))
     _card(wiring, nic, option.last("model"), complain)
     _mac(nic, option.last("macaddr"), complain)
     wiring.nics.append(nic)
@@ -365,7 +365,7 @@ def _device(wiring: _Wiring, option: Option) -> None:
         if key not in CARD_KEYS | BUS_KEYS:
             complain(f"Property '{driver}.{key}' not found{allowed(key, CARD_KEYS)}")
     wiring.ignore(f"-device {driver}", option, BUS_KEYS)
-    nic = wiring.card(model=CARDS[driver], id=option.last("id"))
+    nic = wiring.card(model=CARDS[driver], name=option.last("id"))
     _mac(nic, option.last("mac"), complain, refusal=f"Property '{driver}.mac'")
     wiring.nics.append(nic)
     for key, name in SWITCHES.items():
