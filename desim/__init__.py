@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from desim.api.topology import Topology as Topology
     from desim.errors import DesimError as DesimError
     from desim.errors import ModelError as ModelError
-    from desim.errors import NeverHitError as NeverHitError
     from desim.errors import OutputError as OutputError
     from desim.errors import ProfileError as ProfileError
     from desim.errors import RecordingError as RecordingError
@@ -47,7 +46,6 @@ _HOMES = {
     "desim.errors": (
         "DesimError",
         "ModelError",
-        "NeverHitError",
         "OutputError",
         "ProfileError",
         "RecordingError",
@@ -66,7 +64,6 @@ __all__ = [
     "Journey",
     "Machine",
     "ModelError",
-    "NeverHitError",
     "OutputError",
     "ProfileError",
     "RecordingError",
@@ -88,13 +85,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            if home == __name__:
-                return import_module(f"{home}.{name}")
-            return getattr(import_module(home), name)
-    raise AttributeError(f"module 'desim' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a checker is to refuse a name that is not there
+
+    def __getattr__(name: str) -> Any:
+        for home, names in _HOMES.items():
+            if name in names:
+                if home == __name__:
+                    return import_module(f"{home}.{name}")
+                return getattr(import_module(home), name)
+        raise AttributeError(f"module 'desim' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

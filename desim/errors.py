@@ -5,8 +5,7 @@
     │   ├── ScenarioError        in a scenario: its file, QEMU's options, a command, a key
     │   ├── ProfileError         in a cost profile
     │   ├── RecordingError       in a recording of the real thing, or in a log
-    │   ├── OutputError          of the folder for results
-    │   └── NeverHitError        a run that ended without reaching the breakpoint
+    │   └── OutputError          of the folder for results
     └── ModelError               the model is at fault, or a run in it made no sense any more
         ├── ConservationError    a frame came from nowhere, or is nowhere
         ├── DifferenceError      a core did something else than its recording
@@ -58,10 +57,6 @@ class RecordingError(UserError, ValueError):
 
 class OutputError(UserError):
     """Results cannot be written where they were to go."""
-
-
-class NeverHitError(UserError):
-    """The run ended, and what it was to stop at had not happened."""
 
 
 class ModelError(DesimError):

@@ -12,8 +12,8 @@ from desim import machine as machines
 from desim.api.result import Result
 from desim.api.scenario import Scenario
 from desim.config import MachineConfig
-from desim.errors import NeverHitError, ScenarioError, UserError
-from desim.experiment.backtrace import Backtrace
+from desim.errors import ScenarioError, UserError
+from desim.experiment.backtrace import Backtrace, find_function
 from desim.experiment.run import RunResult, unused_instructions
 from desim.experiment.run import backtrace as run_to
 from desim.scenario.durations import parse_duration, show_duration
@@ -81,8 +81,10 @@ def backtrace(
     calls: bool = False,
     costs: Costs | None = None,
     seed: int | None = None,
-) -> Backtrace:
+) -> Backtrace | None:
     """Run ``scenario`` up to a call of ``function`` and take the stack, as gdb would.
+
+    None if the run ends without such a call.
 
     ``function`` is a function of QEMU, slirp or the guest's kernel, with its file where
     several have one of this name: ``"slirp/ip_output.c:ip_output"``, or the end of the path.
@@ -90,25 +92,15 @@ def backtrace(
     in their hands (its number in the trace); the ``hit``-th of them is it. ``calls`` adds
     what the function then called until it returned.
 
-    Raises :class:`desim.NeverHitError` if the run ends without such a call,
-    :class:`desim.UserError` for a function that is not modelled, and what :func:`run` does.
+    Raises :class:`desim.UserError` for a function that is not modelled, and what :func:`run`
+    does.
     """
     if type(hit) is not int or hit < 1:
         raise UserError(f"hit {hit!r}: must be a whole number, counted from 1")
+    function = find_function(function)
     after_ns = None if after is None else _instant("after", after)
     config = _configuration(_changed(scenario, seed=seed, until=None), costs)
-    found = run_to(config, function, hit=hit, packet=packet, after_ns=after_ns, calls=calls)
-    if found is None:
-        conditions = [
-            f"hit {hit}" if hit != 1 else "",
-            f"packet {packet}" if packet is not None else "",
-            f"from {show_duration(after_ns)} on" if after_ns else "",
-        ]
-        wanted = ", ".join(condition for condition in conditions if condition)
-        raise NeverHitError(
-            f"{function}: the run ended without this hit" + (wanted and f": {wanted}")
-        )
-    return found
+    return run_to(config, function, hit=hit, packet=packet, after_ns=after_ns, calls=calls)
 
 
 @final

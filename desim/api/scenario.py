@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -22,7 +21,6 @@ Commands = str | Sequence[str]
 
 
 @final
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Scenario:
     """What :func:`desim.load` and :func:`desim.from_qemu` return. It never changes.
 
@@ -31,17 +29,33 @@ class Scenario:
     files).
     """
 
+    __slots__ = ("_changes", "_config", "_document", "_made")
+
     _document: Document
+    _config: MachineConfig
     _made: str
     """The call that made the first of these, as Python."""
-    _changes: Mapping[str, object] = field(default_factory=dict)
+    _changes: dict[str, object]
     """What ``set`` has changed since."""
-    _config: MachineConfig = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_config", self._document.read())
-        changes = {key: plain(value) for key, value in self._changes.items()}
-        object.__setattr__(self, "_changes", changes)
+    def __init__(
+        self, document: Document, made: str, changes: Mapping[str, object] | None = None
+    ) -> None:
+        """Raises ``ScenarioError`` with every mistake of the document."""
+        fields = {
+            "_document": document,
+            "_config": document.read(),
+            "_made": made,
+            "_changes": {key: plain(value) for key, value in (changes or {}).items()},
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a scenario does not change: {name!r} cannot be set; see set()")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a scenario does not change: {name!r} cannot be deleted")
 
     @property
     def name(self) -> str:
@@ -96,7 +110,7 @@ class Scenario:
         return (config.name, config.qemu, config.modprobe, config.costs, config.seed).__hash__()
 
     def __repr__(self) -> str:
-        changed = f".set({dict(self._changes)!r})" if self._changes else ""
+        changed = f".set({self._changes!r})" if self._changes else ""
         return self._made + changed
 
 

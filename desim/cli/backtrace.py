@@ -14,7 +14,7 @@ from desim.cli._arguments import (
     whole,
 )
 from desim.cli._screen import complain, say
-from desim.errors import NeverHitError
+from desim.scenario.durations import show_duration
 
 EPILOG = """\
 The study's breakpoint, and what it showed:
@@ -67,19 +67,24 @@ def command(words: list[str]) -> int:
     scenario = load(arguments)
     function = find_function(arguments.function)
     complain(*_other_files(function), *scenario.notes)
-    try:
-        found = backtrace(
-            scenario,
-            function,
-            hit=arguments.hit,
-            packet=arguments.packet,
-            after=arguments.after,
-            calls=arguments.calls,
-            costs=arguments.costs,
-            seed=arguments.seed,
-        )
-    except NeverHitError as error:
-        complain(*error.messages)
+    found = backtrace(
+        scenario,
+        function,
+        hit=arguments.hit,
+        packet=arguments.packet,
+        after=arguments.after,
+        calls=arguments.calls,
+        costs=arguments.costs,
+        seed=arguments.seed,
+    )
+    if found is None:
+        conditions = [
+            f"hit {arguments.hit}" if arguments.hit > 1 else "",
+            f"packet {arguments.packet}" if arguments.packet is not None else "",
+            f"from {show_duration(arguments.after)} on" if arguments.after else "",
+        ]
+        wanted = ", ".join(condition for condition in conditions if condition)
+        complain(f"--break {function}: the run ended without this hit" + (wanted and f": {wanted}"))
         return 1
     say(found.json() if arguments.json else found.text())
     return 0

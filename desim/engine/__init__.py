@@ -34,11 +34,13 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"desim.engine.{home}"), name)
-    raise AttributeError(f"module 'desim.engine' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a checker is to refuse a name that is not there
+
+    def __getattr__(name: str) -> Any:
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(f"desim.engine.{home}"), name)
+        raise AttributeError(f"module 'desim.engine' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

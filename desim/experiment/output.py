@@ -1,4 +1,4 @@
-"""``--out DIR``: where the files of a run are kept, and what may be replaced there.
+"""``--out DIR``, ``Result.save``: where the files of a run are kept, and what may be replaced.
 
 DIR is new, empty, or bears the mark of an earlier run (a file ``.desim``); another
 run's folder is emptied only with ``--force``, and never one without the mark. All
@@ -63,27 +63,26 @@ def prepare(folder: Path, *, force: bool = False) -> None:
         try:
             folder.mkdir(parents=True)
         except OSError as error:
-            raise OutputError(f"--out {folder}: cannot be made: {error.strerror}") from None
+            raise OutputError(f"{folder}: cannot be made: {error.strerror}") from None
         return
     except (OSError, ValueError) as error:
-        raise OutputError(f"--out {folder}: {error}") from None
+        raise OutputError(f"{folder}: {error}") from None
     if stat.S_ISLNK(status.st_mode):
-        raise OutputError(f"--out {folder}: is a link; name the folder itself")
+        raise OutputError(f"{folder}: is a link; name the folder itself")
     if not stat.S_ISDIR(status.st_mode):
-        raise OutputError(f"--out {folder}: is not a folder")
+        raise OutputError(f"{folder}: is not a folder")
     try:
         names = os.listdir(folder)
     except OSError as error:
-        raise OutputError(f"--out {folder}: cannot be read: {error.strerror}") from None
+        raise OutputError(f"{folder}: cannot be read: {error.strerror}") from None
     if not names:
         return
     if not _is_marked(folder):
         raise OutputError(
-            f"--out {folder}: holds files that are not desim's (no {MARK}); "
-            "name a new or empty folder"
+            f"{folder}: holds files that are not desim's (no {MARK}); name a new or empty folder"
         )
     if not force:
-        raise OutputError(f"--out {folder}: holds an earlier run; --force replaces it")
+        raise OutputError(f"{folder}: holds an earlier run; only force (--force) replaces it")
 
 
 def write(result: Written, folder: Path, *, force: bool = False) -> None:
@@ -91,9 +90,7 @@ def write(result: Written, folder: Path, *, force: bool = False) -> None:
     files = dict(result.files)
     total = sum(map(len, files.values()))
     if total > MAX_TOTAL_BYTES:
-        raise OutputError(
-            f"--out {folder}: programs wrote {total} bytes, more than {MAX_TOTAL_BYTES}"
-        )
+        raise OutputError(f"{folder}: programs wrote {total} bytes, more than {MAX_TOTAL_BYTES}")
     for name in (*files, *result.captures):
         _check_name(name)
     prepare(folder, force=force)
@@ -106,7 +103,7 @@ def write(result: Written, folder: Path, *, force: bool = False) -> None:
         _create(folder, "trace.jsonl", result.trace_text)
         _create(folder, "summary.json", [summary_text(result.summary).encode()])
     except OSError as error:
-        raise OutputError(f"--out {folder}: {error.strerror}: {error.filename}") from None
+        raise OutputError(f"{folder}: {error.strerror}: {error.filename}") from None
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
@@ -142,7 +139,7 @@ def _check_name(name: str) -> None:
         or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in parts)
     )
     if wrong:
-        raise OutputError(f"{name!r}: not a name that can be written below --out")
+        raise OutputError(f"{name!r}: not a name that can be written below a folder")
 
 
 def _create(folder: Path, name: str, pieces: Iterable[bytes]) -> None:

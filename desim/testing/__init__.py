@@ -51,11 +51,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"desim.testing.{home}"), name)
-    raise AttributeError(f"module 'desim.testing' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a checker is to refuse a name that is not there
+
+    def __getattr__(name: str) -> Any:
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(f"desim.testing.{home}"), name)
+        raise AttributeError(f"module 'desim.testing' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -138,7 +138,7 @@ def test_a_name_that_leads_out_stops_everything_before_a_file_is_made(
 
 
 def test_a_name_that_is_both_file_and_folder_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--out"):
+    with pytest.raises(UserError, match="Not a directory: a"):
         write(Result(files={"guest/a": b"", "guest/a/b": b""}), tmp_path)
 
 
