@@ -22,7 +22,7 @@ def install(session: nox.Session, *packages: str) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The whole test suite, on two cores."""
-    install(session, ".[test]", "import-linter")
+    install(session, ".[test]", "import-linter", "mypy", "types-greenlet")
     session.run("pytest", "-n", "2", "--dist", "worksteal", *session.posargs)
 
 

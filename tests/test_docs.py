@@ -240,7 +240,8 @@ def test_examples_in_python_do_what_they_show(
     test = doctest.DocTestParser().get_doctest(text, {}, named(page), str(page), 0)
     assert test.examples
     said = io.StringIO()
-    doctest.DocTestRunner(verbose=False).run(test, out=said.write)
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    doctest.DocTestRunner(verbose=False, optionflags=flags).run(test, out=said.write)
     assert not said.getvalue(), said.getvalue()
 
 

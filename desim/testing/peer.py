@@ -9,8 +9,8 @@ so what no real stack would send can be sent.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
-from desim.testing.wire import Wire
 from desim.wire.addresses import BROADCAST_MAC, ip, mac
 from desim.wire.arp import ARPOP_REPLY, ARPOP_REQUEST, Arp
 from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP, Ethernet
@@ -24,16 +24,24 @@ Address = bytes | str
 """Packed, or as people write it."""
 
 
+class Sender(Protocol):
+    """Where a core's frames are kept: a ``Wire``, or the card of a ``Guest``."""
+
+    @property
+    def sent(self) -> list[Frame]:
+        """All of them, in order."""
+
+
 class Peer:
     """A station at the other end of ``wire``; what it sends goes to the core's ``receive``.
 
-    ``receive`` is the core's way in: ``E1000.receive``, ``SlirpState.receive``. ``to_mac`` is
-    whom its frames are for; ``resolve`` asks for it.
+    ``receive`` is the core's way in: ``E1000.receive``, ``Slirp.slirp_input``, ``Guest.put``.
+    ``to_mac`` is whom its frames are for; ``resolve`` asks for it.
     """
 
     def __init__(
         self,
-        wire: Wire,
+        wire: Sender,
         receive: Callable[[Frame], object],
         *,
         mac: Address = "52:54:00:12:34:56",

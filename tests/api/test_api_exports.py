@@ -21,7 +21,8 @@ MEANT = """
     backtrace cost_profiles errors from_qemu load run scenarios testing
 """
 MEANT_FOR_TESTING = """
-    Connection Host Ledger Memory MemoryBus NoLoop Peer VirtualClock VirtualTimer Wire
+    Connection Guest GuestCard GuestCpu Host Ledger
+    Memory MemoryBus NoLoop Peer VirtualClock VirtualTimer Wire
 """
 LAZY = [desim, desim.testing, desim.engine]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 api = pytest.importorskip("mypy.api", reason="needs mypy: pip install mypy")
 
