@@ -1,14 +1,25 @@
 """Net clients and what they send each other (net/net.c).
 
+Theory of operation
+-------------------
 A client is one end of a link: it has exactly one peer, a queue of packets that
 are on their way to it, and a handler, the model behind it (card, slirp, hub
 port). Everything here happens inside the sender's call, at one virtual instant.
 
-Three separate gates decide about a packet: ``link_down`` (swallowed),
-``receive_disabled`` (the receiver answered 0 and has not flushed since) and the
-handler's own ``can_receive``.
+A packet that is sent passes, in this order,
 
-In front of the receiver's queue stand the filters of both ends (desim/net/filter.py).
+    the sender's link (down, or no peer: lost, and reported as sent),
+    the filters of both ends (filter.py),
+    the receiver's queue (queue.py), which asks ``can_send`` and delivers, or keeps it,
+    the receiver's link (down: lost, and reported as taken), and its handler.
+
+So three separate gates hold a packet back or let it end: ``link_down``;
+``receive_disabled``, which is set when a handler answers 0 and stays until it
+flushes; and the handler's own ``can_receive``.
+
+What waits leaves when the receiver flushes. If its peer is a port of a hub, the queues
+of that hub's other ports are pushed first, then its own: a newer packet that waited
+there can come before an older one that waits here.
 
 Not modelled: vhost, multiqueue, announce, raw packets (virtio headers).
 """

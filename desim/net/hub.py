@@ -1,9 +1,12 @@
 """The hub that old spellings put between card and slirp (net/hub.c).
 
+Theory of operation
+-------------------
 It repeats each packet to all ports but the one it came from, visiting them
 newest first. It learns nothing, filters nothing and has no link state. A port
 can receive if at least one *other* port's peer can; one that cannot queues its
-copy at its own client.
+copy at its own client. So a packet waits in one of two places: at the sender's
+port while nobody can take it, or else at each receiver that could not.
 """
 
 from __future__ import annotations

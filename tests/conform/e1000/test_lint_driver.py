@@ -124,6 +124,7 @@ def test_a_ring_that_never_gets_a_descriptor() -> None:
     ops = [*receive_ring(tail=0), w(RCTL, EN)]
     assert rules(*ops) == [("op 4", "rdt-at-rdh")]
     assert not rules(*ops, w(RDT, 7)), "Linux's order: enabled first, filled then"
+    assert rules(*receive_ring()[:3], w(RCTL, EN)) == [("op 3", "rdt-at-rdh")], "not once"
 
 
 @pytest.mark.parametrize("tail", [8, 200])

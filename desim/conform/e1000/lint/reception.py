@@ -75,8 +75,8 @@ def no_broadcast_at_end(log: Log) -> Yields:
     if log.reg.get(RCTL, 0) & RCTL_LBM:
         return
     yield Found(
-        "reception is enabled without BAM (or MPE): broadcasts are filtered out, so ARP and DHCP "
-        "never come",
+        "reception is enabled without BAM: broadcasts are filtered out (on QEMU MPE lets them in, "
+        "UPE does not), so ARP and DHCP never come",
         RCTL,
         rx.on,
     )

@@ -93,10 +93,11 @@ def ring_never_filled(log: Log) -> Yields:
     behind it.
     """
     rx = log.reception
-    if rx.on and not rx.given and not rx.wake_up and RDT in log.reg:
+    set_up = RDT in log.reg or RDLEN in log.reg
+    if rx.on and not rx.given and not rx.wake_up and set_up:
         yield Found(
-            f"reception is enabled, but RDT stays at RDH ({log.reg[RDT]}): the ring is empty, not "
-            "full, and no frame ever comes",
+            f"reception is enabled, but RDT stays at RDH ({log.reg.get(RDT, 0)}): the ring is "
+            "empty, not full, and no frame ever comes",
             RDT,
             rx.on,
         )
