@@ -47,9 +47,10 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def pages(session: nox.Session) -> None:
-    """Write the made part of docs/commands.md anew."""
+    """Write the made parts of docs/commands.md and docs/trace.md anew."""
     install(session, ".")
     session.run("python", "tests/commands_page.py")
+    session.run("python", "tests/trace_page.py")
 
 
 @nox.session

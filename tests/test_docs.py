@@ -9,11 +9,13 @@ import re
 import shlex
 import tomllib
 from contextlib import redirect_stdout
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 import commands_page
 import pytest
+import trace_page
 from documents import (
     AT_ROOT,
     PAGES,
@@ -29,6 +31,7 @@ from documents import (
 from pydantic import BaseModel
 
 from desim.cli import main
+from desim.events import EVENTS
 from desim.guest.net.tcp.sysctl import DEFAULTS, LIMITS, PREFIX
 from desim.scenario.qemu_object import _KINDS
 from desim.scenario.qemu_user import KEYS
@@ -106,6 +109,21 @@ def test_every_key_of_a_filter_is_named() -> None:
 def test_the_page_of_commands_is_what_the_parsers_say() -> None:
     page = read(commands_page.PAGE)
     assert page == commands_page.page(page), "stale: nox -s pages makes it anew"
+
+
+# The trace
+
+
+def test_the_page_of_the_trace_is_what_events_and_reasons_say() -> None:
+    page = read(trace_page.PAGE)
+    assert page == trace_page.page(page), "stale: nox -s pages makes it anew"
+
+
+def test_every_field_of_an_event_is_explained() -> None:
+    docs = trace_page.field_docs()
+    for event in EVENTS:
+        assert list(docs[event.__name__]) == [field.name for field in fields(event)]
+        assert event.__doc__
 
 
 # Files, names and links

@@ -21,10 +21,11 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from desim.engine.thread import CODE_BITS, CODE_MASK, Thread
+from desim.events import Event
 from desim.reasons import Reason
 from desim.stages import Landmark, Owner
 
@@ -111,6 +112,18 @@ class ThreadRecord:
             self.events.pop()
 
 
+E = TypeVar("E", bound=Event)
+
+
+class Happened(NamedTuple, Generic[E]):
+    """An event of a trace: when (ns), and where it stands in which thread's record."""
+
+    time: int
+    record: ThreadRecord
+    position: int
+    event: E
+
+
 class Span(NamedTuple):
     """One passage through a stage (or wait): from its entry to its exit."""
 
@@ -187,17 +200,17 @@ class Trace:
             spans[place] = spans[place]._replace(end=last)
         return spans
 
-    def events(self, kind: str) -> Iterator[tuple[int, ThreadRecord, tuple[Any, ...]]]:
-        """All events of ``kind`` as ``(time, thread, data)``, in order of time, then rank."""
+    def events(self, kind: type[E]) -> list[Happened[E]]:
+        """All events of a kind, in order of time, then of the threads' ranks."""
+        word = kind.kind
         found = [
-            (event[0], record.rank, event[1], record, event[3:])
+            Happened(event[0], record, event[1], kind(*event[3:]))
             for record in self.threads.values()
             for event in record.events
-            if event[2] == kind
+            if event[2] == word
         ]
-        found.sort(key=lambda entry: entry[:3])
-        for time, _, _, record, data in found:
-            yield time, record, data
+        found.sort(key=lambda one: (one.time, one.record.rank, one.position))
+        return found
 
     def fingerprint(self, crossed: Iterable[tuple[str, bytes]] = ()) -> Fingerprint:
         """The hashes of everything recorded so far, and of what ``crossed`` its sources.

@@ -30,11 +30,22 @@ sequence numbers, whatever they were cut into.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from desim.engine.trace import ThreadRecord, Trace
+from desim.engine.trace import E, Happened, ThreadRecord, Trace
+from desim.events import (
+    Connected,
+    FramePassed,
+    FrameStored,
+    FrameTaken,
+    Held,
+    PinDriven,
+    Read,
+    Received,
+    Sent,
+)
 from desim.machine.ports import Captured
 from desim.stages import Landmark, Owner
 
@@ -100,15 +111,6 @@ class Journey:
         return sum(row.waiting_ns for row in self.rows)
 
 
-class _Event(NamedTuple):
-    """A note, with where it stands in its thread's record."""
-
-    time: int
-    position: int
-    record: ThreadRecord
-    data: tuple[Any, ...]
-
-
 class _Leg(NamedTuple):
     """A stretch of time: the message is carried, or ``lies`` names the place where it lies."""
 
@@ -130,44 +132,31 @@ def follow(trace: Trace, frames: list[Captured]) -> Journey:
 
     ``frames`` is the capture at slirp's port.
     """
-    connected = {
-        event.data[0]: (event.data[1], event.data[2]) for event in _events(trace, "connected")
-    }
-    read = _events(trace, "read")
-    for sent in _events(trace, "sent"):
-        conn, first, count, by = sent.data
-        if by != "client" or conn not in connected:
+    connected = {opened.event.conn: opened.event for opened in trace.events(Connected)}
+    read = trace.events(Read)
+    for sent in trace.events(Sent):
+        message = sent.event
+        if message.by != "client" or message.conn not in connected:
             continue
-        client, server = connected[conn]
-        byte = first + count - 1
-        arrival = next(
-            (e for e in read if e.data[0][1] == client[1] and _holds(e.data[1:3], byte)), None
-        )
+        port = connected[message.conn].client[1]
+        byte = message.first_byte + message.count - 1
+        arrival = next((r for r in read if r.event.remote[1] == port and _holds(r, byte)), None)
         if arrival is None:
             continue
         way = _Way(trace, frames)
-        legs = way.legs(sent, byte, client[1], arrival)
+        legs = way.legs(sent, byte, port, arrival)
         if legs is not None:
-            text = way.text(client[1], first, count)
-            name = f"localhost:{client[1]} -> localhost:{server[1]}"
+            text = way.text(port, message.first_byte, message.count)
+            name = f"localhost:{port} -> localhost:{connected[message.conn].server[1]}"
             rows = tuple(_rows(trace, legs))
-            return Journey(text, count, name, legs[0].begin, legs[-1].end, rows)
+            return Journey(text, message.count, name, legs[0].begin, legs[-1].end, rows)
     return Journey()
 
 
-def _holds(span: tuple[int, int], byte: int) -> bool:
-    return span[0] <= byte < span[0] + span[1]
-
-
-def _events(trace: Trace, kind: str) -> list[_Event]:
-    found = [
-        _Event(event[0], event[1], record, event[3:])
-        for record in trace.threads.values()
-        for event in record.events
-        if event[2] == kind
-    ]
-    found.sort(key=lambda event: (event.time, event.record.rank, event.position))
-    return found
+def _holds(bytes_: Happened[Sent] | Happened[Received] | Happened[Read], byte: int) -> bool:
+    """Whether the event is about the byte."""
+    first = bytes_.event.first_byte
+    return first <= byte < first + bytes_.event.count
 
 
 class _Way:
@@ -177,17 +166,23 @@ class _Way:
         self.trace = trace
         self.frames = frames
 
-    def legs(self, sent: _Event, byte: int, port: int, arrival: _Event) -> list[_Leg] | None:
+    def legs(
+        self, sent: Happened[Sent], byte: int, port: int, arrival: Happened[Read]
+    ) -> list[_Leg] | None:
         """All legs in order, or None if a station cannot be found in the trace."""
         begin, _ = self._around(sent, Landmark.HOST_CALL)
-        received = self._first("received", lambda d: d[0] == sent.data[0] and _holds(d[1:3], byte))
+        received = self._first(
+            Received, lambda one: one.event.conn == sent.event.conn and _holds(one, byte)
+        )
         numbers = self._numbers(port, byte)
-        dma = self._first("dma", lambda d: d[0] in numbers)
+        dma = self._first(FrameStored, lambda one: one.event.frame in numbers)
         if received is None or dma is None:
             return None
-        number = dma.data[0]
-        framed = self._first("frame", lambda d: d[0] == "slirp" and d[2] == number)
-        taken = self._first("taken", lambda d: d[0] == number)
+        number = dma.event.frame
+        framed = self._first(
+            FramePassed, lambda one: one.event.point == "slirp" and one.event.frame == number
+        )
+        taken = self._first(FrameTaken, lambda one: one.event.frame == number)
         if framed is None or taken is None:
             return None
         recv, _ = self._around(received, Landmark.TAKEN_BY_QEMU)
@@ -201,7 +196,11 @@ class _Way:
         return legs
 
     def _through_qemu(
-        self, received: _Event, recv: int, framed: _Event, dma: _Event
+        self,
+        received: Happened[Received],
+        recv: int,
+        framed: Happened[FramePassed],
+        dma: Happened[FrameStored],
     ) -> Iterator[_Leg]:
         """From recv() to the last byte in the guest's memory."""
         _, read_end = self._around(received, Landmark.READ_INTO_SLIRP)
@@ -215,10 +214,10 @@ class _Way:
             yield _Leg(sending, framed.time, framed.record, EMULATOR)
         delivering, done = self._around(dma, Landmark.DELIVERED)
         at = framed.time
-        held = self._first("held", lambda d: d[0] == framed.data[2])
+        held = self._first(Held, lambda one: one.event.frame == framed.event.frame)
         if held is not None or dma.record is not framed.record:
             queued = max(at, delivering)
-            why = str(held.data[2]) if held is not None else "receiver not ready"
+            why = str(held.event.why) if held is not None else "receiver not ready"
             yield _lies(at, queued, dma.record, "net queue", why)
             at = queued
         raised = self._next_irq(dma.time)
@@ -226,7 +225,9 @@ class _Way:
             done = raised.time
         yield _Leg(at, max(done, at), dma.record, EMULATOR)
 
-    def _through_ring(self, at: int, dma: _Event, taken: _Event) -> Iterator[_Leg]:
+    def _through_ring(
+        self, at: int, dma: Happened[FrameStored], taken: Happened[FrameTaken]
+    ) -> Iterator[_Leg]:
         """From the ring to the driver's hands."""
         entry, _ = self._around(taken, Landmark.INTERRUPT, Landmark.SOFTIRQ_THREAD)
         until = taken.time if entry < at else entry
@@ -237,7 +238,7 @@ class _Way:
         yield _lies(at, until, taken.record, "receive ring")
         yield _Leg(until, taken.time, taken.record, GUEST_KERNEL)
 
-    def _why_late(self, raised: _Event) -> str:
+    def _why_late(self, raised: Happened[PinDriven]) -> str:
         """Why the line rose only then: by what made it rise."""
         if self._depth(raised, Landmark.MITIGATION_ENDED) is not None:
             return "interrupt mitigation"
@@ -245,7 +246,9 @@ class _Way:
             return "interrupts masked by the driver (NAPI)"
         return "interrupt"
 
-    def _through_guest(self, at: int, taken: _Event, arrival: _Event) -> Iterator[_Leg]:
+    def _through_guest(
+        self, at: int, taken: Happened[FrameTaken], arrival: Happened[Read]
+    ) -> Iterator[_Leg]:
         """From the driver to the return of read()."""
         queued = self._first_end(taken, Landmark.QUEUED)
         reading, done = self._around(arrival, Landmark.GUEST_CALL)
@@ -285,13 +288,14 @@ class _Way:
         sent = [captured.time for _, captured, _ in self._segments(port)]
         return sent[1] if len(sent) > 1 else 0
 
-    def _next_irq(self, time: int) -> _Event | None:
-        return next((e for e in _events(self.trace, "irq") if e.time >= time and e.data[0]), None)
+    def _next_irq(self, time: int) -> Happened[PinDriven] | None:
+        """The first rise of the pin at or after ``time``."""
+        return self._first(PinDriven, lambda one: one.time >= time and one.event.level)
 
-    def _first(self, kind: str, wanted: Any) -> _Event | None:
-        return next((event for event in _events(self.trace, kind) if wanted(event.data)), None)
+    def _first(self, kind: type[E], wanted: Callable[[Happened[E]], bool]) -> Happened[E] | None:
+        return next(filter(wanted, self.trace.events(kind)), None)
 
-    def _depth(self, event: _Event, *landmarks: Landmark) -> tuple[int, int] | None:
+    def _depth(self, event: Happened[Any], *landmarks: Landmark) -> tuple[int, int] | None:
         """Where the outermost stage of ``landmarks`` that was open at ``event`` was entered, as a
         place in the record, and how many stages were open from there on; None without one.
         """
@@ -307,7 +311,7 @@ class _Way:
                 return index, len(stack) - depth
         return None
 
-    def _around(self, event: _Event, *landmarks: Landmark) -> tuple[int, int]:
+    def _around(self, event: Happened[Any], *landmarks: Landmark) -> tuple[int, int]:
         """When the outermost stage of ``landmarks`` that was open at ``event`` began and ended."""
         found = self._depth(event, *landmarks)
         if found is None:
@@ -323,7 +327,7 @@ class _Way:
                 return record.times[index]
         return record.times[-1]
 
-    def _first_end(self, event: _Event, landmark: Landmark) -> int:
+    def _first_end(self, event: Happened[Any], landmark: Landmark) -> int:
         """When the first stage that is ``landmark`` was left after ``event``."""
         record, codes = event.record, self.trace.codes
         for index in range(event.position, len(record.codes)):

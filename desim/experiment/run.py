@@ -12,9 +12,9 @@ from desim.costs.profile import INSTRUCTIONS, load
 from desim.engine.trace import Trace
 from desim.experiment.backtrace import Backtrace, Breakpoint, Hit
 from desim.experiment.journey import Journey, follow
+from desim.experiment.trace_lines import named
 from desim.machine import Machine, Transcript
 from desim.machine.ports import Captured
-from desim.reasons import Reason
 from desim.scenario.expectations import failures
 from desim.version import __version__
 from desim.wire.pcapng import INBOUND, OUTBOUND, PcapngWriter
@@ -86,9 +86,7 @@ class RunResult:
                 for span in self.trace.spans(record)
             ]
             lines += [
-                json.dumps(
-                    {"thread": name, "at": event[0], "event": event[2], "data": _plain(event[3:])}
-                )
+                json.dumps({"thread": name, "at": event[0], "event": event[2]} | named(event))
                 for event in record.events
             ]
             yield "".join(line + "\n" for line in lines).encode()
@@ -211,16 +209,3 @@ def _pcapng(point: str, packets: list[Captured]) -> bytes:
         direction = OUTBOUND if packet.to_guest == (point == "slirp") else INBOUND
         writer.packet(interface, packet.time, packet.frame.raw, direction)
     return writer.to_bytes()
-
-
-def _plain(data: tuple[Any, ...]) -> list[Any]:
-    return [
-        item.decode("utf-8", "backslashreplace")
-        if isinstance(item, bytes)
-        else str(item)
-        if isinstance(item, Reason)
-        else _plain(item)
-        if isinstance(item, tuple)
-        else item
-        for item in data
-    ]

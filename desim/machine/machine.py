@@ -18,6 +18,7 @@ from desim.host.kernel import TOUCH_POINT as HOST_SOCKET
 from desim.host.kernel import HostKernel
 from desim.machine import names
 from desim.machine.conduct import INTERRUPTED, UNTIL, Conductor, Running
+from desim.machine.counts import frame_counts
 from desim.machine.ctrl_c import ctrl_c
 from desim.machine.guest import DHCP_CLIENT, ETH0, Guest, reader
 from desim.machine.kit import Kit
@@ -26,8 +27,6 @@ from desim.machine.qemu import IRQ_LINE, Qemu
 from desim.machine.threads.host import HostScheduler, HostTask
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
-from desim.reasons import Reason, together
-from desim.stages import Landmark
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Process
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
@@ -349,35 +348,8 @@ class Machine:
         return shown
 
     def frame_counts(self) -> dict[str, Any]:
-        """Frames at each capture point; lost, held, made ones by place and reason; those queued."""
-        points = {}
-        under_way: set[int] = set()
-        for point, packets in sorted(self.recorder.captures.items()):
-            to_guest = sum(packet.to_guest for packet in packets)
-            points[point] = {"to_guest": to_guest, "from_guest": len(packets) - to_guest}
-            under_way ^= {packet.frame.number for packet in packets}
-        under_way ^= {number for _, _, (number, _, _, _) in self.trace.events("made")}
-        under_way -= {number for _, _, (number, _, _) in self.trace.events("lost")}
-        vcpu = self.trace.threads["vcpu"].codes
-        return {
-            "points": points,
-            "lost": self._reasons("lost"),
-            "held": self._reasons("held"),
-            "made": self._reasons("made"),
-            "queued": len(under_way),
-            "interrupts": sum(map(vcpu.count, self.trace.codes.entries(Landmark.INTERRUPT))),
-        }
-
-    def _reasons(self, kind: str) -> list[dict[str, Any]]:
-        """How many frames were lost, held or made, where and why."""
-        found: dict[tuple[str, Any], list[Reason]] = {}
-        for _, _, (*_, where, why) in self.trace.events(kind):
-            found.setdefault((where, why.group), []).append(why)
-        rows = [(where, together(all_), all_) for (where, _), all_ in found.items()]
-        return [
-            {"where": where, "why": why, "code": all_[0].code, "frames": len(all_)}
-            for where, why, all_ in sorted(rows, key=lambda row: row[:2])
-        ]
+        """See ``desim.machine.counts``."""
+        return frame_counts(self.trace, self.recorder.captures)
 
     def guest_summary(self) -> dict[str, Any] | None:
         """The guest's interface, or None without one."""

@@ -4,25 +4,32 @@ Every implementation here does three things and nothing else: it meets the other
 threads at its touch point, it notes what is worth noting, and it calls the next
 room. So a core never knows that there are threads, and a touch point is in one
 place only.
-
-Notes, by kind (``Thread.note``), with what follows the kind:
-
-* ``frame`` point, direction, number: a frame passed a capture point
-* ``dma`` number: the card has written a received frame into the guest's memory
-* ``taken`` number: the driver has taken a received frame out of the ring
-* ``irq`` level, why-not: the card drives its pin
-* ``lost``, ``held`` number, where, why: the ledger
-* ``made`` number, number of the original, where, why: a filter has made a frame
+What can be noted says ``desim.events``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVarTuple
 
 from desim.engine.environment import Environment
 from desim.engine.trace import Trace
+from desim.events import (
+    Closed,
+    Connected,
+    FramePassed,
+    FrameStored,
+    FrameTaken,
+    Held,
+    Kind,
+    Lost,
+    Made,
+    PinDriven,
+    Read,
+    Received,
+    Sent,
+)
 from desim.guest.cpu.ioapic import IoApicPin
 from desim.guest.kernel import ReadObserver
 from desim.guest.mm.memory import Memory
@@ -35,6 +42,8 @@ from desim.ports import Endpoint, Mmio, NetClient, NetPort, PciBus
 from desim.reasons import Reason
 from desim.wire.frame import Frame
 
+Ts = TypeVarTuple("Ts")
+
 
 class Recorder:
     """Notes on the running thread, numbers frames, keeps the captures and the balance."""
@@ -45,11 +54,15 @@ class Recorder:
         self.under_way = UnderWay()
         self.captures: dict[str, list[Captured]] = {}
 
-    def note(self, kind: str, *data: Any) -> None:
-        """Note something on the running thread; nothing outside of threads."""
+    def note(self, kind: Kind[*Ts], *data: *Ts) -> None:
+        """Note an event on the running thread; nothing outside of threads.
+
+        ``data`` are the values of its fields, which are kept as they are: to make an object
+        of each costs time, and few of them are ever looked at.
+        """
         thread = self.env.running
         if thread is not None:
-            thread.note(kind, *data)
+            thread.note(kind.kind, *data)
 
     def number(self, frame: Frame) -> int:
         """The frame's number; the first capture point that sees it gives it."""
@@ -64,7 +77,7 @@ class Recorder:
 
     def cut(self, trace: Trace) -> None:
         """Forget the captured packets that are not in ``trace``: the run had ended by then."""
-        kept = Counter(point for _, _, (point, _, _) in trace.events("frame"))
+        kept = Counter(passed.event.point for passed in trace.events(FramePassed))
         for name, packets in self.captures.items():
             del packets[kept[name] :]
 
@@ -111,7 +124,7 @@ class Tap(NetPort, NetClient):
     def _record(self, frame: Frame, time: int, to_guest: bool) -> None:
         number = self.recorder.number(frame)
         self._captured.append(Captured(time, to_guest, frame))
-        self.recorder.note("frame", self.name, to_guest, number)
+        self.recorder.note(FramePassed, self.name, to_guest, number)
 
     def send(self, frame: Frame) -> int:
         """The client sends."""
@@ -155,7 +168,7 @@ class Tap(NetPort, NetClient):
         self.client.set_link(up)
 
 
-class Lost(FaultLedger):
+class FrameLedger(FaultLedger):
     """The ledger of one machine: every frame that ended early is noted, with place and reason."""
 
     def __init__(self, recorder: Recorder) -> None:
@@ -163,15 +176,15 @@ class Lost(FaultLedger):
 
     def lost(self, frame: Frame, where: str, why: Reason) -> None:
         self.recorder.under_way.lost(frame)
-        self.recorder.note("lost", frame.number, where, why)
+        self.recorder.note(Lost, frame.number, where, why)
 
     def held(self, frame: Frame, where: str, why: Reason) -> None:
-        self.recorder.note("held", frame.number, where, why)
+        self.recorder.note(Held, frame.number, where, why)
 
     def made(self, frame: Frame, of: Frame, where: str, why: Reason) -> None:
         number = self.recorder.number(frame)
         self.recorder.under_way.sent(frame)
-        self.recorder.note("made", number, of.number, where, why)
+        self.recorder.note(Made, number, of.number, where, why)
 
 
 class Connections(SocketObserver, ReadObserver):
@@ -182,19 +195,19 @@ class Connections(SocketObserver, ReadObserver):
         self.recorder = recorder
 
     def connected(self, conn: int, client: Endpoint, server: Endpoint) -> None:
-        self.recorder.note("connected", conn, client, server)
+        self.recorder.note(Connected, conn, client, server)
 
     def sent(self, conn: int, first_byte: int, count: int, by: str) -> None:
-        self.recorder.note("sent", conn, first_byte, count, by)
+        self.recorder.note(Sent, conn, first_byte, count, by)
 
     def received(self, conn: int, first_byte: int, count: int, by: str) -> None:
-        self.recorder.note("received", conn, first_byte, count, by)
+        self.recorder.note(Received, conn, first_byte, count, by)
 
     def closed(self, conn: int, by: str, how: str) -> None:
-        self.recorder.note("closed", conn, by, how)
+        self.recorder.note(Closed, conn, by, how)
 
     def read(self, local: Endpoint, remote: Endpoint, first_byte: int, count: int) -> None:
-        self.recorder.note("read", remote, first_byte, count)
+        self.recorder.note(Read, remote, first_byte, count)
 
 
 class GuestMemory(Memory):
@@ -209,7 +222,7 @@ class GuestMemory(Memory):
     def frame_at(self, address: int, size: int) -> Frame | None:
         frame = super().frame_at(address, size)
         if frame is not None:
-            self.recorder.note("taken", frame.number)
+            self.recorder.note(FrameTaken, frame.number)
         return frame
 
 
@@ -239,13 +252,13 @@ class Bus(PciBus):
     def dma_write_frame(self, address: int, data: bytes, frame: Frame) -> None:
         self._meet_dma()
         self.memory.write_frame(address, data, frame)
-        self.recorder.note("dma", frame.number)
+        self.recorder.note(FrameStored, frame.number)
 
     def set_irq(self, level: bool) -> None:
         if level != self._level:
             self._meet_irq()
             self._level = level
-            self.recorder.note("irq", level)
+            self.recorder.note(PinDriven, level)
             self.pin.set_level(level)
 
 

@@ -14,7 +14,7 @@ from desim.host.sockets import QemuSockets
 from desim.machine.chardev import TOUCH_POINT, CharBackend
 from desim.machine.filters import Filters
 from desim.machine.kit import Kit
-from desim.machine.ports import Bus, CardAccess, Lost, Tap
+from desim.machine.ports import Bus, CardAccess, FrameLedger, Tap
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.main_loop import MainLoop
 from desim.machine.threads.vcpu import Vcpu
@@ -47,7 +47,7 @@ class Qemu:
     ) -> None:
         """``start`` gives a child of QEMU a thread to run on; ``terminal`` is QEMU's own."""
         self.kit = kit
-        self.lost = Lost(kit.recorder)
+        self.lost = FrameLedger(kit.recorder)
         self._start_main_loop(config, host, start, terminal)
         self._open_network(config.user)
         self._open_chardevs(config.user, host)

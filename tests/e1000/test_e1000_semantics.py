@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from desim.cli import main
+from desim.events import FrameStored, PinDriven
 from desim.experiment.run import RunResult, run
 from desim.scenario.loader import load_scenario
 
@@ -64,7 +65,7 @@ def test_only_qemu_makes_the_first_answer_wait_for_the_hold_off(
 
 def dma_delays(result: RunResult) -> list[int]:
     """From the net layer to the guest's memory, for each frame towards the guest."""
-    written = {number: time for time, _, (number,) in result.trace.events("dma")}
+    written = {stored.event.frame: stored.time for stored in result.trace.events(FrameStored)}
     passed = [p for p in result.packets["nic"] if p.to_guest and p.frame.number in written]
     return [written[p.frame.number] - p.time for p in passed]
 
@@ -79,7 +80,7 @@ def test_only_the_datasheets_frames_take_the_wires_time(results: dict[str, RunRe
 
 
 def interrupts(result: RunResult) -> list[int]:
-    return [time for time, _, data in result.trace.events("irq") if data[0]]
+    return [driven.time for driven in result.trace.events(PinDriven) if driven.event.level]
 
 
 def test_only_qemu_keeps_interrupts_128_us_apart(results: dict[str, RunResult]) -> None:

@@ -11,6 +11,7 @@ from runs import random_profile, tree
 
 from desim.config import MachineConfig
 from desim.errors import UserError
+from desim.events import Lost
 from desim.experiment.output import write
 from desim.experiment.run import RunResult, backtrace, run
 from desim.machine import Machine
@@ -53,7 +54,7 @@ def machine(tmp_path: Path, *filters: str, wiring: str = DIRECT, **changes: Any)
 
 def lost(result: RunResult, where: str) -> list[int]:
     """The numbers, on the way through ``where``, of the frames that ended there."""
-    return [number for _, _, (number, at, _) in result.trace.events("lost") if at == where]
+    return [lost.event.frame for lost in result.trace.events(Lost) if lost.event.where == where]
 
 
 def lost_at_filters(result: RunResult) -> list[dict[str, Any]]:
