@@ -24,12 +24,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import process_time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses, TcpEnd
 from desim.devices import HostFwd, UserNet
+from desim.host.sockets import QemuSockets
+from desim.host.tcp import TcpSocket
 from desim.ports import POLLIN, POLLOUT
 from desim.slirp import Slirp
+from desim.testing import Host, Ledger, NoLoop, VirtualClock
 from desim.wire.addresses import LOOPBACK, ip
 from desim.wire.frame import Frame
 from desim.wire.segment import Segment, build_segment
@@ -48,15 +50,15 @@ BATCH = 200
 """Frames of the guest that are made at a time, while the watch stands."""
 
 
-class FastHost(LoopbackHost):
+class FastSockets(QemuSockets):
     """A host whose one connection swallows everything, and gives ``supply`` at each read."""
 
     supply = b""
 
-    def _ready(self, fd: int) -> int:
-        found = super()._ready(fd)
-        if isinstance(self._fds.get(fd), TcpEnd):
-            found |= POLLOUT | (POLLIN if self.supply else 0)
+    def state(self, fd: int) -> int:
+        found = super().state(fd)
+        if found & POLLOUT and self.supply:
+            found |= POLLIN
         return found
 
     def send(self, fd: int, data: bytes) -> int:
@@ -90,15 +92,18 @@ class Bed:
     def __init__(self, profile: cProfile.Profile | None) -> None:
         self.watch = Watch(profile)
         self.frames: list[Frame] = []
-        self.clock = ManualClock(1_000_000_000)
-        self.host = FastHost(self.clock, [])
-        self.host.host_listen("s", (LOOPBACK, SERVER_PORT))
+        self.clock = VirtualClock(1_000_000_000)
+        host = Host(qemu=self._qemu)
+        self.server = TcpSocket(host.kernel.tcp, None)
+        self.server.bind(LOOPBACK, SERVER_PORT)
+        self.server.listen(1)
+        self.client = TcpSocket(host.kernel.tcp, None)
         self.slirp = Slirp(
             clock=self.clock,
             net=self,
-            sockets=self.host,
+            sockets=self.sockets,
             loop=NoLoop(),
-            ledger=NoteLosses(),
+            ledger=Ledger(),
             config=UserNet(),
         )
         self.slirp.add_hostfwd(
@@ -115,6 +120,10 @@ class Bed:
         self.ack = 0
         self.peer_port = SERVER_PORT
 
+    def _qemu(self, **ports: Any) -> FastSockets:
+        self.sockets = FastSockets(**ports)
+        return self.sockets
+
     def connect(self) -> None:
         """The guest opens the connection."""
         self.guest(SYN)
@@ -124,7 +133,7 @@ class Bed:
 
     def accept(self) -> None:
         """A program of the host opens it, through a forwarded port."""
-        self.host.host_connect("c", (LOOPBACK, 40_000), (LOOPBACK, FORWARDED_PORT))
+        self.client.connect(LOOPBACK, FORWARDED_PORT)
         self.poll()
         syn = self.received()[0]
         self.peer_port = syn.sport
@@ -173,9 +182,8 @@ class Bed:
         self.slirp.slirp_input(self.made(flags))
 
     def poll(self) -> None:
-        self.host.prepare()
         self.slirp.pollfds_fill()
-        self.host.poll()
+        self.sockets.collect()
         self.slirp.pollfds_poll()
 
     def received(self) -> list[Segment]:
@@ -224,7 +232,7 @@ def host_to_guest(segments: int, profile: cProfile.Profile | None) -> Result:
     """Bulk to the guest, which acknowledges every second segment."""
     bed = Bed(profile)
     bed.connect()
-    bed.host.supply = PAYLOAD * 200
+    bed.sockets.supply = PAYLOAD * 200
     acks: list[Frame] = []
     count = payload = 0
     while count < segments:
@@ -256,10 +264,10 @@ def guest_asks(segments: int, profile: cProfile.Profile | None) -> Result:
         with bed.watch:
             for question in questions:
                 bed.slirp.slirp_input(question)
-                bed.host.supply = b"y"
+                bed.sockets.supply = b"y"
                 bed.poll()
-                bed.host.supply = b""
-                bed.clock.time += ROUND_TRIP_NS
+                bed.sockets.supply = b""
+                bed.clock.pass_by(ROUND_TRIP_NS)
         assert bed.received_bytes(BATCH).ack == bed.seq
     return Result(segments, segments, bed.watch.seconds)
 
@@ -276,12 +284,12 @@ def host_asks(segments: int, profile: cProfile.Profile | None) -> Result:
         turns = iter(answers)
         with bed.watch:
             for ack, answer in zip(turns, turns, strict=True):
-                bed.host.supply = b"y"
+                bed.sockets.supply = b"y"
                 bed.poll()
-                bed.host.supply = b""
+                bed.sockets.supply = b""
                 bed.slirp.slirp_input(ack)
                 bed.slirp.slirp_input(answer)
-                bed.clock.time += ROUND_TRIP_NS
+                bed.clock.pass_by(ROUND_TRIP_NS)
         assert bed.received_bytes(BATCH).ack + 1 == bed.seq
     return Result(segments, segments, bed.watch.seconds)
 

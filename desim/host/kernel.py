@@ -1,9 +1,10 @@
 """The host's Linux kernel, as far as programs and QEMU's process need it.
 
-One loopback interface (``loopback``), the sockets of each protocol on it (``tcp``, ``udp``:
-a table of them, and what one is), and the calls that every kernel has
-(``desim.userland.syscalls``). QEMU's process is a client of the same sockets through
-``desim.host.sockets``.
+One loopback interface (``loopback``), the sockets of each protocol on it (``tcp``, ``udp``)
+and those beside it (``unix``): a table of them, and what one is; and the calls that every
+kernel has (``desim.userland.syscalls``). QEMU's process is a client of the same sockets
+through ``desim.host.sockets``. Programs have no Unix sockets yet: those are for the host
+of a recording (``desim.conform.slirp.host``).
 
 A call meets the other threads, at the touch point ``host_socket``, when it looks up its
 descriptor or goes to something else that all share; its entry has been charged by then,
@@ -21,6 +22,7 @@ from typing import TypeVar
 from desim.host.loopback import Loopback, SocketObserver
 from desim.host.tcp import Tcp, TcpSocket
 from desim.host.udp import Udp, UdpSocket
+from desim.host.unix import Unix
 from desim.ports import Random
 from desim.stages import HOST, mark, stages
 from desim.userland.errors import failure
@@ -78,6 +80,7 @@ class HostKernel(SharedCalls):
         self.net = Loopback(now=now, wake_up=wake_up, observer=observer)
         self.tcp = Tcp(self.net, random)
         self.udp = Udp(self.net, random)
+        self.unix = Unix(self.net)
 
     def meet(self) -> None:
         self._touch(TOUCH_POINT)

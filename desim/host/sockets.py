@@ -6,8 +6,6 @@ main loop: descriptors are watched for one poll; ``ready`` tells whether that po
 return at once, ``on_ready`` is called when a watched descriptor becomes ready later,
 and ``collect`` fixes the answers. The main loop meets the other threads before it
 polls, so ``ready``, ``collect``, ``watch`` and ``revents`` do not.
-
-Not modelled: Unix sockets: no host program listens on one.
 """
 
 from __future__ import annotations
@@ -17,7 +15,8 @@ from collections.abc import Callable, Sequence
 
 from desim.host.kernel import HostKernel
 from desim.host.tcp import TcpSocket
-from desim.host.udp import PingSocket, UdpSocket
+from desim.host.udp import DatagramSocket, PingSocket, UdpSocket
+from desim.host.unix import UnixSocket
 from desim.ports import POLLERR, POLLHUP, Endpoint, Fd, HostSockets
 from desim.stages import HOST, Landmark, mark, stages
 from desim.userland.errors import failure
@@ -81,7 +80,7 @@ class QemuSockets(HostSockets):
         self._sockets[fd] = socket
         socket.users += 1
         socket.nonblocking = True
-        if isinstance(socket, TcpSocket | UdpSocket | PingSocket):
+        if isinstance(socket, TcpSocket | DatagramSocket | UnixSocket):
             socket.watcher = lambda: self._changed(fd)
         return fd
 
@@ -128,7 +127,9 @@ class QemuSockets(HostSockets):
 
     def connect_unix(self, path: str) -> Fd:
         self._touch()
-        raise failure(errno.ENOENT)
+        socket = UnixSocket(self._kernel.unix)
+        socket.connect(path.encode(), 0)
+        return self._install(socket)
 
     def spawn(self, command: str) -> Fd:
         """The command is one program of the host's table with its words."""
@@ -192,10 +193,15 @@ class QemuSockets(HostSockets):
         self._touch()
         socket = UdpSocket(self._kernel.udp, self._owner, recverr=True)
         socket.bind(address, port)
+        # slirp asks for it when a forwarded port is bound: others may share it from now on.
+        socket.reuse_address = port != 0
         return self._install(socket)
 
     def sendto(self, fd: Fd, data: bytes, to: Endpoint, *, ttl: int | None = None) -> int:
-        """``ttl`` makes no difference on a loopback interface."""
+        """``ttl`` is set as slirp sets it: it stays (IP_TTL)."""
+        socket = self._find(fd)
+        if ttl is not None and isinstance(socket, DatagramSocket):
+            socket.ttl = ttl
         return self._sendto(fd, data, to)
 
     def _sendto(self, fd: Fd, data: bytes, to: Endpoint) -> int:
@@ -243,9 +249,12 @@ class QemuSockets(HostSockets):
         self._revents = {fd: self._look(fd) for fd in self._watches}
         self._watches = {}
 
+    def state(self, fd: Fd) -> int:
+        """All that ``fd`` is ready for now."""
+        return self._find(fd).poll_events()
+
     def _look(self, fd: Fd) -> int:
-        events = self._watches[fd] | POLLERR | POLLHUP
-        return self._sockets[fd].poll_events() & events
+        return self.state(fd) & (self._watches[fd] | POLLERR | POLLHUP)
 
     def _changed(self, fd: Fd) -> None:
         if fd in self._watches and self._look(fd):

@@ -19,12 +19,13 @@ What counts as acknowledged (SIOCOUTQ) is what the other end has read, and all t
 buffer holds when nothing has come for 40 ms: its delayed ACK. That is so with short
 segments; Linux acknowledges the first few of a connection, and long ones, at once.
 
-A connection is reset when a socket is closed with unread data in it, and when data
-arrives for a socket that has been closed; the other end may still read what had
-arrived, then gets ECONNRESET once (EPIPE if it had seen the FIN), then end of stream.
+A connection is reset when a socket is closed with unread data in it, or closed that does
+not linger (SO_LINGER with 0 seconds), and when data arrives for one that has been closed;
+the other end may still read what had arrived, then gets ECONNRESET once (EPIPE if it had
+seen the FIN), then end of stream.
 
 Not modelled: windows, segments, congestion and all timers but that of the SYN;
-auto-tuning of the buffers (they have their final size from the start); SO_LINGER.
+auto-tuning of the buffers (they have their final size from the start); a close that waits.
 """
 
 from __future__ import annotations
@@ -38,7 +39,14 @@ from desim.host.loopback import Endpoints, Loopback, loopback_of, wildcard
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint, Random
 from desim.userland.errors import failure
 from desim.userland.files import ByteQueue, Socket
-from desim.userland.uapi import SO_REUSEADDR, SO_REUSEPORT, TCP_NODELAY, SocketRow
+from desim.userland.uapi import (
+    SO_LINGER,
+    SO_OOBINLINE,
+    SO_REUSEADDR,
+    SO_REUSEPORT,
+    TCP_NODELAY,
+    SocketRow,
+)
 from desim.wire.addresses import IP_ANY
 
 SNDBUF = 2_621_440
@@ -126,9 +134,11 @@ class TcpSocket(Socket):
 
     ``watcher`` is told of every change (QEMU's poll); programs sleep on ``queue``.
     ``oobinline`` is SO_OOBINLINE: urgent bytes are read in their place instead of skipped.
+    ``aborts`` is SO_LINGER with 0 seconds: ``close`` resets the connection.
     """
 
     __slots__ = (
+        "aborts",
         "accept_queue",
         "arrived_ns",
         "backlog",
@@ -179,7 +189,7 @@ class TcpSocket(Socket):
         self.sent_total = 0
         self.received_total = 0
         self.urgent: int | None = None
-        self.oobinline = False
+        self.oobinline = self.aborts = False
         self.error = 0
         self.fin_sent = self.fin_received = False
         self.send_shutdown = self.recv_shutdown = False
@@ -201,6 +211,10 @@ class TcpSocket(Socket):
             self.reuse_address = bool(value)
         elif option == SO_REUSEPORT:
             self.reuse_port = bool(value)
+        elif option == SO_OOBINLINE:
+            self.oobinline = bool(value)
+        elif option == SO_LINGER and value == 0:
+            self.aborts = True
         elif option != TCP_NODELAY:
             # Nothing is ever delayed here.
             raise failure(errno.EINVAL)
@@ -269,7 +283,7 @@ class TcpSocket(Socket):
         assert self.local is not None
         assert self.remote is not None
         server.reuse_address, server.reuse_port = listener.reuse_address, listener.reuse_port
-        server.oobinline = listener.oobinline
+        server.oobinline, server.aborts = listener.oobinline, listener.aborts
         self.tcp.take(server, self.remote)
         self.tcp.sockets.append(server)
         server.remote = self.local
@@ -521,7 +535,7 @@ class TcpSocket(Socket):
             self._stop_listening()
         elif self.state in (CLOSE, SYN_SENT):
             self._done()
-        elif self.receive.size:
+        elif self.receive.size or self.aborts:
             self._reset()
         else:
             self.orphaned_ns = self.net.now()

@@ -21,6 +21,8 @@ from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint, Random
 from desim.userland.errors import failure
 from desim.userland.files import Socket
 from desim.userland.uapi import (
+    IP_RECVTTL,
+    IP_TTL,
     SO_BROADCAST,
     SO_RCVBUF,
     SO_REUSEADDR,
@@ -36,7 +38,10 @@ from desim.wire.icmp import ICMP_DEST_UNREACH, ICMP_ECHO, ICMP_ECHOREPLY, ICMP_P
 RMEM_DEFAULT = RMEM_MAX = 212_992
 OVERHEAD = 768
 """What Linux counts for a small datagram beside its bytes (skb and its head)."""
-MAX_DATAGRAM = 65_507
+MAX_DATAGRAM = {4: 65_507, 16: 65_527}
+"""By the size of an address: IPv4's length field counts its header, too."""
+DEFAULT_TTL = 64
+"""net.ipv4.ip_default_ttl, and IPv6's hop limit."""
 ICMP6_ECHO, ICMP6_ECHOREPLY = 128, 129
 ICMP6_DEST_UNREACH, ICMP6_PORT_UNREACH = 1, 4
 
@@ -53,6 +58,7 @@ class DatagramSocket(Socket):
         "number",
         "queued",
         "rcvbuf",
+        "ttl",
         "watcher",
     )
 
@@ -64,18 +70,19 @@ class DatagramSocket(Socket):
         self.local: Endpoint | None = None
         self.datagrams: deque[Message] = deque()
         self.rcvbuf = RMEM_DEFAULT
+        self.ttl = DEFAULT_TTL
         self.queued = 0
         self.dropped = 0
         self.watcher: Callable[[], None] | None = None
 
-    def deliver(self, data: bytes, source: Endpoint) -> None:
-        """A datagram arrives."""
+    def deliver(self, data: bytes, source: Endpoint, ttl: int = DEFAULT_TTL) -> None:
+        """A datagram arrives, with ``ttl`` hops left."""
         size = len(data) + OVERHEAD
         if self.queued + size > self.rcvbuf:
             self.dropped += 1
             return
         self.queued += size
-        self.datagrams.append(Message(data, source, self.net.now()))
+        self.datagrams.append(Message(data, source, self.net.now(), ttl))
         self.changed()
 
     def changed(self) -> None:
@@ -87,8 +94,8 @@ class DatagramSocket(Socket):
     def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
         if not self.datagrams:
             raise failure(errno.EAGAIN)
-        data, source, _ = self._next()
-        return data[:size], source
+        message = self._next()
+        return message.data[:size], message.sender
 
     def _next(self) -> Message:
         message = self.datagrams.popleft()
@@ -135,6 +142,7 @@ class UdpSocket(DatagramSocket):
         "errors",
         "owner",
         "recverr",
+        "recvttl",
         "remote",
         "reuse_address",
         "reuse_port",
@@ -150,7 +158,7 @@ class UdpSocket(DatagramSocket):
         self.owner = owner
         self.recverr = recverr
         self.remote: Endpoint | None = None
-        self.reuse_address = self.reuse_port = self.timestamp = False
+        self.reuse_address = self.reuse_port = self.timestamp = self.recvttl = False
         self.error = 0
         self.errors: deque[tuple[int, int, bytes]] = deque()
 
@@ -161,6 +169,10 @@ class UdpSocket(DatagramSocket):
             self.reuse_port = bool(value)
         elif option == SO_TIMESTAMP:
             self.timestamp = bool(value)
+        elif option == IP_RECVTTL:
+            self.recvttl = bool(value)
+        elif option == IP_TTL and 0 < value < 256:
+            self.ttl = value
         elif option == SO_RCVBUF:
             self.rcvbuf = 2 * min(value, RMEM_MAX)
         elif option != SO_BROADCAST:
@@ -195,8 +207,10 @@ class UdpSocket(DatagramSocket):
         return 1 + 2 * (self.local[0] == to[0]) + 4 * (self.remote is not None)
 
     def sendto(self, data: bytes, to: Endpoint) -> int:
+        if not to[1]:
+            raise failure(errno.EINVAL)
         address = self.net.route(to[0])
-        if len(data) > MAX_DATAGRAM:
+        if len(data) > MAX_DATAGRAM[len(address)]:
             raise failure(errno.EMSGSIZE)
         # Linux tells an old error where it allocates: after the route and the size.
         self._raise_error()
@@ -207,7 +221,7 @@ class UdpSocket(DatagramSocket):
         source = (own, self.local[1])
         receiver = self.udp.receiver(source, (address, to[1]))
         if receiver is not None:
-            receiver.deliver(data, source)
+            receiver.deliver(data, source, self.ttl)
         elif self.recverr:
             code = (ICMP_DEST_UNREACH, ICMP_PORT_UNREACH)
             if len(address) == 16:
@@ -235,8 +249,10 @@ class UdpSocket(DatagramSocket):
         self._raise_error()
         if not self.datagrams:
             raise failure(errno.EAGAIN)
-        data, source, stamp = self._next()
-        return Message(data[:size], source, stamp if self.timestamp else None)
+        message = self._next()
+        stamp = message.stamp_ns if self.timestamp else None
+        ttl = message.ttl if self.recvttl else None
+        return Message(message.data[:size], message.sender, stamp, ttl)
 
     def recv_error(self) -> tuple[int, int, bytes] | None:
         """The next entry of the error queue."""

@@ -7,13 +7,14 @@ asks for, and ``poll`` one turn of QEMU's main loop around a slirp. Time is that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from desim.engine.streams import Streams
 from desim.host.kernel import HostKernel
 from desim.host.loopback import SocketObserver
 from desim.host.sockets import QemuSockets
+from desim.ports import Random
 from desim.testing.clock import VirtualClock
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Blocked, Process
@@ -43,6 +44,8 @@ class Host:
 
     ``files`` are those that commands may read (``< FILE``), by name. ``touched`` counts the
     calls at which a machine's threads would meet, ``calls`` lists those that returned.
+    ``resolvers`` are the name servers that the host is configured with, ``random`` gives its
+    streams of random numbers, and ``qemu`` makes ``sockets``.
     """
 
     def __init__(
@@ -51,6 +54,9 @@ class Host:
         observer: SocketObserver | None = None,
         *,
         clock: VirtualClock | None = None,
+        resolvers: Sequence[bytes] = (),
+        random: Random | None = None,
+        qemu: Callable[..., QemuSockets] = QemuSockets,
     ) -> None:
         self.clock = clock or VirtualClock()
         self.touched = 0
@@ -63,17 +69,18 @@ class Host:
         self.kernel = HostKernel(
             now=self.clock.now,
             wake_up=self._wake_up,
-            random=Streams(1),
+            random=random or Streams(1),
             touch=self._touch,
             files=lambda name: self.files[name],
             tree=self.tree,
             observer=observer,
         )
-        self.sockets = QemuSockets(
+        self.sockets = qemu(
             kernel=self.kernel,
             on_ready=lambda: None,
             start=lambda process: None,  # it has its turn with the others
             terminal=self._terminal("qemu"),
+            resolvers=resolvers,
         )
 
     @property

@@ -28,6 +28,13 @@ SO_ATTACH_FILTER = "SO_ATTACH_FILTER"
 SO_TIMESTAMP = "SO_TIMESTAMP"
 """``recvmsg`` gives the time at which the kernel received the packet."""
 SO_RCVBUF = "SO_RCVBUF"
+SO_LINGER = "SO_LINGER"
+"""Only 0 seconds: closing a connection resets it."""
+SO_OOBINLINE = "SO_OOBINLINE"
+"""Urgent bytes are read in their place."""
+IP_TTL = "IP_TTL"
+IP_RECVTTL = "IP_RECVTTL"
+"""``recvmsg`` gives the TTL or hop limit that the packet came with (IPV6_RECVHOPLIMIT)."""
 TCP_NODELAY = "TCP_NODELAY"
 SO_RCVTIMEO = "SO_RCVTIMEO"
 """Nanoseconds after which a receiving call gives up with EAGAIN; 0 for never."""
@@ -95,6 +102,8 @@ class Message(NamedTuple):
     sender: Endpoint
     stamp_ns: int | None
     """When the kernel received it; None without SO_TIMESTAMP."""
+    ttl: int | None = None
+    """What it came with; None without IP_RECVTTL."""
 
 
 class SocketRow(NamedTuple):

@@ -24,7 +24,7 @@ from typing import Any
 from differential.library import VERSION, RealSlirp
 
 from desim.conform.slirp.recordings import FORMAT, Recording, payload
-from desim.conform.slirp.replay import MAX_ROUNDS, config_of
+from desim.conform.slirp.replay import IDLE_POLLS, MAX_ROUNDS, config_of
 from desim.devices import GuestFwd
 from desim.ports import POLLERR, POLLHUP, POLLOUT
 from desim.slirp.version import VERSION_4_7
@@ -80,8 +80,9 @@ class Recorder:
             ra_interval_ms=config["ra_interval_ms"],
             tftp_path=tftp_path if config["tftp"] else None,
         )
-        self.initial = self._take()
         self._prepare()
+        self._settle()
+        self.initial = self._take()
 
     def recording(self, name: str, description: str) -> Recording:
         """Everything so far."""
@@ -304,6 +305,7 @@ class Recorder:
         self._watched = [(GONE if fd == gone else fd, events) for fd, events in self._watched]
 
     def _settle(self) -> None:
+        idle = 0
         for _ in range(MAX_ROUNDS):
             self._ready()
             before = len(self._events)
@@ -312,7 +314,9 @@ class Recorder:
             self._drain()
             self._prepare()
             self._drain()
-            if not self._ready() and len(self._events) == before:
+            busy = self._ready() or len(self._events) > before
+            idle = 0 if busy else idle + 1
+            if idle == IDLE_POLLS:
                 return
         self.unsettled += 1
 

@@ -9,9 +9,11 @@ from host_bench import Host, output
 
 from desim.host.sockets import FIRST_FD, QemuSockets
 from desim.host.udp import UdpSocket
+from desim.host.unix import UnixSocket
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, HostSockets
 from desim.userland.files import Terminal
 from desim.userland.process import Process
+from desim.userland.uapi import IP_RECVTTL, IP_TTL, SO_REUSEADDR
 from desim.wire.addresses import IP6_LOOPBACK, IP_ANY, LOOPBACK
 from desim.wire.icmp import Icmp
 
@@ -194,9 +196,64 @@ def test_the_host_answers_an_echo_request(bench: Bench) -> None:
     assert bench.qemu.recvfrom(six, 100)[0][:2] == b"\x81\0"
 
 
-def test_nobody_listens_on_a_unix_socket(bench: Bench) -> None:
+def test_a_unix_socket_is_connected_to_by_its_name(bench: Bench) -> None:
     with pytest.raises(FileNotFoundError):
-        bench.qemu.connect_unix("/tmp/socket")
+        bench.qemu.connect_unix("/run/socket")
+    program = UnixSocket(bench.host.kernel.unix)
+    program.bind(b"/run/socket", 0)
+    program.listen(1)
+    fd = bench.qemu.connect_unix("/run/socket")
+    ours, _ = program.accept()
+    bench.qemu.watch(fd, POLLIN)
+    ours.write(b"hello")
+    assert bench.woken == 1
+    assert bench.qemu.recv(fd, 9) == b"hello"
+    ours.close()
+    assert not bench.qemu.peer_gone(fd)
+    with pytest.raises(OSError, match="not supported"):
+        bench.qemu.send_oob(fd, b"!")
+
+
+def test_a_datagram_to_port_zero_is_invalid_whoever_could_be_reached(bench: Bench) -> None:
+    fd = bench.qemu.bind_udp(IP_ANY, 0)
+    for address in (LOOPBACK, b"\x08\x08\x08\x08"):
+        with pytest.raises(OSError, match="Invalid argument"):
+            bench.qemu.sendto(fd, b"x", (address, 0))
+
+
+@pytest.mark.parametrize(("address", "most"), [(LOOPBACK, 65_507), (IP6_LOOPBACK, 65_527)])
+def test_the_longest_datagram_of_each_family(bench: Bench, address: bytes, most: int) -> None:
+    fd = bench.qemu.bind_udp(bytes(len(address)), 0)
+    assert bench.qemu.sendto(fd, bytes(most), (address, 9999)) == most
+    assert bench.qemu.recv_error(fd) is not None
+    with pytest.raises(OSError, match="too long"):
+        bench.qemu.sendto(fd, bytes(most + 1), (address, 9999))
+
+
+def test_a_program_sees_the_ttl_that_slirp_has_set(bench: Bench) -> None:
+    program = UdpSocket(bench.host.kernel.udp, (1, "test"))
+    program.bind(LOOPBACK, 9999)
+    fd = bench.qemu.bind_udp(IP_ANY, 0)
+    seen = []
+    for option, ttl in ((0, 3), (1, None), (1, 63), (1, None)):
+        program.setsockopt(IP_RECVTTL, option)
+        bench.qemu.sendto(fd, b"x", (LOOPBACK, 9999), ttl=ttl)
+        seen.append(program.recvmsg(9).ttl)
+    assert seen == [None, 3, 63, 63]
+    program.setsockopt(IP_TTL, 9)
+    program.sendto(b"x", (LOOPBACK, 9999))
+    assert program.recvmsg(9).ttl == 9
+    with pytest.raises(OSError, match="Invalid argument"):
+        program.setsockopt(IP_TTL, 0)
+
+
+def test_a_forwarded_udp_port_may_be_shared_once_it_is_bound(bench: Bench) -> None:
+    bench.qemu.bind_udp(IP_ANY, 5000)
+    with pytest.raises(OSError, match="Address already in use"):
+        bench.qemu.bind_udp(IP_ANY, 5000)
+    program = UdpSocket(bench.host.kernel.udp, (1, "test"))
+    program.setsockopt(SO_REUSEADDR, 1)
+    program.bind(LOOPBACK, 5000)
 
 
 def test_a_closed_descriptor_is_gone(bench: Bench) -> None:

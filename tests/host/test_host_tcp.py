@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from desim.host.tcp import RCVBUF, SNDBUF, TcpSocket
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint
-from desim.userland.uapi import SO_REUSEADDR
+from desim.userland.uapi import SO_LINGER, SO_OOBINLINE, SO_REUSEADDR
 from desim.wire.addresses import IP_ANY, LOOPBACK
 
 PORT = 5555
@@ -179,6 +179,15 @@ def test_closing_with_unread_data_resets(pair: Pair) -> None:
     assert pair.server.read(100) == b""
 
 
+def test_a_socket_that_does_not_linger_resets_when_it_is_closed(pair: Pair) -> None:
+    pair.client.write(b"before")
+    pair.client.setsockopt(SO_LINGER, 0)
+    pair.client.close()
+    assert pair.server.read(100) == b"before"
+    assert raised(pair.server.read, 100) == errno.ECONNRESET
+    assert raised(pair.server.setsockopt, SO_LINGER, 5) == errno.EINVAL
+
+
 def test_an_empty_send_probes_for_an_error(pair: Pair) -> None:
     assert pair.server.write(b"") == 0
     pair.server.write(b"unread")
@@ -217,7 +226,7 @@ def test_a_fin_arrives_behind_the_data(pair: Pair) -> None:
 
 
 def test_urgent_data_is_read_in_its_place_with_oobinline(pair: Pair) -> None:
-    pair.server.oobinline = True
+    pair.server.setsockopt(SO_OOBINLINE, 1)
     pair.client.write(b"ab")
     pair.client.send_oob(b"cd")
     assert pair.server.poll_events() & POLLPRI

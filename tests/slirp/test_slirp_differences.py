@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 
-from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
+from desim.conform.slirp.host import RecordedHost
 from desim.devices import UserNet
 from desim.slirp import Slirp
+from desim.testing import Ledger, NoLoop, VirtualClock
 from desim.wire.addresses import ip
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame
@@ -23,15 +24,15 @@ class Bed:
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
-        clock = ManualClock(1_000_000_000)
-        self.host = LoopbackHost(clock, [])
+        clock = VirtualClock(1_000_000_000)
+        self.host = RecordedHost(clock, [])
         self.host.host_listen("s", (ip("127.0.0.1"), 8080))
         self.slirp = Slirp(
             clock=clock,
             net=self,
-            sockets=self.host,
+            sockets=self.host.sockets,
             loop=NoLoop(),
-            ledger=NoteLosses(),
+            ledger=Ledger(),
             config=UserNet(),
         )
         arp = bytes.fromhex("08060001080006040002") + GUEST_MAC + GUEST + HOST_MAC + HOST
@@ -51,10 +52,10 @@ class Bed:
         self.frames.clear()
         self.slirp.slirp_input(frame)
         for _ in range(3):
-            self.host.prepare()
             self.slirp.pollfds_fill()
-            self.host.poll()
+            self.host.sockets.collect()
             self.slirp.pollfds_poll()
+            self.host.run()
         return list(self.frames)
 
     def tcp(self, flags: int, seq: int, ack: int, payload: bytes = b"", tos: int = 0) -> Segment:

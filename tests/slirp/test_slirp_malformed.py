@@ -102,7 +102,7 @@ def test_every_byte_behind_good_checksums_may_be_anything(version: Version) -> N
                 changed = raw[:at] + bytes((value,)) + raw[at + 1 :]
                 bed.slirp.slirp_input(Frame(repaired(changed, lengths=False)))
         bed.poll()
-    assert bed.stuck() or bed.works()
+    assert bed.stuck() or bed.works() or bed.stuck()
 
 
 @versions
@@ -386,7 +386,7 @@ def test_any_segments_in_any_state(
 def gone(bed: Bed, seconds: int) -> None:
     """Let ``seconds`` pass without keeping what is sent meanwhile."""
     for _ in range(2 * seconds):
-        bed.clock.time += SECOND // 2
+        bed.clock.pass_by(SECOND // 2)
         bed.poll(1)
         bed.wire.frames.clear()
         bed.ledger.losses.clear()
@@ -416,6 +416,7 @@ def test_half_open_connections_of_a_guest_that_cannot_be_found(version: Version)
     at_rest = bed.held()
     for number in range(100):
         bed.slirp.slirp_input(Frame(tcp(sport=1024 + number)))
+        bed.host.run()
     bed.poll()
     assert bed.held()["frames"] == 100
     # In the older stack each frame waits for its own second.
@@ -500,6 +501,7 @@ def test_sessions_of_datagrams_end_and_give_back_their_descriptors(version: Vers
         bed.slirp.slirp_input(Frame(ipv4(17, udp(b"x", sport=1024 + number))))
         ping = repaired(ipv4(1, struct.pack("!BBHHH", 8, 0, 0, number, 0), ident=number))
         bed.slirp.slirp_input(Frame(ping[:30] + ip("127.0.0.1") + ping[34:]))
+        bed.host.run()
     assert bed.held()["UDP"] == at_rest["UDP"] + 2000
     assert len(bed.delivered()) == 2000
     gone(bed, MBUF_WINDOW_S)
@@ -516,7 +518,7 @@ def test_frames_that_nobody_answers_for_are_dropped_after_their_second() -> None
     assert bed.held()["frames"] == 500
     bed.wait(2)
     assert bed.held()["frames"] == 0
-    assert [why for _, why in bed.ledger.losses] == ["no answer to ARP"] * 500
+    assert bed.ledger.reasons == ["slirp: no answer to ARP"] * 500
 
 
 def test_the_older_stack_drops_them_one_by_one() -> None:
@@ -528,7 +530,7 @@ def test_the_older_stack_drops_them_one_by_one() -> None:
     assert bed.held()["frames"] == 20
     bed.wait(60)
     assert bed.held()["frames"] == 0
-    assert len(bed.ledger.losses) == 20
+    assert len(bed.ledger.reasons) == 20
 
 
 def test_the_older_stack_leaves_frames_behind_for_good() -> None:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
+from desim.conform.slirp.host import RecordedHost
 from desim.devices import HostFwd, UserNet
 from desim.slirp import net_slirp_init
 from desim.stages import Mark, marks_of
+from desim.testing import Ledger, NoLoop, VirtualClock
 from desim.wire.addresses import ip
 from desim.wire.frame import Frame
 from desim.wire.segment import build_segment
@@ -59,14 +60,14 @@ class Machine:
     def __init__(self, user: UserNet = FORWARDS) -> None:
         self.recorder = Recorder()
         self.chains: list[tuple[Frame, list[str]]] = []
-        self.clock = ManualClock(1_000_000_000)
-        self.host = LoopbackHost(self.clock, [])
-        self.ledger = NoteLosses()
+        self.clock = VirtualClock(1_000_000_000)
+        self.host = RecordedHost(self.clock)
+        self.ledger = Ledger()
         self.client = net_slirp_init(
             user,
             nc=self,
             clock=self.clock,
-            sockets=self.host,
+            sockets=self.host.sockets,
             loop=NoLoop(),
             ledger=self.ledger,
             build=self.recorder,
@@ -86,10 +87,10 @@ class Machine:
 
     def poll(self, rounds: int = 1) -> None:
         for _ in range(rounds):
-            self.host.prepare()
             self.slirp.pollfds_fill()
-            self.host.poll()
+            self.host.sockets.collect()
             self.slirp.pollfds_poll()
+            self.host.run()
 
     def arp_reply(self) -> None:
         body = bytes.fromhex("08060001080006040002") + GUEST_MAC + GUEST + HOST_MAC + HOST
@@ -176,7 +177,7 @@ def test_a_delayed_acknowledgement_comes_from_the_fast_timer() -> None:
     assert not machine.slirp.idle()
     machine.poll()
     assert len(machine.chains) == sent
-    machine.clock.time += 3_000_000
+    machine.clock.pass_by(3_000_000)
     machine.poll()
     assert machine.chain() == ["slirp_pollfds_poll", "tcp_fasttimo", *OUTPUT]
 
@@ -188,7 +189,7 @@ def test_a_retransmission_comes_from_the_slow_timer() -> None:
     machine.poll()
     sent = len(machine.chains)
     while len(machine.chains) == sent:
-        machine.clock.time += 499_000_000
+        machine.clock.pass_by(499_000_000)
         machine.poll()
     assert machine.chain() == ["slirp_pollfds_poll", "tcp_slowtimo", "tcp_timers", *OUTPUT]
 
@@ -213,12 +214,12 @@ def test_a_frame_without_a_known_receiver_asks_once_and_is_lost_after_a_second()
     machine.host.host_connect("c", (LOCAL, 40001), (LOCAL, 5555))
     machine.poll(3)
     assert [frame.raw[12:14].hex() for frame, _ in machine.chains] == ["0806"]
-    machine.clock.time += 1_000_000_000
+    machine.clock.pass_by(1_000_000_000)
     machine.poll()
-    assert machine.ledger.losses == []
-    machine.clock.time += 1
+    assert machine.ledger.reasons == []
+    machine.clock.pass_by(1)
     machine.poll()
-    assert [why for _, why in machine.ledger.losses] == ["no answer to ARP"]
+    assert machine.ledger.reasons == ["slirp: no answer to ARP"]
 
 
 def test_the_stack_is_idle_when_nothing_will_happen_by_itself() -> None:
@@ -242,7 +243,7 @@ def test_a_closed_connection_is_gone_after_twice_the_lifetime_of_a_segment() -> 
     ]
     assert not machine.slirp.idle()
     for _ in range(21):
-        machine.clock.time += 499_000_000
+        machine.clock.pass_by(499_000_000)
         machine.poll()
     assert [c.protocol for c in machine.slirp.connections()] == ["TCP[HOST_FORWARD]"]
     assert machine.slirp.idle()

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from desim.conform.slirp.testbed import LoopbackHost, ManualClock
 from desim.devices import UserNet
 from desim.errors import RecordingError, UserError
 from desim.ports import Clock, NetPort
 from desim.scenario.qemu_options import parse_qemu_options
 from desim.slirp.client import SlirpState, net_slirp_init
-from desim.testing import Ledger, NoLoop
+from desim.testing import Host, Ledger, NoLoop
 
 
 def user_network(options: str, *, clock: Clock, port: NetPort) -> SlirpState:
@@ -29,8 +28,7 @@ def user_network(options: str, *, clock: Clock, port: NetPort) -> SlirpState:
         user,
         nc=port,
         clock=clock,
-        # The host's programs would note times; there are none.
-        sockets=LoopbackHost(ManualClock(), []),
+        sockets=Host().sockets,
         loop=NoLoop(),
         ledger=Ledger(),
     )

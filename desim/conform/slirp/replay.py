@@ -1,15 +1,15 @@
 """Replays recordings of the real stack and compares (tests/vectors/slirp/README.md).
 
-The recorded stimuli are given to ``Slirp`` on a ``LoopbackHost`` at their virtual
-times, by a poll loop as the recordings' own: it wakes for each stimulus and at each
-deadline, and polls until nothing is ready. Compared are all frames with their times,
+The recorded stimuli are given to ``Slirp`` on a host (host.py) at their virtual times, by
+a poll loop as the recordings' own: it wakes for each stimulus and at each deadline, and
+polls until two polls in a row have brought nothing. Compared are all frames with their times,
 what each of the host's programs saw and when, the results of the steps, and the times
 at which the loop woke by itself (compare.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from desim.conform.slirp.compare import (
@@ -18,16 +18,19 @@ from desim.conform.slirp.compare import (
     compare_events,
     compare_result,
 )
+from desim.conform.slirp.host import RecordedHost
 from desim.conform.slirp.recordings import Recording, frame_bytes, payload
-from desim.conform.slirp.testbed import LoopbackHost, ManualClock, NoLoop, NoteLosses
 from desim.devices import GuestFwd, HostFwd, UserNet
 from desim.errors import DifferenceError, RecordingError
 from desim.slirp.slirp import Slirp
 from desim.slirp.version import VERSION_4_7, Version
+from desim.testing import Ledger, NoLoop, VirtualClock
 from desim.wire.addresses import ip, ip_text
 from desim.wire.describe import describe
 from desim.wire.frame import Frame
 
+IDLE_POLLS = 2
+"""Polls that bring nothing, after which the loop sleeps."""
 MAX_ROUNDS = 64
 """Polls at one instant, after which the stack is spinning."""
 # fmt: off
@@ -45,7 +48,7 @@ SETTINGS = {
 class _Guest:
     """The guest's end of the wire: notes frames among the host's events."""
 
-    def __init__(self, host: LoopbackHost) -> None:
+    def __init__(self, host: RecordedHost) -> None:
         self.host = host
 
     def send(self, frame: Frame) -> int:
@@ -121,8 +124,9 @@ class Replay:
     def __init__(self, recording: Recording, version: Version = VERSION_4_7) -> None:
         self.recording = recording
         config = recording["config"]
-        self.clock = ManualClock(config["clock_start_ns"])
-        self.host = LoopbackHost(self.clock, [ip(text) for text in config["host_resolvers"]])
+        self.clock = VirtualClock(config["clock_start_ns"])
+        resolvers = [ip(text) for text in config["host_resolvers"]]
+        self.host = RecordedHost(self.clock, resolvers, named_ports(recording))
         for rule in config["guestfwd"]:
             if rule["kind"] == "unix":
                 self.host.host_listen_unix(rule["listener"])
@@ -136,9 +140,9 @@ class Replay:
         self.slirp = Slirp(
             clock=self.clock,
             net=_Guest(self.host),
-            sockets=self.host,
+            sockets=self.host.sockets,
             loop=NoLoop(),
-            ledger=NoteLosses(),
+            ledger=Ledger(),
             config=network,
             ra_interval_ms=None if interval is None else lambda: interval,
         )
@@ -149,6 +153,7 @@ class Replay:
             if not self.slirp.add_guestfwd(guest_rule):
                 raise RecordingError(f"config: guestfwd {guest_rule}: its address is not free")
         self._prepare()
+        self._settle()
         self.created = self._events()
         """What happened before the first step."""
 
@@ -160,8 +165,8 @@ class Replay:
             compare_events(self.recording["initial_out"], self.created)
             for number in range(len(steps)):
                 step = steps[number]
-                if self.clock.time != step["t"]:
-                    raise DifferenceError(f"virtual time is {self.clock.time} ns")
+                if self.clock.now() != step["t"]:
+                    raise DifferenceError(f"virtual time is {self.clock.now()} ns")
                 result, events = self.step(step)
                 compare_events(step["out"], events)
                 compare_result(step.get("result"), result)
@@ -177,40 +182,50 @@ class Replay:
         if action is None:
             raise RecordingError(f"unknown operation {do['op']!r}")
         result = action(self, do)
+        self.host.run()
         if do["op"] != "advance":
-            kicked = self.kick if do["op"] == "guest_frame" else self.kick or self.host.poll()
-            if kicked:
+            is_ready = do["op"] != "guest_frame" and self.host.sockets.ready()
+            if self.kick or is_ready:
                 self._settle()
         return result, self._events()
 
     # -- the poll loop -----------------------------------------------------------------
 
     def _prepare(self) -> None:
-        self.host.prepare()
-        self.deadline = self.clock.time + self.slirp.pollfds_fill() * 1_000_000
+        self.deadline = self.clock.now() + self.slirp.pollfds_fill() * 1_000_000
+        self.host.run()
 
     def _settle(self) -> None:
-        """Poll until nothing is ready any more and nothing happens."""
+        """Poll until two polls in a row have left nothing ready and made nothing happen."""
+        idle = 0
         for _ in range(MAX_ROUNDS):
-            self.host.poll()
+            self.host.sockets.collect()
             before = len(self.host.events)
             self.slirp.pollfds_poll()
-            self.clock.fire()
+            self.clock.pass_by(0)
+            self.host.run()
             self._prepare()
-            if not self.host.poll() and len(self.host.events) == before:
+            busy = self.host.sockets.ready() or len(self.host.events) > before
+            idle = 0 if busy else idle + 1
+            if idle == IDLE_POLLS:
                 return
         self.unsettled += 1
 
     # -- stimuli -----------------------------------------------------------------------
 
     def _advance(self, do: dict[str, Any]) -> None:
-        if do["to"] < self.clock.time:
+        end: int = do["to"]
+        if end < self.clock.now():
             raise RecordingError("virtual time goes back")
-        while (wake := min([self.deadline, *self.clock.deadlines()])) <= do["to"]:
-            self.clock.time = wake
+        while (wake := self._next_wake()) <= end:
+            self.clock.advance_to(wake)
             self.wakes.append(wake)
             self._settle()
-        self.clock.time = do["to"]
+        self.clock.advance_to(end)
+
+    def _next_wake(self) -> int:
+        timer = self.clock.next_deadline()
+        return self.deadline if timer is None else min(self.deadline, timer)
 
     def _guest_frame(self, do: dict[str, Any]) -> None:
         self.slirp.slirp_input(Frame(frame_bytes(do)))
@@ -226,7 +241,7 @@ class Replay:
 
     def _udp_send(self, do: dict[str, Any]) -> str | None:
         to = do["to"] if isinstance(do["to"], str) else _endpoint(do["to"])
-        return None if self.host.udp_send(do["sock"], to, payload(do["data"])) else "no peer"
+        return self.host.udp_send(do["sock"], to, payload(do["data"]))
 
     def _hostfwd_add(self, do: dict[str, Any]) -> int:
         rule = _hostfwd(do["rule"])
@@ -277,6 +292,18 @@ ACTIONS: dict[str, Callable[[Replay, dict[str, Any]], Any]] = {
     "guestfwd_send": Replay._guestfwd_send,
 }
 """What each operation of a step does."""
+
+
+def named_ports(recording: Recording) -> Iterator[int]:
+    """The ports that programs of the host and forwarding rules ask for."""
+    for step in recording["steps"]:
+        for key in ("from", "addr"):
+            if isinstance(step["do"].get(key), list):
+                yield step["do"][key][1]
+        if "rule" in step["do"]:
+            yield step["do"]["rule"]["host"][1]
+    for rule in recording["config"]["hostfwd"]:
+        yield rule["host"][1]
 
 
 def _endpoint(pair: list[Any]) -> tuple[bytes, int]:

@@ -204,7 +204,7 @@ class Played:
         self.recording = recording
         play = Replay(recording, version)
         self.created = play.created
-        self.steps = [(play.clock.time, *play.step(step)) for step in recording["steps"]]
+        self.steps = [(play.clock.now(), *play.step(step)) for step in recording["steps"]]
         self.wakes, self.unsettled = play.wakes, play.unsettled
 
     def step_differs(self, number: int, step: dict[str, Any]) -> bool:
