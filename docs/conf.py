@@ -24,7 +24,11 @@ exclude_patterns = ["_build"]
 myst_heading_anchors = 3  # links to headings, as GitHub makes them
 highlight_language = "none"  # a block without a language is what a program printed
 
+smartquotes = False  # --option must stay what one types
+
 autodoc_member_order = "bysource"
+autodoc_class_signature = "separated"  # how an object is made is not always for users
+autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 
