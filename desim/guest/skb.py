@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Protocol
 
+from desim.guest.net.skbuff import rx_room
+from desim.guest.net.tcp.tcp_skb import RcvSkb
 from desim.wire.frame import Frame
 
 CHECKSUM_NONE = 0
 CHECKSUM_UNNECESSARY = 1
 CHECKSUM_PARTIAL = 3
+
+
+class Memory(Protocol):
+    """What a packet lies in."""
+
+    def free(self) -> None:
+        """One packet less lies in it."""
 
 
 class Skb:
@@ -30,14 +40,19 @@ class Skb:
     ``page`` is the page that a short received packet shares with others: how many of them
     are still there.
 
-    ``slabs`` are the caches that a sent packet's memory goes back to.
+    ``slabs`` are the caches that a sent packet's memory goes back to, and ``destructor``
+    is called when that happens: its socket wants to know.
+
+    ``cb`` is TCP's view of a received segment, from GRO on (``TCP_SKB_CB``).
 
     ``mac``, ``network`` and ``transport`` are offsets of the headers in ``head``.
     """
 
     __slots__ = (
+        "cb",
         "csum_offset",
         "csum_start",
+        "destructor",
         "frags",
         "frame",
         "gso_segs",
@@ -48,9 +63,7 @@ class Skb:
         "mac",
         "network",
         "page",
-        "parsed",
         "protocol",
-        "sk",
         "slabs",
         "transport",
         "truesize",
@@ -75,10 +88,15 @@ class Skb:
         self.tstamp = 0
         self.truesize = 0
         self.vlan_tci: int | None = None
-        self.parsed: Any = None
+        self.cb: RcvSkb | None = None
         self.page: list[int] | None = None
-        self.slabs: tuple[Any, ...] = ()
-        self.sk: Any = None
+        self.slabs: tuple[Memory, ...] = ()
+        self.destructor: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         return len(self.head) + sum(map(len, self.frags))
+
+
+def truesize_of(skb: Skb) -> int:
+    """What a received packet is charged with."""
+    return skb.truesize or rx_room(len(skb))[0]

@@ -43,12 +43,13 @@ def test_segments_are_those_of_the_card(sizes: list[int], mss: int, flags: int) 
 
 def test_the_packets_claim_on_its_socket_goes_with_the_last_segment() -> None:
     skb = tcp_skb([bytes(3000)], mss=1460)
-    skb.sk, skb.parsed = object(), ("sent", 4096)
-    sk = skb.sk
+    given_back: list[str] = []
+    skb.destructor = lambda: given_back.append("claim")
     segments = Offload().validate_xmit_skb(skb)
-    assert [segment.sk for segment in segments] == [None, None, sk]
-    assert segments[-1].parsed == ("sent", 4096)
-    assert skb.sk is None
+    assert [segment.destructor is not None for segment in segments] == [False, False, True]
+    assert skb.destructor is None
+    segments[-1].destructor()
+    assert given_back == ["claim"]
 
 
 def test_congestion_window_reduced_is_said_once() -> None:

@@ -32,7 +32,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from desim.guest.cpu.context import HZ, NET_RX_SOFTIRQ, NET_TX_SOFTIRQ, Cpu, Work
 from desim.guest.drivers.netdevice import NETDEV_TX_OK
@@ -101,7 +100,6 @@ class NetCore:
         self.ip_rcv: Tap = _nobody
         self.ip_list_rcv: Callable[[list[Skb], Device], None] = _nobody_at_all
         self.arp_rcv: Tap = _nobody
-        self.skb_destructor: Callable[[Any, Skb], None] = _nothing
         self.ipv6_rcv: Tap | None = None
         """None: a kernel without IPv6."""
         self.netdev_chain: list[Callable[[int, Device], None]] = []
@@ -395,9 +393,9 @@ class NetCore:
         for cache in skb.slabs:
             cache.free()
         skb.slabs = ()
-        if skb.sk is not None:
-            sk, skb.sk = skb.sk, None
-            self.skb_destructor(sk, skb)
+        if skb.destructor is not None:
+            destructor, skb.destructor = skb.destructor, None
+            destructor()
 
     # Devices.
 
@@ -472,10 +470,6 @@ def _nobody_at_all(batch: list[Skb], device: Device) -> None:
 
 def _nobody(skb: Skb, device: Device) -> None:
     raise AssertionError(f"no protocol is attached for {skb.head[:14]!r} on {device!r}")
-
-
-def _nothing(sk: Any, skb: Skb) -> None:
-    raise AssertionError("no protocol is attached that sends for sockets")
 
 
 def _no_batch(batch: list[Skb]) -> None:

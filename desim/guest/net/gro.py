@@ -79,7 +79,7 @@ class Gro:
             self.gro_normal_one(skb, 1)
             return
         raw_len = len(skb.head)
-        cb = skb.parsed = RcvSkb(seg, raw_len)
+        cb = skb.cb = RcvSkb(seg, raw_len)
         payload_len = cb.len
         key = (seg.src, seg.dst, seg.sport, seg.dport)
         if raw_len != 54 + len(seg.options) + payload_len or not seg.sums_ok:
@@ -93,9 +93,10 @@ class Gro:
         closes = flags & _CLOSING
         held = self.held.get(key)
         if held is not None:
-            merged = self.tcp_gro_receive(held.parsed, cb)
-            if merged:
-                if closes or payload_len < held.parsed.gso_size:
+            into = held.cb
+            assert into is not None
+            if self.tcp_gro_receive(into, cb):
+                if closes or payload_len < into.gso_size:
                     del self.held[key]
                     self.gro_complete(held)
                 return
@@ -150,7 +151,8 @@ class Gro:
 
     def gro_complete(self, skb: Skb) -> None:
         """``napi_gro_complete``: the packet is finished."""
-        cb = skb.parsed
+        cb = skb.cb
+        assert cb is not None
         segs = cb.gso_segs
         if segs > 1:
             skb.frags = cb.pieces[1:]

@@ -52,11 +52,10 @@ from desim.guest.entropy import Entropy
 from desim.guest.mm.slab import Slabs
 from desim.guest.net.device import IFF_LOOPBACK, Device
 from desim.guest.net.ip_fragment import IpFragments
-from desim.guest.net.skbuff import truesize_of
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import error_of
 from desim.guest.net.tcp.tcp_skb import RcvSkb
-from desim.guest.skb import CHECKSUM_PARTIAL, Skb
+from desim.guest.skb import CHECKSUM_PARTIAL, Skb, truesize_of
 from desim.ports import Random
 from desim.stages import GUEST, mark, stages
 from desim.wire.addresses import (
@@ -537,7 +536,7 @@ class Ip:
             self._snmp.tcp["InSegs"] += 1
             self._snmp.tcp["InErrs"] += 1
             return
-        received = skb.parsed = RcvSkb(segment, len(skb.head))
+        received = skb.cb = RcvSkb(segment, len(skb.head))
         received.truesize = truesize_of(skb)
         # Its data lies in several buffers, so none of them takes more.
         received.tailroom = 0

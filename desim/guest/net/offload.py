@@ -75,8 +75,7 @@ class Offload:
             segment.ip_summed = CHECKSUM_PARTIAL
             segment.csum_start, segment.csum_offset = tcp, 16
             segments.append(segment)
-        segments[-1].sk, skb.sk = skb.sk, None
-        segments[-1].parsed = skb.parsed
+        segments[-1].destructor, skb.destructor = skb.destructor, None
         segments[-1].slabs, skb.slabs = skb.slabs, ()
         return segments
 

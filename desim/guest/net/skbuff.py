@@ -11,8 +11,6 @@ that falls behind follow from it. The sizes are those of an x86-64 kernel 6.1:
 
 from __future__ import annotations
 
-from desim.guest.skb import Skb
-
 SKB_STRUCT = 256
 """``SKB_DATA_ALIGN(sizeof(struct sk_buff))``."""
 
@@ -38,11 +36,6 @@ def rx_room(frame_len: int) -> tuple[int, int]:
     """Truesize of a received frame, and the bytes of its buffer that may hold a packet."""
     size = _SMALL if frame_len + _FCS <= _COPYBREAK else max(_LARGE, frame_len + _NET_SKB_PAD)
     return skb_truesize(size), size - _NET_SKB_PAD
-
-
-def truesize_of(skb: Skb) -> int:
-    """What a received packet is charged with."""
-    return skb.truesize or rx_room(len(skb))[0]
 
 
 SEND_SKB_TRUESIZE = skb_truesize(1024 - SKB_SHARED_INFO)

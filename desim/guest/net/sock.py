@@ -15,8 +15,7 @@ from collections.abc import Callable
 
 from desim.guest.cpu.context import Cpu
 from desim.guest.net.free import SkbFree
-from desim.guest.net.skbuff import truesize_of
-from desim.guest.skb import Skb
+from desim.guest.skb import Skb, truesize_of
 from desim.ports import Endpoint
 from desim.stages import GUEST, mark, stages
 from desim.userland.uapi import Message

@@ -171,7 +171,6 @@ class NetStack:
         core.ip_rcv = ip.ip_rcv
         core.ip_list_rcv = ip.ip_list_rcv
         core.arp_rcv = self.arp.arp_rcv
-        core.skb_destructor = self.tcp.tcp_wfree
         ip.arp = self.arp
         ip.dev_queue_xmit = core.dev_queue_xmit
         ip.tcp_v4_rcv = self.tcp.ipv4.tcp_v4_rcv

@@ -57,7 +57,6 @@ from desim.guest.net.tcp.tcp_sock import (
     TcpSock,
 )
 from desim.guest.net.tcp.tcp_timer import TcpTimer
-from desim.guest.skb import Skb
 from desim.ports import Random
 from desim.stages import GUEST, Build, bare, mark, stages
 from desim.wire.tcp import ACK, FIN, PSH
@@ -186,13 +185,10 @@ class Tcp:
 
     # Small queues: what the card has sent.
 
-    def tcp_wfree(self, sk: TcpSock, skb: Skb) -> None:
-        """The card is done with a packet of this socket."""
-        if skb.parsed is None:
-            sk.wmem_alloc -= 2
-        else:
-            sent, truesize = skb.parsed
-            sk.wmem_alloc -= truesize
+    def tcp_wfree(self, sk: TcpSock, truesize: int, sent: SndSkb | None) -> None:
+        """The card is done with a packet of this socket, a clone of ``sent`` unless bare."""
+        sk.wmem_alloc -= truesize
+        if sent is not None:
             sent.clones -= 1
         if sk.tsq_throttled and not sk.tsq_queued:
             sk.tsq_throttled = False

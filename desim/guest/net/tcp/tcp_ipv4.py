@@ -207,7 +207,7 @@ class TcpIpv4(SkbFree):
     def tcp_v4_rcv(self, skb: Skb) -> None:
         """A segment for one of our addresses."""
         self._mib["InSegs"] += 1
-        received = skb.parsed
+        received = skb.cb
         if received is None:
             assert skb.frame is not None
             seg = skb.frame.segment

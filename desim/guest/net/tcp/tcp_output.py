@@ -25,6 +25,7 @@ accept), path MTU discovery and probing, urgent data, memory pressure.
 from __future__ import annotations
 
 import struct
+from functools import partial
 from typing import TYPE_CHECKING
 
 from desim.guest.cpu.context import HZ
@@ -64,6 +65,7 @@ MAX_TSO_DEFERRED_MSS = 3
 _HEADER = struct.Struct("!HHIIHHHH")
 _EBUSY = -16
 _EAGAIN = -11
+_PURE_ACK_TRUESIZE = 2
 
 
 class TcpOutput:
@@ -328,7 +330,6 @@ class TcpOutput:
         out.ip_summed = CHECKSUM_PARTIAL
         out.csum_start = 34
         out.csum_offset = 16
-        out.sk = sk
         if size:
             assert skb is not None
             out.frags = skb.payload()
@@ -337,14 +338,14 @@ class TcpOutput:
                 out.gso_segs = segs
         if skb is not None:
             truesize = skb.truesize
-            out.parsed = (skb, truesize)
             out.slabs = skb.fclone.get(), skb.head.get()
             skb.clones += 1
-            sk.wmem_alloc += truesize
         else:
-            out.slabs = self.tcp.mem.alloc_skb()
             # What a bare ACK counts for must not hold data back (skb_set_tcp_pure_ack).
-            sk.wmem_alloc += 2
+            truesize = _PURE_ACK_TRUESIZE
+            out.slabs = self.tcp.mem.alloc_skb()
+        sk.wmem_alloc += truesize
+        out.destructor = partial(self.tcp.tcp_wfree, sk, truesize, skb)
         if end_seq > sk.snd_nxt or seq == end_seq:
             self._mib["OutSegs"] += segs
         return self.tcp.ip.ip_queue_xmit(sk, out)
