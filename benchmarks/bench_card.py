@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from time import process_time
 
+from desim.devices import Nic
 from desim.e1000.card import E1000
 from desim.e1000.registers import (
     ICR,
@@ -52,7 +53,9 @@ class Bench:
         self.clock = VirtualClock()
         self.bus = MemoryBus(self.clock)
         self.wire = Wire()
-        self.card = E1000(clock=self.clock, pci=self.bus, net=self.wire, ledger=Ledger(), mac=MAC)
+        self.card = E1000(
+            clock=self.clock, pci=self.bus, net=self.wire, ledger=Ledger(), nic=Nic(mac=MAC)
+        )
         self.card.config_write(4, 0x7)
         for n in range(RING):
             self.bus.memory.write(RX_RING + 16 * n, struct.pack("<QQ", BUFFERS + 2048 * n, 0))

@@ -15,8 +15,8 @@ from desim.wire.addresses import IP_ANY, ip, mac
 
 Proto = Literal["tcp", "udp"]
 SlirpVersion = Literal["4.7", "2.8"]
-CardModel = Literal["e1000", "e1000-82545em"]
-"""The cards that the guest's driver is modelled for; QEMU's e1000 is an 82540EM."""
+CardModel = Literal["e1000", "e1000-82544gc", "e1000-82545em"]
+"""QEMU's e1000 is an 82540EM. The guest's driver is not modelled for the 82544GC."""
 CardSemantics = Literal["qemu", "datasheet"]
 """Whose timing the card has: QEMU's, or that of Intel's manual, with a wire that takes time."""
 
@@ -101,6 +101,15 @@ class UserNet:
     disable_host_loopback: bool = False
     disable_dns: bool = False
     disable_dhcp: bool = False
+
+
+CARD_SWITCHES = {
+    "autonegotiation": "autonegotiation",
+    "mitigation": "mitigation",
+    "extra_mac_registers": "extra_mac_registers",
+    "init-vet": "init_vet",
+}
+"""Properties of the card that are on or off, with the field of ``Nic`` that holds each."""
 
 
 @dataclass(slots=True, kw_only=True)

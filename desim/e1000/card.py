@@ -40,8 +40,8 @@ nothing, in QEMU as here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
+from desim.devices import Nic
 from desim.e1000.datasheet import DatasheetInterrupts, DatasheetReceiver, DatasheetTransmitter
 from desim.e1000.eeprom import Eeprom
 from desim.e1000.interrupts import Interrupts
@@ -86,20 +86,26 @@ from desim.wire.frame import Frame
 FILE = "hw/net/e1000.c"
 ETH_P_VLAN = 0x8100
 
-Semantics = Literal["qemu", "datasheet"]
-"""Whose timing: QEMU's, or that of Intel's manual."""
-
 ReadOp = Callable[[int], int]
 WriteOp = Callable[[int, int], None]
+
+
+def _check(nic: Nic) -> None:
+    """Descriptions come from anywhere, also from code that no type checker has seen."""
+    if nic.model not in MODELS:
+        raise ValueError(f"no such model: {nic.model!r}; there are {', '.join(MODELS)}")
+    if len(nic.mac) != 6:
+        raise ValueError(f"a MAC address has 6 bytes, not {len(nic.mac)}: {nic.mac.hex(':')}")
+    if nic.semantics not in ("qemu", "datasheet"):
+        raise ValueError(f"no such semantics: {nic.semantics!r}; there are qemu, datasheet")
 
 
 class E1000:
     """One card. It is driven by a driver's accesses, the net layer's calls and its own timers.
 
-    ``mac`` is the address in the EEPROM and, after a reset, in the first receive
-    address register. The keyword arguments from ``mitigation`` on are QEMU's device
-    properties. Raises ``ValueError`` for an unknown model, unknown semantics or a MAC
-    that is not 6 bytes.
+    ``nic`` has its properties; ``nic.mac`` is the address in the EEPROM and, after a
+    reset, in the first receive address register. Raises ``ValueError`` for an unknown
+    model, unknown semantics or a MAC that is not 6 bytes.
     """
 
     STAGES = stages(
@@ -118,42 +124,28 @@ class E1000:
         pci: PciBus,
         net: NetPort,
         ledger: Ledger,
-        mac: bytes,
-        model: str = "e1000",
-        mitigation: bool = True,
-        autonegotiation: bool = True,
-        extra_mac_registers: bool = True,
-        init_vet: bool = True,
-        semantics: Semantics = "qemu",
+        nic: Nic,
         build: Build = bare,
     ) -> None:
-        if model not in MODELS:
-            raise ValueError(f"no such model: {model!r}; there are {', '.join(MODELS)}")
-        if len(mac) != 6:
-            raise ValueError(f"a MAC address has 6 bytes, not {len(mac)}: {mac.hex(':')}")
-        if semantics not in ("qemu", "datasheet"):
-            raise ValueError(f"no such semantics: {semantics!r}; there are qemu, datasheet")
-        kind = MODELS[model]
-        self.semantics = semantics
-        self.model = model
-        self.mac = mac
-        self.init_vet = init_vet
+        _check(nic)
+        kind = MODELS[nic.model]
+        self.nic = nic
         self.net = net
         self.mac_reg = mac_reg = [0] * REGISTERS_COUNT
         self.pci = build(PciFunction)(bus=pci, device_id=kind.device_id)
-        datasheet = semantics == "datasheet"
+        datasheet = nic.semantics == "datasheet"
         self.interrupts = build(DatasheetInterrupts if datasheet else Interrupts)(
-            mac_reg=mac_reg, clock=clock, pci_set_irq=self.pci.set_irq, mitigation=mitigation
+            mac_reg=mac_reg, clock=clock, pci_set_irq=self.pci.set_irq, mitigation=nic.mitigation
         )
         set_ics = self.interrupts.set_ics
-        self.eeprom = build(Eeprom)(mac_reg=mac_reg, mac=mac, device_id=kind.device_id)
+        self.eeprom = build(Eeprom)(mac_reg=mac_reg, mac=nic.mac, device_id=kind.device_id)
         self.phy = build(Phy)(
             mac_reg=mac_reg,
             clock=clock,
             net=net,
             set_ics=set_ics,
             phy_id2=kind.phy_id2,
-            autonegotiation=autonegotiation,
+            autonegotiation=nic.autonegotiation,
         )
         self.rx = build(DatasheetReceiver if datasheet else Receiver)(
             mac_reg=mac_reg,
@@ -176,7 +168,7 @@ class E1000:
         self._read_mask = [0] * REGISTERS_COUNT
         self._writeops: list[WriteOp | None] = [self._ignored] * REGISTERS_COUNT
         self._write_mask = [0] * REGISTERS_COUNT
-        self._wire({None: True, MIT: mitigation, MAC: extra_mac_registers})
+        self._wire({None: True, MIT: nic.mitigation, MAC: nic.extra_mac_registers})
         self.e1000_reset()
 
     def _wire(self, there: dict[Gate | None, bool]) -> None:
@@ -312,10 +304,11 @@ class E1000:
         mac_reg[:] = [0] * REGISTERS_COUNT
         for index, value in RESET.items():
             mac_reg[index] = value
-        if self.init_vet:
+        if self.nic.init_vet:
             mac_reg[VET] = ETH_P_VLAN
-        mac_reg[RA] = int.from_bytes(self.mac[:4], "little")
-        mac_reg[RA + 1] = RAH_AV | int.from_bytes(self.mac[4:], "little")
+        mac = self.nic.mac
+        mac_reg[RA] = int.from_bytes(mac[:4], "little")
+        mac_reg[RA + 1] = RAH_AV | int.from_bytes(mac[4:], "little")
         self.phy.reset()
 
     # The net layer's side (NetClient)

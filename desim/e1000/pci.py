@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from desim.devices import CardModel
 from desim.ports import PciBus
 from desim.wire.frame import Frame
 
@@ -58,7 +59,7 @@ class Model(NamedTuple):
     phy_id2: int
 
 
-MODELS = {
+MODELS: dict[CardModel, Model] = {
     "e1000": Model(0x100E, 0x0C20),  # 82540EM
     "e1000-82544gc": Model(0x100C, 0x0C30),
     "e1000-82545em": Model(0x100F, 0x0C20),

@@ -135,13 +135,7 @@ class Qemu:
             pci=Bus(self.kit.env, memory, vcpu.pin, recorder),
             net=tap,
             ledger=self.lost,
-            mac=nic.mac,
-            model=nic.model,
-            mitigation=nic.mitigation,
-            autonegotiation=nic.autonegotiation,
-            extra_mac_registers=nic.extra_mac_registers,
-            init_vet=nic.init_vet,
-            semantics=nic.semantics,
+            nic=nic,
             build=build,
         )
         tap.client = card

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from desim.config import NetdevEnd, NetFilter
-from desim.devices import CardModel, Nic, SlirpVersion, UserNet
+from desim.devices import CARD_SWITCHES, CardModel, Nic, SlirpVersion, UserNet
 from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac
 from desim.scenario.qemu_forward import forward_host, parse_redir
@@ -70,15 +70,7 @@ OTHER_BACKENDS = word_set(
     vmnet-bridged vmnet-host vmnet-shared"""
 )
 
-SWITCHES = {
-    "autonegotiation": "autonegotiation",
-    "mitigation": "mitigation",
-    "extra_mac_registers": "extra_mac_registers",
-    "init-vet": "init_vet",
-}
-"""Properties of the card, with the field that holds each."""
-
-CARD_KEYS = word_set("driver id mac netdev") | frozenset(SWITCHES)
+CARD_KEYS = word_set("driver id mac netdev") | frozenset(CARD_SWITCHES)
 BUS_KEYS = word_set(
     """acpi-index addr bootindex bus command_serr_enable failover_pair_id migrate_tso_props
     multifunction rombar romfile x-pcie-lnksta-dllla"""
@@ -166,7 +158,7 @@ class _Wiring:
     def card(self, model: CardModel = E1000, name: str | None = None) -> Nic:
         """A card with the id ``name`` and the properties that the machine gives it."""
         nic = Nic(model=model, id=name)
-        for key, name in SWITCHES.items():
+        for key, name in CARD_SWITCHES.items():
             if key in self.board.off:
                 setattr(nic, name, False)
         return nic
@@ -368,7 +360,7 @@ def _device(wiring: _Wiring, option: Option) -> None:
     nic = wiring.card(model=CARDS[driver], name=option.last("id"))
     _mac(nic, option.last("mac"), complain, refusal=f"Property '{driver}.mac'")
     wiring.nics.append(nic)
-    for key, name in SWITCHES.items():
+    for key, name in CARD_SWITCHES.items():
         value = read_switch(option, key, complain)
         if value is not None:
             setattr(nic, name, value)
@@ -527,7 +519,7 @@ def _device_list(driver: str) -> str:
         "id": "a name",
         "mac": "six bytes, such as 52:54:00:12:34:56",
         "netdev": "the id of a backend",
-    } | dict.fromkeys(sorted(SWITCHES), switch)
+    } | dict.fromkeys(sorted(CARD_SWITCHES), switch)
     lines = "".join(f"  {key:<20} {text}\n" for key, text in sorted(keys.items()))
     quiet = ", ".join(sorted(BUS_KEYS))
     return f"{driver} options:\n{lines}without effect on the network: {quiet}\n"
@@ -548,16 +540,16 @@ def _globals(wiring: _Wiring, options: Sequence[Option]) -> None:
             driver, _, key = name.partition(".")
         if driver not in CARDS:
             wiring.ignored.append(f"-global {driver}.{key}")
-        elif key in SWITCHES:
+        elif key in CARD_SWITCHES:
             switch = read_switch(Option(option.flag, "", [(key, value)]), key, complain)
             cards = [nic for nic in wiring.nics if nic.model == CARDS[driver]]
             if not cards:
                 wiring.ignored.append(f"-global {driver}.{key}")
             for nic in cards:
                 if key not in explicit:
-                    setattr(nic, SWITCHES[key], switch)
+                    setattr(nic, CARD_SWITCHES[key], switch)
         else:
-            complain(f"Property '{driver}.{key}' not found{allowed(key, SWITCHES)}")
+            complain(f"Property '{driver}.{key}' not found{allowed(key, CARD_SWITCHES)}")
 
 
 def _redirections(wiring: _Wiring, options: Sequence[Option]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from desim.devices import Nic
 from desim.e1000.card import E1000
 from desim.e1000.receive import DESCRIPTOR
 from desim.e1000.registers import (
@@ -58,8 +59,7 @@ class Bed:
             pci=self.bus,
             net=self.wire,
             ledger=self.losses,
-            mac=MAC,
-            **properties,
+            nic=Nic(mac=MAC, **properties),
         )
         self.card.config_write(4, 0x7)
 

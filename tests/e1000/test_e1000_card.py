@@ -9,6 +9,7 @@ import pytest
 from card_fixture import MAC, TX_BUFFERS, TX_RING, Bed, ethernet
 
 from desim.conform.e1000.decode import decode, register_name
+from desim.devices import Nic
 from desim.e1000 import E1000
 from desim.e1000.registers import (
     ALL,
@@ -114,7 +115,9 @@ def test_unknown_models_are_refused_by_name() -> None:
 def test_a_mac_has_six_bytes() -> None:
     clock = VirtualClock()
     with pytest.raises(ValueError, match="6 bytes, not 2: 52:54"):
-        E1000(clock=clock, pci=MemoryBus(clock), net=Wire(), ledger=Ledger(), mac=b"\x52\x54")
+        E1000(
+            clock=clock, pci=MemoryBus(clock), net=Wire(), ledger=Ledger(), nic=Nic(mac=b"\x52\x54")
+        )
 
 
 # Access
@@ -321,7 +324,8 @@ def built(calls: list[str]) -> tuple[E1000, MemoryBus]:
     build = recorded(calls)
     clock = VirtualClock()
     bus = MemoryBus(clock)
-    card = build(E1000)(clock=clock, pci=bus, net=Wire(), ledger=Ledger(), mac=MAC, build=build)
+    nic = Nic(mac=MAC)
+    card = build(E1000)(clock=clock, pci=bus, net=Wire(), ledger=Ledger(), nic=nic, build=build)
     card.config_write(4, 7)
     return card, bus
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from desim.devices import Nic
 from desim.e1000.card import E1000
 from desim.guest.cpu.context import HZ, JIFFY_NS, NET_RX_SOFTIRQ, Cpu, Work
 from desim.guest.cpu.ioapic import IoApicPin
@@ -415,8 +416,7 @@ class Guest:
             pci=self.bus,
             net=self.net,
             ledger=self.ledger,
-            mac=MAC,
-            model=model,
+            nic=Nic(mac=MAC, model=model),
         )
         self.bus.card = self.net.card = self.card
         self.device = FakeDevice(self.cpu)

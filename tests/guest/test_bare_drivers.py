@@ -9,6 +9,7 @@ from fakes_driver import MAC, MS, SECOND, FakeBus, FakeClock, FakeCpu, FakeDevic
 from fakes_driver import FakeNet as Net
 
 from desim.conform.e1000.lint import Lint
+from desim.devices import Nic
 from desim.e1000.card import E1000
 from desim.guest.cpu.ioapic import IoApicPin
 from desim.guest.drivers.bare import PlainDriver, PollingDriver
@@ -44,8 +45,7 @@ class Bare:
             pci=self.bus,
             net=self.net,
             ledger=FakeLedger(),
-            mac=MAC,
-            mitigation=mitigation,
+            nic=Nic(mac=MAC, mitigation=mitigation),
         )
         self.bus.card = self.net.card = self.card
         self.device = FakeDevice(self.cpu)

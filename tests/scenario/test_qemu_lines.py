@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from desim.devices import CARD_SWITCHES
 from desim.errors import UserError
 from desim.scenario.qemu_options import Network, help_text, parse_qemu_options
 from desim.scenario.qemu_words import split_line
@@ -20,14 +21,15 @@ LINES = [
     tuple(line.split("\t"))
     for line in (Path(__file__).with_name("qemu_lines.tsv")).read_text("utf-8").splitlines()
 ]
-SWITCHES = ("mitigation", "autonegotiation", "extra_mac_registers", "init_vet")
 
 
 def card(network: Network) -> str:
     nic = network.nic
     if nic is None:
         return "no card"
-    return " ".join([nic.model, *sorted(f"{s}=off" for s in SWITCHES if not getattr(nic, s))])
+    return " ".join(
+        [nic.model, *sorted(f"{s}=off" for s in CARD_SWITCHES.values() if not getattr(nic, s))]
+    )
 
 
 def outcome(line: str) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from desim.conform.e1000.decode import compare, decode, register_name
 from desim.conform.e1000.network import NetCoreNetwork
 from desim.conform.e1000.recordings import check_recording
 from desim.conform.e1000.user import user_network
+from desim.devices import CARD_SWITCHES, Nic
 from desim.e1000.card import E1000
 from desim.e1000.receive import DESCRIPTOR, EOP
 from desim.e1000.registers import RCTL, RDBAL, RDH, RDLEN, RDT
@@ -44,7 +45,6 @@ COMMAND_MASTER = 0x4
 INTERRUPT_LINE = 0x3C
 INTERRUPT_LINE_BY_FIRMWARE = 11
 
-PROPERTIES = ("mitigation", "autonegotiation", "extra_mac_registers", "init_vet")
 NO_EFFECT = ("migrate_tso_props",)
 """A property of the card that only says what migration saves."""
 SWITCH = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
@@ -214,7 +214,11 @@ class Replay:
     def _make_card(self, name: str) -> None:
         device = self.vector["device"]
         peer = self.vector["net"]["peers"].get(name)
-        properties: dict[str, Any] = device_properties("" if peer else device["options"])
+        nic = Nic(
+            model=device["model"], mac=bytes.fromhex((peer or device)["mac"].replace(":", ""))
+        )
+        if not peer:
+            set_properties(nic, device["options"])
         if name == "A":
             self.net.watch(name, self._note_sent)
         self.buses[name] = bus = _Bus(self.controller.set_irq if name == "A" else _no_irq)
@@ -223,9 +227,7 @@ class Replay:
             pci=bus,
             net=self.net.port(name),
             ledger=self.ledger,
-            mac=bytes.fromhex((peer or device)["mac"].replace(":", "")),
-            model=device["model"],
-            **properties,
+            nic=nic,
         )
         self._dumped[name] = 0
         self.net.attach(name, card)
@@ -404,21 +406,18 @@ class Replay:
                 )
 
 
-def device_properties(options: str) -> dict[str, bool]:
-    """QEMU's ``-device`` options of a card, such as ``mitigation=off``, as arguments of ``E1000``.
+def set_properties(nic: Nic, options: str) -> None:
+    """QEMU's ``-device`` options of a card, such as ``mitigation=off``.
 
     ``migrate_tso_props`` is taken and has no effect: nothing is migrated here. Raises
     ``RecordingError`` for an option that is not there.
     """
-    properties = {}
     for option in filter(None, options.split(",")):
         name, _, value = option.partition("=")
-        key = name.replace("-", "_")
-        if key not in (*PROPERTIES, *NO_EFFECT) or value not in SWITCH:
+        if name not in (*CARD_SWITCHES, *NO_EFFECT) or value not in SWITCH:
             raise RecordingError(f"device.options: {option!r} is not a property of the card")
-        if key in PROPERTIES:
-            properties[key] = SWITCH[value]
-    return properties
+        if name in CARD_SWITCHES:
+            setattr(nic, CARD_SWITCHES[name], SWITCH[value])
 
 
 def _no_irq(level: bool) -> None:
