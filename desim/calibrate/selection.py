@@ -24,6 +24,7 @@ from desim.conform.linux.recording import (
     read_runs,
 )
 from desim.conform.suite import UNREADABLE, check_regular, told
+from desim.disk import kind_of
 from desim.errors import RecordingError
 
 USED = ("det", "sizes", "ftrace", "vt")
@@ -63,7 +64,7 @@ def select(paths: Iterable[Path], *, real_time: bool = False) -> Selection:
         count = 0
         for file in places(path):
             try:
-                if not file.is_dir():
+                if kind_of(file) != "folder":
                     check_regular(file)
                 for place, documents in read_runs(file):
                     count += 1

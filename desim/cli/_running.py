@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from desim.cli._arguments import Parser, duration
 from desim.cli._progress import progress_line
-from desim.cli._screen import complain
+from desim.cli._screen import complain, complain_at_length
 
 if TYPE_CHECKING:
     from desim.api.scenario import Scenario
@@ -57,7 +57,7 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     elif not arguments.quiet:
         result.show(console_width())
     sys.stdout.flush()
-    complain(*(f"expected otherwise: {failure}" for failure in result.expectations))
+    complain_at_length(*(f"expected otherwise: {failure}" for failure in result.expectations))
     if result.failed:
         complain(f"{result.ended}; the results are those up to there")
     if result.ended == "interrupted":

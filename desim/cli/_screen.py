@@ -6,12 +6,26 @@ import io
 import os
 import sys
 
+LONGEST, LONGEST_START = 1500, 1000
+"""Characters of a message, and of what is shown from its start if it is longer."""
+
 
 def printable(text: str) -> str:
     """``text`` with control characters, and what is no character at all, shown as escapes."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """``text`` as a message on one line that fits a screen, whatever values are in it."""
+    text = printable(text).replace("\n", "\\n")
+    left_out = len(text) - LONGEST
+    if left_out <= 0:
+        return text
+    return (
+        f"{text[:LONGEST_START]} ... ({left_out} characters) ... {text[LONGEST_START - LONGEST :]}"
+    )
 
 
 def prepare_streams() -> None:
@@ -32,7 +46,13 @@ def forget_stdout() -> None:
 
 
 def complain(*messages: str) -> None:
-    """Each message as one line (or paragraph) on stderr."""
+    """Each message as one line on stderr: a value with a line break in it makes no second."""
+    for message in messages:
+        print(f"desim: {one_line(message)}", file=sys.stderr)
+
+
+def complain_at_length(*messages: str) -> None:
+    """Each message as a paragraph on stderr."""
     for message in messages:
         print(f"desim: {printable(message)}", file=sys.stderr)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from desim.cli._arguments import Parser, counted
 from desim.cli._screen import say
+from desim.disk import kind_of
 from desim.errors import UserError
 
 if TYPE_CHECKING:
@@ -199,13 +200,13 @@ def check_output(path: Path) -> None:
 
     if path.suffix != ".toml":
         raise refuse("a cost profile's name ends in .toml")
-    if not path.parent.is_dir():
+    if kind_of(path.parent) != "folder":
         raise refuse(f"no folder {path.parent}")
     if not os.path.lexists(path):
         if not os.access(path.parent, os.W_OK):
             raise refuse("the folder cannot be written to")
         return
-    if not path.is_file():
+    if kind_of(path) != "file":
         raise refuse("not a regular file")
     try:
         text = path.read_text(encoding="utf-8") if path.stat().st_size <= MAX_PROFILE else ""

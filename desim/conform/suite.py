@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from desim.disk import kind_of
+
 ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2", ".zip")
 MANIFEST = "manifest.json"
 """Lists the recordings beside it, and is none."""
@@ -112,7 +114,7 @@ def _recordings(
         count = 0
         for file in suite.places(path):
             try:
-                if not file.is_dir():
+                if kind_of(file) != "folder":
                     check_regular(file)
                 for item in suite.read(file):
                     count += 1
@@ -126,7 +128,7 @@ def _recordings(
 
 def files(path: Path) -> Iterator[Path]:
     """The recordings and archives of recordings below ``path``, or the path itself."""
-    if not path.is_dir():
+    if kind_of(path) != "folder":
         yield path
         return
     for file in sorted(path.rglob("*")):
@@ -137,7 +139,7 @@ def files(path: Path) -> Iterator[Path]:
 
 def check_regular(file: Path) -> None:
     """A pipe or a device could keep us waiting, or never end; raises ``ValueError``."""
-    if file.exists() and not file.is_file():
+    if kind_of(file) == "other":
         raise ValueError(f"{file}: not a regular file")
 
 

@@ -21,8 +21,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from desim.disk import kind_of
 from desim.errors import ProfileError, nearest
 from desim.stages import Known, known_stages
+from desim.toml_limits import LONG_KEY, MAX_BYTES, TOO_DEEP, TOO_LARGE, long_key, shown, too_deep
 
 NS, INSTRUCTIONS = UNITS = ("ns", "instructions")
 
@@ -89,14 +91,11 @@ def load(name: str) -> Profile:
     if "/" in name or name.endswith(".toml"):
         path = Path(name)
         # A FIFO must not keep us waiting.
-        if not path.is_file():
-            what = "not a regular file" if path.exists() else "no such file"
+        kind = kind_of(path)
+        if kind != "file":
+            what = "no such file" if kind is None else "not a regular file"
             raise ProfileError(f"costs {name}: {what}")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ProfileError(f"{name}: cannot be read as a cost profile: {error}") from None
-        return parse(path.stem, text, name)
+        return parse(path.stem, _read(path, name), name)
     known = shipped()
     if name not in known:
         raise ProfileError(
@@ -104,6 +103,23 @@ def load(name: str) -> Profile:
             f"{nearest(name, known)}"
         )
     return parse(name, _text(name), f"{name}.toml")
+
+
+def _read(path: Path, name: str) -> str:
+    """The text of a user's file."""
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+        text = raw.decode()
+    except OSError as error:
+        raise ProfileError(f"{name}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ProfileError(f"{name}: cannot be read as a cost profile: not UTF-8 text") from None
+    if len(raw) > MAX_BYTES:
+        raise ProfileError(f"{name}: {TOO_LARGE}")
+    if (line := long_key(text)) is not None:
+        raise ProfileError(f"{name}:{line}: {LONG_KEY}")
+    return text
 
 
 def head(name: str) -> dict[str, str]:
@@ -129,8 +145,12 @@ def parse(
         known = known_stages()
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileError(f"{where}: {error}") from None
+    except RecursionError:
+        raise ProfileError(f"{where}: {TOO_DEEP}") from None
+    except ValueError as error:  # no TOML, or a number with thousands of digits
+        raise ProfileError(f"{where}: {str(error).partition(';')[0]}") from None
+    if too_deep(document):
+        raise ProfileError(f"{where}: {TOO_DEEP}")
     mistakes: list[str] = []
     costs: dict[tuple[str, str], Cost] = {}
     description = document.pop("description", "")
@@ -167,12 +187,14 @@ def parse(
 
 def _cost(where: str, entry: Any, mistakes: list[str]) -> Cost:
     if not isinstance(entry, dict):
-        mistakes.append(f"{where}: {entry!r} is not a table like {{ enter = 400, source = ... }}")
+        mistakes.append(
+            f"{where}: {shown(entry)} is not a table like {{ enter = 400, source = ... }}"
+        )
         return FREE
     figures = {field: entry.get(field, 0) for field in Cost._fields}
     for field, figure in figures.items():
         if type(figure) is not int or not 0 <= figure <= 10**12:
-            mistakes.append(f"{where}: {field}: {figure!r} is not a whole number from 0 on")
+            mistakes.append(f"{where}: {field}: {shown(figure)} is not a whole number from 0 on")
     if not isinstance(entry.get("source"), str) or not entry["source"]:
         mistakes.append(f"{where}: source: missing; every figure says where it comes from")
     known = [*Cost._fields, "source"]

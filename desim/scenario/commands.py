@@ -33,9 +33,10 @@ def check_command(
     for name in (plain(name) for part in commands for name in part.reads):
         try:
             path = inputs.path(name)
-            if path.is_dir():
+            kind = inputs.kind(path)
+            if kind == "folder":
                 files |= _folder(name + "/", inputs)
-            elif path.exists() and name not in files:
+            elif kind is not None and name not in files:
                 files[name] = inputs.file(name)
         except ValueError as error:
             found.append(f"{name}: {error}")

@@ -28,12 +28,11 @@ from desim.scenario.inputs import Inputs
 from desim.scenario.lines import Key, Lines, unquoted
 from desim.scenario.modprobe import note_without_card
 from desim.scenario.schema import Reading, Run, Scenario
+from desim.toml_limits import MAX_NESTING, TOO_DEEP, shown
 
-MAX_NESTING = 16
 MAX_SHOWN = 60
 """Characters of a wrong value that a message repeats."""
 
-TOO_DEEP = f"nested more than {MAX_NESTING} levels deep"
 KEY_FORM = "a key is names with dots between them, such as guest.modprobe or guest.run[0].at"
 
 _PART = re.compile(
@@ -102,10 +101,10 @@ class Spoken:
     def tell(self, key: Key, message: str, *given: object) -> str:
         """``guest 'nc < nofile': < nofile: no such file``"""
         place = self.place(key)
-        shown = "".join(
-            f" {_cut(repr(value))}" for value in given if isinstance(value, (str, int, float))
+        told = "".join(
+            f" {_cut(shown(value))}" for value in given if isinstance(value, (str, int, float))
         )
-        return f"{place}{shown}: {message}" if place else message
+        return f"{place}{told}: {message}" if place else message
 
     def knows(self, key: Key) -> bool:
         """Whether ``key``, or something around it, was given here."""
@@ -426,7 +425,10 @@ def _texts(
 
 def as_in_a_file(value: object) -> str:
     """A wrong value as its file spells it, cut to what fits a line."""
-    return _cut(json.dumps(value, default=str, ensure_ascii=False))
+    try:
+        return _cut(json.dumps(value, default=str, ensure_ascii=False))
+    except ValueError:  # numbers of thousands of digits, which Python does not write down
+        return shown(value) if isinstance(value, int) else "..."
 
 
 def _cut(text: str) -> str:

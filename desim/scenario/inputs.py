@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from desim.config import InputFile
+from desim.disk import Kind, look
 from desim.errors import nearest
 
 MAX_FILE_BYTES = 256 << 20
@@ -42,10 +43,18 @@ class Inputs:
             )
         return real
 
+    @staticmethod
+    def kind(path: Path) -> Kind | None:
+        """What ``path`` is."""
+        try:
+            return look(path)
+        except OSError as error:
+            raise ValueError(str(error.strerror)) from None
+
     def file(self, name: str) -> InputFile:
         """The contents of a regular file."""
         path = self.path(name)
-        if not path.exists():
+        if self.kind(path) is None:
             raise ValueError(f"no such file{nearest(path.name, neighbours(path))}")
         return _read(path, name)
 
@@ -56,7 +65,7 @@ class Inputs:
         so is a name that is not UTF-8.
         """
         root = self.path(name)
-        if not root.is_dir():
+        if self.kind(root) != "folder":
             raise ValueError("no such folder")
         found: dict[str, InputFile] = {}
         total = 0
@@ -67,11 +76,11 @@ class Inputs:
                 # No request could name a file whose name is not Unicode.
                 if not (
                     real.is_relative_to(root)
-                    and real.is_file()
+                    and self.kind(real) == "file"
                     and _is_unicode(os.fspath(path.relative_to(root)))
                 ):
                     continue
-                file = _read(real, path.relative_to(root).as_posix())
+                file = _read_below(real, path.relative_to(root).as_posix())
                 found[file.name] = file
                 total += len(file.data)
                 if total > MAX_FILE_BYTES or len(found) > MAX_FILES:
@@ -85,6 +94,14 @@ def _is_unicode(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _read_below(path: Path, name: str) -> InputFile:
+    """One of many files, which a message has to name."""
+    try:
+        return _read(path, name)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _read(path: Path, name: str) -> InputFile:

@@ -11,15 +11,13 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from desim.config import MachineConfig
 from desim.errors import ScenarioError
-from desim.scenario.document import MAX_NESTING, TOO_DEEP, Document, InFile, as_in_a_file
+from desim.scenario.document import Document, InFile, as_in_a_file
 from desim.scenario.inputs import Inputs
 from desim.scenario.shipped import find_scenario
-
-MAX_FILE_BYTES = 256 << 10
+from desim.toml_limits import LONG_KEY, MAX_BYTES, TOO_DEEP, TOO_LARGE, long_key, too_deep
 
 
 def load_scenario(name: str, *, allow_read: Sequence[Path] = ()) -> MachineConfig:
@@ -35,7 +33,7 @@ def load_document(name: str, *, allow_read: Sequence[Path] = ()) -> Document:
     path, label = find_scenario(name)
     try:
         with path.open("rb") as stream:
-            raw = stream.read(MAX_FILE_BYTES + 1)
+            raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ScenarioError(f"{label}: cannot be read: {error.strerror}") from None
     folder = Path(os.path.realpath(path)).parent
@@ -49,10 +47,12 @@ def parse_scenario(raw: bytes, label: str, inputs: Inputs) -> MachineConfig:
 
 def parse_document(raw: bytes, label: str, inputs: Inputs) -> Document:
     """What the bytes of a scenario file say; ``label`` is what messages call the file."""
-    if len(raw) > MAX_FILE_BYTES:
-        raise ScenarioError(f"{label}: larger than {MAX_FILE_BYTES >> 10} KiB")
+    if len(raw) > MAX_BYTES:
+        raise ScenarioError(f"{label}: {TOO_LARGE}")
     try:
         text = raw.decode()
+        if (line := long_key(text)) is not None:
+            raise ScenarioError(f"{label}:{line}: {LONG_KEY}")
         data = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
@@ -63,7 +63,7 @@ def parse_document(raw: bytes, label: str, inputs: Inputs) -> Document:
         raise ScenarioError(f"{label}: {TOO_DEEP}") from None
     except ValueError as error:  # a number with thousands of digits
         raise ScenarioError(f"{label}: {str(error).partition(';')[0]}") from None
-    if _nesting(data) > MAX_NESTING:
+    if too_deep(data):
         raise ScenarioError(f"{label}: {TOO_DEEP}")
     return Document(Path(label).stem, data, InFile(label, text), inputs)
 
@@ -77,18 +77,3 @@ def _toml_error(label: str, text: str, message: str) -> str:
     line, _, column = place.rstrip(")").partition(", column ")
     there = as_in_a_file(text.split("\n")[int(line) - 1].strip())
     return f"{label}:{line}: {there}: {what} (column {column})"
-
-
-def _nesting(value: Any) -> int:
-    depth, level = 0, [value]
-    while level:
-        depth += 1
-        if depth > MAX_NESTING:
-            break
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, (dict, list))
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    return depth

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from desim.disk import kind_of
 from desim.errors import ScenarioError, nearest
 from desim.scenario.inputs import neighbours
 
@@ -29,13 +29,14 @@ def find_scenario(name: str) -> tuple[Path, str]:
     name goes first.
     """
     path = Path(name)
-    if "\0" not in name and path.is_file():
+    kind = kind_of(path)
+    if kind == "file":
         return path, name
     known = shipped_scenarios()
     if name in known:
         return known[name], f"{name}.toml"
-    if name and "\0" not in name and os.path.exists(path):
-        raise ScenarioError(f"{name}: {'a folder' if path.is_dir() else 'not a regular file'}")
+    if name and kind is not None:
+        raise ScenarioError(f"{name}: {'a folder' if kind == 'folder' else 'not a regular file'}")
     if path.name == name and not name.endswith(".toml"):
         raise ScenarioError(
             f"{name or repr(name)}: neither a file nor a shipped scenario{nearest(name, known)}; "

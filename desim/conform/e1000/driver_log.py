@@ -17,6 +17,7 @@ from desim.conform.e1000.qemu_trace import Card, TraceReader
 from desim.conform.e1000.recordings import read_recordings
 from desim.conform.e1000.replay import Replay
 from desim.conform.suite import ARCHIVES, check_regular
+from desim.disk import kind_of
 from desim.e1000.registers import (
     ICR,
     IMS,
@@ -47,9 +48,10 @@ class Report(NamedTuple):
 
 def lint_log(path: Path) -> Iterator[Report]:
     """The reports for each log below ``path``; raises ``RecordingError``, ``OSError``."""
-    if not path.is_dir():
+    is_folder = kind_of(path) == "folder"
+    if not is_folder:
         check_regular(path)
-    recorded = path.is_dir() or path.name.endswith((".json", *ARCHIVES))
+    recorded = is_folder or path.name.endswith((".json", *ARCHIVES))
     if recorded:
         for place, vector in read_recordings(path):
             yield lint_recording(place, vector)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from desim.disk import kind_of
 from desim.errors import RecordingError
 
 FORMAT = "e1000-vector/1"
@@ -65,7 +66,7 @@ def read_recordings(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
     Yields (place, recording). Raises ``RecordingError``, ``OSError``.
     """
-    if path.is_dir():
+    if kind_of(path) == "folder":
         for file in sorted(path.rglob("*")):
             if file.is_file() and _kind(file):
                 yield from read_recordings(file)

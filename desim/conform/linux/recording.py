@@ -27,6 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from desim.disk import kind_of
 from desim.errors import RecordingError
 
 JIFFY_NS = 4_000_000
@@ -193,7 +194,7 @@ class Run:
 
 def places(path: Path) -> Iterator[Path]:
     """What can be read below ``path``, one by one: folders with a run, and tar archives."""
-    if not path.is_dir():
+    if kind_of(path) != "folder":
         yield path
         return
     for file in sorted(path.rglob("*")):
@@ -209,7 +210,8 @@ def read_runs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Yields ``(place, files)``, ``files`` being the three documents by name. Raises
     ``RecordingError`` and what reading files raises.
     """
-    if path.is_dir():
+    kind = kind_of(path)
+    if kind == "folder":
         for meta in sorted(path.rglob(META)):
             folder = meta.parent
             files = {
@@ -219,7 +221,7 @@ def read_runs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             }
             yield str(folder), _documents(str(folder), files)
         return
-    if not path.exists():
+    if kind is None:
         raise RecordingError(f"{path}: no such file or folder")
     if not path.name.endswith(ARCHIVES):
         raise RecordingError(f"{path}: neither a folder nor a tar archive of recorded runs")

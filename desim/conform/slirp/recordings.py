@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from desim.disk import kind_of
 from desim.errors import RecordingError
 
 FORMAT = "slirp-vector/1"
@@ -32,9 +33,9 @@ def read_recordings(path: Path) -> Iterator[tuple[str, Recording]]:
 
     Raises ``RecordingError``, ``OSError``.
     """
-    if path.is_dir():
+    if kind_of(path) == "folder":
         for file in sorted(path.rglob("*")):
-            if file.is_file() and (file.suffix == ".json" or file.name.endswith(ARCHIVES)):
+            if kind_of(file) == "file" and (file.suffix == ".json" or file.name.endswith(ARCHIVES)):
                 yield from read_recordings(file)
     elif path.name.endswith(".zip"):
         with zipfile.ZipFile(path) as archive:
