@@ -1,7 +1,7 @@
 """All errors that desim raises on purpose, as one tree::
 
     DesimError                   any of them
-    ├── UserError                what somebody wrote or asked for cannot be done: the user can mend it
+    ├── UserError                what somebody wrote or asked for cannot be; the user can mend it
     │   ├── ScenarioError        in a scenario: its file, QEMU's options, a command, a key
     │   ├── ProfileError         in a cost profile
     │   ├── RecordingError       in a recording of the real thing, or in a log

@@ -409,7 +409,9 @@ def _texts(
     allowed_text = {
         "model_type": "must be a table",
         "dict_type": "must be a table",
-        "list_type": f"must be an array of tables: write [[{dotted(key)}]]",
+        "list_type": f"must be an array of tables: write [[{dotted(key)}]]"
+        if table_at(key) is not None
+        else "must be a list, in brackets",
         "string_too_long": f"too long; at most {context.get('max_length')} characters are allowed",
         "int_type": "must be a whole number",
         "bool_type": "must be true or false",

@@ -73,6 +73,7 @@ def test_importing_desim_loads_nothing_but_its_own_list() -> None:
     assert found - ours <= loaded("import __future__, importlib, typing")
 
 
+@pytest.mark.slow
 def test_what_needs_no_machine_loads_no_machinery() -> None:
     heavy = {"simpy", "greenlet", "pydantic", "networkx", "rich"}
     assert not loaded("from desim.testing import *") & heavy

@@ -23,6 +23,7 @@ def result() -> desim.Result:
 # The same run
 
 
+@pytest.mark.slow
 def test_it_is_the_run_of_the_command_line(result: desim.Result, tmp_path: Path) -> None:
     assert result.fingerprint == shipped_run("hello").fingerprint
     done = command("run", "hello", "--out", str(tmp_path / "a"))
@@ -31,6 +32,7 @@ def test_it_is_the_run_of_the_command_line(result: desim.Result, tmp_path: Path)
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_arguments_are_those_of_the_command_line(tmp_path: Path) -> None:
     refused = desim.load("refused")
     result = desim.run(refused, costs="zero", seed=9, until="6s")
@@ -84,6 +86,7 @@ def test_a_note_is_with_the_results_too() -> None:
 # Backtraces
 
 
+@pytest.mark.slow
 def test_a_backtrace_is_that_of_the_command_line() -> None:
     function = "slirp/tcp_output.c:tcp_output"
     stack = desim.backtrace(desim.load("hello"), function, hit=2, after="5s", calls=True)
@@ -115,6 +118,7 @@ def test_what_cannot_be_stopped_at_is_said_so(
 # Machines
 
 
+@pytest.mark.slow
 def test_processes_beside_it_change_nothing(result: desim.Result) -> None:
     seen: list[tuple[int, int]] = []
 
@@ -133,6 +137,7 @@ def test_processes_beside_it_change_nothing(result: desim.Result) -> None:
     assert seen[-1][1] == len(result.frames["slirp"])
 
 
+@pytest.mark.slow
 def test_a_machine_runs_once_and_not_when_it_is_closed() -> None:
     with desim.assemble(desim.load("refused")) as machine:
         machine.run()
@@ -188,6 +193,7 @@ def test_its_repr_says_what_ran_and_how_it_ended(result: desim.Result) -> None:
     )
 
 
+@pytest.mark.slow
 def test_its_trace_is_what_is_saved(result: desim.Result, tmp_path: Path) -> None:
     result.save(tmp_path / "out")
     assert b"".join(result.trace) == (tmp_path / "out" / "trace.jsonl").read_bytes()
