@@ -22,9 +22,10 @@ reading where so_snd is less than half full, writing where so_rcv holds somethin
 then UDP, then ping sockets, and last the output queues.
 
 Layout: interface (queues to the guest), arp, ip, icmp, udp, tcp_input, tcp_output,
-tcp_subr, tcp_timer, bootp, tftp, guestfwd; ip6, icmp6, udp6, dhcpv6; socket_io is the host's side.
+tcp_subr, tcp_timer, bootp, tftp, guestfwd; ip6, icmp6, udp6, dhcpv6; ncsi; socket_io is the
+host's side.
 
-Not modelled: SMB, NC-SI, state saving.
+Not modelled: SMB, state saving.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ from desim.slirp.icmp6 import (
 from desim.slirp.interface import Interface
 from desim.slirp.ip import Ip
 from desim.slirp.ip6 import Ip6
+from desim.slirp.ncsi import Ncsi
 from desim.slirp.socket import (
     SS_FACCEPTCONN,
     SS_FCANTRCVMORE,
@@ -184,6 +186,7 @@ class Slirp:
         self.bootp = build(Bootp)(slirp=self)
         self.dhcpv6 = build(Dhcpv6)(slirp=self)
         self.tftp = build(Tftp)(slirp=self)
+        self.ncsi = build(Ncsi)(slirp=self)
         self.guestfwd = build(GuestForwarding)(slirp=self)
 
     # -- frames ------------------------------------------------------------------------
@@ -197,6 +200,8 @@ class Slirp:
             self.ip6.ip6_input(frame)
         elif kind == b"\x08\x06":
             self.arp.arp_input(frame)
+        elif kind == b"\x88\xf8" and self.version.ncsi:
+            self.ncsi.ncsi_input(frame)
         else:
             self.drop(
                 frame,

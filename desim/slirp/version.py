@@ -71,6 +71,8 @@ class Version:
     """The length of an IPv6 packet is compared with its frame and the MTU."""
     rdnss_always: bool
     """Router advertisements name the DNS address even if the host has no IPv6 resolver."""
+    ncsi: bool
+    """Commands of NC-SI are answered (May 2017)."""
 
 
 VERSION_4_7 = Version(
@@ -101,6 +103,7 @@ VERSION_4_7 = Version(
     tftp_blocksize_min=1,
     ip6_checks=True,
     rdnss_always=False,
+    ncsi=True,
 )
 
 VERSION_2_8 = Version(
@@ -131,6 +134,7 @@ VERSION_2_8 = Version(
     tftp_blocksize_min=512,
     ip6_checks=False,
     rdnss_always=True,
+    ncsi=False,
 )
 
 VERSIONS: dict[SlirpVersion, Version] = {"4.7": VERSION_4_7, "2.8": VERSION_2_8}

@@ -25,6 +25,8 @@ from desim.errors import DifferenceError, RecordingError
 from desim.slirp.slirp import Slirp
 from desim.slirp.version import VERSION_4_7, Version
 from desim.testing import Ledger, NoLoop, VirtualClock
+from desim.userland.programs import HOST_PROGRAMS
+from desim.userland.shell import ShellError, parse
 from desim.wire.addresses import ip, ip_text
 from desim.wire.describe import describe
 from desim.wire.frame import Frame
@@ -113,9 +115,26 @@ def _hostfwd(rule: dict[str, Any]) -> HostFwd:
 
 
 def _guestfwd(rule: dict[str, Any]) -> GuestFwd:
-    if rule["kind"] not in ("callback", "unix"):
-        raise RecordingError(f"guestfwd of kind {rule['kind']!r}; expected callback or unix")
-    return GuestFwd(server=ip(rule["addr"]), port=rule["port"], unix=rule.get("listener"))
+    kind = rule["kind"]
+    if kind not in ("callback", "unix", "exec"):
+        raise RecordingError(f"guestfwd of kind {kind!r}; expected callback, unix or exec")
+    found = GuestFwd(server=ip(rule["addr"]), port=rule["port"])
+    if kind == "unix":
+        found.unix = rule["listener"]
+    elif kind == "exec":
+        found.command = _command(rule["cmd"])
+    return found
+
+
+def _command(line: str) -> str:
+    """``line``, if it is one program of the host that is modelled."""
+    try:
+        commands = parse(line, HOST_PROGRAMS)
+    except ShellError as error:
+        raise RecordingError(f"guestfwd command {line!r}: {error}") from None
+    if len(commands) > 1 or commands[0].redirections:
+        raise RecordingError(f"guestfwd command {line!r}: expected one program with its words")
+    return line
 
 
 class Replay:

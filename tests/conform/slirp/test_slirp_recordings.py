@@ -87,8 +87,18 @@ def test_what_is_no_recording_is_refused_by_name(tmp_path: Path, text: str) -> N
         ),
         (
             "guestfwd",
-            [{"addr": "10.0.2.100", "port": 1, "kind": "exec", "cmd": "cat"}],
-            "guestfwd of kind 'exec'; expected callback or unix",
+            [{"addr": "10.0.2.100", "port": 1, "kind": "chardev"}],
+            "guestfwd of kind 'chardev'; expected callback, unix or exec",
+        ),
+        (
+            "guestfwd",
+            [{"addr": "10.0.2.100", "port": 1, "kind": "exec", "cmd": "perl -v"}],
+            "guestfwd command 'perl -v': column 1: no program 'perl'.*",
+        ),
+        (
+            "guestfwd",
+            [{"addr": "10.0.2.100", "port": 1, "kind": "exec", "cmd": "echo a | cat"}],
+            r"guestfwd command 'echo a \| cat': expected one program with its words",
         ),
     ],
 )
