@@ -20,7 +20,7 @@ from desim.host.sockets import QemuSockets
 from desim.host.tcp import TcpSocket
 from desim.host.udp import UdpSocket
 from desim.host.unix import UnixSocket
-from desim.ports import POLLERR, POLLHUP, POLLOUT, Clock, Endpoint, Fd
+from desim.ports import POLLERR, POLLHUP, POLLOUT, Clock, Endpoint, Fd, RandomStream
 from desim.testing import Host
 from desim.userland.errors import failure
 from desim.userland.files import Socket
@@ -35,7 +35,7 @@ BACKLOG = 64
 READ_SIZE = 1 << 16
 
 
-class Ports:
+class Ports(RandomStream):
     """The stream that free ports are drawn from: each further on, and none that is named."""
 
     def __init__(self, named: Iterable[int]) -> None:
@@ -43,11 +43,9 @@ class Ports:
         self._next = 0
 
     def u32(self) -> int:
-        """See ``RandomStream``."""
         return self.below(1 << 32)
 
     def below(self, limit: int) -> int:
-        """See ``RandomStream``."""
         while self._next in self._named:
             self._next += 1
         self._next += 1
@@ -65,22 +63,18 @@ class LimitedSockets(QemuSockets):
         """UDP ports that were asked for."""
 
     def bind_udp(self, address: bytes, port: int) -> Fd:
-        """See ``HostSockets``."""
         fd = super().bind_udp(address, port)
         if port:
             self.forwarded.add(port)
         return fd
 
     def send(self, fd: Fd, data: bytes) -> int:
-        """See ``HostSockets``."""
         return super().send(fd, self._taken(fd, data) if self.limits else data)
 
     def send_oob(self, fd: Fd, data: bytes) -> int:
-        """See ``HostSockets``."""
         return super().send_oob(fd, self._taken(fd, data) if self.limits else data)
 
     def state(self, fd: Fd) -> int:
-        """See ``QemuSockets``."""
         events = super().state(fd)
         if self.limits and not events & (POLLERR | POLLHUP):
             if self.limits.get(self._peer(fd)) == 0:
