@@ -331,8 +331,13 @@ def dotted(key: Key) -> str:
             text += f"[{part}]"
         else:
             plain = part.isascii() and part.replace("_", "").replace("-", "").isalnum()
-            text += ("." if text else "") + (part if plain else json.dumps(part))
+            text += ("." if text else "") + (part if plain else _quoted(part))
     return text
+
+
+def _quoted(name: str) -> str:
+    """A name as TOML has it in quotes."""
+    return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _put(data: dict[str, Any], key: Key, value: object) -> Key:
