@@ -164,7 +164,7 @@ class RunCommand:
     """What reports call the terminal: ``guest 1``, ``host 2``."""
     at_ns: int | None = None
     """When it starts. None: the guest's when its network is up, the host's at the
-    first whole second at which every guest program waits for input."""
+    first whole second at which every guest program that has started waits for input."""
     ready_ns: int = 0
     """When a guest's program, started at ``at_ns``, reads the clock for the first time, if a
     recording tells: it takes until then to be loaded. 0: the costs alone say it (``execve``)."""

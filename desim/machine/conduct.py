@@ -2,7 +2,7 @@
 
 * The guest boots; its commands without a time start when its network is up.
 * Host commands without a time start together at the first whole second at which
-  every guest program waits for input.
+  every guest program waits for input; commands whose own time is later do not count.
 * A command with ``stop`` is interrupted then, as with Ctrl-C.
 * Ten times a second it is asked whether the run is over: all programs have ended
   and what was in motion has come to rest, or all that are left wait and nothing
@@ -86,7 +86,6 @@ class Conductor:
         self.started: list[Started] = []
         self.booted = False
         self._open = len(guest) + len(host)
-        self._guests = len(guest)
         self._guest_waiting = [command for command in guest if command.at_ns is None]
         self._host_waiting = [command for command in host if command.at_ns is None]
         self._timed = 0
@@ -134,7 +133,7 @@ class Conductor:
 
     def _whole_second(self) -> None:
         guests = [s for s in self.started if s.command.side == "guest"]
-        if self.booted and len(guests) == self._guests and all(s.waits for s in guests):
+        if self.booted and not self._guest_waiting and all(s.waits for s in guests):
             for command in self._host_waiting:
                 self._start(command)
             self._host_waiting = []

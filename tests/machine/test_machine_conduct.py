@@ -136,18 +136,36 @@ def test_a_host_command_starts_at_the_first_whole_second_at_which_all_guests_wai
     assert program(result, "netstat")["started_ns"] == first_second
 
 
-def test_a_guest_command_with_a_later_start_is_waited_for(folder: Path) -> None:
+def test_a_guest_command_with_a_later_start_is_not_waited_for(folder: Path) -> None:
     result = run(
         scenario(
             folder,
             """
-            guest.run = [{at = "6.5s", command = "busybox nc -l -p 5556 < /dev/null > got"}]
+            guest.run = [
+                {command = "busybox nc -l -p 5556 < /dev/null > got"},
+                {at = "4.5s", command = "sleep 1"},
+                {at = "60s", command = "netstat"},
+            ]
             host.run = [{command = "echo hi | nc -N localhost 5555"}]
             """,
         )
     )
-    assert program(result, "echo")["started_ns"] == 7 * SECOND
+    assert program(result, "echo")["started_ns"] == 4 * SECOND
+    assert program(result, "netstat")["started_ns"] == 60 * SECOND
     assert result.files["guest/got"] == b"hi\n"
+
+
+def test_a_guest_command_with_a_start_of_its_own_is_waited_for_once_it_runs(folder: Path) -> None:
+    result = run(
+        scenario(
+            folder,
+            """
+            guest.run = [{at = "3s", command = "sleep 4"}]
+            host.run = [{command = "true"}]
+            """,
+        )
+    )
+    assert program(result, "true")["started_ns"] == 8 * SECOND
 
 
 def test_without_guest_commands_the_host_waits_for_the_boot(folder: Path) -> None:
