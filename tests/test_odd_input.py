@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import tarfile
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from runs import desim
 
 from desim.cli._screen import LONGEST, one_line
+from desim.conform.archives import FREE_BYTES, MAX_SIZE, members
 from desim.costs.profile import load
 from desim.disk import kind_of, look
-from desim.errors import ProfileError, ScenarioError, UserError
+from desim.errors import ProfileError, RecordingError, ScenarioError, UserError
 from desim.scenario.loader import load_scenario
 from desim.toml_limits import MAX_KEY_PARTS, long_key
 
@@ -163,3 +168,76 @@ def test_a_message_fits_a_screen() -> None:
     assert text.endswith("x end")
     assert "(98510 characters)" in text
     assert LONGEST < len(text) < LONGEST + 40
+
+
+# Archives
+
+
+def zipped(path: Path, **files: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(f"{name}.json", data)
+    return path
+
+
+def tarred(path: Path, **files: bytes) -> Path:
+    with tarfile.open(path, "w:xz") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(f"{name}.json")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def flagged(path: Path, *, encrypted: bool = False, method: int = zipfile.ZIP_DEFLATED) -> Path:
+    """A zip archive whose only member says so of itself, in both of its headers."""
+    raw = bytearray(zipped(path, one=b"{}").read_bytes())
+    for signature, flags, kind in ((b"PK\x03\x04", 6, 8), (b"PK\x01\x02", 8, 10)):
+        at = raw.index(signature)
+        raw[at + flags] |= encrypted
+        raw[at + kind] = method
+    path.write_bytes(raw)
+    return path
+
+
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_the_files_of_an_archive_come_in_its_order(
+    make: Callable[..., Path], tmp_path: Path
+) -> None:
+    name = "a.zip" if make is zipped else "a.tar.xz"
+    archive = make(tmp_path / name, b=b"1", a=b"2", c=b"3")
+    found = members(archive, lambda name: name != "a.json")
+    assert list(found) == [("b.json", b"1"), ("c.json", b"3")]
+
+
+@pytest.mark.parametrize(("encrypted", "method"), [(True, zipfile.ZIP_DEFLATED), (False, 9)])
+@pytest.mark.parametrize(
+    "words", [["conform", "e1000"], ["conform", "slirp"], ["lint-driver"]], ids=" ".join
+)
+def test_a_zip_that_cannot_be_read_is_named(
+    words: list[str], encrypted: bool, method: int, tmp_path: Path
+) -> None:
+    archive = flagged(tmp_path / "odd.zip", encrypted=encrypted, method=method)
+    done = desim(*words, str(archive))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "odd.zip: one.json: " in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_an_archive_is_read_no_further_than_its_size_allows(
+    make: Callable[..., Path], tmp_path: Path
+) -> None:
+    name = "a.zip" if make is zipped else "a.tar.xz"
+    full = bytes(MAX_SIZE // 8)
+    archive = make(tmp_path / name, a=full, b=full, c=full)
+    read = members(archive, lambda name: True)
+    with pytest.raises(RecordingError, match=f"{name}: more than {FREE_BYTES} bytes unpacked"):
+        list(read)
+
+
+def test_a_broken_archive_is_named(tmp_path: Path) -> None:
+    whole = tarred(tmp_path / "whole.tar.xz", a=os.urandom(5000)).read_bytes()
+    (tmp_path / "cut.tar.xz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RecordingError, match=r"cut\.tar\.xz: "):
+        list(members(tmp_path / "cut.tar.xz", lambda name: True))

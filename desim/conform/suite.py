@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from desim.conform.archives import ARCHIVES
 from desim.disk import kind_of
 
-ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2", ".zip")
 MANIFEST = "manifest.json"
 """Lists the recordings beside it, and is none."""
 WAITING_PER_PROCESS = 4

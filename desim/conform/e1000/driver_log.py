@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from desim.conform.archives import ARCHIVES
 from desim.conform.e1000.lint import Finding, Lint
 from desim.conform.e1000.qemu_trace import Card, TraceReader
 from desim.conform.e1000.recordings import read_recordings
 from desim.conform.e1000.replay import Replay
-from desim.conform.suite import ARCHIVES, check_regular
+from desim.conform.suite import check_regular
 from desim.disk import kind_of
 from desim.e1000.registers import (
     ICR,

@@ -8,19 +8,15 @@ a file may be anything, so sizes are limited and every field is checked before u
 from __future__ import annotations
 
 import json
-import tarfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from desim.conform.archives import ARCHIVES, check_size, members
 from desim.disk import kind_of
 from desim.errors import RecordingError
 
 FORMAT = "e1000-vector/1"
-MAX_SIZE = 64 << 20
-"""Bytes of one recording, unpacked."""
-MAX_MEMBERS = 100_000
 MAX_BYTES = 16 << 20
 """Of memory in one operation: all that the recordings' addresses span."""
 MAX_FRAMES = 1_000_000
@@ -73,60 +69,23 @@ def read_recordings(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     kind = _kind(path)
     if kind == "json":
-        if path.stat().st_size > MAX_SIZE:
-            raise RecordingError(f"{path}: larger than {MAX_SIZE} bytes")
-        members: Iterator[tuple[str, bytes]] = iter([(str(path), path.read_bytes())])
-    elif kind == "tar":
-        members = _tar(path)
-    elif kind == "zip":
-        members = _zip(path)
+        check_size(str(path), path.stat().st_size)
+        found: Iterator[tuple[str, bytes]] = iter([(str(path), path.read_bytes())])
+    elif kind == "archive":
+        inside = members(path, lambda name: name.endswith(".json"))
+        found = ((f"{path}:{name}", text) for name, text in inside)
     else:
         raise RecordingError(f"{path}: not a .json, .tar, .tar.xz, .tar.gz or .zip file")
-    for place, text in members:
+    for place, text in found:
         vector = _parse(place, text)
         if vector is not None:
             yield place, vector
 
 
 def _kind(path: Path) -> str:
-    name = path.name
-    if name.endswith(".json"):
+    if path.name.endswith(".json"):
         return "json"
-    if name.endswith((".tar", ".tar.xz", ".tar.gz", ".tar.bz2")):
-        return "tar"
-    return "zip" if name.endswith(".zip") else ""
-
-
-def _tar(path: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        with tarfile.open(path) as archive:
-            for count, member in enumerate(archive):
-                _check_member(path, member.name, member.size, count)
-                if member.isfile() and member.name.endswith(".json"):
-                    file = archive.extractfile(member)
-                    assert file is not None, "a regular file has contents"
-                    yield f"{path}:{member.name}", file.read(MAX_SIZE)
-    except (tarfile.TarError, EOFError) as error:
-        raise RecordingError(f"{path}: {error}") from error
-
-
-def _zip(path: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for count, member in enumerate(archive.infolist()):
-                _check_member(path, member.filename, member.file_size, count)
-                if member.filename.endswith(".json"):
-                    with archive.open(member) as file:
-                        yield f"{path}:{member.filename}", file.read(MAX_SIZE)
-    except zipfile.BadZipFile as error:
-        raise RecordingError(f"{path}: {error}") from error
-
-
-def _check_member(path: Path, name: str, size: int, count: int) -> None:
-    if size > MAX_SIZE:
-        raise RecordingError(f"{path}: {name}: larger than {MAX_SIZE} bytes")
-    if count >= MAX_MEMBERS:
-        raise RecordingError(f"{path}: more than {MAX_MEMBERS} members")
+    return "archive" if path.name.endswith(ARCHIVES) else ""
 
 
 def _parse(place: str, text: bytes) -> dict[str, Any] | None:

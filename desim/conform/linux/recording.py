@@ -14,12 +14,10 @@ constant that the boot log shows; the guest's ticks are multiples of 4 ms of it.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
 import shlex
-import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from desim.conform.archives import TARS, check_size, gunzipped, members
 from desim.disk import kind_of
 from desim.errors import RecordingError
 
@@ -36,13 +35,9 @@ TIMER_BUCKET = 8
 TRACE_WINDOW_NS = 1_000_000_000
 """How long a traced command is given at most."""
 
-MAX_SIZE = 64 << 20
-"""Bytes of one file, unpacked."""
-MAX_MEMBERS = 100_000
 MAX_VIRTUAL_NS = 3_600_000_000_000
 """A run is given an hour of virtual time at most."""
 
-ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2")
 MAX_SHIFT = 10
 """QEMU's own limit (``-icount shift=``)."""
 
@@ -200,7 +195,7 @@ def places(path: Path) -> Iterator[Path]:
     for file in sorted(path.rglob("*")):
         if file.name == META:
             yield file.parent
-        elif file.name.endswith(ARCHIVES) and file.is_file():
+        elif file.name.endswith(TARS) and file.is_file():
             yield file
 
 
@@ -223,19 +218,12 @@ def read_runs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     if kind is None:
         raise RecordingError(f"{path}: no such file or folder")
-    if not path.name.endswith(ARCHIVES):
+    if not path.name.endswith(TARS):
         raise RecordingError(f"{path}: neither a folder nor a tar archive of recorded runs")
     found: dict[str, dict[str, bytes]] = {}
-    with tarfile.open(path) as archive:
-        for count, member in enumerate(archive):
-            _check_size(f"{path}: {member.name}", member.size)
-            if count >= MAX_MEMBERS:
-                raise RecordingError(f"{path}: more than {MAX_MEMBERS} members")
-            folder_name, _, name = member.name.rpartition("/")
-            if _wanted(name) and member.isfile():
-                stream = archive.extractfile(member)
-                assert stream is not None, "a file has contents"
-                found.setdefault(folder_name, {})[name] = stream.read()
+    for member, data in members(path, lambda name: _wanted(name.rpartition("/")[2])):
+        folder_name, _, name = member.rpartition("/")
+        found.setdefault(folder_name, {})[name] = data
     for folder_name, files in sorted(found.items()):
         if META in files:
             place = f"{path}:{folder_name}"
@@ -243,13 +231,8 @@ def read_runs(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _content(file: Path) -> bytes:
-    _check_size(str(file), file.stat().st_size)
+    check_size(str(file), file.stat().st_size)
     return file.read_bytes()
-
-
-def _check_size(name: str, size: int) -> None:
-    if size > MAX_SIZE:
-        raise RecordingError(f"{name}: {size} bytes; a file of a run has at most {MAX_SIZE}")
 
 
 def _wanted(name: str) -> bool:
@@ -262,8 +245,8 @@ def _documents(place: str, files: Mapping[str, bytes]) -> dict[str, Any]:
     for file, data in files.items():
         name = file.removesuffix(".gz")
         try:
-            raw = _unpacked(data) if name != file else data
-            _check_size(f"{place}/{file}", len(raw))
+            raw = gunzipped(data) if name != file else data
+            check_size(f"{place}/{file}", len(raw))
             if name.endswith(TRACE) or name == PACKETS:
                 documents[name] = raw.decode()
                 continue
@@ -277,10 +260,6 @@ def _documents(place: str, files: Mapping[str, bytes]) -> dict[str, Any]:
     if METRICS not in documents:
         raise RecordingError(f"{place}: no {METRICS} beside {META}")
     return documents
-
-
-def _unpacked(data: bytes) -> bytes:
-    return gzip.GzipFile(fileobj=io.BytesIO(data)).read(MAX_SIZE + 1)
 
 
 def parse_run(documents: Mapping[str, Any]) -> Run:

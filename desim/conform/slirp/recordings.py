@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tarfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from desim.conform.archives import ARCHIVES, check_size, members
 from desim.disk import kind_of
 from desim.errors import RecordingError
 
 FORMAT = "slirp-vector/1"
-MAX_SIZE = 64 << 20
-"""Bytes of one recording, unpacked."""
 MAX_PAYLOAD = 16 << 20
-
-ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".zip")
 
 Recording = dict[str, Any]
 
@@ -37,30 +32,14 @@ def read_recordings(path: Path) -> Iterator[tuple[str, Recording]]:
         for file in sorted(path.rglob("*")):
             if kind_of(file) == "file" and (file.suffix == ".json" or file.name.endswith(ARCHIVES)):
                 yield from read_recordings(file)
-    elif path.name.endswith(".zip"):
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if info.filename.endswith(".json"):
-                    _check_size(info.file_size, info.filename)
-                    yield f"{path.name}:{info.filename}", _parse(archive.read(info), info.filename)
     elif path.name.endswith(ARCHIVES):
-        with tarfile.open(path) as tar:
-            for member in tar:
-                if member.isreg() and member.name.endswith(".json"):
-                    _check_size(member.size, member.name)
-                    stream = tar.extractfile(member)
-                    assert stream is not None
-                    yield f"{path.name}:{member.name}", _parse(stream.read(), member.name)
+        for name, text in members(path, lambda name: name.endswith(".json")):
+            yield f"{path.name}:{name}", _parse(text, name)
     elif path.suffix == ".json":
-        _check_size(path.stat().st_size, str(path))
+        check_size(str(path), path.stat().st_size)
         yield path.name, _parse(path.read_bytes(), str(path))
     else:
         raise RecordingError(f"{path}: expected a .json file, an archive or a folder")
-
-
-def _check_size(size: int, name: str) -> None:
-    if size > MAX_SIZE:
-        raise RecordingError(f"{name}: {size} bytes; a recording has at most {MAX_SIZE}")
 
 
 def _parse(text: bytes, name: str) -> Recording:

@@ -194,14 +194,14 @@ def test_a_path_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -
 
 def test_files_are_read_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = folder_of(tmp_path, "det_itr0")
-    monkeypatch.setattr("desim.conform.linux.recording.MAX_SIZE", 10_000)
+    monkeypatch.setattr("desim.conform.archives.MAX_SIZE", 10_000)
     bomb = gzip.compress(b" " * 1_000_000)
     archive = in_tar(
         tmp_path / "a.tar.xz", meta_json=b"{}", metrics_json=b"{}", samples_json_gz=bomb
     )
-    with pytest.raises(RecordingError, match="at most 10000"):
+    with pytest.raises(RecordingError, match="larger than 10000 bytes"):
         list(read_runs(archive))
-    with pytest.raises(RecordingError, match="at most 10000"):
+    with pytest.raises(RecordingError, match="larger than 10000 bytes"):
         list(read_runs(folder))
 
 
