@@ -8,7 +8,10 @@ from desim.reasons import Reason
 LINK_DOWN = Reason("link-down", "link down (STATUS.LU)")
 RECEIVER_OFF = Reason("receiver-off", "receiver off (RCTL.EN)")
 NOT_BUS_MASTER = Reason("not-bus-master", "not bus master (PCI command register)")
-HOLD_OFF = Reason("hold-off", "hold-off after an RCTL write until {until_ns} ns")
+HOLD_OFF = Reason(
+    "hold-off",
+    "hold-off: no frame for 1 s after RCTL is written (until {until_ns} ns)",
+)
 RING_EMPTY = Reason("ring-empty", "ring empty (RDH = RDT = {rdt})")
 NO_MEMORY_SPACE = Reason(
     "no-memory-space", "PCI memory space off (PCI command register): no register can be written"

@@ -216,7 +216,7 @@ def _table(journey: Journey) -> Iterator[Line]:
     yield line("  sum", journey.own_ns, journey.waiting_ns, "100.0%", "bold")
     yield Line(
         f"  {grouped(journey.own_ns)} own + {grouped(journey.waiting_ns)} waiting "
-        f"= {grouped(journey.total_ns)} ns. A function it passed twice is one line."
+        f"= {grouped(journey.total_ns)} ns. Functions passed twice are one line."
     )
 
 
@@ -229,11 +229,11 @@ def _foot(result: RunResult, config: MachineConfig) -> Iterator[Line]:
             f"frames       {point}: {count['to_guest']} to the guest, {count['from_guest']} from it"
         )
     for entry in counts["held"]:
-        yield Line(f"held         {entry['frames']} at {entry['where']}: {entry['why']}")
+        yield Line(f"delayed      {entry['frames']} at {entry['where']}: {entry['why']}")
     for entry in counts["made"]:
         yield Line(f"made         {entry['frames']} at {entry['where']}: {entry['why']}")
     for entry in counts["lost"]:
-        yield Line(f"lost         {entry['frames']} at {entry['where']}: {entry['why']}", "red")
+        yield Line(f"dropped      {entry['frames']} by {entry['where']}: {entry['why']}", "red")
     expected = {f"guest/{name}": data for name, data in config.expect.guest_files.items()}
     expected |= {f"host/{name}": data for name, data in config.expect.host_files.items()}
     for name, data in sorted(result.files.items()):

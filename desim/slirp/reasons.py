@@ -26,7 +26,9 @@ IP6_TOO_BIG = Reason("ip6-too-big", "IPv6 packet too big")
 IP6_CUT_SHORT = Reason("ip6-cut-short", "IPv6 packet cut short")
 HOP_LIMIT_0 = Reason("hop-limit-0", "hop limit 0")
 HOP_LIMIT_EXCEEDED = Reason("hop-limit-exceeded", "hop limit exceeded")
-IP6_HOP_BY_HOP = Reason("ip6-hop-by-hop", "IPv6 next header 0, as of a guest's multicast reports")
+IP6_HOP_BY_HOP = Reason(
+    "ip6-hop-by-hop", "IPv6 hop-by-hop header (Linux's multicast listener reports; normal)"
+)
 """Every guest that speaks IPv6 sends some, and every reader of a report asks."""
 IP6_NEXT_HEADER = Reason("ip6-next-header", "IPv6 next header {protocol}")
 

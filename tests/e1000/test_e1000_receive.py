@@ -172,7 +172,9 @@ def test_a_frame_that_has_to_wait_leaves_its_reason() -> None:
     bed = Bed().receive_ring()
     bed[RCTL] = USUAL
     assert bed.card.receive(ethernet()) == 0
-    assert bed.losses.holds == ["e1000: hold-off after an RCTL write until 2000000000 ns"]
+    assert bed.losses.holds == [
+        "e1000: hold-off: no frame for 1 s after RCTL is written (until 2000000000 ns)"
+    ]
 
 
 def test_a_flush_into_a_receiver_that_is_off_leaves_its_reason() -> None:

@@ -20,7 +20,7 @@ SECOND = 10**9
 
 REPORTS = (
     "slirp",
-    "IPv6 next header 0, as of a guest's multicast reports",
+    "IPv6 hop-by-hop header (Linux's multicast listener reports; normal)",
 )
 """The guest's multicast listener reports, which slirp does not know."""
 

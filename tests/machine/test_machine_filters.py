@@ -72,7 +72,7 @@ def test_lost_frames_are_counted_with_place_and_reason_and_tcp_mends_it(tmp_path
     assert lost_at_filters(result) == [
         {"where": "f0", "why": "filter-loss", "code": "filter-loss", "frames": missing}
     ]
-    assert f"lost         {missing} at f0: filter-loss" in terminal.text(result, result.config)
+    assert f"dropped      {missing} by f0: filter-loss" in terminal.text(result, result.config)
 
 
 def test_copies_and_changed_frames_are_frames_of_their_own(tmp_path: Path) -> None:
