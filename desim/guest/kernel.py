@@ -13,20 +13,18 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from desim.guest.cpu.context import Cpu
 from desim.guest.net.ethtool import Ethtool
-from desim.guest.net.packet import LinkAddress, PacketSocket
-from desim.guest.net.sock import DatagramSocket
+from desim.guest.net.packet import PacketSocket
 from desim.guest.net.sock import Socket as KernelSocket
 from desim.guest.net.socket import TcpSocket
 from desim.guest.net.stack import NetStack
-from desim.guest.net.udp import UdpSocket
 from desim.guest.printk import KernelLog
 from desim.ports import Endpoint, Random
 from desim.stages import GUEST, Landmark, mark, stages
-from desim.userland.errors import TEXTS, failure
+from desim.userland.errors import failure
 from desim.userland.ethtool import EthtoolDevice
 from desim.userland.files import Socket, VirtualTree
 from desim.userland.process import Process
@@ -36,20 +34,12 @@ from desim.userland.uapi import (
     SHUT_RD,
     SHUT_RDWR,
     SHUT_WR,
-    SO_ATTACH_FILTER,
-    SO_BROADCAST,
-    SO_RCVBUF,
-    SO_REUSEADDR,
-    SO_REUSEPORT,
-    SO_TIMESTAMP,
-    TCP_NODELAY,
     Interface,
     Message,
     SocketRow,
 )
 from desim.wire.addresses import IP_ANY
 from desim.wire.ethernet import ETH_P_IP
-from desim.wire.ipv4 import PROTO_UDP
 
 T = TypeVar("T")
 
@@ -64,66 +54,44 @@ class ReadObserver(Protocol):
 class GuestSocket(Socket):
     """A file of a process that stands for a socket of the network stack."""
 
-    __slots__ = ("_cpu", "_filter", "_kernel", "read_total", "sock")
+    __slots__ = ("_kernel", "read_total", "sock")
 
     def __init__(self, kernel: GuestKernel, sock: KernelSocket) -> None:
         super().__init__(sock.queue.name)
         self.queue = sock.queue
-        self.sock: Any = sock
+        self.sock = sock
         self.read_total = 0
         self._kernel = kernel
-        self._cpu = kernel.cpu
-        self._filter: int | None = None
 
     def setsockopt(self, option: str, value: int) -> None:
-        if option == SO_ATTACH_FILTER and isinstance(self.sock, PacketSocket):
-            self._filter = value
-        elif option == SO_TIMESTAMP and isinstance(self.sock, DatagramSocket):
-            self.sock.sock_enable_timestamp(bool(value))
-        elif option == SO_RCVBUF and isinstance(self.sock, DatagramSocket):
-            self.sock.set_rcvbuf(value)
-        elif option == TCP_NODELAY and isinstance(self.sock, TcpSocket):
-            self._ask(self.sock.set_nodelay, bool(value))
-        elif option not in (SO_REUSEADDR, SO_REUSEPORT, SO_BROADCAST):
-            raise failure(errno.EINVAL)
-        elif option == SO_BROADCAST and isinstance(self.sock, UdpSocket):
-            self.sock.broadcast = bool(value)
+        self.sock.setsockopt(option, value)
 
     def bind(self, address: bytes, port: int) -> None:
-        self._ask(self.sock.bind, address, port)
+        self.sock.bind(address, port)
 
     def bind_device(self, device: str) -> None:
-        if not isinstance(self.sock, PacketSocket):
-            raise failure(errno.EOPNOTSUPP)
-        self._ask(self.sock.bind_device, device)
+        self.sock.bind_device(device)
 
     def listen(self, backlog: int) -> None:
-        self._ask(self._tcp.listen, backlog)
+        self.sock.listen(backlog)
 
     def accept(self) -> tuple[Socket, Endpoint]:
-        child = self._ask(self._tcp.accept)
+        child = self._tcp.accept()
         return GuestSocket(self._kernel, child), child.getpeername()
 
     def connect(self, address: bytes, port: int) -> None:
-        self._ask(self.sock.connect, address, port)
+        self.sock.connect(address, port)
 
     def connected(self) -> None:
-        sock = self.sock
-        if isinstance(sock, TcpSocket):
-            self._ask(sock.finish_connect)
+        self.sock.finish_connect()
 
     def take_error(self) -> OSError | None:
-        sock = self.sock
-        self._cpu.touch("lock_sock")
-        if isinstance(sock, TcpSocket):
-            number = sock.take_error()
-        else:
-            number, sock.sk_err = sock.sk_err, 0
+        number = self.sock.take_error()
         return failure(number) if number else None
 
     def read(self, size: int) -> bytes:
-        data: bytes = self._ask(self.sock.recv, size)
         sock = self.sock
+        data = sock.recv(size)
         if data and isinstance(sock, TcpSocket) and self._kernel.observer is not None:
             local, remote = (sock.sk.saddr, sock.sk.sport), (sock.sk.daddr, sock.sk.dport)
             self._kernel.observer.read(local, remote, self.read_total, len(data))
@@ -131,64 +99,34 @@ class GuestSocket(Socket):
         return data
 
     def write(self, data: bytes) -> int:
-        return int(self._ask(self.sock.send, data))
+        return self.sock.send(data)
 
     def sendto(self, data: bytes, to: Endpoint) -> int:
-        sock = self.sock
-        if isinstance(sock, PacketSocket):
-            device = sock.device_name
-            if device is None:
-                raise failure(errno.EDESTADDRREQ)
-            return int(self._ask(sock.sendto, data, LinkAddress(device, to[1], to[0])))
-        return int(self._ask(sock.sendto, data, to))
+        return self.sock.sendto(data, to)
 
     def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
-        while True:
-            data, sender = self._ask(self.sock.recvfrom, size)
-            if not isinstance(self.sock, PacketSocket):
-                return data, sender
-            if self._passes(data):
-                return data, (sender.address, sender.protocol)
+        return self.sock.recvfrom(size)
 
     def recvmsg(self, size: int) -> Message:
-        if not isinstance(self.sock, DatagramSocket):
-            raise failure(errno.EOPNOTSUPP)
-        message: Message = self._ask(self.sock.recvmsg, size)
-        return message
+        return self.sock.recvmsg(size)
 
     def outq(self) -> int:
-        return int(self._ask(self._tcp.tcp_ioctl_outq))
+        return self._tcp.tcp_ioctl_outq()
 
     def tcp_info(self) -> dict[str, int]:
-        info: dict[str, int] = self._ask(self._tcp.tcp_get_info)
-        return info
-
-    def _passes(self, packet: bytes) -> bool:
-        """udhcpc's filter: unfragmented UDP to one port."""
-        if self._filter is None:
-            return True
-        start = (packet[0] & 15) * 4 if packet else 0
-        return (
-            len(packet) >= start + 8
-            and packet[9] == PROTO_UDP
-            and not int.from_bytes(packet[6:8], "big") & 0x1FFF
-            and int.from_bytes(packet[start + 2 : start + 4], "big") == self._filter
-        )
+        return self._tcp.tcp_get_info()
 
     def shutdown(self, *, read: bool = False, write: bool = False) -> None:
-        how = SHUT_RDWR if read and write else SHUT_RD if read else SHUT_WR
-        self._ask(self.sock.shutdown, how)
+        self.sock.shutdown(SHUT_RDWR if read and write else SHUT_RD if read else SHUT_WR)
 
     def getsockname(self) -> Endpoint:
-        local: Endpoint = self.sock.getsockname()
-        return local
+        return self.sock.getsockname()
 
     def getpeername(self) -> Endpoint:
-        remote: Endpoint = self.sock.getpeername()
-        return remote
+        return self.sock.getpeername()
 
     def poll_events(self) -> int:
-        return int(self.sock.poll_events())
+        return self.sock.poll_events()
 
     def close(self) -> None:
         self.sock.close()
@@ -198,15 +136,6 @@ class GuestSocket(Socket):
         if not isinstance(self.sock, TcpSocket):
             raise failure(errno.EOPNOTSUPP)
         return self.sock
-
-    def _ask(self, operation: Callable[..., Any], *args: Any) -> Any:
-        """Make a call of the stack; its errors get the texts that are the same everywhere."""
-        try:
-            return operation(*args)
-        except OSError as error:
-            if error.errno in TEXTS:
-                raise failure(error.errno) from None
-            raise
 
 
 class GuestKernel(SharedCalls):

@@ -7,7 +7,6 @@ import errno
 import pytest
 from fakes_net import GUEST, GUEST_MAC, SLIRP, SLIRP_MAC, Guest
 
-from desim.guest.net.packet import LinkAddress
 from desim.ports import POLLIN, POLLOUT
 from desim.wire.addresses import BROADCAST_MAC, IP_BROADCAST, ip
 from desim.wire.ethernet import ETH_P_IP, Ethernet
@@ -185,13 +184,13 @@ def test_a_packet_socket_talks_before_there_is_an_address() -> None:
     discover = Ipv4(
         bytes(4), IP_BROADCAST, PROTO_UDP, Udp(68, 67, b"d").emit(bytes(4), b"\xff" * 4)
     )
-    sock.sendto(discover.emit(), LinkAddress("eth0", ETH_P_IP, BROADCAST_MAC))
+    sock.sendto(discover.emit(), (BROADCAST_MAC, ETH_P_IP))
     (frame,) = guest.take()
     assert frame.raw[:14] == BROADCAST_MAC + GUEST_MAC + b"\x08\x00"
     guest.put(datagram(b"offer", 68, dst=IP_BROADCAST, sport=67))
     data, sender = sock.recvfrom(2000)
     assert Ipv4.parse(data).dst == IP_BROADCAST
-    assert sender == LinkAddress("eth0", ETH_P_IP, SLIRP_MAC)
+    assert sender == (SLIRP_MAC, ETH_P_IP)
     # Nobody has the port, and nobody is told: it was a broadcast.
     assert guest.take() == []
     sock.close()
@@ -202,5 +201,5 @@ def test_a_packet_socket_on_a_closed_interface_says_so() -> None:
     guest = Guest(configured=False)
     sock = guest.stack.packet_socket("eth0", ETH_P_IP)
     with pytest.raises(OSError) as down:
-        sock.sendto(b"x", LinkAddress("eth0", ETH_P_IP, BROADCAST_MAC))
+        sock.sendto(b"x", (BROADCAST_MAC, ETH_P_IP))
     assert down.value.errno == errno.ENETDOWN

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from typing import NamedTuple
 
 from desim.guest.cpu.context import Cpu
 from desim.guest.net.dev import NetCore
@@ -20,22 +19,20 @@ from desim.guest.net.device import IFF_UP, Device
 from desim.guest.net.skbuff import rx_room
 from desim.guest.net.sock import RMEM_DEFAULT, Socket, error_of, would_block
 from desim.guest.skb import Skb
-from desim.ports import POLLERR, POLLIN, POLLOUT
+from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint
 from desim.stages import GUEST, mark, stages
+from desim.userland.uapi import SO_ATTACH_FILTER
+from desim.wire.ipv4 import PROTO_UDP
 
 ETH_P_ALL = 3
 
 
-class LinkAddress(NamedTuple):
-    """``struct sockaddr_ll``: where a packet came from or goes to."""
-
-    device: str
-    protocol: int
-    address: bytes
-
-
 class PacketSocket(Socket):
-    """A packet socket, bound to one device or none (then it sees all)."""
+    """A packet socket, bound to one device or none (then it sees all).
+
+    An endpoint is a MAC and an ethertype (``struct sockaddr_ll``; the interface is the one
+    that the socket is bound to).
+    """
 
     STAGES = stages(
         GUEST,
@@ -55,20 +52,21 @@ class PacketSocket(Socket):
         self._device = device
         self._find = find
         self.protocol = protocol
-        self.receive_queue: deque[tuple[bytes, LinkAddress, int]] = deque()
+        self.receive_queue: deque[tuple[bytes, Endpoint, int]] = deque()
+        self._filter: int | None = None
         self._rmem_alloc = 0
         self.drops = 0
         cpu.local_bh_disable()
         core.taps.append(self.packet_rcv)
         cpu.local_bh_enable()
 
-    @property
-    def device_name(self) -> str | None:
-        """The interface it is bound to."""
-        return None if self._device is None else self._device.name
+    def setsockopt(self, option: str, value: int) -> None:
+        if option == SO_ATTACH_FILTER:
+            self._filter = value
+        else:
+            super().setsockopt(option, value)
 
     def bind_device(self, name: str) -> None:
-        """bind(2): from now on it sees this interface only. ENODEV for an unknown one."""
         if name not in self._find:
             raise error_of(errno.ENODEV)
         self._cpu.local_bh_disable()
@@ -88,39 +86,41 @@ class PacketSocket(Socket):
             self.drops += 1
             return
         self._rmem_alloc += truesize
-        sender = LinkAddress(device.name, protocol, head[6:12])
+        sender = head[6:12], protocol
         data = head[14:] if not skb.frags else b"".join((head[14:], *skb.frags))
         self.receive_queue.append((data, sender, truesize))
         self.sock_def_readable()
 
-    def sendto(self, data: bytes, to: LinkAddress) -> int:
+    def sendto(self, data: bytes, to: Endpoint) -> int:
         """Send ``data``, a packet from its network header on."""
         self._take_error()
-        device = self._find.get(to.device)
+        device, (address, protocol) = self._device, to
         if device is None:
             raise error_of(errno.ENXIO)
         if not device.flags & IFF_UP:
             raise error_of(errno.ENETDOWN)
         if len(data) > device.mtu:
             raise error_of(errno.EMSGSIZE)
-        if len(to.address) != 6:
+        if len(address) != 6:
             raise error_of(errno.EINVAL)
-        skb = Skb(b"".join((to.address, device.dev_addr, to.protocol.to_bytes(2, "big"), data)))
-        skb.protocol = to.protocol
+        skb = Skb(b"".join((address, device.dev_addr, protocol.to_bytes(2, "big"), data)))
+        skb.protocol = protocol
         self._core.dev_queue_xmit(skb, device)
         return len(data)
 
-    def recvfrom(self, size: int) -> tuple[bytes, LinkAddress]:
+    def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
         """The oldest packet that waits, cut to ``size``, and where it came from."""
-        self._take_error()
-        self._cpu.local_bh_disable()
-        if not self.receive_queue:
+        while True:
+            self._take_error()
+            self._cpu.local_bh_disable()
+            if not self.receive_queue:
+                self._cpu.local_bh_enable()
+                raise would_block()
+            data, sender, truesize = self.receive_queue.popleft()
+            self._rmem_alloc -= truesize
             self._cpu.local_bh_enable()
-            raise would_block()
-        data, sender, truesize = self.receive_queue.popleft()
-        self._rmem_alloc -= truesize
-        self._cpu.local_bh_enable()
-        return data[:size], sender
+            if self._filter is None or _is_udp_to(self._filter, data):
+                return data[:size], sender
 
     def recv(self, size: int) -> bytes:
         """The oldest packet that waits."""
@@ -143,3 +143,14 @@ class PacketSocket(Socket):
             self._core.taps.remove(self.packet_rcv)
             self.receive_queue.clear()
             self._cpu.local_bh_enable()
+
+
+def _is_udp_to(port: int, packet: bytes) -> bool:
+    """udhcpc's filter: unfragmented UDP to one port."""
+    start = (packet[0] & 15) * 4 if packet else 0
+    return (
+        len(packet) >= start + 8
+        and packet[9] == PROTO_UDP
+        and not int.from_bytes(packet[6:8], "big") & 0x1FFF
+        and int.from_bytes(packet[start + 2 : start + 4], "big") == port
+    )

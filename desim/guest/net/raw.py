@@ -67,10 +67,6 @@ class RawSocket(DatagramSocket):
             raise would_block()
         return message
 
-    def send(self, data: bytes) -> int:
-        """A raw socket without a peer has nobody to send to."""
-        raise error_of(errno.EDESTADDRREQ)
-
     def raw_rcv(self, data: bytes, packet: Ipv4, skb: Skb) -> None:
         """Keep a copy of a packet, while there is room."""
         self.sock_queue_rcv_skb(data, (packet.src, 0), skb)

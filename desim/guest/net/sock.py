@@ -8,7 +8,6 @@ sleeps on ``sock.queue`` and tries again when woken. Errors are ``OSError`` with
 from __future__ import annotations
 
 import errno
-import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +17,15 @@ from desim.guest.net.free import SkbFree
 from desim.guest.skb import Skb, truesize_of
 from desim.ports import Endpoint
 from desim.stages import GUEST, mark, stages
-from desim.userland.uapi import Message
+from desim.userland.errors import failure
+from desim.userland.uapi import (
+    SO_BROADCAST,
+    SO_RCVBUF,
+    SO_REUSEADDR,
+    SO_REUSEPORT,
+    SO_TIMESTAMP,
+    Message,
+)
 from desim.userland.waitqueue import WaitQueue
 
 RCV_SHUTDOWN = 1
@@ -31,18 +38,20 @@ RMEM_MAX = 212992
 SOCK_MIN_RCVBUF = 2304
 
 
-def error_of(number: int) -> OSError:
-    """The exception of an error number."""
-    return OSError(number, os.strerror(number))
+error_of = failure
+"""The exception of an error number."""
 
 
-def would_block() -> BlockingIOError:
+def would_block() -> OSError:
     """The operation cannot go on now."""
-    return BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+    return failure(errno.EAGAIN)
 
 
 class Socket(ABC):
-    """The part of a socket that does not depend on its protocol."""
+    """The part of a socket that does not depend on its protocol.
+
+    A call that a protocol does not have is EOPNOTSUPP (``sock_no_bind`` and its like).
+    """
 
     STAGES = stages(
         GUEST,
@@ -76,6 +85,61 @@ class Socket(ABC):
     @abstractmethod
     def close(self) -> None:
         """close(2)."""
+
+    def take_error(self) -> int:
+        """SO_ERROR: the pending error number, cleared; 0 without."""
+        self._cpu.touch("lock_sock")
+        number, self.sk_err = self.sk_err, 0
+        return number
+
+    def setsockopt(self, option: str, value: int) -> None:
+        """setsockopt(2); EINVAL for an option that it does not have."""
+        if option not in (SO_REUSEADDR, SO_REUSEPORT, SO_BROADCAST):
+            raise error_of(errno.EINVAL)
+
+    def bind(self, address: bytes, port: int) -> None:
+        """bind(2); port 0 takes a free one."""
+        raise error_of(errno.EOPNOTSUPP)
+
+    def bind_device(self, name: str) -> None:
+        """bind(2) of a packet socket to an interface; ENODEV for an unknown one."""
+        raise error_of(errno.EOPNOTSUPP)
+
+    def listen(self, backlog: int) -> None:
+        """listen(2)."""
+        raise error_of(errno.EOPNOTSUPP)
+
+    def connect(self, address: bytes, port: int) -> None:
+        """connect(2): EINPROGRESS if that takes longer."""
+        raise error_of(errno.EOPNOTSUPP)
+
+    def finish_connect(self) -> None:
+        """How ``connect`` goes on: EAGAIN or EINPROGRESS while it is under way."""
+        raise error_of(errno.EOPNOTSUPP)
+
+    def send(self, data: bytes) -> int:
+        """To the peer: how much was taken."""
+        raise error_of(errno.EDESTADDRREQ)
+
+    @abstractmethod
+    def sendto(self, data: bytes, to: Endpoint) -> int:
+        """One datagram to ``to``."""
+
+    @abstractmethod
+    def recv(self, size: int) -> bytes:
+        """Up to ``size`` bytes."""
+
+    @abstractmethod
+    def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
+        """Up to ``size`` bytes, and who sent them."""
+
+    def recvmsg(self, size: int) -> Message:
+        """As ``recvfrom``, with the time of arrival."""
+        raise error_of(errno.EOPNOTSUPP)
+
+    def shutdown(self, how: int) -> None:
+        """shutdown(2)."""
+        raise error_of(errno.EOPNOTSUPP)
 
     def getsockname(self) -> Endpoint:
         """Address and port of this end."""
@@ -155,7 +219,15 @@ class DatagramSocket(SkbFree, Socket):
 
     @abstractmethod
     def recvmsg(self, size: int) -> Message:
-        """The oldest message that waits."""
+        """The oldest message that waits, cut to ``size``."""
+
+    def setsockopt(self, option: str, value: int) -> None:
+        if option == SO_TIMESTAMP:
+            self.sock_enable_timestamp(bool(value))
+        elif option == SO_RCVBUF:
+            self.set_rcvbuf(value)
+        else:
+            super().setsockopt(option, value)
 
     def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
         """As ``recvmsg``, without the stamp."""

@@ -19,7 +19,7 @@ from desim.guest.net.tcp.tcp import Tcp
 from desim.guest.net.tcp.tcp_sock import NAGLE_OFF, NAGLE_PUSH, State, TcpSock
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
 from desim.stages import GUEST, mark, stages
-from desim.userland.uapi import SHUT_RD, SHUT_WR
+from desim.userland.uapi import SHUT_RD, SHUT_WR, TCP_NODELAY
 from desim.wire.addresses import IP_ANY
 
 _JIFFY_US = 1_000_000 // HZ
@@ -175,12 +175,19 @@ class TcpSocket(Socket):
 
     def take_error(self) -> int:
         """SO_ERROR: the pending error number, or a soft one, cleared; 0 without."""
+        self._cpu.touch("lock_sock")
         sk = self.sk
         if sk.err:
             number, sk.err = sk.err, 0
         else:
             number, sk.err_soft = sk.err_soft, 0
         return number
+
+    def setsockopt(self, option: str, value: int) -> None:
+        if option == TCP_NODELAY:
+            self.set_nodelay(bool(value))
+        else:
+            super().setsockopt(option, value)
 
     def set_nodelay(self, on: bool) -> None:
         """TCP_NODELAY: send short segments without waiting for ACKs."""

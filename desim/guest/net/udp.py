@@ -25,7 +25,7 @@ from desim.guest.net.sock import (
 from desim.guest.skb import CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint, Random
 from desim.stages import GUEST, Build, bare, mark, stages
-from desim.userland.uapi import SHUT_RD, SHUT_WR, Message
+from desim.userland.uapi import SHUT_RD, SHUT_WR, SO_BROADCAST, Message
 from desim.wire.addresses import IP_ANY
 from desim.wire.checksum import pseudo_sum
 from desim.wire.errors import WireError
@@ -62,6 +62,12 @@ class UdpSocket(DatagramSocket):
         self.device: Device | None = None
         """SO_BINDTODEVICE."""
         self.shutdown_mask = 0
+
+    def setsockopt(self, option: str, value: int) -> None:
+        if option == SO_BROADCAST:
+            self.broadcast = bool(value)
+        else:
+            super().setsockopt(option, value)
 
     def bind(self, address: bytes, port: int) -> None:
         """bind(2); port 0 takes a free one."""
