@@ -9,6 +9,7 @@ from fakes_net import GUEST, GUEST_MAC, MS, SLIRP, SLIRP_MAC, Guest
 
 from desim.guest.net.raw import RawSocket
 from desim.ports import POLLIN, POLLOUT
+from desim.userland.uapi import Message
 from desim.wire.ethernet import ETH_P_IP, Ethernet
 from desim.wire.frame import Frame
 from desim.wire.icmp import ICMP_ECHO, Icmp
@@ -124,7 +125,7 @@ def test_a_datagram_is_stamped_as_well(guest: Guest) -> None:
     guest.cpu.run(3 * MS)
     datagram = Ipv4(SLIRP, GUEST, PROTO_UDP, Udp(69, 5620, b"x").emit(SLIRP, GUEST)).emit()
     guest.put(Frame(Ethernet(GUEST_MAC, SLIRP_MAC, ETH_P_IP, datagram).emit().ljust(60, b"\0")))
-    assert sock.recvmsg(100) == (b"x", (SLIRP, 69), guest.cpu.now())
+    assert sock.recvmsg(100) == Message(b"x", (SLIRP, 69), guest.cpu.now())
 
 
 def test_a_full_queue_drops(guest: Guest) -> None:
