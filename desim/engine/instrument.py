@@ -19,8 +19,8 @@ from typing import Any, Protocol, TypeVar, cast
 
 from desim.costs.profile import Cost, Profile
 from desim.engine.environment import Environment
-from desim.engine.thread import CODE_BITS, Thread
-from desim.engine.trace import Codes
+from desim.engine.marks import CODE_BITS, Codes
+from desim.engine.thread import Thread
 from desim.stages import Mark, marks_of
 
 T = TypeVar("T")

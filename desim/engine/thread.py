@@ -30,16 +30,13 @@ from simpy.events import Event
 
 from desim.engine.environment import CHUNK, CIRCLING_LIMIT
 from desim.engine.events import BAND
+from desim.engine.marks import CODE_BITS, Codes
 
 if TYPE_CHECKING:
     from desim.engine.environment import Environment
-    from desim.engine.trace import Codes
 
 FIRST_RANK = 10
 """Ranks below this one are SimPy's own priorities."""
-
-CODE_BITS = 16
-CODE_MASK = (1 << CODE_BITS) - 1
 
 
 class Thread(Event):

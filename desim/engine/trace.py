@@ -5,9 +5,6 @@ and ``codes``, and a list of events ``(time, position, kind, data...)`` between 
 order within a thread is the order of its own time; threads are kept apart, because
 the order in which the simulator happened to run them means nothing.
 
-A code is even for an entry and odd for the matching exit; ``Codes`` knows the
-names. Stages and waits share the numbers: a wait is a stage named ``(poll)``.
-
 The fingerprint is SHA-256 over a canonical encoding, with its ingredients apart:
 ``times`` (when), ``names`` (which stages, by name, in which order) and ``bytes``
 (what crossed a capture point or was written to a file). When one of them changes
@@ -24,67 +21,10 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from desim.engine.thread import CODE_BITS, CODE_MASK, Thread
+from desim.engine.marks import CODE_BITS, CODE_MASK, Codes
+from desim.engine.thread import Thread
 from desim.events import Event
 from desim.reasons import Reason
-from desim.stages import Landmark, Owner
-
-
-class Codes:
-    """The numbers of stages and waits; given out in order of first use."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.files: list[str] = []
-        self.owners: list[Owner | None] = []
-        self.landmarks: list[Landmark | None] = []
-        self._codes: dict[tuple[str, str], int] = {}
-
-    def stage(
-        self,
-        name: str,
-        file: str,
-        owner: Owner | None = None,
-        landmark: Landmark | None = None,
-    ) -> int:
-        """The (even) code of a stage; ``owner`` and ``landmark`` are those of its mark."""
-        key = (name, file)
-        if key not in self._codes:
-            self._codes[key] = 2 * len(self.names)
-            self.names.append(name)
-            self.files.append(file)
-            self.owners.append(owner)
-            self.landmarks.append(landmark)
-            assert self._codes[key] < CODE_MASK, "too many stages for 16 bits"
-        return self._codes[key]
-
-    def wait(self, reason: str) -> int:
-        """The (even) code of a wait, called ``(reason)``."""
-        return self.stage(f"({reason})", "")
-
-    def name(self, code: int) -> str:
-        """The name behind an entry or exit code."""
-        return self.names[code >> 1]
-
-    def file(self, code: int) -> str:
-        """The file behind an entry or exit code; "" for a wait."""
-        return self.files[code >> 1]
-
-    def owner(self, code: int) -> Owner | None:
-        """Whose code is behind an entry or exit code; None for a wait."""
-        return self.owners[code >> 1]
-
-    def landmark(self, code: int) -> Landmark | None:
-        """What an entry or exit code means for a message on its way."""
-        return self.landmarks[code >> 1]
-
-    def entries(self, landmark: Landmark) -> frozenset[int]:
-        """The codes of entry of all stages that are this landmark."""
-        return frozenset(2 * n for n, found in enumerate(self.landmarks) if found is landmark)
-
-    def is_wait(self, code: int) -> bool:
-        """Whether the code is that of a wait."""
-        return not self.files[code >> 1]
 
 
 class ThreadRecord:

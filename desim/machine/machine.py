@@ -10,8 +10,9 @@ from desim.config import MachineConfig, RunCommand, Side
 from desim.costs.profile import load
 from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument, Watcher
+from desim.engine.marks import CODE_MASK
 from desim.engine.streams import Streams
-from desim.engine.thread import CODE_MASK, FIRST_RANK, Thread
+from desim.engine.thread import FIRST_RANK, Thread
 from desim.engine.trace import Trace
 from desim.errors import EngineError, UserError
 from desim.host.kernel import TOUCH_POINT as HOST_SOCKET

@@ -5,8 +5,8 @@ import simpy
 
 from desim.engine.alarm import Alarm
 from desim.engine.environment import Environment
+from desim.engine.marks import Codes
 from desim.engine.thread import Thread
-from desim.engine.trace import Codes
 from desim.errors import CirclingError, TooManyEventsError
 from desim.machine.threads.big_lock import BigLock
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from desim.engine.environment import Environment
-from desim.engine.thread import CODE_BITS, Thread
+from desim.engine.marks import CODE_BITS
+from desim.engine.thread import Thread
 from desim.engine.trace import Trace
 from desim.events import Event
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 
 from desim.engine.environment import Environment
+from desim.engine.marks import Codes
 from desim.engine.thread import Thread
-from desim.engine.trace import Codes
 from desim.stages import HOST, Build, Landmark, bare, mark, stages
 from desim.userland.errors import failure
 from desim.userland.process import Blocked, Process

@@ -34,8 +34,8 @@ from collections.abc import Callable
 
 from desim.engine.alarm import Alarm
 from desim.engine.environment import Environment
+from desim.engine.marks import Codes
 from desim.engine.thread import Thread
-from desim.engine.trace import Codes
 from desim.guest.cpu.context import JIFFY_NS, RCU_SOFTIRQ, TIMER_SOFTIRQ
 from desim.guest.cpu.fair import Task
 from desim.guest.cpu.hrtimers import HrTimers

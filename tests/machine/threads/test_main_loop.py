@@ -3,8 +3,8 @@
 import pytest
 
 from desim.engine.environment import Environment
+from desim.engine.marks import Codes
 from desim.engine.thread import Thread
-from desim.engine.trace import Codes
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.main_loop import MS, MainLoop
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from desim.engine.environment import Environment
-from desim.engine.trace import Codes
+from desim.engine.marks import Codes
 from desim.guest.cpu.context import NET_RX_SOFTIRQ
 from desim.guest.cpu.rcu import Rcu
 from desim.guest.cpu.sched import KThread, Scheduler
