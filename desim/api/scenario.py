@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from hashlib import sha256
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -105,9 +106,11 @@ class Scenario:
         return self._config == other._config
 
     def __hash__(self) -> int:
-        # Of what equal ones have in common, enough to tell those of a sweep apart.
+        # Of what equal ones have in common, enough to tell those of a sweep apart; and the same
+        # in every run, as all numbers of desim are.
         config = self._config
-        return (config.name, config.qemu, config.modprobe, config.costs, config.seed).__hash__()
+        common = (config.name, config.qemu, config.modprobe, config.costs, str(config.seed))
+        return int.from_bytes(sha256("\0".join(common).encode()).digest()[:7], "big")
 
     def __repr__(self) -> str:
         changed = f".set({self._changes!r})" if self._changes else ""
