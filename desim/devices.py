@@ -44,6 +44,10 @@ class Chardev:
     path: str = ""
     """``file``: its normalised name in the host's tree of written files."""
     append: bool = False
+    logfile: str = ""
+    """A file of the same tree that all bytes go to as well; empty: there is no log."""
+    logappend: bool = False
+    """Whether the log goes behind what an earlier program of the host left there."""
 
 
 @dataclass(slots=True, kw_only=True)

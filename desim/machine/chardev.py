@@ -2,9 +2,10 @@
 
 What the guest sends goes into the device inside the guest's own access to the card, all
 of it; neither kind ever has anything for the guest. A file is there, empty, from the
-start of the run, as QEMU opens it when it reads its command line.
+start of the run, as QEMU opens it when it reads its command line. A log (``logfile=``) gets
+what the device has taken, behind it, and is there from the start, too.
 
-Not modelled: every other kind of character device, and logging and multiplexing.
+Not modelled: every other kind of character device, and multiplexing.
 """
 
 from __future__ import annotations
@@ -31,8 +32,12 @@ class CharBackend:
         self.file: File = Null()
         if device.kind == "file":
             self.file = tree.open(device.path, append=device.append)
+        self.log: File = Null()
+        if device.logfile:
+            self.log = tree.open(device.logfile, append=device.logappend)
 
     def qemu_chr_fe_write_all(self, data: bytes) -> None:
         """Write ``data``; ``OSError`` if the run may leave no more bytes behind."""
         self.touch()
         self.file.write(data)
+        self.log.write(data)

@@ -3,7 +3,8 @@
 =========================================  =====================================
 ``guestfwd=tcp:10.0.2.100:1234-null``         swallows what the guest sends
 ``guestfwd=tcp:10.0.2.100:1234-file:NAME``    writes it to DIR/host/NAME (``--out DIR``)
-``guestfwd=tcp:10.0.2.100:1234-chardev:ID``   a device of ``-chardev null|file,id=ID``
+``guestfwd=tcp:10.0.2.100:1234-chardev:ID``   a device of ``-chardev null|file,id=ID``, which may
+                                           write a ``logfile=NAME``, too
 ``guestfwd=tcp:10.0.2.100:1234-cmd:PROGRAM``  starts the program for each connection
 =========================================  =====================================
 
@@ -32,7 +33,7 @@ OTHER_KINDS = word_set(
     """braille console dbus mux msmouse parallel parport pipe pty qemu-vdagent ringbuf serial socket
     spiceport spicevmc stdio tcp telnet testdev tty udp unix vc wctablet websocket"""
 )
-_KEYS = word_set("backend id path append")
+_KEYS = word_set("backend id path append logfile logappend")
 _PORT = re.compile("[+]?[0-9]{1,9}")
 
 
@@ -89,18 +90,26 @@ class Chardevs:
 def _device(option: Option) -> Chardev:
     for key, _ in option.parts:
         if key not in _KEYS:
-            raise ValueError(f"{option}: '{key}' is not modelled; allowed are append, id, path")
+            known = ", ".join(sorted(_KEYS - {"backend"}))
+            raise ValueError(f"{option}: '{key}' is not modelled; allowed are {known}")
     kind, append = option.last("backend"), option.last("append")
+    logfile, logappend = option.last("logfile"), option.last("logappend")
     if kind is None:
         raise ValueError(f'{option}: chardev: "{option.last("id")}" missing backend')
-    if append not in (None, "on", "off"):
-        raise ValueError(f"{option}: Parameter 'append' expects 'on' or 'off' (it is '{append}')")
+    for key, value in (("append", append), ("logappend", logappend)):
+        if value not in (None, "on", "off"):
+            raise ValueError(f"{option}: Parameter '{key}' expects 'on' or 'off' (it is '{value}')")
+    if logappend is not None and not logfile:
+        raise ValueError(f"{option}: logappend= has no effect without logfile=; leave it out")
     if kind == "file" and not option.last("path"):
         raise ValueError(f"{option}: chardev: file: no filename given")
     if kind == "null" and (option.last("path") or append):
         raise ValueError(f"{option}: a null device has neither path nor append")
     try:
-        return _of_kind(kind, option.last("path") or "", append=append == "on")
+        device = _of_kind(kind, option.last("path") or "", append=append == "on")
+        if logfile:
+            device.logfile, device.logappend = normalise(logfile), logappend == "on"
+        return device
     except ValueError as error:
         raise ValueError(f"{option}: {error}") from None
 

@@ -86,6 +86,25 @@ def test_a_file_holds_what_the_guest_sent(tmp_path: Path) -> None:
     assert run(config).files == {"host/logs/got": pattern(50_000)}
 
 
+def test_a_log_has_what_the_device_has_taken() -> None:
+    config = machine(
+        "guestfwd=tcp::7-chardev:null,guestfwd=tcp::8-chardev:file,guestfwd=tcp::9-chardev:idle",
+        "echo one | nc -N 10.0.2.4 7",
+        "echo two | nc -N 10.0.2.4 8",
+        chardevs=(
+            "null,id=null,logfile=null.log",
+            "file,id=file,path=file,logfile=file.log",
+            "null,id=idle,logfile=idle.log",
+        ),
+    )
+    assert run(config).files == {
+        "host/null.log": b"one\n",
+        "host/file": b"two\n",
+        "host/file.log": b"two\n",
+        "host/idle.log": b"",
+    }
+
+
 def test_a_file_is_there_even_if_nothing_arrives() -> None:
     assert run(machine("guestfwd=tcp::9-file:got", "true")).files == {"host/got": b""}
 

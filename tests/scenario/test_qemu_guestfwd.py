@@ -61,6 +61,13 @@ def test_every_form_of_a_rule(rule: str, expected: GuestFwd) -> None:
     assert user_of(rule, chardevs=devices).guestfwd == [expected]
 
 
+def test_a_device_may_write_a_log() -> None:
+    devices = "-chardev null,id=n,logfile=a.log -chardev null,id=m,logfile=./b,logappend=on"
+    first, second = user_of("tcp::7-chardev:n", "tcp::8-chardev:m", chardevs=devices).guestfwd
+    assert first.chardev == Chardev(kind="null", logfile="a.log")
+    assert second.chardev == Chardev(kind="null", logfile="b", logappend=True)
+
+
 def test_an_address_left_out_is_the_fourth_of_the_network() -> None:
     user = user_of("tcp::7-cmd:cat", extra=",net=192.168.7.0/24")
     assert user.guestfwd[0].server == bytes((192, 168, 7, 4))
@@ -125,7 +132,10 @@ def test_a_device_that_cannot_be_opened(target: str, chardevs: str, reason: str)
         ("file,id=c", "chardev: file: no filename given"),
         ("file,id=c,path=../x", "leads out of the run's own folder"),
         ("file,id=c,path=x,append=perhaps", "Parameter 'append' expects 'on' or 'off'"),
-        ("file,id=c,path=x,mux=on", "'mux' is not modelled; allowed are append, id, path"),
+        ("file,id=c,path=x,mux=on", "'mux' is not modelled; allowed are append, id, logappend,"),
+        ("null,id=c,logfile=../x", "leads out of the run's own folder"),
+        ("null,id=c,logfile=x,logappend=1", "Parameter 'logappend' expects 'on' or 'off'"),
+        ("null,id=c,logappend=on", "logappend= has no effect without logfile=; leave it out"),
         ("null,id=c,path=x", "a null device has neither path nor append"),
         ("id=c", 'chardev: "c" missing backend'),
     ],
