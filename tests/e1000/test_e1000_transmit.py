@@ -136,6 +136,50 @@ def test_segmentation_that_ends_with_a_segment_sends_the_header_once_more() -> N
     assert [len(frame) for frame in bed.sent()] == [1054, 1054, 54]
 
 
+def test_a_new_context_begins_to_count_segments_anew() -> None:
+    bed = Bed().transmit_ring()
+    context(bed, 0, TCP | IP | TSE, paylen=2000, mss=1000)
+    bed.put(1, tcp_headers() + bytes(1000), DATA | TSE, POPTS)
+    context(bed, 2, TCP | IP | TSE, paylen=2000, mss=1000)
+    bed.put(3, bytes(900), DATA | TSE | EOP)
+    bed[TDT] = 4
+    first, second = bed.sent()
+    assert second[18:20] == first[18:20] == (7).to_bytes(2, "big")
+    assert second[38:42] == first[38:42] == (1000).to_bytes(4, "big")
+
+
+def test_a_buffer_that_is_full_to_the_brim_counts_as_empty() -> None:
+    """QEMU keeps the size of the 64 KiB in 16 bits (struct e1000_tx)."""
+    bed = Bed().transmit_ring()
+    bed.put(0, b"a" * 0xFFFF, 0)
+    bed.put(1, b"b" * 10, 0)
+    bed.put(2, b"c" * 20, EOP)
+    bed[TDT] = 3
+    assert bed.sent() == [b"c" * 20]
+
+
+def test_a_carry_of_the_pseudo_sum_is_added_in() -> None:
+    bed = Bed().transmit_ring()
+    context(bed, 0, TCP | IP | TSE, paylen=100, mss=1000)
+    headers = tcp_headers()[:50] + b"\xff\xf0" + bytes(2)
+    bed.put(1, headers + bytes(100), DATA | TSE | EOP, POPTS)
+    bed[TDT] = 2
+    (sent,) = bed.sent()
+    length = 20 + 100
+    folded = (0xFFF0 + length - 0xFFFF).to_bytes(2, "big")
+    assert sent[50:52] == checksum(sent[34:50] + folded + sent[52:]).to_bytes(2, "big")
+
+
+def test_a_checksum_has_to_fit_into_the_frame() -> None:
+    bed = Bed().transmit_ring()
+    frame = ethernet(b"x" * 46).raw
+    for n, offset in enumerate((58, 59)):
+        context(bed, 2 * n, TCP, tucso=offset)
+        bed.put(2 * n + 1, frame, DATA | EOP, 2 << 8)
+    bed[TDT] = 4
+    assert bed.sent() == [frame[:58] + checksum(frame[34:]).to_bytes(2, "big"), frame]
+
+
 def test_a_checksum_offset_of_0_is_used_as_it_is() -> None:
     bed = Bed().transmit_ring()
     frame = ethernet(bytes(46)).raw
@@ -194,6 +238,16 @@ def test_ide_lets_tadv_set_the_window() -> None:
     bed.put(0, ethernet().raw, EOP | RS | IDE)
     bed[TDT] = 1
     assert bed.card.interrupts.mit_timer.deadline == bed.clock.now() + 1000 * 1024
+
+
+def test_a_head_beyond_the_ring_takes_one_descriptor() -> None:
+    bed = Bed().transmit_ring()
+    for n in (0, 1, 100):
+        bed.put(n, ethernet(bytes([n])).raw, EOP)
+    bed[TDH] = 100
+    bed[TDT] = 2
+    assert bed.sent() == [ethernet(bytes([100])).raw]
+    assert bed[TDH] == 0
 
 
 def test_a_tail_beyond_the_ring_ends_after_one_round() -> None:
