@@ -25,6 +25,9 @@ INSIDE = {
     "desim.userland.programs.curl_options.UsageError": "the end of a simulated program",
     "desim.userland.programs.getopt.GetoptError": "the end of a simulated program",
     "desim.userland.programs.ltool_common.UsageError": "the end of a simulated program",
+    "desim.conform.packetdrill.errors.ScriptError": "a script; the suite tells with its line",
+    "desim.conform.packetdrill.errors.NotModelled": "an outcome of a script; likewise",
+    "desim.conform.packetdrill.errors.Failed": "an outcome of a script; likewise",
     "desim.experiment.backtrace.Hit": "the end of a run at its breakpoint",
 }
 """Exceptions that are no part of the tree, each with why."""

@@ -11,6 +11,7 @@ COMMANDS = {
     "costs": "list the cost profiles: how long each function takes",
     "rates": "show which interrupt rates the driver's parameter really gives",
     "conform": "compare the model with recordings of the real card, slirp or Linux",
+    "packetdrill": "run packetdrill scripts against the modelled guest's TCP",
     "calibrate": "fit a cost profile to recorded runs of a Linux guest",
     "lint-driver": "check the log of an e1000 driver against the manual and QEMU",
 }

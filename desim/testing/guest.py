@@ -131,6 +131,7 @@ class GuestCpu:
 
     def wake_up(self, queue: WaitQueue) -> None:
         self.woken.append(queue.name)
+        queue.woken = len(self.woken)
 
     def call_at(
         self, instant: int, function: Callable[[], None], *, periodic: bool = False
@@ -201,6 +202,8 @@ class GuestCard:
         self.sent: list[Frame] = []
         self.sent_at: list[int] = []
         self.packets: list[Skb] = []
+        """What the stack has handed down, before it was cut; ``packets_at``: when."""
+        self.packets_at: list[int] = []
         self.more: list[bool] = []
         self.received: list[Frame] = []
         self.uncompleted: list[int] = []
@@ -228,6 +231,7 @@ class GuestCard:
             return 0x10
         size = len(skb)
         self.packets.append(skb)
+        self.packets_at.append(self.clock())
         self.more.append(more)
         for raw in wire_frames(skb):
             self.sent.append(Frame(raw.ljust(60, b"\0")))

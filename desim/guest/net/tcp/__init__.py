@@ -6,8 +6,9 @@
 4. ``tcp_input``: the state machine
 5. ``tcp_data``, ``tcp_ack``: what a segment's data does, and what its acknowledgement does
 6. ``tcp_cong``: how much may be under way (CUBIC)
-7. ``tcp_output``: what is sent, and when
+7. ``tcp_output``, ``tcp_retransmit``: what is sent, and what is sent again
 8. ``tcp_timer``: what happens when nothing comes
 9. ``tcp_minisocks``: connections before and after their lives
-10. ``tcp_mem``: where what is sent lies, as far as that takes time
+10. ``sysctl``: the settings that are obeyed
+11. ``tcp_mem``: where what is sent lies, as far as that takes time
 """

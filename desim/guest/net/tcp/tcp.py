@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 ``Tcp`` owns the parts: ``ipv4`` (whose segment is it), ``input`` (states), ``ack`` (what
-an ACK does), ``data`` (where data goes, when it is acknowledged), ``output``, ``timer``,
-``minisocks``. Each function of Linux is a method of the part that its file belongs to,
+an ACK does), ``data`` (where data goes, when it is acknowledged), ``output``,
+``retransmit``, ``timer``, ``minisocks``. Each function of Linux is a method of the part that its file belongs to,
 with the socket as its first argument.
 
 A program's call takes the socket's lock (``lock_sock``): segments that arrive meanwhile
@@ -43,6 +43,7 @@ from desim.guest.net.tcp.tcp_ipv4 import TcpIpv4
 from desim.guest.net.tcp.tcp_mem import TcpMemory
 from desim.guest.net.tcp.tcp_minisocks import RequestSock, TcpMinisocks
 from desim.guest.net.tcp.tcp_output import TcpOutput
+from desim.guest.net.tcp.tcp_retransmit import TcpRetransmit
 from desim.guest.net.tcp.tcp_skb import SndSkb
 from desim.guest.net.tcp.tcp_sock import (
     ACK_TIMER,
@@ -99,9 +100,7 @@ class Tcp:
         sysctl: TcpSysctl = DEFAULTS,
         build: Build = bare,
     ) -> None:
-        self.sysctl = sysctl
-        self.invalid_ratelimit = sysctl.tcp_invalid_ratelimit * HZ // 1000
-        self.fin_timeout = sysctl.tcp_fin_timeout * HZ
+        self.set_sysctl(sysctl)
         self.cpu = cpu
         self.ip = ip
         self.snmp = snmp
@@ -118,8 +117,15 @@ class Tcp:
         self.ack: TcpAck = build(TcpAck)(self)
         self.data: TcpData = build(TcpData)(self)
         self.output: TcpOutput = build(TcpOutput)(self)
+        self.retransmit: TcpRetransmit = build(TcpRetransmit)(self)
         self.timer: TcpTimer = build(TcpTimer)(self)
         self.minisocks: TcpMinisocks = build(TcpMinisocks)(self)
+
+    def set_sysctl(self, sysctl: TcpSysctl) -> None:
+        """Settings count from now on."""
+        self.sysctl = sysctl
+        self.invalid_ratelimit = sysctl.tcp_invalid_ratelimit * HZ // 1000
+        self.fin_timeout = sysctl.tcp_fin_timeout * HZ
 
     def idle(self) -> bool:
         """Whether no connection will do anything by itself (TIME_WAIT does not count)."""
@@ -210,7 +216,7 @@ class Tcp:
         """``tcp_tsq_write``."""
         if sk.state in _MAY_SEND_TSQ:
             if sk.lost_out > sk.retrans_out and sk.snd_cwnd > sk.packets_in_flight():
-                self.output.tcp_xmit_retransmit_queue(sk)
+                self.retransmit.tcp_xmit_retransmit_queue(sk)
             self.output.tcp_write_xmit(sk, sk.nonagle, False)
 
     # Life of a connection.

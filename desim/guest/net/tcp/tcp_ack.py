@@ -163,7 +163,7 @@ class TcpAck:
             if sk.snd_nxt > sk.high_seq:
                 return
             sk.frto = False
-        output.tcp_xmit_retransmit_queue(sk)
+        self.tcp.retransmit.tcp_xmit_retransmit_queue(sk)
 
     def tcp_snd_una_update(self, sk: TcpSock, ack: int) -> None:
         """``tcp_snd_una_update``."""
@@ -526,7 +526,7 @@ class TcpAck:
         if skb.lost:
             return
         if skb.pcount > 1 and skb.len > sk.mss_cache:
-            self.tcp.output.tcp_fragment(sk, skb, sk.mss_cache)
+            self.tcp.retransmit.tcp_fragment(sk, skb, sk.mss_cache)
         self.mark_lost(sk, skb)
 
     def mark_lost(self, sk: TcpSock, skb: SndSkb) -> None:

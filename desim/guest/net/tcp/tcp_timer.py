@@ -138,14 +138,14 @@ class TcpTimer:
                 self.tcp_write_err(sk)
                 return
             tcp.ack.tcp_enter_loss(sk)
-            tcp.output.tcp_retransmit_skb(sk, head, 1)
+            tcp.retransmit.tcp_retransmit_skb(sk, head, 1)
         else:
             self._ext["TCPTimeouts"] += 1
             if self.tcp_write_timeout(sk):
                 return
             tcp.ack.tcp_enter_loss(sk)
             sk.retransmits += 1
-            tcp.output.tcp_retransmit_skb(sk, head, 1)
+            tcp.retransmit.tcp_retransmit_skb(sk, head, 1)
             sk.backoff += 1
         sk.rto = min(sk.rto << 1, RTO_MAX)
         self.reset_xmit_timer(sk, TIME_RETRANS, sk.rto)
