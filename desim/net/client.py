@@ -26,10 +26,10 @@ Not modelled: vhost, multiqueue, announce, raw packets (virtio headers).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, Protocol
 
 from desim.net import reasons
-from desim.net.filter import Direction, NetFilterState
 from desim.net.queue import NetQueue
 from desim.ports import Ledger, MainLoop, NetClient
 from desim.reasons import Reason
@@ -38,6 +38,19 @@ from desim.wire.frame import Frame
 
 NET_BUFSIZE = 4096 + 65536
 """Bytes; a longer packet sent in pieces disappears (``qemu_sendv_packet_async``)."""
+
+Direction = Literal["tx", "rx"]
+"""Whether a filter's netdev sends a packet or is sent it."""
+
+
+class NetFilter(Protocol):
+    """What a client asks of the filters that hang on it (filter.py has them)."""
+
+    def receive(self, direction: Direction, sender: NetClientState, frame: Frame) -> int:
+        """A packet of ``sender`` goes by: 0 lets it pass, else it ends here with that answer."""
+
+    def held(self) -> Sequence[Frame]:
+        """The packets that it keeps and that will go on by themselves."""
 
 
 class Net:
@@ -154,7 +167,7 @@ class NetClientState:
         self.link_down = False
         self.receive_disabled = False
         self.hub_flush: Callable[[], bool] | None = None
-        self.filters: list[NetFilterState] = []
+        self.filters: list[NetFilter] = []
         self.incoming_queue = net.build(NetQueue)(self, self.deliver)
 
     def connect(self, peer: NetClientState) -> None:

@@ -31,15 +31,12 @@ filters of COLO (``filter-mirror``, ``-redirector``, ``-rewriter``, ``colo-compa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from desim.net.client import Direction, NetClientState
 from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
 
-if TYPE_CHECKING:
-    from desim.net.client import NetClientState
-
-Direction = Literal["tx", "rx"]
 Queue = Literal["all", "rx", "tx"]
 
 

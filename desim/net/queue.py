@@ -20,16 +20,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Generic, Protocol, TypeVar
 
 from desim.net import reasons
 from desim.ports import Ledger
 from desim.reasons import Reason
 from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
-
-if TYPE_CHECKING:
-    from desim.net.client import NetClientState
 
 MAXLEN = 10_000
 """``nq_maxlen``: packets that a queue holds."""
@@ -50,12 +47,22 @@ class QueueOwner(Protocol):
         """Why a packet has to wait here."""
 
 
-Deliver = Callable[["NetClientState", Frame], int]
-"""Takes a packet and its sender: > 0 taken, 0 not now, < 0 lost."""
+class QueueSender(Protocol):
+    """Who sends a packet into a queue."""
+
+    def can_send(self) -> bool:
+        """Whether its peer takes packets now (``qemu_can_send_packet``)."""
 
 
-class NetQueue:
-    """The packets on their way to ``owner``, each with its sender; they leave by ``deliver``."""
+Sender = TypeVar("Sender", bound=QueueSender)
+
+
+class NetQueue(Generic[Sender]):
+    """The packets on their way to ``owner``, each with its sender.
+
+    They leave by ``deliver``, which takes a sender and its packet and answers > 0 for
+    taken, 0 for not now, < 0 for lost.
+    """
 
     STAGES = stages(
         QEMU,
@@ -68,34 +75,34 @@ class NetQueue:
 
     __slots__ = ("_deliver", "delivering", "owner", "packets")
 
-    def __init__(self, owner: QueueOwner, deliver: Deliver) -> None:
+    def __init__(self, owner: QueueOwner, deliver: Callable[[Sender, Frame], int]) -> None:
         self.owner = owner
         self._deliver = deliver
-        self.packets: deque[tuple[NetClientState, Frame]] = deque()
+        self.packets: deque[tuple[Sender, Frame]] = deque()
         self.delivering = False
 
     def __len__(self) -> int:
         return len(self.packets)
 
-    def send(self, sender: NetClientState, frame: Frame) -> int:
+    def send(self, sender: Sender, frame: Frame) -> int:
         """Deliver or append: ``frame``'s size, the receiver's answer below 0, or 0 (queued)."""
         if self.delivering or not sender.can_send():
             self.append(sender, frame)
             return 0
         return self._sent(sender, frame, self.deliver(sender, frame))
 
-    def send_iov(self, sender: NetClientState, frame: Frame) -> int:
+    def send_iov(self, sender: Sender, frame: Frame) -> int:
         """As ``send``, for a sender that has its packet in pieces."""
         if self.delivering or not sender.can_send():
             self.append(sender, frame)
             return 0
         return self._sent(sender, frame, self.deliver_iov(sender, frame))
 
-    def receive(self, sender: NetClientState, frame: Frame) -> int:
+    def receive(self, sender: Sender, frame: Frame) -> int:
         """A packet that its own sender gets back (``qemu_net_queue_receive``): never queued."""
         return 0 if self.delivering else self.deliver(sender, frame)
 
-    def _sent(self, sender: NetClientState, frame: Frame, answer: int) -> int:
+    def _sent(self, sender: Sender, frame: Frame, answer: int) -> int:
         if answer == 0:
             self.append(sender, frame)
             return 0
@@ -103,21 +110,21 @@ class NetQueue:
             self.flush()
         return answer
 
-    def deliver(self, sender: NetClientState, frame: Frame) -> int:
+    def deliver(self, sender: Sender, frame: Frame) -> int:
         """Hand one packet to the owner, with nested sends kept out."""
         self.delivering = True
         answer = self._deliver(sender, frame)
         self.delivering = False
         return answer
 
-    def deliver_iov(self, sender: NetClientState, frame: Frame) -> int:
+    def deliver_iov(self, sender: Sender, frame: Frame) -> int:
         """As ``deliver``, for a packet in pieces."""
         self.delivering = True
         answer = self._deliver(sender, frame)
         self.delivering = False
         return answer
 
-    def append(self, sender: NetClientState, frame: Frame) -> None:
+    def append(self, sender: Sender, frame: Frame) -> None:
         """Keep a packet, or drop it silently when the queue is full."""
         ledger = self.owner.ledger
         if len(self.packets) >= MAXLEN:
@@ -137,9 +144,9 @@ class NetQueue:
                 return False
         return True
 
-    def purge(self, sender: NetClientState | None, why: Reason) -> None:
+    def purge(self, sender: Sender | None, why: Reason) -> None:
         """Drop what ``sender`` has waiting here."""
-        kept: deque[tuple[NetClientState, Frame]] = deque()
+        kept: deque[tuple[Sender, Frame]] = deque()
         for entry in self.packets:
             if entry[0] is sender:
                 self.owner.ledger.lost(entry[1], self.owner.name, why)

@@ -8,7 +8,7 @@ import pytest
 from fakes_driver import MAC, SECOND, Guest
 
 from desim.guest.drivers.e1000 import regs as r
-from desim.guest.drivers.e1000.stats import UPDATE_STATS
+from desim.guest.drivers.e1000.counters import UPDATE_STATS
 from desim.guest.skb import Skb
 from desim.userland.ethtool import Rings
 from desim.wire.frame import Frame

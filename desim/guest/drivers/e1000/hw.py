@@ -24,6 +24,7 @@ Not modelled: fiber and SerDes, PCI-X, the 82542 to 82544 and the 82541/82547
 from __future__ import annotations
 
 from desim.guest.cpu.context import Cpu
+from desim.guest.drivers.e1000.counters import CLEAR_HW_CNTRS
 from desim.guest.drivers.e1000.nvm import Eeprom
 from desim.guest.drivers.e1000.param import (
     FC_DEFAULT,
@@ -99,7 +100,6 @@ from desim.guest.drivers.e1000.regs import (
     VET,
     VFTA,
 )
-from desim.guest.drivers.e1000.stats import CLEAR_HW_CNTRS
 from desim.ports import Mmio
 from desim.stages import GUEST, Build, bare, mark, stages
 
