@@ -38,7 +38,13 @@ desim COMMAND --help says more. To begin: desim run hello
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code is returned."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _answered(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:  # a second one, while the first was being told
+        return 130
+
+
+def _answered(words: list[str]) -> int:
     prepare_streams()
     try:
         code = _dispatch(words)

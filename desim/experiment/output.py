@@ -5,6 +5,10 @@ run's folder is emptied only with ``--force``, and never one without the mark. A
 names come from guests and scenarios, so each is checked, and each file is created
 below an open folder without following links. Nothing gets an execute bit.
 
+The files are written into a folder beside DIR (``.NAME.desim-part``), which then takes its
+name. So DIR is whole or not there, whenever somebody stops us; what a run that was killed
+has left beside it, the next one for the same folder removes.
+
     DIR/.desim             the mark
     DIR/guest/...          what the guest's programs wrote
     DIR/host/...           what the host's programs wrote
@@ -30,6 +34,8 @@ MARK_TEXT = b"A folder of results, written by desim run --out. desim may replace
 MAX_NAME_BYTES = 255
 MAX_DEPTH = 32
 MAX_TOTAL_BYTES = 1 << 30
+MAX_SHOWN_NAME = 60
+"""Characters of a folder's name in that of the one beside it."""
 
 
 class Written(Protocol):
@@ -53,20 +59,30 @@ class Written(Protocol):
 
 
 def prepare(folder: Path, *, force: bool = False) -> None:
-    """Check before a run that its results can go to ``folder``, and make it.
+    """Check before a run that its results can go to ``folder``, and make the folders above it.
 
     Raises :class:`OutputError` if it holds anything else, or another run without ``force``.
     """
     try:
+        _check_folder(folder, force=force)
+        parent = Path(os.path.abspath(folder)).parent
+        parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise OutputError(f"{folder}: the folder around it cannot be written to")
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {error.strerror}") from None
+    except ValueError as error:
+        raise OutputError(f"{folder}: {error}") from None
+
+
+def _check_folder(folder: Path, *, force: bool) -> None:
+    """That nobody else's files are in it."""
+    try:
         status = folder.stat(follow_symlinks=False)
     except FileNotFoundError:
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made: {error.strerror}") from None
         return
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{folder}: {error}") from None
+    if folder.resolve() == Path.cwd():
+        raise OutputError(f"{folder}: is the current folder; name one in it, such as out")
     if stat.S_ISLNK(status.st_mode):
         raise OutputError(f"{folder}: is a link; name the folder itself")
     if not stat.S_ISDIR(status.st_mode):
@@ -94,14 +110,24 @@ def write(result: Written, folder: Path, *, force: bool = False) -> None:
     for name in (*files, *result.captures):
         _check_name(name)
     prepare(folder, force=force)
+    beside = Path(os.path.abspath(folder))
+    name = f".{beside.name[:MAX_SHOWN_NAME]}.desim-"
+    part, old = beside.with_name(name + "part"), beside.with_name(name + "old")
     try:
-        _empty(folder)
-        # The mark goes first, so that a folder that was left half written can be replaced.
-        _create(folder, MARK, [MARK_TEXT])
-        for name, data in (*files.items(), *result.captures.items()):
-            _create(folder, name, [data])
-        _create(folder, "trace.jsonl", result.trace_text)
-        _create(folder, "summary.json", [summary_text(result.summary).encode()])
+        for left in (part, old):
+            _remove(left)
+        try:
+            part.mkdir()
+            # The mark goes first, so that a folder that was left half written is known as ours.
+            _create(part, MARK, [MARK_TEXT])
+            for name, data in (*files.items(), *result.captures.items()):
+                _create(part, name, [data])
+            _create(part, "trace.jsonl", result.trace_text)
+            _create(part, "summary.json", [summary_text(result.summary).encode()])
+            _replace(beside, part, old)
+        finally:
+            _remove(part)
+        _remove(old)
     except OSError as error:
         raise OutputError(f"{folder}: {error.strerror}: {error.filename}") from None
 
@@ -113,18 +139,41 @@ def summary_text(summary: Mapping[str, Any]) -> str:
 
 def _is_marked(folder: Path) -> bool:
     try:
-        return stat.S_ISREG((folder / MARK).stat(follow_symlinks=False).st_mode)
+        status = (folder / MARK).stat(follow_symlinks=False)
     except OSError:
         return False
+    return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
-def _empty(folder: Path) -> None:
-    """Remove what an earlier run left; links are removed, not followed."""
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+def _replace(folder: Path, new: Path, old: Path) -> None:
+    """Give ``new`` the name of ``folder``; what was there, if not empty, becomes ``old``."""
+    try:
+        if folder.is_dir() and os.listdir(folder):
+            folder.rename(old)
+        new.rename(folder)
+    except BaseException:
+        if old.is_dir() and not folder.exists():
+            old.rename(folder)
+        raise
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder of an earlier run, if it is there; links are removed, not followed.
+
+    The mark goes last, so that what is left of it when somebody stops us is known as ours.
+    """
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    if any(entry.name != MARK for entry in entries) and not _is_marked(folder):
+        raise OutputError(f"{folder}: is in the way, and holds files that are not desim's")
+    for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path)
-        else:
+        elif entry.name != MARK:
             os.unlink(entry.path)
+    (folder / MARK).unlink(missing_ok=True)
+    folder.rmdir()
 
 
 def _check_name(name: str) -> None:
@@ -160,6 +209,10 @@ def _create(folder: Path, name: str, pieces: Iterable[bytes]) -> None:
         fd = os.open(last, creating, 0o666, dir_fd=at)
     finally:
         os.close(at)
-    with open(fd, "wb") as stream:
-        for piece in pieces:
-            stream.write(piece)
+    try:
+        with open(fd, "wb") as stream:
+            for piece in pieces:
+                stream.write(piece)
+    except OSError as error:  # no space left, for one: the system does not name the file
+        error.filename = name
+        raise

@@ -28,6 +28,8 @@ PIPE_BUF = 4096
 
 MAX_NAME = 255
 MAX_PATH = 4096
+MAX_PARTS = 31
+"""Folders below each other in a file's name, and itself: what can be written out after a run."""
 
 
 class Quota:
@@ -326,6 +328,10 @@ def normalise(name: str) -> str:
     if not parts or name.endswith("/"):
         raise ValueError(f"{name!r} is a folder; expected the name of a file")
     path = "/".join(parts)
+    if len(parts) > MAX_PARTS:
+        raise ValueError(
+            f"{name[:40]!r}... is in {len(parts) - 1} folders; at most {MAX_PARTS - 1}"
+        )
     try:
         sizes = [len(part.encode()) for part in parts]
     except UnicodeEncodeError:

@@ -10,6 +10,8 @@ from pathlib import Path
 import needs
 import pytest
 
+from desim.cli import _main
+
 
 def shell(line: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a line of the shell, with ``desim`` in it."""
@@ -68,3 +70,12 @@ def test_words_from_a_scenario_are_never_obeyed(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert "\x1b" not in done.stdout
         assert "\u202e" not in done.stdout
+
+
+def test_a_second_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_main, "_dispatch", interrupted)
+    monkeypatch.setattr(_main, "complain", interrupted)
+    assert _main.main(["run", "hello"]) == 130

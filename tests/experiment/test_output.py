@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import multiprocessing
 import os
+import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,8 @@ from typing import Any
 import pytest
 
 from desim.errors import UserError
-from desim.experiment.output import MARK, prepare, write
+from desim.experiment.output import MARK, _check_name, prepare, write
+from desim.userland.files import MAX_PARTS, normalise
 
 
 @dataclass
@@ -156,3 +160,121 @@ def test_nothing_is_executable(tmp_path: Path) -> None:
 def test_a_summary_holds_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write(Result(summary={"rate": float("nan")}), tmp_path)
+
+
+@dataclass
+class Stopped(Result):
+    """Results whose trace cannot be had: ``end`` happens on the way."""
+
+    end: Callable[[], None] = lambda: None
+
+    @property
+    def trace_text(self) -> Iterator[bytes]:
+        yield b"{}"
+        self.end()
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_folder_is_whole_or_not_there_when_writing_is_interrupted(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        write(Stopped(end=interrupted), out)
+    assert list(tmp_path.iterdir()) == []
+    write(Result(), out)
+    before = tree(out)
+    with pytest.raises(KeyboardInterrupt):
+        write(Stopped(files={}, end=interrupted), out, force=True)
+    assert tree(out) == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_killed_run_left_is_not_the_folder_and_the_next_removes_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write(Result(), out)
+    before = tree(out)
+    process = multiprocessing.get_context("fork").Process(
+        target=write, args=(Stopped(files={}, end=killed), out), kwargs={"force": True}
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert tree(out) == before
+    assert len(list(tmp_path.iterdir())) == 2
+    write(Result(files={}), out, force=True)
+    assert list(tmp_path.iterdir()) == [out]
+    assert "guest/hello.txt" not in tree(out)
+
+
+def test_the_folder_is_back_if_the_new_one_cannot_take_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    write(Result(), out)
+    before = tree(out)
+    real = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        if self.name.endswith("part"):
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(KeyboardInterrupt):
+        write(Result(files={}), out, force=True)
+    assert tree(out) == before
+
+
+def test_an_empty_mark_is_no_mark(tmp_path: Path) -> None:
+    (tmp_path / MARK).write_text("")
+    with pytest.raises(UserError, match="not desim's"):
+        write(Result(), tmp_path, force=True)
+
+
+def test_the_mark_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    write(Result(), out)
+    removed: list[str] = []
+    real = os.unlink
+
+    def unlink(path: str | Path, **rest: Any) -> None:
+        removed.append(Path(path).name)
+        real(path, **rest)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    write(Result(), out, force=True)
+    assert len(removed) > 3
+    assert removed[-1] == MARK
+
+
+def test_a_full_disk_is_said_with_the_files_name(tmp_path: Path) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(UserError, match=r"No space left on device: trace\.jsonl"):
+        write(Stopped(end=full), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_current_folder_cannot_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="is the current folder"):
+        prepare(Path())
+
+
+def test_no_program_writes_what_could_not_be_written_out() -> None:
+    deep = "/".join("d" * MAX_PARTS)
+    assert normalise(deep) == deep
+    _check_name(f"guest/{deep}")
+    with pytest.raises(ValueError, match="in 31 folders; at most 30"):
+        normalise(f"d/{deep}")
+    with pytest.raises(UserError, match="not a name"):
+        _check_name(f"guest/d/{deep}")
