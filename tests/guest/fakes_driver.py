@@ -21,8 +21,8 @@ from desim.guest.drivers.netdevice import NetDeviceStats
 from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb
 from desim.ports import Timer
-from desim.reasons import Reason
 from desim.stages import Build, bare, marks_of
+from desim.testing import Ledger
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.frame import Frame
 
@@ -365,19 +365,6 @@ class FakeNet:
             self.card.receive(self.waiting.pop(0))
 
 
-class FakeLedger:
-    """Counts losses."""
-
-    def __init__(self) -> None:
-        self.losses: list[tuple[Frame, str, Reason]] = []
-
-    def lost(self, frame: Frame, where: str, why: Reason) -> None:
-        self.losses.append((frame, where, why))
-
-    def held(self, frame: Frame, where: str, why: Reason) -> None:
-        pass
-
-
 def noting(entered: list[str]) -> Build:
     """A ``Build`` whose classes write down the name of each stage that is entered."""
 
@@ -410,7 +397,7 @@ class Guest:
         self.memory = Memory(ram)
         self.bus = FakeBus(self.memory, self.cpu.pin)
         self.net = FakeNet()
-        self.ledger = FakeLedger()
+        self.ledger = Ledger()
         self.card = E1000(
             clock=FakeClock(self.cpu),
             pci=self.bus,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fakes_driver import MAC, MS, SECOND, FakeBus, FakeClock, FakeCpu, FakeDevice, FakeLedger
+from fakes_driver import MAC, MS, SECOND, FakeBus, FakeClock, FakeCpu, FakeDevice
 from fakes_driver import FakeNet as Net
 
 from desim.conform.e1000.lint import Lint
@@ -17,6 +17,7 @@ from desim.guest.drivers.bare import card as b
 from desim.guest.drivers.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK
 from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb
+from desim.testing import Ledger
 from desim.wire.frame import Frame
 
 US = 1_000
@@ -44,7 +45,7 @@ class Bare:
             clock=FakeClock(self.cpu),
             pci=self.bus,
             net=self.net,
-            ledger=FakeLedger(),
+            ledger=Ledger(),
             nic=Nic(mac=MAC, mitigation=mitigation),
         )
         self.bus.card = self.net.card = self.card

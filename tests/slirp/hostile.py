@@ -13,7 +13,7 @@ from desim.conform.slirp.recordings import frame_bytes, read_recordings
 from desim.devices import GuestFwd, HostFwd, UserNet
 from desim.slirp.slirp import Slirp
 from desim.slirp.version import VERSION_2_8, VERSION_4_7, Version
-from desim.testing import Ledger, NoLoop, VirtualClock
+from desim.testing import Ledger, NoLoop, VirtualClock, Wire
 from desim.wire.addresses import ip
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame
@@ -30,23 +30,6 @@ versions = pytest.mark.parametrize("version", [VERSION_4_7, VERSION_2_8], ids=la
 
 
 FORWARD = [HostFwd(host_addr=ip("127.0.0.1"), host_port=5555, guest_addr=GUEST, guest_port=22)]
-
-
-class Wire:
-    """The guest's end: all frames that came."""
-
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-
-    def send(self, frame: Frame) -> int:
-        self.frames.append(frame)
-        return len(frame)
-
-    def flush(self) -> None:
-        """Nothing waits here."""
-
-    def loopback(self, frame: Frame) -> int:
-        raise AssertionError("slirp does not loop back")
 
 
 class Bed:
@@ -86,10 +69,10 @@ class Bed:
 
     def guest(self, raw: bytes) -> list[Frame]:
         """What comes back for a frame of the guest."""
-        before = len(self.wire.frames)
+        before = len(self.wire.sent)
         self.slirp.slirp_input(Frame(raw))
         self.poll()
-        return self.wire.frames[before:]
+        return self.wire.sent[before:]
 
     def wait(self, duration_s: int) -> None:
         """Let time pass, with a poll each half second."""
@@ -135,10 +118,10 @@ class Bed:
                 break
         if self.slirp.interface.queued():
             return False
-        before = len(self.wire.frames)
+        before = len(self.wire.sent)
         self.guest(ipv4(1, message))
         reply = b"\0\0" + checksum(b"\0\0" + message[4:]).to_bytes(2, "big") + message[4:]
-        return any(frame.raw[34:] == reply for frame in self.wire.frames[before:])
+        return any(frame.raw[34:] == reply for frame in self.wire.sent[before:])
 
 
 GUEST6, HOST6 = ip("fec0::5054:ff:fe12:3456"), ip("fec0::2")

@@ -88,7 +88,7 @@ def test_segments_around_the_window_of_a_connection(
     bed = Bed(version)
     bed.guest(arp_reply())
     bed.guest(tcp(flags=2))
-    answer = bed.wire.frames[-1].segment
+    answer = bed.wire.sent[-1].segment
     assert answer is not None
     seq, ack = 1001, answer.seq + 1
     bed.guest(tcp(flags=0x10, seq=seq, ack=ack))
@@ -168,7 +168,7 @@ def test_acknowledging_what_was_never_sent_changes_nothing() -> None:
     bed = Bed()
     bed.guest(arp_reply())
     bed.guest(tcp(flags=2))
-    answer = bed.wire.frames[-1].segment
+    answer = bed.wire.sent[-1].segment
     assert answer is not None
     bed.guest(tcp(flags=0x10, seq=1001, ack=answer.seq + 1))
     replies = bed.guest(tcp(flags=0x10, seq=1001, ack=answer.seq + 5000))
@@ -262,7 +262,7 @@ def test_the_host_gets_the_guests_stream_and_nothing_else(
     bed = Bed(version)
     bed.guest(arp_reply())
     bed.guest(tcp(flags=2))
-    answer = bed.wire.frames[-1].segment
+    answer = bed.wire.sent[-1].segment
     assert answer is not None
     bed.guest(tcp(flags=0x10, seq=1001, ack=answer.seq + 1))
     sent = set()
@@ -291,11 +291,11 @@ def test_a_half_open_connection_costs_little_and_gives_it_back() -> None:
     bed.poll()
     gc.collect()
     open_bytes, _ = tracemalloc.get_traced_memory()
-    bed.wire.frames.clear()
+    bed.wire.sent.clear()
     for _ in range(160):
         bed.clock.pass_by(500_000_000)
         bed.poll(1)
-        bed.wire.frames.clear()
+        bed.wire.sent.clear()
         bed.ledger.losses.clear()
     bed.host.events.clear()
     gc.collect()

@@ -320,9 +320,9 @@ class Peer:
             self.send(FIN | ACK)
         if state in ("FIN_WAIT_1", "FIN_WAIT_2", "TIME_WAIT", "LAST_ACK"):
             host.host_close(conn, False)
-            before = len(self.bed.wire.frames)
+            before = len(self.bed.wire.sent)
             self.bed.poll()
-            for frame in self.bed.wire.frames[before:]:
+            for frame in self.bed.wire.sent[before:]:
                 self._saw(frame.raw)
         if state in ("FIN_WAIT_2", "TIME_WAIT"):
             self.send(ACK)
@@ -388,7 +388,7 @@ def gone(bed: Bed, seconds: int) -> None:
     for _ in range(2 * seconds):
         bed.clock.pass_by(SECOND // 2)
         bed.poll(1)
-        bed.wire.frames.clear()
+        bed.wire.sent.clear()
         bed.ledger.losses.clear()
 
 
@@ -444,7 +444,7 @@ def test_ten_thousand_half_open_connections_by_hostfwd(version: Version) -> None
     held = bed.held()
     assert held["TCP"] == at_rest["TCP"] + 10_000
     assert held["frames"] == 0
-    syns = [frame.segment for frame in bed.wire.frames if frame.segment is not None]
+    syns = [frame.segment for frame in bed.wire.sent if frame.segment is not None]
     assert len({(syn.sport, syn.dst) for syn in syns}) == 100
     gone(bed, 80)
     assert bed.held() == at_rest

@@ -40,10 +40,10 @@ class Guest:
 
     def acknowledged(self, flags: int, seq: int, data: bytes = b"") -> int:
         """Up to where slirp has the guest's bytes after this segment, at the latest in 1 s."""
-        before = len(self.bed.wire.frames)
+        before = len(self.bed.wire.sent)
         self.bed.guest(self.raw(flags | ACK, seq, data))
         self.bed.wait(1)
-        last = self.bed.wire.frames[before:][-1].segment
+        last = self.bed.wire.sent[before:][-1].segment
         assert last is not None
         return last.ack
 
