@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from card_fixture import BROADCAST, PEER, SECOND, Bed, ethernet
+from card_fixture import BROADCAST, PEER, RX_RING, SECOND, Bed, ethernet
 
 from desim.e1000 import reasons
 from desim.e1000.registers import (
@@ -166,6 +166,17 @@ def test_a_frame_that_takes_the_whole_ring_leaves_its_reason() -> None:
     bed[RDT] = 9
     assert bed.offer(Frame(ethernet().raw.ljust(16384, b"x"))) == -1
     assert bed.losses.reasons == ["e1000: it took every descriptor of the ring (RXO)"]
+
+
+def test_a_head_beyond_the_ring_takes_one_descriptor_and_overruns() -> None:
+    """QEMU's e1000_has_rxbufs multiplies a negative number of descriptors as an unsigned one."""
+    bed = Bed().receive_ring(rctl=USUAL | LPE)
+    bed[RDH] = 100
+    bed[RDT] = 5
+    bed.memory.write(RX_RING + 16 * 100, bed.buffer(100).to_bytes(16, "little"))
+    assert bed.offer(Frame(ethernet().raw.ljust(3000, b"x"))) == -1
+    assert bed.losses.reasons == ["e1000: it took every descriptor of the ring (RXO)"]
+    assert (bed.descriptor(100)[1], bed[RDH], bed[MPC]) == (2048, 0, 1)
 
 
 def test_a_frame_that_has_to_wait_leaves_its_reason() -> None:

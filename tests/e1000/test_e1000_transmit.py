@@ -47,11 +47,12 @@ def context(
     hdr_len: int = 54,
     mss: int = 0,
     tucso: int = 50,
+    tucse: int = 0,
 ) -> None:
     bed.memory.write(
         TX_RING + 16 * n,
         struct.pack(
-            "<BBHBBHIBBH", 14, 24, 33, 34, tucso, 0, CONTEXT | command | paylen, 0, hdr_len, mss
+            "<BBHBBHIBBH", 14, 24, 33, 34, tucso, tucse, CONTEXT | command | paylen, 0, hdr_len, mss
         ),
     )
 
@@ -180,6 +181,20 @@ def test_a_checksum_has_to_fit_into_the_frame() -> None:
     assert bed.sent() == [frame[:58] + checksum(frame[34:]).to_bytes(2, "big"), frame]
 
 
+def test_a_checksum_ends_with_the_frame_if_its_end_lies_behind_that() -> None:
+    """What an older, longer frame has left in the buffer is not in it."""
+    bed = Bed().transmit_ring(16)
+    bed.put(0, ethernet(b"y" * 50).raw, EOP)
+    frame = ethernet(b"x" * 46).raw
+    for n, end in enumerate((58, 59, 60, 99)):
+        context(bed, 1 + 2 * n, TCP, tucse=end)
+        bed.put(2 + 2 * n, frame, DATA | EOP, 2 << 8)
+    bed[TDT] = 9
+    sums = [sent[50:52] for sent in bed.sent()[1:]]
+    whole = checksum(frame[34:]).to_bytes(2, "big")
+    assert sums == [checksum(frame[34:59]).to_bytes(2, "big"), whole, whole, whole]
+
+
 def test_a_checksum_offset_of_0_is_used_as_it_is() -> None:
     bed = Bed().transmit_ring()
     frame = ethernet(bytes(46)).raw
@@ -237,6 +252,15 @@ def test_ide_lets_tadv_set_the_window() -> None:
     bed[TADV] = 1000
     bed.put(0, ethernet().raw, EOP | RS | IDE)
     bed[TDT] = 1
+    assert bed.card.interrupts.mit_timer.deadline == bed.clock.now() + 1000 * 1024
+
+
+def test_ide_of_a_context_counts_too() -> None:
+    bed = Bed().transmit_ring(mask=TXDW)
+    bed[TADV] = 1000
+    context(bed, 0, IDE)
+    bed.put(1, ethernet().raw, EOP | RS)
+    bed[TDT] = 2
     assert bed.card.interrupts.mit_timer.deadline == bed.clock.now() + 1000 * 1024
 
 
