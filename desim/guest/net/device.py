@@ -96,7 +96,6 @@ class Device(NetDevice):
         self.dev_addr = dev_addr
         self.mtu = mtu
         self.flags = IFF_BROADCAST | IFF_MULTICAST
-        self.hard_header_len = 14
         self.mc_list: list[bytes] = []
         self.uc_list: list[bytes] = []
         self.stats = NetDeviceStats()

@@ -35,7 +35,7 @@ class Adapter:
         "alloc_rx_buff_failed", "copybreak", "cpu", "detect_tx_hung", "device", "down",
         "er32", "ew32", "hw", "hw_csum_err", "hw_csum_good", "idle_errors", "itr", "itr_setting",
         "link_duplex", "link_speed", "log", "memory", "options", "pci_name", "receive_errors",
-        "restart_queue", "rx_buffer_len", "total_rx_bytes", "total_rx_packets",
+        "restart_queue", "total_rx_bytes", "total_rx_packets",
         "total_tx_bytes", "total_tx_packets", "tx_timeout_count", "tx_timeout_factor", "wol",
     )  # fmt: skip
 
@@ -65,7 +65,6 @@ class Adapter:
         self.wol = 0
         self.link_speed = 0
         self.link_duplex = 0
-        self.rx_buffer_len = MAXIMUM_ETHERNET_VLAN_SIZE
         self.itr = self.options.itr
         self.itr_setting = self.options.itr_setting
         self.detect_tx_hung = False

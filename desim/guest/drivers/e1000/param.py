@@ -83,7 +83,6 @@ class Checked:
     rx_abs_int_delay: int = 8
     itr: int = DYNAMIC_ITR
     itr_setting: int = 3
-    smart_power_down: bool = False
     autoneg: bool = True
     autoneg_advertised: int = AUTONEG_ADV_DEFAULT
     forced_speed: int = 0
@@ -166,9 +165,8 @@ def check_options(options: ModuleOptions, log: Log) -> Checked:
         options.RxAbsIntDelay, "Receive Absolute Interrupt Delay", 8, 0, 0xFFFF
     )
     _check_itr(options.InterruptThrottleRate, out, check, log)
-    out.smart_power_down = check.enabled(
-        options.SmartPowerDownEnable, "PHY Smart Power Down", False
-    )
+    # The chips here have no such thing; the driver only says what was asked for.
+    check.enabled(options.SmartPowerDownEnable, "PHY Smart Power Down", False)
     _check_copper_options(options, out, check, log)
     if 0 <= options.debug < 32:
         out.msg_enable = (1 << options.debug) - 1

@@ -73,7 +73,6 @@ from desim.guest.drivers.e1000.regs import (
     PSCR_AUTO_X_MODE,
     PSCR_POLARITY_REVERSAL,
     PSSR_1000MBS,
-    PSSR_DOWNSHIFT,
     PSSR_SPEED,
 )
 from desim.ports import Mmio
@@ -113,7 +112,6 @@ class Phy:
 
     __slots__ = (
         "_cpu", "_read", "_write", "autoneg_advertised", "phy_id", "revision",
-        "speed_downgraded",
     )  # fmt: skip
 
     def __init__(self, *, cpu: Cpu, mmio: Mmio) -> None:
@@ -123,7 +121,6 @@ class Phy:
         self.phy_id = 0
         self.revision = 0
         self.autoneg_advertised = AUTONEG_ADV_DEFAULT
-        self.speed_downgraded = False
 
     def read_phy_reg(self, reg: int) -> int:
         """PHY register ``reg``."""
@@ -233,7 +230,8 @@ class Phy:
         return bool(self.read_phy_reg(PHY_STATUS) & MII_SR_LINK_STATUS)
 
     def check_downshift(self) -> None:
-        self.speed_downgraded = bool(self.read_phy_reg(M88_PSSR) & PSSR_DOWNSHIFT)
+        """Read whether the cable made the PHY give up gigabit; the driver does nothing then."""
+        self.read_phy_reg(M88_PSSR)
 
     def phy_get_info(self) -> None:
         """What the driver reads for diagnosis; valid only with link."""

@@ -12,7 +12,6 @@ from struct import Struct
 
 MAIN_C = "drivers/net/ethernet/intel/e1000/e1000_main.c"
 HW_C = "drivers/net/ethernet/intel/e1000/e1000_hw.c"
-PARAM_C = "drivers/net/ethernet/intel/e1000/e1000_param.c"
 ETHTOOL_C = "drivers/net/ethernet/intel/e1000/e1000_ethtool.c"
 
 # General, interrupt, receive and transmit registers (13.4, 13.3).
@@ -102,7 +101,7 @@ NWAY_PAUSE, NWAY_ASM_DIR, NWAY_SPEED_MASK = 0x400, 0x800, 0x1E0
 CR_1000T_FD, CR_1000T_SPEED_MASK = 0x200, 0x300
 PSCR_POLARITY_REVERSAL, PSCR_AUTO_X_MODE, PSCR_ASSERT_CRS_ON_TX = 0x2, 0x60, 0x800
 EPSCR_TX_CLK_25, EPSCR_DOWNSHIFT_MASK, EPSCR_DOWNSHIFT_1X = 0x70, 0xF00, 0x100
-PSSR_DOWNSHIFT, PSSR_SPEED, PSSR_1000MBS = 0x20, 0xC000, 0x8000
+PSSR_SPEED, PSSR_1000MBS = 0xC000, 0x8000
 
 # Descriptors (3.2.3 receive, 3.3.3 legacy, 3.3.6 context, 3.3.7 data transmit).
 DESC_SIZE = 16

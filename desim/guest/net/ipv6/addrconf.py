@@ -234,7 +234,6 @@ class Addrconf:
             ifp.state = AddrState.DAD
         elif was == AddrState.ERRDAD:
             ifp.state = AddrState.POSTDAD
-            ifp.dadfailed = True
         solicits = was == AddrState.DAD and ifp.dad_probes > 0
         if solicits:
             ifp.dad_probes -= 1
@@ -272,7 +271,6 @@ class Addrconf:
         self._ndisc.ndisc_send_rs(idev.device, ifp.address)
         self._cpu.local_bh_disable()
         idev.rs_interval = self._backoff_init(RTR_SOLICIT_INTERVAL)
-        idev.rs_probes = 1
         idev.if_flags |= IF_RS_SENT
         self._mod_rs_timer(idev)
         self._cpu.local_bh_enable()
@@ -307,7 +305,6 @@ class Addrconf:
         src = idev.ipv6_get_lladdr()
         if idev.if_flags & IF_RA_RCVD or src is None:
             return
-        idev.rs_probes += 1
         self._ndisc.ndisc_send_rs(idev.device, src)
         idev.rs_interval = self._backoff_update(idev.rs_interval, RTR_SOLICIT_MAX_INTERVAL)
         self._mod_rs_timer(idev)

@@ -52,7 +52,7 @@ class Inet6IfAddr:
     """``struct inet6_ifaddr``: an address of an interface. Instants are in jiffies."""
 
     __slots__ = (
-        "address", "dad_nonce", "dad_probes", "dad_work", "dadfailed", "idev",
+        "address", "dad_nonce", "dad_probes", "dad_work", "idev",
         "preferred_until", "prefix_len", "scope", "state", "tentative", "valid_until",
     )  # fmt: skip
 
@@ -65,7 +65,6 @@ class Inet6IfAddr:
         self.scope = addr_scope(address)
         self.state = AddrState.PREDAD
         self.tentative = True
-        self.dadfailed = False
         self.dad_probes = 0
         self.dad_nonce = b""
         self.valid_until: int | None = None
@@ -92,8 +91,7 @@ class Inet6Dev:
 
     __slots__ = (
         "addr_list", "device", "hop_limit", "if_flags", "mc_dad_count", "mc_dad_work",
-        "mc_ifc_count", "mc_ifc_work", "mc_list", "mc_tomb", "rs_interval", "rs_probes",
-        "rs_timer",
+        "mc_ifc_count", "mc_ifc_work", "mc_list", "mc_tomb", "rs_interval", "rs_timer",
     )  # fmt: skip
 
     mc_ifc_work: Work
@@ -110,7 +108,6 @@ class Inet6Dev:
         """Groups that were left, and how often that is still to be reported."""
         self.if_flags = 0
         self.hop_limit = DEFAULT_HOP_LIMIT
-        self.rs_probes = 0
         self.rs_interval = 0
         self.mc_ifc_count = 0
         self.mc_dad_count = 0

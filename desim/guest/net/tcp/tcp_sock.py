@@ -68,7 +68,6 @@ DELACK_MAX = HZ // 5
 TIMEWAIT_LEN = 60 * HZ
 SOMAXCONN = 4096
 """``net.core.somaxconn``."""
-RESOURCE_PROBE_INTERVAL = HZ // 2
 
 GSO_MAX_SIZE = 65536
 
@@ -424,8 +423,3 @@ class TcpSock:
     def stream_is_writeable(self) -> bool:
         """``sk_stream_is_writeable``: a third of the buffer is free."""
         return self.sndbuf - self.wmem_queued >= self.wmem_queued >> 1
-
-
-def sk_idle(sk: TcpSock) -> bool:
-    """Whether nothing of this socket will happen by itself."""
-    return not (sk.pending or sk.ack_pending & ACK_TIMER or sk.backlog or sk.request_queue_len)
