@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from desim.host.loopback import Loopback, SocketObserver
 from desim.host.tcp import Tcp, TcpSocket
+from desim.host.timers import MakeTimer
 from desim.host.udp import Udp, UdpSocket
 from desim.host.unix import Unix
 from desim.ports import Random
@@ -58,6 +59,7 @@ class HostKernel(SharedCalls):
         self,
         *,
         now: Callable[[], int],
+        timer: MakeTimer,
         wake_up: Callable[[WaitQueue], None],
         random: Random,
         touch: Callable[[str], None],
@@ -77,7 +79,7 @@ class HostKernel(SharedCalls):
             first_pid=first_pid,
         )
         self._touch = touch
-        self.net = Loopback(now=now, wake_up=wake_up, observer=observer)
+        self.net = Loopback(now=now, timer=timer, wake_up=wake_up, observer=observer)
         self.tcp = Tcp(self.net, random)
         self.udp = Udp(self.net, random)
         self.unix = Unix(self.net)

@@ -2,7 +2,8 @@
 
 Everything arrives at once: a byte that is sent is in the receiver's buffer before
 ``send`` returns, as it is on Linux, where the loopback device runs the receiving
-side in the sender's context.
+side in the sender's context. What the timers of one tick send is the exception: all of it
+is sent before any of it arrives (it waits in the CPU's backlog for the next softirq).
 
 127.0.0.0/8 and ::1 are reachable, all else is ENETUNREACH. Endpoints follow the rules
 of ``bind`` (SO_REUSEADDR, SO_REUSEPORT, listeners, TIME_WAIT). Ports that nobody chose
@@ -16,9 +17,11 @@ for ports below 1024, ``SO_REUSEPORT`` balancing (the oldest listener gets all).
 from __future__ import annotations
 
 import errno
+from collections import deque
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from desim.host.timers import HostTimers, MakeTimer
 from desim.ports import Endpoint, Random
 from desim.userland.errors import failure
 from desim.userland.waitqueue import WaitQueue
@@ -82,10 +85,14 @@ class Loopback:
         self,
         *,
         now: Callable[[], int],
+        timer: MakeTimer,
         wake_up: Callable[[WaitQueue], None],
         observer: SocketObserver | None = None,
     ) -> None:
         self.now = now
+        self.timers = HostTimers(now=now, timer=timer, softirq=self._softirq)
+        self._backlog: deque[Callable[[], None]] = deque()
+        self._busy = False
         self.wake_up = wake_up
         self.observer = observer
         self._numbers = 0
@@ -95,6 +102,20 @@ class Loopback:
         """The number of a new socket."""
         self._numbers += 1
         return self._numbers
+
+    def transmit(self, arrives: Callable[[], None]) -> None:
+        """Send a packet; ``arrives`` is what happens when it does, behind all before it."""
+        self._backlog.append(arrives)
+        if not self._busy:
+            self._softirq(lambda: None)
+
+    def _softirq(self, first: Callable[[], None]) -> None:
+        """Do ``first``, then let all packets arrive, and those that are sent meanwhile."""
+        self._busy = True
+        first()
+        while self._backlog:
+            self._backlog.popleft()()
+        self._busy = False
 
     def connection(self) -> int:
         """The number of a new connection."""

@@ -11,9 +11,16 @@ other's ``receive`` queue: up to RCVBUF bytes count as received, the rest as sti
 the sender's buffer of SNDBUF; a sender blocks when both are full and is woken when a
 third of its own is free. A FIN arrives behind the last byte.
 
-``connect`` is answered by the kernel, not by the program: the connection exists
-before anybody accepts it. A listener keeps one more than its backlog; beyond that a
-SYN is ignored, and sent again after 1, 2, 4 ... seconds, until ETIMEDOUT.
+``connect`` is answered by the kernel, not by the program: the connection exists before
+anybody accepts it. A listener's queue holds one more than its backlog. A SYN that finds it
+full is ignored, and sent again after 1, 2, 4 ... seconds, until ETIMEDOUT. Those seconds
+end in a tick that many clients share: all SYNs of a tick arrive before any of them is
+answered, find the same room, and so each of these clients gets its SYN-ACK and is
+connected. Of their last ACKs as many are taken as there is room for; the others are
+dropped. Such a connection is half open (SYN_RECV on the server's side) until a packet of
+the client's finds room: its first data or FIN, sent again after 0.2, 0.4, 0.8 ... seconds,
+or its ACK of the SYN-ACK, which the server repeats after 1, 2, 4 ... seconds, five times;
+then the server forgets it, and answers with RST.
 
 What counts as acknowledged (SIOCOUTQ) is what the other end has read, and all that its
 buffer holds when nothing has come for 40 ms: its delayed ACK. That is so with short
@@ -24,7 +31,7 @@ not linger (SO_LINGER with 0 seconds), and when data arrives for one that has be
 the other end may still read what had arrived, then gets ECONNRESET once (EPIPE if it had
 seen the FIN), then end of stream.
 
-Not modelled: windows, segments, congestion and all timers but that of the SYN;
+Not modelled: windows, segments, congestion, SYN cookies and all other timers;
 auto-tuning of the buffers (they have their final size from the start); a close that waits.
 """
 
@@ -36,6 +43,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from desim.host.loopback import Endpoints, Loopback, loopback_of, wildcard
+from desim.host.timers import HostTimer
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint, Random
 from desim.userland.errors import failure
 from desim.userland.files import ByteQueue, Socket
@@ -58,11 +66,16 @@ DELACK_NS = 40_000_000
 TIME_WAIT_NS = 60_000_000_000
 """TCP_TIMEWAIT_LEN; also how long an orphan stays in FIN_WAIT2."""
 SYN_RETRIES = 6
+SYNACK_RETRIES = 5
+"""net.ipv4.tcp_synack_retries; each wait is twice the last, from one second on."""
+RTO_MIN_NS = 200_000_000
+"""TCP_RTO_MIN: what the first wait for an acknowledgement is on a loopback interface."""
 SECOND_NS = 1_000_000_000
 
 CLOSE = "CLOSE"
 LISTEN = "LISTEN"
 SYN_SENT = "SYN_SENT"
+SYN_RECV = "SYN_RECV"
 ESTABLISHED = "ESTABLISHED"
 FIN_WAIT1 = "FIN_WAIT1"
 FIN_WAIT2 = "FIN_WAIT2"
@@ -146,6 +159,7 @@ class TcpSocket(Socket):
         "error",
         "fin_received",
         "fin_sent",
+        "listener",
         "local",
         "name",
         "net",
@@ -158,13 +172,14 @@ class TcpSocket(Socket):
         "received_total",
         "recv_shutdown",
         "remote",
+        "retransmission",
+        "retries",
         "reuse_address",
         "reuse_port",
         "send_shutdown",
         "sent_total",
         "side",
         "state",
-        "syns",
         "tcp",
         "urgent",
         "watcher",
@@ -197,7 +212,10 @@ class TcpSocket(Socket):
         self.reuse_address = self.reuse_port = False
         self.backlog = 0
         self.accept_queue: deque[TcpSocket] = deque()
-        self.syns = 0
+        self.listener: TcpSocket | None = None
+        """Of a connection that is half open: who will accept it."""
+        self.retransmission: HostTimer | None = None
+        self.retries = 0
 
     @property
     def listening(self) -> bool:
@@ -259,61 +277,129 @@ class TcpSocket(Socket):
         self.remote = (address, port)
         self.state = SYN_SENT
         self.send_shutdown = self.recv_shutdown = False
-        self.syns = 0
+        self.retries = 0
         self.tcp.sockets.append(self)
-        self._send_syn()
+        self.net.transmit(self._syn_arrives)
+        if self.state == SYN_SENT:
+            self._wait(SECOND_NS)
         if self.nonblocking:
             raise failure(errno.EINPROGRESS)
         self.connected()
 
-    def _send_syn(self) -> None:
+    def _syn_arrives(self) -> None:
+        """The own SYN, at whoever listens (``tcp_conn_request``)."""
         assert self.local is not None
         assert self.remote is not None
         listener = self.tcp.listener(*self.remote)
         if listener is None:
             self._failed(errno.ECONNREFUSED)
-        elif len(listener.accept_queue) > listener.backlog:
-            self.deadline_ns = self.net.now() + (SECOND_NS << self.syns)
-            self.syns += 1
-        else:
-            self._establish(listener)
+        elif not listener.full:
+            server = listener._request(self.local, self.remote)
+            self.net.transmit(lambda: self._syn_ack_arrives(server))
 
-    def _establish(self, listener: TcpSocket) -> None:
+    @property
+    def full(self) -> bool:
+        """``sk_acceptq_is_full``."""
+        return len(self.accept_queue) > self.backlog
+
+    def _request(self, client: Endpoint, own: Endpoint) -> TcpSocket:
+        """The other end of a connection in the making."""
         server = TcpSocket(self.tcp, None)
+        server.reuse_address, server.reuse_port = self.reuse_address, self.reuse_port
+        server.oobinline, server.aborts = self.oobinline, self.aborts
+        self.tcp.take(server, own)
+        self.tcp.sockets.append(server)
+        server.remote = client
+        server.listener = self
+        server.state = SYN_RECV
+        return server
+
+    def _syn_ack_arrives(self, server: TcpSocket) -> None:
+        """The client is connected, whatever becomes of its ACK."""
         assert self.local is not None
         assert self.remote is not None
-        server.reuse_address, server.reuse_port = listener.reuse_address, listener.reuse_port
-        server.oobinline, server.aborts = listener.oobinline, listener.aborts
-        self.tcp.take(server, self.remote)
-        self.tcp.sockets.append(server)
-        server.remote = self.local
+        if self.state != SYN_SENT:
+            # It was closed meanwhile, and answers with RST.
+            server._done()
+            return
+        self._stop_waiting()
         server.peer, self.peer = self, server
         server.conn = self.conn = self.net.connection()
         server.side, self.side = "server", "client"
-        server.state = self.state = ESTABLISHED
-        self.deadline_ns = None
+        self.state = ESTABLISHED
         if self.net.observer is not None:
             self.net.observer.connected(self.conn, self.local, self.remote)
-        listener.accept_queue.append(server)
         self._changed()
-        listener._changed()
+        self.net.transmit(server._ack_arrives)
+
+    def _ack_arrives(self) -> None:
+        """A packet of the client's, at the half-open connection (``tcp_check_req``)."""
+        listener, peer = self.listener, self.peer
+        if self.state != SYN_RECV or listener is None or peer is None:
+            return
+        if not listener.listening:
+            self._reset()
+        elif listener.full:
+            self._wait(SECOND_NS)
+        else:
+            self._stop_waiting()
+            peer._stop_waiting()
+            self.listener = None
+            self.state = ESTABLISHED
+            listener.accept_queue.append(self)
+            listener._changed()
+            if peer.fin_sent:
+                self._fin_arrives()
 
     def _failed(self, error: int) -> None:
         self.error = error
-        self.deadline_ns = None
         self._done()
         self._changed()
 
-    def tick(self) -> None:
-        """Send the SYN again if it is time for that."""
-        if self.deadline_ns is not None and self.net.now() >= self.deadline_ns:
-            if self.syns > SYN_RETRIES:
+    # Sending again
+
+    def _wait(self, first_ns: int) -> None:
+        """Send again, the first time after ``first_ns``, then after twice as long each time."""
+        if self.retransmission is None:
+            self.retransmission = self.net.timers.timer(self._again)
+        if not self.retransmission.pending:
+            self.retransmission.arm(first_ns << self.retries)
+
+    def _stop_waiting(self) -> None:
+        self.retries = 0
+        if self.retransmission is not None:
+            self.retransmission.cancel()
+
+    def _again(self) -> None:
+        """Nobody has answered (``tcp_retransmit_timer``, ``reqsk_timer_handler``)."""
+        self.retries += 1
+        if self.state == SYN_SENT:
+            if self.retries > SYN_RETRIES:
                 self._failed(errno.ETIMEDOUT)
-            else:
-                self._send_syn()
+                return
+            self.net.transmit(self._syn_arrives)
+            self._wait(SECOND_NS)
+        elif self.state == SYN_RECV:
+            if self.retries > SYNACK_RETRIES:
+                # What still comes from the client is answered with RST.
+                self.orphaned_ns = self.net.now()
+                self._done()
+                return
+            self.net.transmit(self._ack_arrives)
+            self._wait(SECOND_NS)
+        elif self.peer is not None:
+            self._reach(self.peer)
+
+    def _reach(self, server: TcpSocket) -> None:
+        """Send what there is to a half-open ``server``; again later if that is in vain."""
+        if server.orphaned_ns is not None:
+            self.net.transmit(server._reset)
+            return
+        self.net.transmit(server._ack_arrives)
+        if server.state == SYN_RECV:
+            self._wait(RTO_MIN_NS)
 
     def connected(self) -> None:
-        self.tick()
         if self.state == SYN_SENT:
             raise failure(errno.EAGAIN)
         self._raise_error()
@@ -330,7 +416,6 @@ class TcpSocket(Socket):
             raise failure(error)
 
     def poll_events(self) -> int:
-        self.tick()
         if self.state == LISTEN:
             return POLLIN if self.accept_queue else 0
         if self.state == SYN_SENT:
@@ -351,7 +436,10 @@ class TcpSocket(Socket):
     @property
     def unsent(self) -> int:
         """Bytes in the own send buffer."""
-        return max(0, self.peer.receive.size - RCVBUF) if self.peer is not None else 0
+        peer = self.peer
+        if peer is None:
+            return 0
+        return peer.receive.size if peer.state == SYN_RECV else max(0, peer.receive.size - RCVBUF)
 
     def outq(self) -> int:
         if self.state == LISTEN:
@@ -373,7 +461,6 @@ class TcpSocket(Socket):
     # Data
 
     def read(self, size: int) -> bytes:
-        self.tick()
         if self.state == LISTEN or (self.state == CLOSE and not self.conn and not self.error):
             raise failure(errno.ENOTCONN)
         if not self.receive.size:
@@ -426,7 +513,6 @@ class TcpSocket(Socket):
         return self._send(data, urgent=True)
 
     def _send(self, data: bytes, urgent: bool) -> int:
-        self.tick()
         if self.state == SYN_SENT:
             raise failure(errno.EAGAIN)
         self._raise_error()
@@ -454,6 +540,8 @@ class TcpSocket(Socket):
             peer.receive.push(taken)
             peer.arrived_ns = self.net.now()
             peer._changed()
+            if peer.state == SYN_RECV:
+                self._reach(peer)
         return len(taken)
 
     # Closing
@@ -479,8 +567,13 @@ class TcpSocket(Socket):
             self._done()
             return
         self.state = LAST_ACK if self.fin_received else FIN_WAIT1
-        if self.peer is not None and self.peer.receive.size <= RCVBUF:
-            self.peer._fin_arrives()
+        peer = self.peer
+        if peer is None:
+            return
+        if peer.state == SYN_RECV or (peer.state == CLOSE and peer.orphaned_ns is not None):
+            self._reach(peer)
+        elif peer.receive.size <= RCVBUF:
+            peer._fin_arrives()
 
     def _fin_arrives(self) -> None:
         """``tcp_fin``, and the acknowledgement that the peer gets for it."""
@@ -517,7 +610,7 @@ class TcpSocket(Socket):
     def _done(self) -> None:
         """``tcp_done``: no connection any more; what has arrived can still be read."""
         self.state = CLOSE
-        self.deadline_ns = None
+        self._stop_waiting()
         self.send_shutdown = self.recv_shutdown = True
         if self in self.tcp.sockets:
             self.tcp.sockets.remove(self)
@@ -567,7 +660,7 @@ class TcpSocket(Socket):
     def row(self) -> SocketRow:
         """Its line in netstat."""
         local = self.getsockname()
-        queued = min(self.receive.size, RCVBUF)
+        queued = 0 if self.state == SYN_RECV else min(self.receive.size, RCVBUF)
         recv_q, send_q = queued, self.unsent
         if self.state == LISTEN:
             recv_q, send_q = len(self.accept_queue), 0

@@ -25,7 +25,7 @@ from desim.machine.guest import DHCP_CLIENT, ETH0, Guest, reader
 from desim.machine.kit import Kit
 from desim.machine.ports import Captured, Connections, GuestMemory, Recorder
 from desim.machine.qemu import IRQ_LINE, Qemu
-from desim.machine.threads.host import HostScheduler, HostTask
+from desim.machine.threads.host import HostScheduler, HostTask, HostTick
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
 from desim.userland.files import Quota, Terminal, VirtualTree
@@ -115,6 +115,7 @@ class Machine:
         self.scheduler = HostScheduler(env, self.trace.codes, build)
         self.host = build(HostKernel)(
             now=env.time,
+            timer=self._host_timer,
             wake_up=self.scheduler.wake_up,
             random=self.kit.streams,
             touch=lambda point: meet[point](),
@@ -127,6 +128,21 @@ class Machine:
         self._children: list[HostTask] = []
         self._next_rank = FIRST_HOST_RANK
         self._ranks = self._rank_commands()
+
+    def _host_timer(self, name: str, fire: Callable[[], None]) -> HostTick:
+        return HostTick(
+            self.env,
+            self.trace.codes,
+            rank=self._rank,
+            follow=self.trace.follow,
+            name=name,
+            fire=fire,
+        )
+
+    def _rank(self) -> int:
+        """A rank behind all that were given."""
+        self._next_rank += 1
+        return self._next_rank - 1
 
     def _set_up_processor(self) -> None:
         """The virtual CPU, which is QEMU's thread, and its memory."""
@@ -269,8 +285,7 @@ class Machine:
 
     def _start_child(self, process: Process) -> None:
         """Run a program that no command of the scenario started, behind all that some did."""
-        task = self.scheduler.start(self.host, process, self._next_rank)
-        self._next_rank += 1
+        task = self.scheduler.start(self.host, process, self._rank())
         self._children.append(task)
         self.trace.follow(task.thread)
 
@@ -296,6 +311,7 @@ class Machine:
             and not self.qemu.loop.timers.waiting()
             and self.qemu.net.filters_keep_nothing()
             and (slirp is None or slirp.idle())
+            and self.host.net.timers.next_ns() is None
             and all(c.process.ended_ns is not None or c.waits_for_input for c in self._children)
         )
 

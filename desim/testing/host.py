@@ -68,6 +68,7 @@ class Host:
         self._sleeping: dict[int, Blocked] = {}
         self.kernel = HostKernel(
             now=self.clock.now,
+            timer=self.clock.timer,
             wake_up=self._wake_up,
             random=random or Streams(1),
             touch=self._touch,
@@ -118,9 +119,12 @@ class Host:
                 for blocked in self._sleeping.values()
                 if blocked.deadline_ns is not None
             ]
+            tick = self.kernel.net.timers.next_ns()
+            if tick is not None:
+                deadlines.append(tick)
             if not deadlines or (until is not None and min(deadlines) > until):
                 break
-            self.clock.advance_to(min(deadlines))
+            self.clock.pass_by(max(0, min(deadlines) - self.time))
             for pid, blocked in list(self._sleeping.items()):
                 if blocked.deadline_ns is not None and blocked.deadline_ns <= self.time:
                     del self._sleeping[pid]

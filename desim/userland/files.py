@@ -88,19 +88,14 @@ class ByteQueue:
 
 
 class File:
-    """An open file. ``users`` counts the descriptors that stand for it.
+    """An open file. ``users`` counts the descriptors that stand for it."""
 
-    ``deadline_ns`` is when it may become ready by itself, without its queue being
-    woken (a retransmitted SYN); None for most.
-    """
-
-    __slots__ = ("deadline_ns", "nonblocking", "queue", "users")
+    __slots__ = ("nonblocking", "queue", "users")
 
     def __init__(self, name: str) -> None:
         self.queue = WaitQueue(name)
         self.users = 0
         self.nonblocking = False
-        self.deadline_ns: int | None = None
 
     def read(self, size: int) -> bytes:
         """Up to ``size`` bytes, b"" at the end."""

@@ -206,11 +206,7 @@ class Processes:
         """What a call raises that waits for one of ``files``, or for ``deadline_ns``."""
         queues = [process.signals]
         process.deadline_ns = deadline_ns
-        for file in files:
-            queues.append(file.queue)
-            due = file.deadline_ns
-            if due is not None and (deadline_ns is None or due < deadline_ns):
-                deadline_ns = due
+        queues += [file.queue for file in files]
         return Blocked(queues, deadline_ns)
 
     def wait_for(self, process: Process, file: File, attempt: Callable[[], T]) -> T:

@@ -99,32 +99,6 @@ def test_a_nonblocking_connect_is_done_by_the_next_poll(pair: Pair) -> None:
     assert socket.poll_events() == POLLOUT
 
 
-def test_a_full_backlog_drops_the_syn_until_it_is_sent_again(pair: Pair) -> None:
-    first, second, third = pair.socket(), pair.socket(), pair.socket()
-    first.connect(LOOPBACK, PORT)
-    second.connect(LOOPBACK, PORT)
-    assert raised(third.connect, LOOPBACK, PORT) == errno.EAGAIN
-    pair.listener.accept()
-    assert third.deadline_ns == SECOND
-    assert raised(third.connected) == errno.EAGAIN
-    pair.host.time = SECOND
-    third.connected()
-    assert third.poll_events() == POLLOUT
-
-
-def test_syns_end_in_a_timeout(pair: Pair) -> None:
-    sockets = [pair.socket() for _ in range(3)]
-    for socket in sockets:
-        raised(socket.connect, LOOPBACK, PORT)
-    times = []
-    while (due := sockets[2].deadline_ns) is not None:
-        pair.host.time = due
-        times.append(due // SECOND)
-        sockets[2].tick()
-    assert times == [1, 3, 7, 15, 31, 63, 127]
-    assert raised(sockets[2].connected) == errno.ETIMEDOUT
-
-
 def test_a_half_closed_connection_still_carries_the_other_direction(pair: Pair) -> None:
     pair.client.shutdown(write=True)
     assert pair.server.poll_events() == POLLIN | POLLOUT

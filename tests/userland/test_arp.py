@@ -8,6 +8,7 @@ from desim.engine.streams import Streams
 from desim.guest.net.neigh import NUD_FAILED, NUD_PERMANENT, NUD_REACHABLE
 from desim.guest.procfs import arp_seq_show
 from desim.host.kernel import HostKernel
+from desim.testing import VirtualClock
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.programs import GUEST_PROGRAMS
 from desim.userland.shell import parse
@@ -24,6 +25,7 @@ TABLE = (
 def run(line: str) -> tuple[str, int | None]:
     kernel = HostKernel(
         now=lambda: 0,
+        timer=VirtualClock().timer,
         wake_up=lambda queue: None,
         random=Streams(1),
         touch=lambda point: None,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from desim.engine.streams import Streams
 from desim.host.kernel import HostKernel
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
+from desim.testing import VirtualClock
 from desim.userland.calls import sys
 from desim.userland.errors import TEXTS
 from desim.userland.files import (
@@ -207,6 +208,7 @@ def test_a_normalised_name_stays_inside(name: str) -> None:
 def kernel(**files: bytes) -> HostKernel:
     return HostKernel(
         now=lambda: 7,
+        timer=VirtualClock().timer,
         wake_up=lambda queue: None,
         random=Streams(1),
         touch=lambda point: None,

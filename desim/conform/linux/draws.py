@@ -18,7 +18,6 @@ from functools import partial
 from itertools import pairwise
 
 from desim.conform.linux.recording import JIFFY_NS, TIMER_BUCKET, Run
-from desim.guest.cpu.timers import bucket_of
 from desim.guest.net.ipv6.addrconf import (
     BACKOFF_DRAWS,
     BACKOFF_INIT,
@@ -27,6 +26,7 @@ from desim.guest.net.ipv6.addrconf import (
     RTR_SOLICIT_INTERVAL,
     backoff,
 )
+from desim.userland.timerwheel import bucket_of
 
 NEIGHBOUR_SOLICITATION = 86
 """Bytes of a frame with a solicitation from ``::`` and its nonce."""

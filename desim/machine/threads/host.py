@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 from desim.engine.environment import Environment
 from desim.engine.marks import Codes
@@ -36,6 +37,56 @@ class HostScheduler:
     def start(self, kernel: Processes, process: Process, rank: int) -> HostTask:
         """Give ``process`` a thread of its own, from the current instant on."""
         return self.build(HostTask)(self, kernel, process, rank)
+
+
+class HostTick:
+    """The host's timer softirq, on a thread of its own; a ``Timer`` (``desim.ports``).
+
+    Few runs need one: the thread is made when it is first armed, with the rank that
+    ``rank`` gives.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        codes: Codes,
+        *,
+        rank: Callable[[], int],
+        follow: Callable[[Thread], None],
+        name: str,
+        fire: Callable[[], None],
+    ) -> None:
+        self.env = env
+        self.codes = codes
+        self.rank = rank
+        self.follow = follow
+        self.name = name
+        self.fire = fire
+        self.deadline: int | None = None
+        self.thread: Thread | None = None
+
+    def arm(self, deadline: int) -> None:
+        self.deadline = deadline
+        if self.thread is None:
+            self.thread = Thread(self.env, self.name, self.rank(), self._turns, self.codes)
+            self.follow(self.thread)
+        else:
+            self.thread.wake()
+
+    def cancel(self) -> None:
+        self.deadline = None
+
+    def _turns(self) -> None:
+        thread = self.thread
+        assert thread is not None, "it is made by arm"
+        while True:
+            thread.meet()
+            due = self.deadline
+            if due is None or due > thread.now:
+                thread.park("timer", due)
+            else:
+                self.deadline = None
+                self.fire()
 
 
 class HostTask:

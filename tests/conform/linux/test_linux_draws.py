@@ -19,7 +19,6 @@ from desim.conform.linux.draws import (
 )
 from desim.conform.linux.predict import configuration, simulate
 from desim.conform.linux.recording import JIFFY_NS, TIMER_BUCKET, Packet, Run
-from desim.guest.cpu.timers import bucket_of
 from desim.guest.net.ipv6.addrconf import (
     BACKOFF_DRAWS,
     BACKOFF_INIT,
@@ -28,6 +27,7 @@ from desim.guest.net.ipv6.addrconf import (
     RTR_SOLICIT_INTERVAL,
     backoff,
 )
+from desim.userland.timerwheel import bucket_of
 
 SOLICITED = ("det_itr0_nomit", "ping_1ms")
 """A router is solicited once more in the middle of this test."""
