@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
@@ -11,7 +10,6 @@ import time
 import tomllib
 from pathlib import Path
 
-import networkx as nx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,38 +54,6 @@ def test_the_page_lists_the_layers_that_are_held() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     listed = page.partition("## Rooms and layers")[2].split("```")[1].splitlines()[1:]
     assert [set(line[:36].strip().split(", ")) for line in listed] == held
-
-
-CIRCLES = {
-    "desim.engine.": "an environment runs threads and events, and each of them lives in one",
-    "desim.net.": "a client has a queue and filters, which pass packets on to clients",
-    "desim.slirp.": "the parts of one stack, which call each other as the functions of slirp do",
-    "desim.guest.net.tcp.": "the parts of one protocol, in the order that the package's page gives",
-    "desim.guest.drivers.e1000.": "the files of one driver, which share its adapter",
-}
-"""Files that know each other: where, and why they may."""
-
-
-def test_no_circle_of_files_is_without_a_reason() -> None:
-    """Circles lie within one room that says why. Imports for types alone count, too."""
-    files = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in (ROOT / "desim").rglob("*.py")
-    }
-    imports: nx.DiGraph[str] = nx.DiGraph()
-    for name, path in files.items():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                for found in node.names:
-                    module = f"{node.module}.{found.name}"
-                    imports.add_edge(name, module if module in files else node.module)
-    rooms = set()
-    for circle in nx.strongly_connected_components(imports):
-        if len(circle) > 1:
-            homes = [room for room in CIRCLES if all(name.startswith(room) for name in circle)]
-            assert homes, f"a circle without a reason: {', '.join(sorted(circle))}"
-            rooms.update(homes)
-    assert rooms == set(CIRCLES), "a circle that has been opened needs no reason any more"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"], ["scenarios"]])
