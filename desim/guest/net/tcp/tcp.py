@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 ``Tcp`` owns the parts: ``ipv4`` (whose segment is it), ``input`` (states), ``ack`` (what
 an ACK does), ``data`` (where data goes, when it is acknowledged), ``output``,
-``retransmit``, ``timer``, ``minisocks``. Each function of Linux is a method of the part that its file belongs to,
-with the socket as its first argument.
+``retransmit``, ``timer``, ``minisocks``. Each function of Linux is a method of the part that
+its file belongs to, with the socket as its first argument.
 
 A program's call takes the socket's lock (``lock_sock``): segments that arrive meanwhile
 wait in the backlog, timers that fire leave a note. ``release_sock`` deals with both.
