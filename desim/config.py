@@ -183,9 +183,16 @@ class Expect:
 
 @dataclass(slots=True, kw_only=True)
 class Limits:
-    """Where a run is stopped whatever happens in it."""
+    """Where a run is stopped whatever happens in it: all is counted, so it stops where it did."""
 
     events: int = 200_000_000
+    """Steps of the engine."""
+    frames: int = 250_000
+    """Frames on the wire, with those that filters make; each costs up to 8 kB of memory."""
+    marks: int = 50_000_000
+    """Entries and exits of stages; 10 bytes each."""
+    notes: int = 2_000_000
+    """Events of the trace; some 200 bytes each."""
     output_bytes: int = 1 << 30
     """Of all files that programs write, together."""
 

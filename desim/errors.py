@@ -11,7 +11,8 @@
         ├── DifferenceError      a core did something else than its recording
         └── EngineError          a run cannot go on
             ├── CirclingError       threads keep meeting and virtual time does not move
-            └── TooManyEventsError  more events than the run was allowed
+            ├── TooManyEventsError  more events than the run was allowed
+            └── OverBudgetError     more frames or records than the run was allowed
 
 A :class:`UserError` has one message per mistake, and each says what was given, where, what
 is allowed and what to do. The command line prints them, one a line, without a traceback,
@@ -81,6 +82,10 @@ class CirclingError(EngineError):
 
 class TooManyEventsError(EngineError):
     """More events than the run was allowed."""
+
+
+class OverBudgetError(EngineError):
+    """More frames, or more to remember, than the run was allowed."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

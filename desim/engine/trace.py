@@ -23,6 +23,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from desim.engine.marks import CODE_BITS, CODE_MASK, Codes
 from desim.engine.thread import Thread
+from desim.errors import OverBudgetError
 from desim.events import Event
 from desim.reasons import Reason
 
@@ -89,8 +90,14 @@ class Trace:
     have not handed in yet.
     """
 
-    def __init__(self, codes: Codes | None = None) -> None:
+    def __init__(self, codes: Codes | None = None, *, max_marks: int | None = None) -> None:
+        """``max_marks`` is how many marks a run may record; None: no limit.
+
+        It is looked at as a thread hands its marks in, some ten thousand at a time.
+        """
         self.codes = codes or Codes()
+        self._max_marks = max_marks
+        self._marks = 0
         self.threads: dict[str, ThreadRecord] = {}
 
     def follow(self, thread: Thread) -> None:
@@ -105,6 +112,7 @@ class Trace:
         A thread may have noted what it was about to do after the run's end. Only
         what came before the instant ``before`` (ns) has happened; None keeps all.
         """
+        self._max_marks = None
         for thread in threads:
             if thread.collect is not None:
                 self._collect(thread)
@@ -119,8 +127,13 @@ class Trace:
         record.codes.extend([mark & CODE_MASK for mark in marks])
         record.events += thread.events
         thread.taken += len(marks)
+        self._marks += len(marks)
         marks.clear()
         thread.events.clear()
+        if self._max_marks is not None and self._marks > self._max_marks:
+            raise OverBudgetError(
+                f"more than {self._max_marks} marks by {thread.now} ns (run.limits.marks)"
+            )
 
     def spans(self, record: ThreadRecord) -> list[Span]:
         """The passages through stages, in order of entry; open ones end with the record."""

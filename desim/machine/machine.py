@@ -14,7 +14,7 @@ from desim.engine.marks import CODE_MASK
 from desim.engine.streams import Streams
 from desim.engine.thread import FIRST_RANK, Thread
 from desim.engine.trace import Trace
-from desim.errors import EngineError, UserError
+from desim.errors import EngineError, OverBudgetError, UserError
 from desim.host.kernel import TOUCH_POINT as HOST_SOCKET
 from desim.host.kernel import HostKernel
 from desim.machine import names
@@ -97,11 +97,12 @@ class Machine:
         self.env = Environment(
             strict=config.strict, without=without, event_limit=config.limits.events
         )
-        self.trace = Trace()
+        limits = config.limits
+        self.trace = Trace(max_marks=limits.marks)
         self.kit = Kit(
             env=self.env,
             build=Instrument(self.env, self.trace.codes, self.profile, watch),
-            recorder=Recorder(self.env),
+            recorder=Recorder(self.env, max_frames=limits.frames, max_notes=limits.notes),
             streams=Streams(config.seed, config.boot.draws),
         )
         self.recorder = self.kit.recorder
@@ -215,6 +216,7 @@ class Machine:
             raise UserError("a machine runs once, and this one has; put another one together")
         self._spent = True
         env = self.env
+        in_the_middle = False
         stop = env.any_of([env.timeout(self.config.until_ns), self.conductor.over])
         try:
             if progress is not None:
@@ -227,6 +229,7 @@ class Machine:
             self.ended = INTERRUPTED
         except EngineError as error:
             self.ended, self.failed = f"stopped: {error}", True
+            in_the_middle = isinstance(error, OverBudgetError)
         except Exception as error:
             error.add_note(self._model_error())
             raise
@@ -234,6 +237,8 @@ class Machine:
         self.trace.finish(env.threads, before=self.end_ns)
         self.recorder.cut(self.trace)
         self.close()
+        if in_the_middle:  # a filter may have had several frames in its hands
+            return
         self.recorder.under_way.check(
             self.qemu.net.queued(), in_hand=self.qemu.lock.owner is not None
         )

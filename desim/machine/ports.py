@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVarTuple
 
 from desim.engine.environment import Environment
 from desim.engine.trace import Trace
+from desim.errors import OverBudgetError
 from desim.events import (
     Closed,
     Connected,
@@ -48,9 +49,14 @@ Ts = TypeVarTuple("Ts")
 class Recorder:
     """Notes on the running thread, numbers frames, keeps the captures and the balance."""
 
-    def __init__(self, env: Environment) -> None:
+    def __init__(
+        self, env: Environment, *, max_frames: int | None = None, max_notes: int | None = None
+    ) -> None:
+        """``max_frames`` and ``max_notes`` are how many a run may have; None: no limit."""
         self.env = env
-        self.frames = 0
+        self.frames = self.notes = 0
+        self.max_frames = max_frames
+        self.max_notes = max_notes
         self.under_way = UnderWay()
         self.captures: dict[str, list[Captured]] = {}
 
@@ -58,18 +64,31 @@ class Recorder:
         """Note an event on the running thread; nothing outside of threads.
 
         ``data`` are the values of its fields, which are kept as they are: to make an object
-        of each costs time, and few of them are ever looked at.
+        of each costs time, and few of them are ever looked at. Raises ``OverBudgetError`` for
+        one event too many.
         """
         thread = self.env.running
         if thread is not None:
+            if self.notes == self.max_notes:
+                raise self._too_many("notes", self.notes)
+            self.notes += 1
             thread.note(kind.kind, *data)
 
     def number(self, frame: Frame) -> int:
-        """The frame's number; the first capture point that sees it gives it."""
+        """The frame's number; the first capture point that sees it gives it.
+
+        Raises ``OverBudgetError`` for one frame too many.
+        """
         if not frame.number:
+            if self.frames == self.max_frames:
+                raise self._too_many("frames", self.frames)
             self.frames += 1
             frame.number = self.frames
         return frame.number
+
+    def _too_many(self, what: str, count: int) -> OverBudgetError:
+        at = f"{self.env.time()} ns (run.limits.{what})"
+        return OverBudgetError(f"more than {count} {what} by {at}")
 
     def point(self, name: str) -> list[Captured]:
         """The packets of a capture point, made at its first mention."""

@@ -209,6 +209,7 @@ class Document:
             icount_shift=network.icount_shift,
             seed=scenario.seed,
             strict=scenario.strict,
+            limits=scenario.run.limits.made(),
             until_ns=scenario.until,
             modprobe=scenario.guest.modprobe,
             sysctl=tuple(scenario.guest.sysctl),

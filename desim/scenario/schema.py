@@ -29,6 +29,7 @@ from desim.config import (
     DnsRecord,
     HostDns,
     InputFile,
+    Limits,
     RecordKind,
     Side,
 )
@@ -60,6 +61,10 @@ MAX_TTL_S = (1 << 31) - 1
 """RFC 2181 section 8."""
 DEFAULT_TTL_S = 300
 MAX_TEXT = 65536
+
+
+DEFAULT_LIMITS = Limits()
+Count = Annotated[int, Field(ge=1, le=10**12)]
 
 
 class Reading:
@@ -370,6 +375,25 @@ class Expected(Strict):
     host: Files = Files()
 
 
+class RunLimits(Strict):
+    """``[run.limits]``: see ``desim.config.Limits``."""
+
+    events: Count = DEFAULT_LIMITS.events
+    frames: Count = DEFAULT_LIMITS.frames
+    marks: Count = DEFAULT_LIMITS.marks
+    notes: Count = DEFAULT_LIMITS.notes
+
+    def made(self) -> Limits:
+        """The same for a machine."""
+        return Limits(events=self.events, frames=self.frames, marks=self.marks, notes=self.notes)
+
+
+class WholeRun(Strict):
+    """``[run]``"""
+
+    limits: RunLimits = RunLimits()
+
+
 class Scenario(Strict):
     """A whole file."""
 
@@ -388,6 +412,7 @@ class Scenario(Strict):
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
     until: Duration = 3_600_000_000_000
     strict: bool = False
+    run: WholeRun = WholeRun()
     dns: Dns = Dns()
     guest: Guest = Guest()
     host: Host = Host()
