@@ -19,6 +19,7 @@ from desim.e1000.registers import (
     RXDMT0,
     RXO,
     RXT0,
+    VET,
     VFTA,
 )
 from desim.wire.frame import Frame
@@ -166,6 +167,22 @@ def test_a_frame_that_takes_the_whole_ring_leaves_its_reason() -> None:
     bed[RDT] = 9
     assert bed.offer(Frame(ethernet().raw.ljust(16384, b"x"))) == -1
     assert bed.losses.reasons == ["e1000: it took every descriptor of the ring (RXO)"]
+
+
+def test_only_16_bits_of_vet_count() -> None:
+    bed = Bed().receive_ring()
+    bed[CTRL] = CTRL_VME
+    bed[VET] = 0xABCD_88A8
+    tagged = ethernet(b"\x60\x64\x88\xb5" + bytes(50), proto=0x88A8)
+    assert bed.offer(tagged) == 64
+    assert bed.descriptor(0)[3:] == (0x0F, 0, 0x6064)
+
+
+def test_a_buffer_size_that_the_manual_reserves_is_2048() -> None:
+    """BSEX with BSIZE 0 (e1000x_rxbufsize)."""
+    bed = Bed().receive_ring(rctl=USUAL | LPE | 1 << 25)
+    assert bed.offer(Frame(ethernet().raw.ljust(3000, b"x"))) == 3000
+    assert [bed.descriptor(n)[1] for n in range(3)] == [2048, 952, 0]
 
 
 def test_a_head_beyond_the_ring_takes_one_descriptor_and_overruns() -> None:
