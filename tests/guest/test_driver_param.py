@@ -112,10 +112,30 @@ def test_speed_and_duplex_choose_what_is_advertised(
     assert (out.autoneg, out.autoneg_advertised) == (autoneg, advertised)
 
 
+MDI_X = (
+    "Speed, AutoNeg and MDI-X specs are incompatible. Setting MDI-X to a compatible value."
+)
+
+
 def test_forced_speed_is_kept() -> None:
     out, log = checked("Speed=10 Duplex=2")
     assert (out.forced_speed, out.forced_full_duplex) == (10, True)
-    assert log == ["Forcing to 10 Mbps Full Duplex"]
+    assert log == ["Forcing to 10 Mbps Full Duplex", MDI_X]
+
+
+@pytest.mark.parametrize("text", ["Speed=100 Duplex=1", "Speed=100 Duplex=2", "Speed=10 Duplex=1"])
+def test_what_is_forced_is_not_compatible_with_automatic_crossover(text: str) -> None:
+    """e1000_validate_mdi_setting: ``!autoneg && mdix == 0``."""
+    out, log = checked(text)
+    assert out.mdi_manual
+    assert log[-1] == MDI_X
+
+
+@pytest.mark.parametrize("text", ["", "Speed=1000", "Speed=1000 Duplex=1", "Speed=100", "Duplex=1"])
+def test_what_is_negotiated_is(text: str) -> None:
+    out, log = checked(text)
+    assert not out.mdi_manual
+    assert MDI_X not in log
 
 
 def test_autoneg_abilities_are_spelled_fastest_first() -> None:

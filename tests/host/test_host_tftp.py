@@ -120,7 +120,14 @@ def test_an_oack_that_leaves_blksize_out_changes_nothing() -> None:
     assert host.written("f") == bytes(200)
 
 
-@pytest.mark.parametrize("size", [9999, 3])
+def test_the_smallest_block_size_of_busybox_is_24() -> None:
+    host, _, _, status = run(
+        reader(bytes(30), 24, oack(blksize=24, tsize=30)), "tftp -g -r f -b 24 localhost"
+    )
+    assert (host.written("f"), status) == (bytes(30), 0)
+
+
+@pytest.mark.parametrize("size", [9999, 3, 23])
 def test_a_block_size_that_was_not_asked_for_is_an_error(size: int) -> None:
     _, server, said, status = run(say(oack(blksize=size)), "tftp -g -r f -b 1000 localhost")
     assert (said, status) == (f"tftp: bad blocksize '{size}'\n", 1)
@@ -199,6 +206,8 @@ def test_a_file_is_sent_after_an_oack() -> None:
     ("line", "message"),
     [
         ("tftp -g -r f -b 3 localhost", "tftp: bad blocksize '3'\n"),
+        ("tftp -g -r f -b 23 localhost", "tftp: bad blocksize '23'\n"),
+        ("tftp -g -r f -b 65465 localhost", "tftp: bad blocksize '65465'\n"),
         ("tftp -g -r f localhost x", "tftp: bad port 'x'\n"),
         ("tftp -g -r f -b 0000000999999 localhost", "tftp: bad blocksize '0000000999999'\n"),
         ("tftp -g -r f nosuch.example", "tftp: bad address 'nosuch.example'\n"),

@@ -52,7 +52,8 @@ Transfer a file from/to tftp server
 PORT = 69
 RRQ, WRQ, DATA, ACK, ERROR, OACK = 1, 2, 3, 4, 5, 6
 BLKSIZE_DEFAULT = 512
-BLKSIZE_MIN, BLKSIZE_MAX = 8, 65464
+BLKSIZE_MIN, BLKSIZE_MAX = 24, 65464
+"""busybox's own limit below: RFC 2348 allows 8 bytes, and its buffers have no room for so few."""
 TIMEOUT_MS = 100
 MAXTIMEOUT_MS = 2000
 NUM_RETRIES = 12

@@ -167,6 +167,7 @@ class E1000Hw:
         self.fc = self.original_fc = options.fc
         self.autoneg = options.autoneg
         self.phy.autoneg_advertised = options.autoneg_advertised
+        self.phy.mdi_manual = options.mdi_manual
         self.forced_speed = options.forced_speed
         self.forced_full_duplex = options.forced_full_duplex
 

@@ -88,6 +88,8 @@ class Checked:
     forced_speed: int = 0
     """10 or 100 when speed and duplex are forced."""
     forced_full_duplex: bool = False
+    mdi_manual: bool = False
+    """No crossover detection: speed and duplex are forced (``hw->mdix`` 1)."""
     msg_enable: int = NETIF_MSG_DRV | NETIF_MSG_PROBE | NETIF_MSG_LINK
 
 
@@ -241,6 +243,10 @@ def _check_copper_options(
         log("Full Duplex specified without Speed")
         log("Using Autonegotiation at Full Duplex only")
         out.autoneg_advertised = ADVERTISE_10_FULL | ADVERTISE_100_FULL | ADVERTISE_1000_FULL
+    if not out.autoneg:
+        # e1000_validate_mdi_setting: the default, automatic crossover, needs autonegotiation.
+        log("Speed, AutoNeg and MDI-X specs are incompatible. Setting MDI-X to a compatible value.")
+        out.mdi_manual = True
 
 
 _FLOW_CONTROL = {

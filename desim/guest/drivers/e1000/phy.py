@@ -111,7 +111,7 @@ class Phy:
     )
 
     __slots__ = (
-        "_cpu", "_read", "_write", "autoneg_advertised", "phy_id", "revision",
+        "_cpu", "_read", "_write", "autoneg_advertised", "mdi_manual", "phy_id", "revision",
     )  # fmt: skip
 
     def __init__(self, *, cpu: Cpu, mmio: Mmio) -> None:
@@ -121,6 +121,7 @@ class Phy:
         self.phy_id = 0
         self.revision = 0
         self.autoneg_advertised = AUTONEG_ADV_DEFAULT
+        self.mdi_manual = False
 
     def read_phy_reg(self, reg: int) -> int:
         """PHY register ``reg``."""
@@ -166,7 +167,8 @@ class Phy:
 
     def copper_link_mgp_setup(self) -> None:
         """The M88's own registers, then a reset so that they take effect."""
-        pscr = self.read_phy_reg(M88_PSCR) | PSCR_ASSERT_CRS_ON_TX | PSCR_AUTO_X_MODE
+        pscr = self.read_phy_reg(M88_PSCR) | PSCR_ASSERT_CRS_ON_TX
+        pscr = pscr & ~PSCR_AUTO_X_MODE if self.mdi_manual else pscr | PSCR_AUTO_X_MODE
         self.write_phy_reg(M88_PSCR, pscr & ~PSCR_POLARITY_REVERSAL)
         if self.revision < M88E1011_I_REV_4:
             epscr = self.read_phy_reg(M88_EPSCR) | EPSCR_TX_CLK_25
