@@ -112,9 +112,7 @@ def test_speed_and_duplex_choose_what_is_advertised(
     assert (out.autoneg, out.autoneg_advertised) == (autoneg, advertised)
 
 
-MDI_X = (
-    "Speed, AutoNeg and MDI-X specs are incompatible. Setting MDI-X to a compatible value."
-)
+MDI_X = "Speed, AutoNeg and MDI-X specs are incompatible. Setting MDI-X to a compatible value."
 
 
 def test_forced_speed_is_kept() -> None:

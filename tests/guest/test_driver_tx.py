@@ -223,6 +223,40 @@ def test_the_ring_stops_the_queue_early_and_wakes_it_late() -> None:
     assert guest.device.completed == guest.device.sent == [sent, sent * 60]
 
 
+@pytest.mark.parametrize(("waiting", "woken"), [(31, True), (32, False)])
+def test_the_queue_wakes_when_thirty_two_descriptors_are_free(waiting: int, woken: bool) -> None:
+    """TX_WAKE_THRESHOLD, neither one sooner nor one later."""
+    guest = Guest("TxDescriptors=64").up()
+    guest.cpu.local_irq_disable()
+    for _ in range(4):
+        guest.send(Skb(bytes(60)))
+    for _ in range(waiting):
+        guest.send(Skb(bytes(60)), more=True)  # the card does not know of these yet
+    guest.device.netif_stop_queue()
+    guest.driver.tx_ring.clean_tx_irq()
+    assert guest.driver.tx_ring.unused == 63 - waiting
+    assert guest.device.stopped is not woken
+
+
+def test_a_whole_ring_is_never_under_way(masked: Guest) -> None:
+    """One descriptor is always kept back: a clean-up cannot find a whole ring in one go."""
+    ring = masked.driver.tx_ring
+    while masked.send(Skb(bytes(60))) == NETDEV_TX_OK:
+        pass
+    assert ring.unused > 0
+    assert ring.clean_tx_irq()
+
+
+def test_a_clean_up_that_did_not_end_keeps_the_poll_on_the_list(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """e1000_clean returns its budget although little was received."""
+    monkeypatch.setattr(type(guest.driver.tx_ring), "clean_tx_irq", lambda ring: False)
+    assert guest.driver.poll(64) == 64
+    monkeypatch.undo()
+    assert guest.driver.poll(64) == 0
+
+
 def test_a_packet_without_room_is_busy() -> None:
     guest = Guest("TxDescriptors=48").up()
     guest.cpu.local_irq_disable()

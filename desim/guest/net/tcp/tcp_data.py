@@ -299,11 +299,7 @@ class TcpData:
                 continue
             self.tcp_queue_rcv(sk, skb)
             if skb.flags & FIN:
-                self.tcp_fin(sk)
-                # Nothing can follow.
-                for rest in sk.ofo_queue:
-                    sk.rmem_alloc -= rest.truesize
-                sk.ofo_queue.clear()
+                self.tcp_fin(sk)  # which leaves nothing that could follow
 
     def tcp_fin(self, sk: TcpSock) -> None:
         """The peer will send no more."""
