@@ -231,7 +231,7 @@ class Machine:
             self.ended, self.failed = f"stopped: {error}", True
             in_the_middle = isinstance(error, OverBudgetError)
         except Exception as error:
-            error.add_note(self._model_error())
+            error.add_note(self._beside() if _of_an_event(error) else self._model_error())
             raise
         self.end_ns = env._now
         self.trace.finish(env.threads, before=self.end_ns)
@@ -248,10 +248,17 @@ class Machine:
         self._spent = True
         self.env.close()
 
+    def _instant(self) -> str:
+        now = self.env._now
+        return f"at {now // 10**9}.{now % 10**9:09d} s of virtual time"
+
+    def _beside(self) -> str:
+        """When a process failed that somebody runs beside the machine."""
+        return f"in a process beside the machine, {self._instant()}"
+
     def _model_error(self) -> str:
         """Where a fault of the model showed, and how to see it again."""
-        now = self.env._now
-        lines = [f"a fault of the model, at {now // 10**9}.{now % 10**9:09d} s of virtual time"]
+        lines = [f"a fault of the model, {self._instant()}"]
         for thread in self.env.threads:
             last = [mark for mark in thread.marks[-LAST_MARKS:] if not mark & 1]
             names = ", ".join(self.trace.codes.name(mark & CODE_MASK) for mark in last)
@@ -387,3 +394,12 @@ class Machine:
                     "tx_packets": found.tx_packets,
                 }
         return None
+
+
+def _of_an_event(error: Exception) -> bool:
+    """Whether an event failed, and nobody dealt with that: it is raised anew by SimPy's rules.
+
+    The machine has no events that fail; those of processes that somebody put beside it do.
+    """
+    cause = error.__cause__
+    return type(cause) is type(error) and cause.args == error.args
