@@ -377,7 +377,7 @@ class Machine:
         return shown
 
     def frame_counts(self) -> dict[str, Any]:
-        """See ``desim.machine.counts``."""
+        """How many frames crossed, were lost, had to wait, were made (``desim.machine.counts``)."""
         return frame_counts(self.trace, self.recorder.captures)
 
     def guest_summary(self) -> dict[str, Any] | None:

@@ -39,6 +39,8 @@ def made(
     config.costs = "zero"
     for number, command in enumerate(config.guest):
         command.at_ns = (10 + number) * SECOND
+    for number, command in enumerate(config.host):
+        command.at_ns = (20 + number) * SECOND  # whatever the guest's are waiting for
     if stop_first:
         config.guest[0].stop_ns = 30 * SECOND
     return run(config)
@@ -70,6 +72,37 @@ def test_the_guest_fetches_a_large_file_from_the_host(folder: Path) -> None:
     config.costs = "zero"
     config.host[0].at_ns = SECOND
     assert run(config).files["guest/big"] == BIG
+
+
+def test_wget_fetches_on_both_sides(folder: Path) -> None:
+    result = made(
+        folder,
+        qemu=",hostfwd=tcp::8080-:80",
+        guest=["httpd -f -h site"],
+        host=["wget http://localhost:8080/big", "wget -O - -q localhost:8080/sub/page.html"],
+        stop_first=True,
+    )
+    assert result.files["host/big"] == BIG
+    said = shown(result, "host 1")
+    assert said.startswith("Connecting to localhost:8080 (127.0.0.1:8080)\nsaving to 'big'\n")
+    assert said.endswith(
+        f"\rbig                  100% |{'*' * 32}|  187k  0:00:00 ETA\n'big' saved\n"
+    )
+    assert shown(result, "host 2") == "<p>page\n"
+
+
+def test_wget_of_the_guest_says_what_is_wrong(folder: Path) -> None:
+    result = made(
+        folder,
+        guest=["httpd -f -h site", "wget localhost/none", "wget 10.0.2.2:8000/x", "wget nosuch"],
+        stop_first=True,
+    )
+    said = [shown(result, f"guest {n}").splitlines()[-1] for n in (2, 3, 4)]
+    assert said == [
+        "wget: server returned error: HTTP/1.1 404 Not Found",
+        "wget: can't connect to remote host (10.0.2.2): Connection refused",
+        "wget: bad address 'nosuch'",
+    ]
 
 
 def test_what_curl_says_of_a_guest_that_does_not_answer(folder: Path) -> None:

@@ -19,6 +19,7 @@ from desim.userland.programs import (
     small,
     tftp,
     udhcpc,
+    wget,
 )
 from desim.userland.shell import ProgramFile
 
@@ -30,6 +31,7 @@ _PING_HOST = ProgramFile(ping.ping, ping.check_host)
 _ARP = ProgramFile(arp.arp, arp.check)
 _CURL = ProgramFile(curl.curl, curl.check)
 _HTTPD = ProgramFile(httpd.httpd, httpd.check, httpd.reads)
+_WGET = ProgramFile(wget.wget, wget.check)
 _TFTP = ProgramFile(tftp.tftp, tftp.check, tftp.reads)
 
 _COMMON = {
@@ -37,6 +39,7 @@ _COMMON = {
     "busybox nc": _NC_BUSYBOX,
     "busybox nslookup": _NSLOOKUP,
     "busybox tftp": _TFTP,
+    "busybox wget": _WGET,
     "cat": ProgramFile(small.cat, small.check_cat, small.cat_reads),
     "curl": _CURL,
     "echo": ProgramFile(echo.echo, echo.check),
@@ -52,6 +55,7 @@ _COMMON = {
     "sleep": ProgramFile(small.sleep, small.check),
     "tftp": _TFTP,
     "true": ProgramFile(small.true, small.check),
+    "wget": _WGET,
 }
 
 _DMESG = ProgramFile(dmesg.dmesg, dmesg.check)
