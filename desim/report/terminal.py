@@ -18,6 +18,7 @@ from desim.experiment.journey import Journey
 from desim.experiment.run import RunResult
 from desim.machine import Transcript
 from desim.report.stations import Group, group_rows
+from desim.scenario.qemu_words import shell_words
 
 MAX_TEXT = 24
 """Bytes of a message or a small file that are shown."""
@@ -124,7 +125,7 @@ def _head(config: MachineConfig, width: int) -> Iterator[Line]:
 def _command_line(options: str, width: int) -> Iterator[str]:
     """QEMU's command line, broken before options as a shell would have it."""
     parts = ["qemu-system-x86_64"]
-    for word in shlex.split(options):
+    for word in shell_words(options):
         if word.startswith("-"):
             parts.append(shlex.quote(word))
         else:

@@ -51,28 +51,38 @@ def parse_redir(rule: str) -> HostFwd:
     )
 
 
-def forward_host(
-    user: UserNet,
-    rule: str,
-    parse: Callable[[str], HostFwd],
-    complain: Callable[[str], None],
-) -> None:
-    """Add a rule to ``user``, unless another one already listens there (EADDRINUSE)."""
-    try:
-        forward = parse(rule)
-    except ValueError as error:
-        complain(f"Invalid host forwarding rule '{rule}' ({error})")
-        return
-    for other in user.hostfwd:
-        same_port = (other.proto, other.host_port) == (forward.proto, forward.host_port)
-        every = not (any(other.host_addr) and any(forward.host_addr))
-        if forward.host_port and same_port and (every or other.host_addr == forward.host_addr):
-            complain(
-                f"Could not set up host forwarding rule '{rule}' "
-                f"({forward.proto} port {forward.host_port} of the host is already forwarded)"
-            )
+class Forwards:
+    """The rules of one user network, by protocol and port, so that ten thousand are no trouble."""
+
+    def __init__(self, user: UserNet) -> None:
+        self._user = user
+        self._taken: dict[tuple[Proto, int], list[bytes]] = {}
+        for rule in user.hostfwd:
+            self._take(rule)
+
+    def _take(self, rule: HostFwd) -> None:
+        if rule.host_port:
+            self._taken.setdefault((rule.proto, rule.host_port), []).append(rule.host_addr)
+
+    def add(
+        self, rule: str, parse: Callable[[str], HostFwd], complain: Callable[[str], None]
+    ) -> None:
+        """Add a rule, unless another one already listens there (EADDRINUSE)."""
+        try:
+            forward = parse(rule)
+        except ValueError as error:
+            complain(f"Invalid host forwarding rule '{rule}' ({error})")
             return
-    user.hostfwd.append(forward)
+        address = forward.host_addr
+        for other in self._taken.get((forward.proto, forward.host_port), ()):
+            if other == address or not (any(other) and any(address)):
+                complain(
+                    f"Could not set up host forwarding rule '{rule}' "
+                    f"({forward.proto} port {forward.host_port} of the host is already forwarded)"
+                )
+                return
+        self._take(forward)
+        self._user.hostfwd.append(forward)
 
 
 def _cut(text: str, separator: str, reason: str) -> tuple[str, str]:

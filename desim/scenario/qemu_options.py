@@ -27,7 +27,7 @@ from desim.config import NetdevEnd, NetFilter
 from desim.devices import CARD_SWITCHES, CardModel, Nic, SlirpVersion, UserNet
 from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac
-from desim.scenario.qemu_forward import forward_host, parse_redir
+from desim.scenario.qemu_forward import Forwards, parse_redir
 from desim.scenario.qemu_guestfwd import Chardevs
 from desim.scenario.qemu_help import help_asked
 from desim.scenario.qemu_icount import read_icount
@@ -554,12 +554,13 @@ def _globals(wiring: _Wiring, options: Sequence[Option]) -> None:
 
 def _redirections(wiring: _Wiring, options: Sequence[Option]) -> None:
     """``-redir`` adds its rule to the first user network there is."""
+    forwards = next(map(Forwards, wiring.users.values()), None)
     for option in options:
         if option.flag != "-redir":
             continue
         complain = wiring.complainer(option)
-        if wiring.users:
-            forward_host(next(iter(wiring.users.values())), option.value, parse_redir, complain)
+        if forwards is not None:
+            forwards.add(option.value, parse_redir, complain)
         else:
             complain("user mode network stack not in use; it needs a user network")
 

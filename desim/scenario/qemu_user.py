@@ -15,7 +15,7 @@ from desim.config import InputFile
 from desim.devices import UserNet
 from desim.errors import nearest
 from desim.scenario.addresses import class_mask, inet_aton, inet_pton6, prefix_mask, show_ipv4
-from desim.scenario.qemu_forward import forward_host, parse_hostfwd
+from desim.scenario.qemu_forward import Forwards, parse_hostfwd
 from desim.scenario.qemu_guestfwd import Chardevs, forward_guest
 from desim.scenario.qemu_words import Option, word_set
 
@@ -79,8 +79,9 @@ def read_user(
     tftp = option.last("tftp")
     if tftp is not None:
         read_tftp(user, tftp, open_folder, complain)
+    forwards = Forwards(user)
     for rule in option.every("hostfwd"):
-        forward_host(user, rule, parse_hostfwd, complain)
+        forwards.add(rule, parse_hostfwd, complain)
     for rule in option.every("guestfwd"):
         try:
             forward_guest(user, rule, chardevs)

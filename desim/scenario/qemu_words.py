@@ -56,6 +56,17 @@ class Program(NamedTuple):
     arch: str = "x86_64"
 
 
+_PIECE = re.compile(
+    r"(?P<blank>[ \t\r\n]+)"
+    r"|(?P<plain>[^ \t\r\n'\"\\]+)"
+    r"|'(?P<single>[^']*)'"
+    r'|"(?P<double>(?:[^"\\]|\\.)*)"'
+    r"|\\(?P<escaped>.)",
+    re.DOTALL,
+)
+"""A part of a line that a POSIX shell takes as one: blanks, or a piece of a word."""
+
+
 class Line(NamedTuple):
     """A command line, read."""
 
@@ -84,7 +95,35 @@ def split_line(line: str) -> list[str]:
         end = found.start() + length
         pieces += [line[at : found.start()], shlex.quote(line[found.start() : end])]
         at = end
-    return shlex.split("".join([*pieces, line[at:]]))
+    return shell_words("".join([*pieces, line[at:]]))
+
+
+def shell_words(line: str) -> list[str]:
+    """What ``shlex.split`` gives, in time that grows with the line and not with its square."""
+    words: list[str] = []
+    pieces: list[str] | None = None
+    at = 0
+    while at < len(line):
+        found = _PIECE.match(line, at)
+        if found is None:
+            slashes = len(line) - len(line.rstrip("\\"))
+            dangling = slashes % 2 == 1 and line[at] != "'"
+            raise ValueError("No escaped character" if dangling else "No closing quotation")
+        at = found.end()
+        if found["blank"]:
+            if pieces is not None:
+                words.append("".join(pieces))
+            pieces = None
+            continue
+        pieces = [] if pieces is None else pieces
+        if found["double"] is not None:
+            pieces.append(re.sub(r'\\(["\\])', r"\1", found["double"]))
+        else:
+            plain = found.group("plain", "single", "escaped")
+            pieces.append(next(piece for piece in plain if piece is not None))
+    if pieces is not None:
+        words.append("".join(pieces))
+    return words
 
 
 def json_parts(value: str) -> list[tuple[str, str]]:
