@@ -77,7 +77,6 @@ EVENT_LIMIT = 200_000_000
 class Environment(simpy.Environment):
     """A SimPy environment in integer nanoseconds, with threads.
 
-    ``turn`` is the highest rank of the threads that have run at the instant ``turn_at``.
     ``still`` counts the meetings at the instant ``still_at``.
 
     ``strict`` makes every charge a meeting: slower, and by law the same trace.
@@ -106,8 +105,6 @@ class Environment(simpy.Environment):
             raise ValueError(f"no such touch points: {', '.join(sorted(unknown))}")
         self.running: Thread | None = None
         self.threads: list[Thread] = []
-        self.turn = 0
-        self.turn_at = -1
         self.still = 0
         self.still_at = -1
         self.steps = 0
@@ -307,8 +304,7 @@ class Environment(simpy.Environment):
                 or (head := queue[0])[0] > target
                 or (head[0] == target and head[1] >= thread.key)
             ):
-                thread.met = self._now = self.turn_at = target
-                self.turn = thread.rank
+                thread.met = self._now = target
                 if len(thread.marks) > CHUNK and thread.collect is not None:
                     thread.collect(thread)
                 return

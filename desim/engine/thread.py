@@ -127,8 +127,7 @@ class Thread(Event):
             if alone:
                 self.met = target
                 if target > env._now:
-                    env._now = env.turn_at = target
-                    env.turn = self.rank
+                    env._now = target
                     if len(self.marks) > CHUNK and self.collect is not None:
                         self.collect(self)
                 elif env.still_at != target:
@@ -180,9 +179,10 @@ class Thread(Event):
         """An interrupt has become pending: stop at the current instant and look."""
         running = self.env.running
         if running is not self:
-            env = self.env
-            turn = env.turn if env.turn_at == env._now else 0
-            self._before_us = running is None and turn <= self.rank
+            # What interrupts from outside of all threads is the processor's own timers. They
+            # ring ahead of all threads; one for this very instant was set by this thread in its
+            # own turn.
+            self._before_us = running is None
             self._wake_at(self.env._now)
 
     def kill(self) -> None:
@@ -202,7 +202,7 @@ class Thread(Event):
         """Run the handler now; what was charged and recorded beyond now follows it.
 
         So does what was recorded at this very instant, if time was charged to get there and
-        the interrupt came before it was this thread's turn (from a timer): a meeting at the
+        the interrupt came from a timer, which rings ahead of all threads: a meeting at the
         end of that charge would have found it.
         """
         env, marks, events = self.env, self.marks, self.events
@@ -265,8 +265,6 @@ class Thread(Event):
         self._due = None
         env = self.env
         env.running = self
-        env.turn = max(env.turn, self.rank) if env.turn_at == env._now else self.rank
-        env.turn_at = env._now
         self._greenlet.parent = env.hub
         self._greenlet.switch()
         env.running = None

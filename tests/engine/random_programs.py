@@ -1,8 +1,8 @@
 """Random programs over every primitive that has a touch point.
 
-One virtual CPU with tasks, soft and hard interrupts, a main loop with timers, two
-host threads. Each runs a list of operations drawn from a seed; costs are zero,
-mixed or never zero. Whatever two of them share is a plain counter that is read,
+One virtual CPU with tasks, soft and hard interrupts, a tick and timers of its own; a main
+loop with timers; two host threads. Each runs a list of operations drawn from a seed; costs
+are zero, mixed or never zero. Whatever two of them share is a plain counter that is read,
 noted and changed behind its touch point and nowhere else, so a run in which one
 of them came too early leaves a different trace.
 """
@@ -18,7 +18,7 @@ from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument
 from desim.engine.thread import Thread
 from desim.engine.trace import Fingerprint, Trace
-from desim.guest.cpu.context import NET_RX_SOFTIRQ
+from desim.guest.cpu.context import JIFFY_NS, NET_RX_SOFTIRQ
 from desim.guest.cpu.rcu import Rcu
 from desim.guest.cpu.sched import KThread, Scheduler
 from desim.guest.cpu.softirqs import Softirqs
@@ -53,7 +53,13 @@ class Program:
         self.timers = [
             self.loop.timers.timer(f"t{i}", partial(self.note, f"timer {i}")) for i in range(2)
         ]
-        self.vcpu = build(Vcpu)(env=env, rank=10, codes=self.codes, build=build)
+        self.vcpu = build(Vcpu)(
+            env=env,
+            rank=10,
+            codes=self.codes,
+            jiffies_zero_ns=self.random.randrange(END_NS) - JIFFY_NS,
+            build=build,
+        )
         self.vcpu.handler = self.interrupt
         self.vcpu.open_softirq(NET_RX_SOFTIRQ, self.softirq)
         self.owned = False
@@ -194,7 +200,13 @@ class Program:
             lambda draw: self.vcpu.wake_task(draw.choice(self.fresh)),
             lambda draw: self.use("user", "user"),
             lambda draw: self.note("now", self.vcpu.now()),
+            self.sleep,
         ]
+
+    def sleep(self, draw: random.Random) -> None:
+        """A timer of high resolution: it interrupts from outside of all threads."""
+        now = self.vcpu.now()
+        self.vcpu.call_at(now + draw.choice((0, 3, 20, 40)), partial(self.note, "slept", now))
 
     def boot(self) -> None:
         for task in self.tasks:

@@ -201,6 +201,7 @@ class Vcpu:
 
     def qemu_tcg_cpu_thread_fn(self) -> None:
         """The body of QEMU's vCPU thread: boot, then whatever is runnable, else idle."""
+        self.thread.meet()
         self.tick.restart()
         self.boot()
         sched = self.sched
