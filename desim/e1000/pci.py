@@ -5,18 +5,19 @@ From QEMU 7.2 (hw/pci/pci.c: ``pci_default_write_config``, ``pci_update_irq_disa
 
 Theory of operation
 -------------------
-256 bytes of header, each with a mask of the bits that a write changes and of those
-that a write of 1 clears. Three bits of the command register rule what stands behind:
-memory space (the register window answers), bus master (DMA takes place; off, reads
-give zeros and writes disappear, and the card cannot receive) and INTx disable (the
-line is off at the controller; the status bit still shows it).
+256 bytes of header, each with a mask of the bits that a write changes. Three bits of
+the command register rule what stands behind: memory space (the register window
+answers), bus master (DMA takes place; off, reads give zeros and writes disappear, and
+the card cannot receive) and INTx disable (the line is off at the controller; the status
+bit still shows it).
 
 BAR0 is the register window of 128 KiB, BAR1 the I/O window of 64 bytes, and there
 is a BAR for an expansion ROM of 256 KiB. After power-on all of them, and the command
 register, are 0: mapping them is the firmware's work.
 
 Not modelled: where the BARs map to (the owner of the address space asks), the ROM's
-contents; capabilities, power management and MSI, which QEMU's card does not have.
+contents; the error bits of the status register, which a write of 1 clears (nothing here
+sets one); capabilities, power management and MSI, which QEMU's card does not have.
 """
 
 from __future__ import annotations
@@ -75,7 +76,6 @@ class PciFunction:
 
     __slots__ = (
         "_bus",
-        "_w1cmask",
         "_wmask",
         "bus_master",
         "config",
@@ -91,7 +91,6 @@ class PciFunction:
         self._bus = bus
         self.config = bytearray(CONFIG_SIZE)
         self._wmask = bytearray(HEADER_SIZE) + b"\xff" * (CONFIG_SIZE - HEADER_SIZE)
-        self._w1cmask = bytearray(CONFIG_SIZE)
         self._put(self.config, 0x00, device_id << 16 | VENDOR_INTEL)
         self._put(self.config, 0x08, CLASS_ETHERNET << 8 | REVISION)
         self._put(self.config, 0x14, BARS[0x14])
@@ -99,7 +98,6 @@ class PciFunction:
         self._put(self.config, INTERRUPT_LINE, 0x0100)  # INTA
         command = COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER | COMMAND_SERR | COMMAND_INTX_DISABLE
         self._put(self._wmask, COMMAND, command)
-        self._put(self._w1cmask, COMMAND, 0xF900 << 16)
         self._wmask[CACHE_LINE_SIZE] = self._wmask[INTERRUPT_LINE] = 0xFF
         self._put(self._wmask, 0x10, 0xFFFE_0000)
         self._put(self._wmask, 0x14, 0xFFFF_FFC0)
@@ -116,7 +114,6 @@ class PciFunction:
         self.set_irq(False)
         for offset in (COMMAND, COMMAND + 1, CACHE_LINE_SIZE, INTERRUPT_LINE):
             self.config[offset] &= ~self._wmask[offset] & 0xFF
-        self.config[STATUS + 1] &= ~self._w1cmask[STATUS + 1] & 0xFF
         for offset, fixed in BARS.items():
             self._put(self.config, offset, fixed)
         self._apply_command()
@@ -132,8 +129,7 @@ class PciFunction:
         for at in range(offset, offset + size):
             if 0 <= at < CONFIG_SIZE:
                 wmask = self._wmask[at]
-                byte = self.config[at] & ~wmask | value & wmask
-                self.config[at] = byte & ~(value & self._w1cmask[at]) & 0xFF
+                self.config[at] = self.config[at] & ~wmask & 0xFF | value & wmask
             value >>= 8
         if offset < COMMAND + 2 and offset + size > COMMAND:
             self._apply_command()

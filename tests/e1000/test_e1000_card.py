@@ -53,6 +53,7 @@ from desim.testing import Ledger, MemoryBus, VirtualClock, Wire
 
 T = TypeVar("T")
 EOP_RS = 1 << 24 | 1 << 27
+MS = 1_000_000
 
 
 # Properties and models
@@ -105,6 +106,45 @@ def test_without_autonegotiation_the_link_comes_back_at_once() -> None:
     assert bed[STATUS] & STATUS_LU
     assert bed[ICR] == LSC
     assert bed.wire.flushes == flushes + 1
+
+
+def phy(bed: Bed, register: int) -> int:
+    """A register of the PHY, through MDIC."""
+    bed[MDIC] = 1 << 27 | 1 << 21 | register << 16
+    return bed[MDIC] & 0xFFFF
+
+
+def negotiate(bed: Bed) -> None:
+    bed[MDIC] = 1 << 26 | 1 << 21 | 0x1200
+    bed.clock.advance_to(bed.clock.now() + 501 * MS)
+
+
+def test_a_cut_link_takes_back_what_was_negotiated() -> None:
+    bed = Bed()
+    negotiate(bed)
+    assert [phy(bed, 1), phy(bed, 5)] == [0x796D, 0x41E0]
+    bed.card.set_link(False)
+    assert [phy(bed, 1), phy(bed, 5)] == [0x7949, 0x01E0]
+
+
+def test_a_link_that_is_up_and_negotiated_stays_when_it_is_set_up_again() -> None:
+    bed = Bed()
+    negotiate(bed)
+    bed[ICR] = ALL
+    bed.card.set_link(True)
+    assert bed[STATUS] & STATUS_LU
+    assert bed[ICR] == 0
+
+
+def test_frames_that_wait_for_the_link_come_in_front_of_its_interrupt() -> None:
+    """RADV counts for the window only if RXT0 is what raised the line."""
+    bed = Bed().receive_ring(mask=RXT0 | LSC)
+    bed[RDTR], bed[RADV], bed[ITR] = 1, 2000, 0xFFFF
+    bed.wire.flush = lambda: bed.card.receive(ethernet())
+    negotiate(bed)
+    (edge,) = bed.bus.edges
+    assert bed[ICR] == RXT0 | LSC
+    assert bed.card.interrupts.mit_timer.deadline == edge + 2000 * 1024
 
 
 def test_unknown_models_are_refused_by_name() -> None:
