@@ -65,7 +65,7 @@ class HostTimers:
         return HostTimer(self, fire)
 
     def arm(self, timer: HostTimer, delay_ns: int) -> None:
-        """See ``HostTimer.arm``."""
+        """Put ``timer`` into the bucket of ``delay_ns`` from now, behind those that are there."""
         self._armed.pop(timer, None)
         jiffies = self._now() // JIFFY_NS
         bucket, _ = bucket_of(jiffies + -(-delay_ns // JIFFY_NS), jiffies)
@@ -73,12 +73,12 @@ class HostTimers:
         self._reprogram()
 
     def cancel(self, timer: HostTimer) -> None:
-        """See ``HostTimer.cancel``."""
+        """Take ``timer`` out of its bucket, if it is in one."""
         if self._armed.pop(timer, None) is not None:
             self._reprogram()
 
     def is_armed(self, timer: HostTimer) -> bool:
-        """See ``HostTimer.pending``."""
+        """Whether ``timer`` is in a bucket."""
         return timer in self._armed
 
     def next_ns(self) -> int | None:
