@@ -30,6 +30,10 @@ FIRST_FD = 8
 """What QEMU's first listener has in the recordings; those below it are its own."""
 
 
+ALWAYS = POLLERR | POLLHUP
+"""What poll(2) tells of a descriptor whatever is asked."""
+
+
 class QemuSockets(HostSockets):
     """The descriptors of one QEMU process.
 
@@ -242,20 +246,20 @@ class QemuSockets(HostSockets):
 
     def ready(self) -> bool:
         """Whether a poll of the watched descriptors would return at once."""
-        return any(self._look(fd) for fd in self._watches)
+        state = self.state
+        return any(state(fd) & (events | ALWAYS) for fd, events in self._watches.items())
 
     def collect(self) -> None:
         """Fix what each watched descriptor is ready for, and end the watches."""
-        self._revents = {fd: self._look(fd) for fd in self._watches}
+        state = self.state
+        self._revents = {fd: state(fd) & (events | ALWAYS) for fd, events in self._watches.items()}
         self._watches = {}
 
     def state(self, fd: Fd) -> int:
         """All that ``fd`` is ready for now."""
-        return self._find(fd).poll_events()
-
-    def _look(self, fd: Fd) -> int:
-        return self.state(fd) & (self._watches[fd] | POLLERR | POLLHUP)
+        return self._sockets[fd].poll_events()
 
     def _changed(self, fd: Fd) -> None:
-        if fd in self._watches and self._look(fd):
+        events = self._watches.get(fd)
+        if events is not None and self.state(fd) & (events | ALWAYS):
             self._on_ready()

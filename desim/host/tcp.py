@@ -451,6 +451,10 @@ class TcpSocket(Socket):
 
     def _writeable(self) -> bool:
         """``sk_stream_is_writeable``: a third of the buffer is free."""
+        peer = self.peer
+        if peer is not None and peer.receive.size <= RCVBUF:
+            # Nothing, or little, is in the own buffer: nearly always so, and asked at each poll.
+            return self.state != CLOSE
         return self.state != CLOSE and SNDBUF - self.unsent >= self.unsent >> 1
 
     def _changed(self) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 
 from desim.errors import RecordingError
 from desim.host.loopback import FIRST_PORT, loopback_of
-from desim.host.sockets import QemuSockets
+from desim.host.sockets import ALWAYS, QemuSockets
 from desim.host.tcp import TcpSocket
 from desim.host.udp import UdpSocket
 from desim.host.unix import UnixSocket
-from desim.ports import POLLERR, POLLHUP, POLLOUT, Clock, Endpoint, Fd, RandomStream
+from desim.ports import POLLOUT, Clock, Endpoint, Fd, RandomStream
 from desim.testing import Host
 from desim.userland.errors import failure
 from desim.userland.files import Socket
@@ -75,10 +75,9 @@ class LimitedSockets(QemuSockets):
         return super().send_oob(fd, self._taken(fd, data) if self.limits else data)
 
     def state(self, fd: Fd) -> int:
-        events = super().state(fd)
-        if self.limits and not events & (POLLERR | POLLHUP):
-            if self.limits.get(self._peer(fd)) == 0:
-                events &= ~POLLOUT
+        events = self._sockets[fd].poll_events()
+        if self.limits and not events & ALWAYS and self.limits.get(self._peer(fd)) == 0:
+            events &= ~POLLOUT
         return events
 
     def _peer(self, fd: Fd) -> Socket | None:
@@ -139,7 +138,8 @@ class RecordedHost:
         while self._changed:
             socket = next(iter(self._changed))
             self._changed.pop(socket)()
-        self._host.settle(0)
+        if self.kernel.processes:
+            self._host.settle(0)
 
     def _follow(self, socket: Stream | UdpSocket, look: Callable[[], None]) -> None:
         def changed() -> None:
