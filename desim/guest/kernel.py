@@ -66,6 +66,9 @@ class GuestSocket(Socket):
     def setsockopt(self, option: str, value: int) -> None:
         self.sock.setsockopt(option, value)
 
+    def getsockopt(self, option: str) -> int:
+        return self.sock.getsockopt(option)
+
     def bind(self, address: bytes, port: int) -> None:
         self.sock.bind(address, port)
 
@@ -109,6 +112,9 @@ class GuestSocket(Socket):
 
     def recvmsg(self, size: int) -> Message:
         return self.sock.recvmsg(size)
+
+    def inq(self) -> int:
+        return self.sock.inq()
 
     def outq(self) -> int:
         return self._tcp.tcp_ioctl_outq()

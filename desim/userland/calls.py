@@ -153,6 +153,10 @@ class SystemCalls(ABC):
         """Sets ``option``; EINVAL for one that the socket does not know."""
 
     @abstractmethod
+    def sys_getsockopt(self, process: Process, fd: int, option: str, /) -> int:
+        """What ``option`` is now; ENOPROTOOPT for one that the socket does not know."""
+
+    @abstractmethod
     def sys_bind(self, process: Process, fd: int, address: bytes, port: int, /) -> None:
         """Takes a local endpoint; port 0 any free one."""
 
@@ -188,6 +192,11 @@ class SystemCalls(ABC):
     def sys_recvmsg(self, process: Process, fd: int, size: int, flags: int = 0, /) -> Message:
         """As ``recvfrom``, with a stamp; MSG_DONTWAIT. A raw socket gives packets from their
         IP header on."""
+
+    @abstractmethod
+    def sys_inq(self, process: Process, fd: int, /) -> int:
+        """How many bytes could be read now: of a stream all, else of the first datagram
+        (FIONREAD, SIOCINQ)."""
 
     @abstractmethod
     def sys_outq(self, process: Process, fd: int, /) -> int:
@@ -305,6 +314,7 @@ class sys:
     catch_sigint = _call(SystemCalls.sys_catch_sigint)
     socket = _call(SystemCalls.sys_socket)
     setsockopt = _call(SystemCalls.sys_setsockopt)
+    getsockopt = _call(SystemCalls.sys_getsockopt)
     bind = _call(SystemCalls.sys_bind)
     bind_device = _call(SystemCalls.sys_bind_device)
     listen = _call(SystemCalls.sys_listen)
@@ -314,6 +324,7 @@ class sys:
     sendto = _call(SystemCalls.sys_sendto)
     recvfrom = _call(SystemCalls.sys_recvfrom)
     recvmsg = _call(SystemCalls.sys_recvmsg)
+    inq = _call(SystemCalls.sys_inq)
     outq = _call(SystemCalls.sys_outq)
     tcp_info = _call(SystemCalls.sys_tcp_info)
     shutdown = _call(SystemCalls.sys_shutdown)

@@ -129,6 +129,10 @@ class Socket(File):
         """Set an option (``sys.setsockopt``); EINVAL for an option that it does not know."""
         raise failure(errno.EINVAL)
 
+    def getsockopt(self, option: str) -> int:
+        """What an option is; ENOPROTOOPT for an option that it does not know."""
+        raise failure(errno.ENOPROTOOPT)
+
     def bind(self, address: bytes, port: int) -> None:
         """Take a local endpoint; port 0 any free one."""
         raise failure(errno.EOPNOTSUPP)
@@ -167,6 +171,10 @@ class Socket(File):
 
     def recvmsg(self, size: int) -> Message:
         """The next datagram with its sender and its time of arrival."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def inq(self) -> int:
+        """Bytes that could be read now."""
         raise failure(errno.EOPNOTSUPP)
 
     def outq(self) -> int:

@@ -236,6 +236,12 @@ class SharedCalls(Processes, SystemCalls):
         else:
             socket.setsockopt(option, value)
 
+    def sys_getsockopt(self, process: Process, fd: int, option: str) -> int:
+        socket = self._socket(process, fd)
+        if option == SO_RCVTIMEO:
+            return socket.rcvtimeo_ns or 0
+        return socket.getsockopt(option)
+
     def sys_bind(self, process: Process, fd: int, address: bytes, port: int) -> None:
         self._socket(process, fd).bind(address, port)
 
@@ -280,6 +286,9 @@ class SharedCalls(Processes, SystemCalls):
         if flags:
             raise failure(errno.EINVAL)
         return self.wait_for_message(process, socket, lambda: socket.recvmsg(size))
+
+    def sys_inq(self, process: Process, fd: int) -> int:
+        return self._socket(process, fd).inq()
 
     def sys_outq(self, process: Process, fd: int) -> int:
         return self._socket(process, fd).outq()

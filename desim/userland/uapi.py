@@ -18,7 +18,7 @@ O_CREAT = 0o100
 O_TRUNC = 0o1000
 O_APPEND = 0o2000
 
-# What ``setsockopt`` takes.
+# What ``setsockopt`` takes and ``getsockopt`` gives: numbers. Each socket names what it has.
 SO_REUSEADDR = "SO_REUSEADDR"
 SO_REUSEPORT = "SO_REUSEPORT"
 SO_BROADCAST = "SO_BROADCAST"
@@ -28,14 +28,20 @@ SO_ATTACH_FILTER = "SO_ATTACH_FILTER"
 SO_TIMESTAMP = "SO_TIMESTAMP"
 """``recvmsg`` gives the time at which the kernel received the packet."""
 SO_RCVBUF = "SO_RCVBUF"
+SO_SNDBUF = "SO_SNDBUF"
+"""Bytes; the kernel takes twice as much, and ``getsockopt`` says so."""
 SO_LINGER = "SO_LINGER"
-"""Only 0 seconds: closing a connection resets it."""
+"""Only 0 seconds: closing a connection resets it; and -1 in the guest: off, as it begins."""
 SO_OOBINLINE = "SO_OOBINLINE"
 """Urgent bytes are read in their place."""
 IP_TTL = "IP_TTL"
 IP_RECVTTL = "IP_RECVTTL"
 """``recvmsg`` gives the TTL or hop limit that the packet came with (IPV6_RECVHOPLIMIT)."""
 TCP_NODELAY = "TCP_NODELAY"
+TCP_CORK = "TCP_CORK"
+TCP_QUICKACK = "TCP_QUICKACK"
+TCP_MAXSEG = "TCP_MAXSEG"
+"""Of ``getsockopt`` only: bytes of a full segment."""
 SO_RCVTIMEO = "SO_RCVTIMEO"
 """Nanoseconds after which a receiving call gives up with EAGAIN; 0 for never."""
 

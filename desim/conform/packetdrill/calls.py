@@ -29,10 +29,18 @@ PORT = 8080
 """Where a program listens, and where it connects to, unless the script says otherwise."""
 O_RDWR = 2
 O_NONBLOCK = 0x800
-SIOCOUTQ = ("SIOCOUTQ", "TIOCOUTQ")
+IOCTLS = {"SIOCOUTQ": "outq", "TIOCOUTQ": "outq", "SIOCINQ": "inq", "FIONREAD": "inq"}
 EVENTS = {"POLLIN": POLLIN, "POLLOUT": POLLOUT, "POLLERR": POLLERR, "POLLHUP": POLLHUP}
-OPTIONS = ("SO_REUSEADDR", "SO_REUSEPORT", "TCP_NODELAY")
-"""Options that can be set."""
+OPTIONS = (
+    "SO_RCVBUF",
+    "SO_REUSEADDR",
+    "SO_REUSEPORT",
+    "SO_SNDBUF",
+    "TCP_CORK",
+    "TCP_NODELAY",
+    "TCP_QUICKACK",
+)
+"""Options that can be set, and asked for."""
 
 
 def ask(name: str, *arguments: Any) -> Call:
@@ -272,10 +280,13 @@ class Reader:
         value: Expression,
         _: Expression,
     ) -> Wanted:
+        wanted = value[0] if isinstance(value, list) and value else value
+        if str(option) in (*OPTIONS, "TCP_MAXSEG"):
+            call = ask("getsockopt", self._descriptor(line, fd), str(option))
+            return Wanted(call, _nothing, differs=_other_than(wanted))
         if str(option) != "SO_ERROR":
             raise NotModelled(line, f"getsockopt() with {option}")
         call = ask("socket_error", self._descriptor(line, fd))
-        wanted = value[0] if isinstance(value, list) and value else value
 
         def differs(error: OSError | None) -> str:
             number = (error.errno or 0) if error is not None else 0
@@ -309,17 +320,22 @@ class Reader:
         return Wanted(ask("poll", asked, limit), _ready, differs=differs)
 
     def _ioctl(self, line: int, fd: Expression, what: Expression, value: Expression) -> Wanted:
-        if str(what) not in SIOCOUTQ:
+        call = IOCTLS.get(str(what))
+        if call is None:
             raise NotModelled(line, f"ioctl() with {what}")
         wanted = value[0] if isinstance(value, list) and value else value
-
-        def differs(size: int) -> str:
-            return "" if isinstance(wanted, Anything) or size == wanted else f"it gives {size}"
-
-        return Wanted(ask("outq", self._descriptor(line, fd)), _nothing, differs=differs)
+        asked = ask(call, self._descriptor(line, fd))
+        return Wanted(asked, _nothing, differs=_other_than(wanted))
 
 
 ANY: Expression = Anything()
+
+
+def _other_than(wanted: Expression) -> Callable[[int], str]:
+    def differs(value: int) -> str:
+        return "" if isinstance(wanted, Anything) or value == wanted else f"it gives {value}"
+
+    return differs
 
 
 def _nothing(_: object) -> int:

@@ -35,11 +35,24 @@ RMEM_DEFAULT = 212992
 """``net.core.rmem_default``: the receive buffer of datagram sockets."""
 RMEM_MAX = 212992
 """``net.core.rmem_max``: SO_RCVBUF takes no more, and doubles it."""
+WMEM_MAX = 212992
+"""``net.core.wmem_max``."""
 SOCK_MIN_RCVBUF = 2304
+SOCK_MIN_SNDBUF = 2 * SOCK_MIN_RCVBUF
 
 
 error_of = failure
 """The exception of an error number."""
+
+
+def rcvbuf_of(size: int) -> int:
+    """The receive buffer for SO_RCVBUF with ``size`` (``sock_setsockopt``)."""
+    return max(min(size, RMEM_MAX) * 2, SOCK_MIN_RCVBUF)
+
+
+def sndbuf_of(size: int) -> int:
+    """The same for SO_SNDBUF."""
+    return max(min(size, WMEM_MAX) * 2, SOCK_MIN_SNDBUF)
 
 
 def would_block() -> OSError:
@@ -66,6 +79,8 @@ class Socket(ABC):
         self.queue = WaitQueue(name)
         self.sk_err = 0
         self.closed = False
+        self._flags: dict[str, int] = {}
+        """Options that are on or off, and that nothing here asks for."""
 
     def _take_error(self) -> None:
         """``sock_error``: raise a pending error, once."""
@@ -96,6 +111,13 @@ class Socket(ABC):
         """setsockopt(2); EINVAL for an option that it does not have."""
         if option not in (SO_REUSEADDR, SO_REUSEPORT, SO_BROADCAST):
             raise error_of(errno.EINVAL)
+        self._flags[option] = int(bool(value))
+
+    def getsockopt(self, option: str) -> int:
+        """getsockopt(2); ENOPROTOOPT for an option that it does not have."""
+        if option not in (SO_REUSEADDR, SO_REUSEPORT, SO_BROADCAST):
+            raise error_of(errno.ENOPROTOOPT)
+        return self._flags.get(option, 0)
 
     def bind(self, address: bytes, port: int) -> None:
         """bind(2); port 0 takes a free one."""
@@ -135,6 +157,10 @@ class Socket(ABC):
 
     def recvmsg(self, size: int) -> Message:
         """As ``recvfrom``, with the time of arrival."""
+        raise error_of(errno.EOPNOTSUPP)
+
+    def inq(self) -> int:
+        """Bytes that could be read now (SIOCINQ)."""
         raise error_of(errno.EOPNOTSUPP)
 
     def shutdown(self, how: int) -> None:
@@ -177,7 +203,7 @@ class DatagramSocket(SkbFree, Socket):
     def set_rcvbuf(self, size: int) -> None:
         """SO_RCVBUF."""
         self._cpu.touch("lock_sock")
-        self.rcvbuf = max(min(size, RMEM_MAX) * 2, SOCK_MIN_RCVBUF)
+        self.rcvbuf = rcvbuf_of(size)
 
     def sock_enable_timestamp(self, on: bool) -> None:
         """SO_TIMESTAMP."""
@@ -228,6 +254,18 @@ class DatagramSocket(SkbFree, Socket):
             self.set_rcvbuf(value)
         else:
             super().setsockopt(option, value)
+
+    def getsockopt(self, option: str) -> int:
+        if option == SO_TIMESTAMP:
+            return int(self.timestamp)
+        if option == SO_RCVBUF:
+            return self.rcvbuf
+        return super().getsockopt(option)
+
+    def inq(self) -> int:
+        """Bytes of the oldest message (``first_packet_length``)."""
+        self._cpu.touch("lock_sock")
+        return len(self.receive_queue[0][0].data) if self.receive_queue else 0
 
     def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
         """As ``recvmsg``, without the stamp."""

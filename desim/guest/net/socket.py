@@ -14,12 +14,32 @@ from desim.guest.net.sock import (
     SEND_SHUTDOWN,
     Socket,
     error_of,
+    rcvbuf_of,
+    sndbuf_of,
 )
 from desim.guest.net.tcp.tcp import Tcp
-from desim.guest.net.tcp.tcp_sock import NAGLE_OFF, NAGLE_PUSH, State, TcpSock
+from desim.guest.net.tcp.tcp_sock import (
+    ACK_PUSHED,
+    ACK_SCHED,
+    NAGLE_CORK,
+    NAGLE_OFF,
+    NAGLE_PUSH,
+    State,
+    TcpSock,
+)
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
 from desim.stages import GUEST, mark, stages
-from desim.userland.uapi import SHUT_RD, SHUT_WR, TCP_NODELAY
+from desim.userland.uapi import (
+    SHUT_RD,
+    SHUT_WR,
+    SO_LINGER,
+    SO_RCVBUF,
+    SO_SNDBUF,
+    TCP_CORK,
+    TCP_MAXSEG,
+    TCP_NODELAY,
+    TCP_QUICKACK,
+)
 from desim.wire.addresses import IP_ANY
 
 _JIFFY_US = 1_000_000 // HZ
@@ -184,10 +204,67 @@ class TcpSocket(Socket):
         return number
 
     def setsockopt(self, option: str, value: int) -> None:
+        """SO_RCVBUF, SO_SNDBUF, SO_LINGER (0 or -1), TCP_NODELAY, TCP_CORK, TCP_QUICKACK."""
         if option == TCP_NODELAY:
             self.set_nodelay(bool(value))
+        elif option == TCP_CORK:
+            self.set_cork(bool(value))
+        elif option == TCP_QUICKACK:
+            self.set_quickack(value)
+        elif option == SO_RCVBUF:
+            self._cpu.touch("lock_sock")
+            self.sk.rcvbuf, self.sk.rcvbuf_locked = rcvbuf_of(value), True
+        elif option == SO_SNDBUF:
+            self._tcp.lock_sock(self.sk)
+            self.sk.sndbuf, self.sk.sndbuf_locked = sndbuf_of(value), True
+            if self.sk.nospace and self.sk.stream_is_writeable():
+                self.sock_def_readable()  # sk_write_space
+            self._tcp.release_sock(self.sk)
+        elif option == SO_LINGER:
+            if value > 0:
+                raise error_of(errno.EINVAL)  # close() would wait: not modelled
+            self._cpu.touch("lock_sock")
+            self.sk.aborts = value == 0
         else:
             super().setsockopt(option, value)
+
+    def getsockopt(self, option: str) -> int:
+        self._cpu.touch("lock_sock")
+        sk = self.sk
+        values = {
+            SO_RCVBUF: sk.rcvbuf,
+            SO_SNDBUF: sk.sndbuf,
+            SO_LINGER: 0 if sk.aborts else -1,
+            TCP_NODELAY: int(bool(sk.nonagle & NAGLE_OFF)),
+            TCP_CORK: int(bool(sk.nonagle & NAGLE_CORK)),
+            TCP_QUICKACK: int(not sk.ack_pingpong),
+            TCP_MAXSEG: sk.mss_cache,
+        }
+        return values[option] if option in values else super().getsockopt(option)
+
+    def set_cork(self, on: bool) -> None:
+        """TCP_CORK: keep what does not fill a segment, until it is taken off."""
+        sk, tcp = self.sk, self._tcp
+        tcp.lock_sock(sk)
+        if on:
+            sk.nonagle |= NAGLE_CORK
+        else:
+            sk.nonagle &= ~NAGLE_CORK
+            tcp.output.push(sk, sk.nonagle | NAGLE_PUSH if sk.nonagle & NAGLE_OFF else sk.nonagle)
+        tcp.release_sock(sk)
+
+    def set_quickack(self, value: int) -> None:
+        """TCP_QUICKACK: acknowledge at once from now on; 0: as late as an answer may be."""
+        sk, tcp = self.sk, self._tcp
+        tcp.lock_sock(sk)
+        sk.ack_pingpong = not value
+        if value and sk.state in (State.ESTABLISHED, State.CLOSE_WAIT):
+            if sk.ack_pending & ACK_SCHED:
+                sk.ack_pending |= ACK_PUSHED
+                tcp.data.tcp_cleanup_rbuf(sk, 1)
+                if not value & 1:
+                    sk.ack_pingpong = True
+        tcp.release_sock(sk)
 
     def set_nodelay(self, on: bool) -> None:
         """TCP_NODELAY: send short segments without waiting for ACKs."""
@@ -199,6 +276,20 @@ class TcpSocket(Socket):
         else:
             sk.nonagle &= ~NAGLE_OFF
         tcp.release_sock(sk)
+
+    def inq(self) -> int:
+        """SIOCINQ: bytes that have arrived in order and not been read (``tcp_inq``)."""
+        tcp, sk = self._tcp, self.sk
+        if sk.state == State.LISTEN:
+            raise error_of(errno.EINVAL)
+        tcp.lock_sock(sk)
+        waiting = 0
+        if sk.state not in (State.SYN_SENT, State.SYN_RECV):
+            waiting = sk.rcv_nxt - sk.copied_seq
+            if waiting and sk.done:
+                waiting -= 1  # a FIN takes a sequence number, but is no byte
+        tcp.release_sock(sk)
+        return waiting
 
     def tcp_ioctl_outq(self) -> int:
         """SIOCOUTQ: bytes that have been written and not yet acknowledged."""

@@ -64,10 +64,9 @@ class UdpSocket(DatagramSocket):
         self.shutdown_mask = 0
 
     def setsockopt(self, option: str, value: int) -> None:
+        super().setsockopt(option, value)
         if option == SO_BROADCAST:
             self.broadcast = bool(value)
-        else:
-            super().setsockopt(option, value)
 
     def bind(self, address: bytes, port: int) -> None:
         """bind(2); port 0 takes a free one."""

@@ -16,7 +16,6 @@ from desim.conform.packetdrill.suite import Result, outcome, outcomes
 SCRIPTS = sorted(FOLDER.glob("*.pkt"))
 REFUSED = {
     "simultaneous-open": "simultaneous open (a SYN that crosses the guest's)",
-    "window-update-on-read": "the socket option SO_RCVBUF",
 }
 
 

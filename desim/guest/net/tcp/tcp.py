@@ -18,8 +18,8 @@ with a packet, sends it from a tasklet.
 Closing with unread data resets the connection; else a FIN goes out behind the data and
 the connection ends without its program.
 
-Not modelled: what the parts name, and zero-copy, splice, TCP_CORK, SO_LINGER with a
-time, urgent data, options other than TCP_NODELAY and the buffer sizes.
+Not modelled: what the parts name, and zero-copy, splice, SO_LINGER with a time, urgent
+data, options other than those of ``TcpSocket.setsockopt``.
 """
 
 from __future__ import annotations
@@ -292,7 +292,7 @@ class Tcp:
         """Something left the send buffer: a sleeping writer may go on."""
         if not sk.nospace:
             return
-        if sk.packets_in_flight() < sk.snd_cwnd:
+        if sk.packets_in_flight() < sk.snd_cwnd and not sk.sndbuf_locked:
             self.data.tcp_sndbuf_expand(sk)
         if sk.stream_is_writeable():
             sk.nospace = False
@@ -575,6 +575,9 @@ class Tcp:
                 self._ext["TCPAbortOnClose"] += 1
                 self.output.tcp_send_active_reset(sk)
                 self.tcp_done(sk)
+            elif sk.aborts:
+                self._ext["TCPAbortOnData"] += 1
+                self.tcp_disconnect(sk)
             elif self.tcp_close_state(sk):
                 self.output.tcp_send_fin(sk)
         self._orphan(sk)

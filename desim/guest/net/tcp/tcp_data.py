@@ -80,7 +80,8 @@ class TcpData:
 
     def tcp_init_buffer_space(self, sk: TcpSock) -> None:
         """Fix the limits when the connection opens."""
-        self.tcp_sndbuf_expand(sk)
+        if not sk.sndbuf_locked:
+            self.tcp_sndbuf_expand(sk)
         sk.rcvq_space = min(sk.rcv_ssthresh, sk.rcv_wnd, INIT_CWND * sk.advmss)
         sk.rcvq_time_ns = self._cpu.now()
         sk.rcvq_seq = sk.copied_seq
@@ -136,7 +137,8 @@ class TcpData:
         if not sk.rcv_rtt_us or (now_ns - sk.rcvq_time_ns) // 1000 < sk.rcv_rtt_us >> 3:
             return
         copied = copied_seq - sk.rcvq_seq
-        if copied > sk.rcvq_space and self.tcp.sysctl.tcp_moderate_rcvbuf:
+        moderate = self.tcp.sysctl.tcp_moderate_rcvbuf and not sk.rcvbuf_locked
+        if copied > sk.rcvq_space and moderate:
             window = 2 * copied + 16 * sk.advmss
             window += 2 * (window * (copied - sk.rcvq_space) // sk.rcvq_space)
             rcvbuf = min(window // sk.advmss * _rcvmem_of(sk.advmss), self.tcp.sysctl.tcp_rmem[2])
@@ -215,7 +217,8 @@ class TcpData:
         if sk.rmem_alloc <= sk.rcvbuf:
             return True
         self._ext["PruneCalled"] += 1
-        sk.rcvbuf = min(sk.rmem_alloc, self.tcp.sysctl.tcp_rmem[2])
+        if not sk.rcvbuf_locked:
+            sk.rcvbuf = min(sk.rmem_alloc, self.tcp.sysctl.tcp_rmem[2])
         if sk.rmem_alloc > sk.rcvbuf:
             sk.rcv_ssthresh = min(sk.window_clamp, 2 * sk.advmss)
             while sk.ofo_queue and sk.rmem_alloc > sk.rcvbuf:

@@ -232,8 +232,10 @@ class TcpMinisocks:
         sk.window_clamp = 65535
         sk.snd_wnd = sk.max_window = skb.window
         sk.mss_clamp = request.mss
-        sk.rcvbuf = request.listener.rcvbuf
+        sk.rcvbuf, sk.rcvbuf_locked = request.listener.rcvbuf, request.listener.rcvbuf_locked
+        sk.sndbuf, sk.sndbuf_locked = request.listener.sndbuf, request.listener.sndbuf_locked
         sk.nonagle = request.listener.nonagle
+        sk.aborts = request.listener.aborts
         if skb.len >= MSS_DEFAULT:
             sk.ack_last_seg_size = skb.len
         tcp.output.tcp_sync_mss(sk)

@@ -94,6 +94,7 @@ class TcpSock:
     """One connection or listener. It holds state; the parts of ``Tcp`` act on it."""
 
     __slots__ = (
+        "aborts",
         "accept_queue",
         "ack_ato",
         "ack_last_seg_size",
@@ -165,6 +166,7 @@ class TcpSock:
         "rcv_wnd",
         "rcv_wup",
         "rcvbuf",
+        "rcvbuf_locked",
         "rcvq_seq",
         "rcvq_space",
         "rcvq_time_ns",
@@ -195,6 +197,7 @@ class TcpSock:
         "snd_wl1",
         "snd_wnd",
         "sndbuf",
+        "sndbuf_locked",
         "sport",
         "srtt_us",
         "state",
@@ -252,6 +255,10 @@ class TcpSock:
         self.wake: Callable[[], None] | None = None
         self.rcvbuf = sysctl.tcp_rmem[1]
         self.sndbuf = sysctl.tcp_wmem[1]
+        self.rcvbuf_locked = self.sndbuf_locked = False
+        """SOCK_RCVBUF_LOCK, SOCK_SNDBUF_LOCK: the program has chosen, and nothing changes it."""
+        self.aborts = False
+        """SO_LINGER with 0 seconds: close() resets the connection."""
         self.rmem_alloc = 0
         self.wmem_queued = 0
         self.wmem_alloc = 0

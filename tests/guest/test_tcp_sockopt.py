@@ -1,0 +1,184 @@
+"""Options of a TCP socket, what can be asked of it, and what they change."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from fakes_net import MS, SECOND, SLIRP, Guest, Peer
+
+from desim.guest.net.socket import TcpSocket
+from desim.guest.net.tcp.tcp_sock import State
+from desim.userland.uapi import (
+    SO_ATTACH_FILTER,
+    SO_BROADCAST,
+    SO_LINGER,
+    SO_RCVBUF,
+    SO_REUSEADDR,
+    SO_SNDBUF,
+    TCP_CORK,
+    TCP_MAXSEG,
+    TCP_NODELAY,
+    TCP_QUICKACK,
+)
+from desim.wire.tcp import ACK, FIN, PSH, RST, SYN
+
+MSS = 1460
+
+
+@pytest.fixture
+def guest() -> Guest:
+    return Guest().know_slirp()
+
+
+def connected(guest: Guest, sock: TcpSocket | None = None) -> tuple[TcpSocket, Peer]:
+    sock = sock or guest.stack.tcp_socket()
+    with pytest.raises(BlockingIOError):
+        sock.connect(SLIRP, 80)
+    (syn,) = guest.segments()
+    peer = Peer(guest, sport=80, dport=syn.sport, iss=0)
+    peer.ack = syn.seq + 1
+    peer.send(SYN | ACK, mss=MSS)
+    sock.finish_connect()
+    peer.send(ACK)
+    guest.segments()
+    return sock, peer
+
+
+def sizes(guest: Guest) -> list[int]:
+    return [len(s.payload) for s in guest.segments()]
+
+
+@pytest.mark.parametrize(
+    ("option", "at_first", "given", "then"),
+    [
+        (SO_REUSEADDR, 0, 5, 1),
+        (SO_BROADCAST, 0, 1, 1),
+        (SO_RCVBUF, 131072, 20_000, 40_000),
+        (SO_RCVBUF, 131072, 1 << 20, 425_984),
+        (SO_RCVBUF, 131072, 0, 2304),
+        (SO_SNDBUF, 16384, 10_000, 20_000),
+        (SO_SNDBUF, 16384, 1, 4608),
+        (SO_LINGER, -1, 0, 0),
+        (TCP_NODELAY, 0, 1, 1),
+        (TCP_CORK, 0, 1, 1),
+        (TCP_QUICKACK, 1, 0, 0),
+    ],
+)
+def test_what_is_set_can_be_asked_for(
+    guest: Guest, option: str, at_first: int, given: int, then: int
+) -> None:
+    sock = guest.stack.tcp_socket()
+    assert sock.getsockopt(option) == at_first
+    sock.setsockopt(option, given)
+    assert sock.getsockopt(option) == then
+
+
+def test_an_unknown_option_is_refused(guest: Guest) -> None:
+    sock = guest.stack.tcp_socket()
+    with pytest.raises(OSError) as wrong:
+        sock.setsockopt(SO_ATTACH_FILTER, 1)
+    assert wrong.value.errno == errno.EINVAL
+    with pytest.raises(OSError) as wrong:
+        sock.getsockopt(SO_ATTACH_FILTER)
+    assert wrong.value.errno == errno.ENOPROTOOPT
+    with pytest.raises(OSError) as wrong:
+        sock.setsockopt(SO_LINGER, 3)
+    assert wrong.value.errno == errno.EINVAL
+
+
+def test_the_segment_size_can_be_asked_for(guest: Guest) -> None:
+    assert guest.stack.tcp_socket().getsockopt(TCP_MAXSEG) == 536
+    sock, _ = connected(guest)
+    assert sock.getsockopt(TCP_MAXSEG) == MSS
+
+
+def test_a_cork_keeps_what_fills_no_segment_until_it_is_taken_off(guest: Guest) -> None:
+    sock, _ = connected(guest)
+    sock.setsockopt(TCP_CORK, 1)
+    sock.send(b"head")
+    sock.send(bytes(MSS))
+    assert sizes(guest) == [MSS]
+    sock.setsockopt(TCP_CORK, 0)
+    assert sizes(guest) == [4]
+
+
+def test_a_cork_gives_way_after_200_ms(guest: Guest) -> None:
+    sock, _ = connected(guest)
+    sock.setsockopt(TCP_CORK, 1)
+    sock.send(b"head")
+    guest.cpu.run(150 * MS)
+    assert sizes(guest) == []
+    guest.cpu.run(SECOND)
+    assert sizes(guest)[0] == 4
+
+
+def test_without_quickack_an_ack_waits(guest: Guest) -> None:
+    sock, peer = connected(guest)
+    sock.setsockopt(TCP_QUICKACK, 0)
+    assert peer.send(ACK | PSH, b"x") == []
+    assert sock.recv(10) == b"x"
+    assert guest.segments() == []
+    sock.setsockopt(TCP_QUICKACK, 1)
+    (ack,) = guest.segments()
+    assert ack.ack == 2
+    assert len(peer.send(ACK | PSH, b"y")) == 1
+
+
+def test_closing_with_no_time_to_linger_resets(guest: Guest) -> None:
+    sock, peer = connected(guest)
+    sock.setsockopt(SO_LINGER, 0)
+    sock.close()
+    (reset,) = guest.segments()
+    assert reset.flags & RST
+    assert sock.state == State.CLOSE
+    assert guest.stack.snmp.tcp_ext["TCPAbortOnData"] == 1
+    assert guest.stack.sockets() == []
+    assert [s.flags & RST for s in peer.send(ACK, b"late")] == [RST]
+
+
+def test_a_chosen_buffer_stays_what_it_is(guest: Guest) -> None:
+    sock = guest.stack.tcp_socket()
+    sock.setsockopt(SO_SNDBUF, 8192)
+    sock.setsockopt(SO_RCVBUF, 20_000)
+    connected(guest, sock)
+    assert sock.getsockopt(SO_SNDBUF) == 16384
+    assert sock.getsockopt(SO_RCVBUF) == 40_000
+
+
+def test_what_waits_to_be_read_is_counted_without_the_fin(guest: Guest) -> None:
+    sock, peer = connected(guest)
+    assert sock.inq() == 0
+    peer.send(ACK | PSH, b"hello")
+    assert sock.inq() == 5
+    peer.send(ACK | FIN)
+    assert sock.inq() == 5
+    assert sock.recv(2) == b"he"
+    assert sock.inq() == 3
+
+
+def test_of_datagrams_the_first_counts(guest: Guest) -> None:
+    sock = guest.stack.udp_socket()
+    assert sock.inq() == 0
+    with pytest.raises(OSError) as wrong:
+        guest.stack.packet_socket("eth0", 0x0800).inq()
+    assert wrong.value.errno == errno.EOPNOTSUPP
+
+
+def test_a_listener_has_nothing_to_read_and_its_connections_its_options(guest: Guest) -> None:
+    sock = guest.stack.tcp_socket()
+    sock.setsockopt(SO_SNDBUF, 8192)
+    sock.setsockopt(TCP_NODELAY, 1)
+    sock.setsockopt(SO_LINGER, 0)
+    sock.bind(bytes(4), 80)
+    sock.listen(1)
+    with pytest.raises(OSError) as wrong:
+        sock.inq()
+    assert wrong.value.errno == errno.EINVAL
+    peer = Peer(guest, sport=1000, dport=80, iss=0)
+    (answer,) = peer.send(SYN, mss=MSS)
+    peer.ack = answer.seq + 1
+    peer.send(ACK)
+    child = sock.accept()
+    kept = [child.getsockopt(o) for o in (SO_SNDBUF, TCP_NODELAY, SO_LINGER)]
+    assert kept == [16384, 1, 0]
