@@ -72,6 +72,7 @@ def results(session: nox.Session) -> None:
     """Write results/ anew: reports and fingerprints of the shipped scenarios."""
     install(session, ".")
     session.run("python", "tests/golden.py")
+    session.run("python", "tests/report/screens.py", env={"PYTHONPATH": "tests"})
 
 
 @nox.session

@@ -22,6 +22,12 @@ def report(name: str) -> str:
     return terminal.text(result, result.config) + "\n"
 
 
+def long_report(name: str) -> str:
+    """What ``desim run -vv`` prints on a terminal of 100 columns."""
+    result = shipped_run(name)
+    return terminal.text(result, result.config, terminal.WIDTH, 2) + "\n"
+
+
 def fingerprints() -> str:
     """The fingerprint of every shipped scenario, with its ingredients."""
     lines = ["# The same on every Python, machine and hash seed. Made by: nox -s results"]
@@ -35,7 +41,10 @@ def fingerprints() -> str:
 
 def files() -> dict[str, str]:
     """Every file of the folder, by name."""
-    return {FINGERPRINTS: fingerprints()} | {f"{name}.txt": report(name) for name in SHIPPED}
+    made = {FINGERPRINTS: fingerprints()}
+    for name in SHIPPED:
+        made |= {f"{name}.txt": report(name), f"{name}-vv.txt": long_report(name)}
+    return made
 
 
 def main() -> None:

@@ -120,17 +120,21 @@ class Result:
         """
         output.write(self._run, Path(folder), force=force)
 
-    def report(self, width: int = 100) -> str:
-        """The report for people, as plain text of at most ``width`` columns where that can be."""
+    def report(self, width: int = 80, *, verbosity: int = 0) -> str:
+        """The report for people, as plain text of at most ``width`` columns where that can be.
+
+        ``verbosity`` is 0 for the answer, 1 for the terminals and functions behind it, 2 for
+        these with every nanosecond.
+        """
         from desim.report import terminal
 
-        return terminal.text(self._run, self._run.config, width)
+        return terminal.text(self._run, self._run.config, width, verbosity)
 
-    def show(self, width: int = 100) -> None:
+    def show(self, width: int = 80, *, verbosity: int = 0) -> None:
         """Print the report, with colours if standard output is a terminal."""
         from desim.report import terminal
 
-        terminal.show(self._run, self._run.config, width)
+        terminal.show(self._run, self._run.config, width, verbosity)
 
     def __str__(self) -> str:
         return self.report()

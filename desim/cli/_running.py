@@ -32,6 +32,14 @@ def add_results(parser: Parser) -> None:
     )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
+        "-v",
+        action="count",
+        default=0,
+        dest="verbosity",
+        help="also show what each terminal showed, and who had the first message; "
+        "-vv with every nanosecond",
+    )
+    shown.add_argument(
         "--json", action="store_true", help="print the summary alone, as JSON; not with --quiet"
     )
     shown.add_argument(
@@ -55,7 +63,7 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(output.summary_text(result.summary), end="")
     elif not arguments.quiet:
-        result.show(console_width())
+        result.show(console_width(), verbosity=arguments.verbosity)
     sys.stdout.flush()
     complain_at_length(*(f"expected otherwise: {failure}" for failure in result.expectations))
     if result.failed:
@@ -72,5 +80,5 @@ def seconds(ns: int) -> str:
 
 
 def console_width() -> int:
-    """The columns of the terminal; 100 elsewhere, so that a file says the same everywhere."""
-    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
+    """The columns of the terminal; 80 elsewhere, so that a file says the same everywhere."""
+    return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80

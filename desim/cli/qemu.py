@@ -116,7 +116,7 @@ def split_words(words: list[str], takes: Parser) -> tuple[list[str], list[str]]:
             word = "--help"
         if word.startswith("--") and word not in known and is_option(word[1:]):
             word = word[1:]
-        ours = word.startswith("--")
+        ours = word.startswith("--") or word in ("-v", "-vv")
         target = own if ours else options
         target.append(word)
         if (word in with_value) if ours else takes_value(word):

@@ -11,7 +11,7 @@ from html import escape as escape_html
 
 from desim.experiment.run import RunResult
 from desim.report.stations import group_rows
-from desim.report.terminal import escape, grouped, quoted, seconds, share
+from desim.report.text import escape, grouped, quoted, seconds, share
 
 
 def html(result: RunResult) -> str:

@@ -1,150 +1,113 @@
-"""What a person sees after a run: the terminals, the way of the string, the fingerprint.
+"""What a person sees after a run: the first screen, and behind it, if asked for, the rest.
 
-The report is text of at most 100 columns wherever lengths allow, and the same on every
-machine; on a terminal it has colours as well. Whatever programs wrote, and whatever a
-scenario calls things, is escaped before it is shown: neither may send control sequences
+================  =============================================================
+verbosity 0       the answer (``desim.report.screen``)
+1 (``-v``)        and what each terminal showed, and who had the first message, by function
+2 (``-vv``)       the same with every nanosecond
+================  =============================================================
+
+A report is text of the terminal's width wherever lengths allow, and otherwise the same on
+every machine; on a terminal it has colours as well. Whatever programs wrote, and whatever
+a scenario calls things, is escaped before it is shown: neither may send control sequences
 to the user's terminal.
 """
 
 from __future__ import annotations
 
-import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from desim.config import MachineConfig
+from desim.experiment.figures import NORMAL_LOSSES
 from desim.experiment.journey import Journey
 from desim.experiment.run import RunResult
 from desim.machine import Transcript
+from desim.report import screen
 from desim.report.stations import Group, group_rows
-from desim.scenario.qemu_words import shell_words
+from desim.report.text import STOPPED, Line, cut, duration, escape, grouped, quoted, seconds, share
 
-MAX_TEXT = 24
-"""Bytes of a message or a small file that are shown."""
 MAX_LINES = 40
 """Lines of a program's output that are shown; the rest is counted."""
 MAX_FILE = 28
 """Columns of a source file's path; a longer one loses its front."""
+MIN_FILE = 22
+"""Fewer columns show no path; then there is none."""
+MIN_COLUMN = 8
+NARROWEST = 60
 WIDTH = 100
+"""Columns of the long report, at the most."""
 
 
-class Line(NamedTuple):
-    """A line of the report, and how it looks where there are colours (rich's words)."""
-
-    text: str
-    style: str = ""
-
-
-def show(result: RunResult, config: MachineConfig, width: int = WIDTH) -> None:
+def show(
+    result: RunResult, config: MachineConfig, width: int = screen.WIDTH, verbosity: int = 0
+) -> None:
     """Print the report of a run to standard output, with colours if that is a terminal."""
     if not sys.stdout.isatty():
-        print(text(result, config, width))
+        print(text(result, config, width, verbosity))
         return
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
-    for line in lines(result, config, width):
+    for line in lines(result, config, width, verbosity):
         console.print(Text(line.text, style=line.style))
 
 
-def text(result: RunResult, config: MachineConfig, width: int = WIDTH) -> str:
+def text(
+    result: RunResult, config: MachineConfig, width: int = screen.WIDTH, verbosity: int = 0
+) -> str:
     """The report of a run, plain."""
-    return "\n".join(line.text for line in lines(result, config, width))
+    return "\n".join(line.text for line in lines(result, config, width, verbosity))
 
 
-def lines(result: RunResult, config: MachineConfig, width: int = WIDTH) -> Iterator[Line]:
-    """The report of a run, line by line."""
-    width = min(width, WIDTH)
-    yield from _head(config, width)
+def lines(
+    result: RunResult, config: MachineConfig, width: int = screen.WIDTH, verbosity: int = 0
+) -> Iterator[Line]:
+    """The report of a run, line by line. ``verbosity`` is 0, 1 or 2: see the module."""
+    yield from screen.lines(result, config, width)
+    if not verbosity:
+        return
+    width = min(max(width, NARROWEST), WIDTH)
+    figures = EXACT if verbosity > 1 else ROUNDED
     for transcript in result.transcripts:
         yield Line("")
-        yield from _transcript(transcript, width)
+        yield from _transcript(transcript, width, figures)
     yield Line("")
-    yield from _way(result)
+    yield from _way(result, width, figures)
     yield Line("")
-    yield from _foot(result, config)
+    yield from _foot(result, figures)
 
 
-def seconds(ns: int) -> str:
-    """``5.000 123 456 s``: grouped so that milli, micro and nano can be read off."""
-    fraction = f"{ns % 10**9:09d}"
-    return f"{ns // 10**9}.{fraction[:3]} {fraction[3:6]} {fraction[6:]} s"
+class Figures(NamedTuple):
+    """How times are written."""
+
+    instant: Callable[[int], str]
+    length: Callable[[int], str]
+    unit: str
+    """What the head of a column of lengths says behind its name."""
 
 
-def grouped(ns: int) -> str:
-    """``1 234 567``."""
-    return f"{ns:,}".replace(",", " ")
+EXACT = Figures(seconds, grouped, " ns")
+ROUNDED = Figures(duration, duration, "")
 
 
-def share(part: int, whole: int) -> str:
-    """``12.5%``, rounded down; made of whole numbers."""
-    tenths = 1000 * part // whole if whole else 0
-    return f"{tenths // 10}.{tenths % 10}%"
-
-
-def escape(data: bytes | str) -> str:
-    """Text from elsewhere, with everything but line ends and tabs made visible."""
-    out = data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else data
-    if out.isprintable():
-        return out
-    return "".join(
-        char
-        if char.isprintable() or char in "\n\t"
-        else f"\\x{ord(char):02x}"
-        if ord(char) < 256
-        else ascii(char)[1:-1]
-        for char in out
-    )
-
-
-def quoted(data: bytes, size: int) -> str:
-    """A message of ``size`` bytes on one line, as far as it is short: ``"Hello\\n"``."""
-    start = escape(data[:MAX_TEXT]).replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{start}{"..." if size > MAX_TEXT else ""}"'
-
-
-def short_file(path: str) -> str:
+def short_file(path: str, room: int = MAX_FILE) -> str:
     """``.../intel/e1000/e1000_main.c``: the end of a path, which is what tells files apart."""
-    if len(path) <= MAX_FILE:
+    if len(path) <= room:
         return path
     parts = path.split("/")
-    while len(parts) > 1 and len("/".join(parts)) + 4 > MAX_FILE:
+    while len(parts) > 1 and len("/".join(parts)) + 4 > room:
         del parts[0]
     return ".../" + "/".join(parts)
 
 
-def _head(config: MachineConfig, width: int) -> Iterator[Line]:
-    name, description = escape(config.name), escape(config.description)
-    yield Line(f"{name}: {description}" if description else name, "bold")
-    for line in _command_line(config.qemu, width - 2):
-        yield Line(f"  {escape(line)}")
-
-
-def _command_line(options: str, width: int) -> Iterator[str]:
-    """QEMU's command line, broken before options as a shell would have it."""
-    parts = ["qemu-system-x86_64"]
-    for word in shell_words(options):
-        if word.startswith("-"):
-            parts.append(shlex.quote(word))
-        else:
-            parts[-1] += f" {shlex.quote(word)}"
-    line = parts[0]
-    for part in parts[1:]:
-        if len(line) + len(part) + 3 > width:
-            yield line + " \\"
-            line = "   "
-        line += f" {part}"
-    yield line
-
-
-def _transcript(transcript: Transcript, width: int) -> Iterator[Line]:
-    began, ended = seconds(transcript.started_ns), transcript.ended_ns
+def _transcript(transcript: Transcript, width: int, figures: Figures) -> Iterator[Line]:
+    began, ended = figures.instant(transcript.started_ns), transcript.ended_ns
     if ended is None:
         began += ", still running at the end"
     elif ended > transcript.started_ns:  # the console's own session has no length
-        began += f" to {seconds(ended)}"
+        began += f" to {figures.instant(ended)}"
     head = f"-- {transcript.name}, {began} "
     yield Line(head + "-" * max(width - len(head), 3), "dim")
     yield Line(f"{transcript.prompt}$ {escape(transcript.command)}", "bold green")
@@ -157,10 +120,11 @@ def _transcript(transcript: Transcript, width: int) -> Iterator[Line]:
     if len(shown) > MAX_LINES:
         yield Line(f"({len(shown) - MAX_LINES} more lines)", "dim")
     if transcript.status not in (0, None):
-        yield Line(f"(exit status {transcript.status})", "red")
+        style = "dim" if transcript.status == STOPPED else "red"
+        yield Line(f"(exit status {transcript.status})", style)
 
 
-def _way(result: RunResult) -> Iterator[Line]:
+def _way(result: RunResult, width: int, figures: Figures) -> Iterator[Line]:
     journey = result.journey
     if not journey:
         yield Line("No message of the host reached a guest program in this run.", "bold")
@@ -171,23 +135,28 @@ def _way(result: RunResult) -> Iterator[Line]:
         "from the host's send() to the guest's read()",
         "bold",
     )
-    yield Line(
-        f"  {journey.connection}, {seconds(journey.begin_ns)} to {seconds(journey.end_ns)}; "
-        f"costs: {escape(result.profile.name)} ({escape(result.profile.status)})"
-    )
+    begin, end = figures.instant(journey.begin_ns), figures.instant(journey.end_ns)
+    yield Line(f"  {journey.connection}, {begin} to {end}")
     yield Line("")
-    yield from _table(journey)
+    yield from _table(journey, width, figures)
 
 
-def _table(journey: Journey) -> Iterator[Line]:
+def _table(journey: Journey, width: int, figures: Figures) -> Iterator[Line]:
     """Who had the message, and below each, doing what; own and waiting add up exactly."""
     groups = group_rows(journey.rows)
+    length, unit = figures.length, figures.unit
+    own_width = max(len(f"own{unit}"), len(length(journey.own_ns)), MIN_COLUMN)
+    wait_width = max(len(f"waiting{unit}"), len(length(journey.waiting_ns)), MIN_COLUMN)
     name_width = max((len(r.station) for g in groups for r in g.rows if r.file), default=0)
+    # Files have the room that names and figures leave, or none.
+    file_width = min(width - (4 + name_width + 2) - (own_width + wait_width + 12), MAX_FILE)
 
     def place(group: Group, index: int) -> str:
         row = group.rows[index]
+        if row.file and file_width >= MIN_FILE:
+            return f"    {row.station:<{name_width}}  {short_file(row.file, file_width)}"
         if row.file:
-            return f"    {row.station:<{name_width}}  {short_file(row.file)}"
+            return f"    {row.station}"
         if group.lies:
             return f"    {row.waits_for}"
         return f"    {row.station}, waiting for {row.waits_for}"
@@ -195,18 +164,18 @@ def _table(journey: Journey) -> Iterator[Line]:
     body = [(g, [place(g, index) for index in range(len(g.rows))]) for g in groups]
     first = max((len(text) for _, texts in body for text in texts), default=40)
     first = max(first, *(len(g.title) + 2 for g in groups), 40)
-    own_width = max(len("own ns"), len(grouped(journey.own_ns)))
-    wait_width = max(len("waiting ns"), len(grouped(journey.waiting_ns)))
+    first = min(first, width - (own_width + wait_width + 12))
 
     def line(text: str, own: int, waiting: int, part: str, style: str = "") -> Line:
-        owned = grouped(own) if own else ""
-        waited = grouped(waiting) if waiting else ""
-        columns = f"{text:<{first}}  {owned:>{own_width}}  {waited:>{wait_width}}  {part:>6}"
-        return Line(columns.rstrip(), style)
+        owned = length(own) if own else ""
+        waited = length(waiting) if waiting else ""
+        columns = f"{cut(text, first):<{first}}  {owned:>{own_width}}  {waited:>{wait_width}}"
+        return Line(f"{columns}  {part:>6}".rstrip(), style)
 
-    head = f"  {'who has it':<{first - 2}}  {'own ns':>{own_width}}  {'waiting ns':>{wait_width}}"
-    yield Line(f"{head}  {'share':>6}", "dim")
-    rule = Line("  " + "-" * (len(head) + 6), "dim")
+    heads = f"{f'own{unit}':>{own_width}}  {f'waiting{unit}':>{wait_width}}  {'share':>6}"
+    head = f"  {'who has it':<{first - 2}}  {heads}"
+    yield Line(head, "dim")
+    rule = Line("  " + "-" * (len(head) - 2), "dim")
     yield rule
     for group, texts in body:
         part = share(group.own_ns + group.waiting_ns, journey.total_ns)
@@ -217,37 +186,26 @@ def _table(journey: Journey) -> Iterator[Line]:
     yield line("  sum", journey.own_ns, journey.waiting_ns, "100.0%", "bold")
     yield Line(
         f"  {grouped(journey.own_ns)} own + {grouped(journey.waiting_ns)} waiting "
-        f"= {grouped(journey.total_ns)} ns. Functions passed twice are one line."
+        f"= {grouped(journey.total_ns)} ns."
     )
+    yield Line("  Functions passed twice are one line.")
 
 
-def _foot(result: RunResult, config: MachineConfig) -> Iterator[Line]:
-    fingerprint = result.fingerprint
+def _foot(result: RunResult, figures: Figures) -> Iterator[Line]:
+    """What the ledger says, and the fingerprint with its ingredients."""
     counts = result.summary["frames"]
-    yield Line(f"ended        {seconds(result.end_ns)}: {result.ended}")
+    yield Line(f"ended        {figures.instant(result.end_ns)}: {result.ended}")
     for point, count in counts["points"].items():
         yield Line(
             f"frames       {point}: {count['to_guest']} to the guest, {count['from_guest']} from it"
         )
-    for entry in counts["held"]:
-        yield Line(f"delayed      {entry['frames']} at {entry['where']}: {entry['why']}")
-    for entry in counts["made"]:
-        yield Line(f"made         {entry['frames']} at {entry['where']}: {entry['why']}")
-    for entry in counts["lost"]:
-        yield Line(f"dropped      {entry['frames']} by {entry['where']}: {entry['why']}", "red")
-    expected = {f"guest/{name}": data for name, data in config.expect.guest_files.items()}
-    expected |= {f"host/{name}": data for name, data in config.expect.host_files.items()}
-    for name, data in sorted(result.files.items()):
-        line = f"file         {escape(name)}: {grouped(len(data))} bytes"
-        if 0 < len(data) <= MAX_TEXT:
-            line += f", {quoted(data, len(data))}"
-        if name not in expected:
-            yield Line(line)
-        elif data == expected[name]:
-            yield Line(f"{line}, as expected", "green")
-        else:
-            yield Line(f"{line}, not as expected", "red")
+    for what, said in (("held", "delayed"), ("made", "made"), ("lost", "dropped")):
+        for entry in counts[what]:
+            style = "red" if what == "lost" and entry["code"] not in NORMAL_LOSSES else ""
+            text = f"{entry['frames']} by {entry['where']}: {entry['why']}"
+            yield Line(f"{said:<12} {text}", style)
     yield Line(f"functions    named as in {result.summary['names']}")
+    fingerprint = result.fingerprint
     yield Line(f"fingerprint  {fingerprint.whole}")
     yield Line(
         f"  times {fingerprint.times[:16]}  names {fingerprint.names[:16]}  "

@@ -15,7 +15,7 @@ def test_the_readmes_sample_is_what_the_run_prints(capsys: pytest.CaptureFixture
     shown = next(b for b in blocks(ROOT / "README.md", "text") if b.remark.startswith("sample: "))
     assert shown.remark == "sample: desim run hello"
     sample = [line for line in shown.text.splitlines() if line.strip(" .")]
-    assert len(sample) > 30
+    assert len(sample) > 20
     assert main(["run", "hello"]) == 0
     printed = iter(capsys.readouterr().out.splitlines())
     for line in sample:

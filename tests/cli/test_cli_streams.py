@@ -48,7 +48,7 @@ def test_a_reader_that_wants_one_line_gets_it() -> None:
 def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text('description = "caf\\u00e9"\ncosts = "zero"\n')
     done = shell(f"desim run {tmp_path}/s.toml --until 1ms", PYTHONIOENCODING="ascii")
-    assert done.stdout.startswith("s: caf\\xe9\n")
+    assert done.stdout.startswith("s: caf\\xe9  ")
 
 
 def test_the_report_does_not_depend_on_the_environment(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class Result:
     files: dict[str, bytes] = field(default_factory=lambda: {"guest/hello.txt": b"Hello\n"})
     captures: dict[str, bytes] = field(default_factory=dict)
     trace_text: list[bytes] = field(default_factory=list)
-    show: Callable[[int], None] = lambda width: print("the report")
+    show: Callable[..., None] = lambda width, verbosity: print("the report")
 
     def save(self, folder: Path, *, force: bool) -> None:
         output.write(self, folder, force=force)
@@ -129,7 +129,7 @@ def test_an_interrupted_run_keeps_what_there_is(
 def test_ctrl_c_elsewhere_has_no_traceback(
     simulation: Simulation, scenario: str, capsys: Any
 ) -> None:
-    def interrupt(width: int) -> None:
+    def interrupt(width: int, verbosity: int) -> None:
         raise KeyboardInterrupt
 
     simulation.result.show = interrupt
@@ -140,7 +140,7 @@ def test_ctrl_c_elsewhere_has_no_traceback(
 def test_a_reader_that_left_is_no_error(
     simulation: Simulation, scenario: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    def gone(width: int) -> None:
+    def gone(width: int, verbosity: int) -> None:
         raise BrokenPipeError
 
     read, write = os.pipe()

@@ -10,7 +10,7 @@ from runs import SHIPPED, desim, shipped_run
 
 from desim.experiment.run import RunResult, run
 from desim.report import terminal
-from desim.report.terminal import escape, grouped, seconds
+from desim.report.text import escape, grouped, seconds
 from desim.scenario.loader import load_scenario
 
 HOSTILE = r"""
@@ -30,13 +30,15 @@ def hostile(tmp_path: Path) -> RunResult:
 
 
 def text(result: RunResult) -> str:
-    return terminal.text(result, result.config)
+    return terminal.text(result, result.config, terminal.WIDTH, 2)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_report_is_that_in_results(name: str) -> None:
     path = golden.FOLDER / f"{name}.txt"
     assert golden.report(name) == path.read_text(encoding="utf-8"), "nox -s results rewrites it"
+    path = golden.FOLDER / f"{name}-vv.txt"
+    assert golden.long_report(name) == path.read_text(encoding="utf-8")
 
 
 def test_results_holds_nothing_else() -> None:
@@ -81,7 +83,8 @@ def test_long_output_is_cut_and_counted() -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_no_line_is_longer_than_the_width(name: str) -> None:
-    assert max(map(len, golden.report(name).splitlines())) <= terminal.WIDTH
+    assert max(map(len, golden.report(name).splitlines())) <= 80
+    assert max(map(len, golden.long_report(name).splitlines())) <= terminal.WIDTH
 
 
 def test_what_did_not_arrive_is_said() -> None:

@@ -1,0 +1,242 @@
+"""What a run came to, in a few figures: transfers, the card's work, losses.
+
+Everything here is counted, from the captures and the trace; nothing is estimated.
+
+* A *transfer* is one direction of a TCP connection that carried data, as its sender's end of
+  the wire saw it. It lasts from the first frame with data to the acknowledgement of the last
+  byte. A frame whose bytes had all been sent before counts as a retransmission.
+* *Interrupts* are those that the guest's processor took from the card.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from desim.config import MachineConfig
+from desim.engine.trace import Trace
+from desim.events import PinDriven
+from desim.machine.ports import Captured
+from desim.stages import Landmark
+from desim.wire.addresses import ip_text
+from desim.wire.parsed import Segment, parse_segment
+
+NORMAL_LOSSES = ("ip6-hop-by-hop",)
+"""Reasons for which a frame that ends is nobody's loss: reports that no one asked for."""
+
+_SPACE = 1 << 32
+_HALF = 1 << 31
+
+
+class Transfer(NamedTuple):
+    """One direction of a TCP connection that carried data."""
+
+    sender: str
+    """``guest:80``, ``host:39866``; another address is written out."""
+    receiver: str
+    size: int
+    """Bytes of the stream that were sent, each once."""
+    begin_ns: int
+    """The first frame with data, at the sender's end of the wire."""
+    end_ns: int
+    """The acknowledgement of the last byte, there; without one, the last frame with data."""
+    retransmitted: int
+    """Frames whose bytes had all been sent before."""
+
+    @property
+    def duration_ns(self) -> int:
+        """How long it took."""
+        return self.end_ns - self.begin_ns
+
+    @property
+    def rate(self) -> int | None:
+        """Bytes per second, rounded down; None if it took no time."""
+        return self.size * 10**9 // self.duration_ns if self.duration_ns else None
+
+
+class Card(NamedTuple):
+    """What the card did."""
+
+    to_guest: int
+    """Frames that it received."""
+    from_guest: int
+    """Frames that it sent."""
+    lost: int
+    """Frames that ended anywhere but where they were to go, without those in ``unused``."""
+    unused: int
+    """Frames that nobody was to have: see ``NORMAL_LOSSES``."""
+    interrupts: int
+    """In the whole run."""
+    boot_interrupts: int
+    """Up to the end of the guest's boot."""
+    busy_ns: int
+    """How long transfers were under way; without any, from the first to the last frame behind
+    the boot."""
+    busy_interrupts: int
+    """Interrupts in that time."""
+    busy_frames: int
+    """Frames in that time, both ways."""
+    held_back: int
+    """Times that the line rose only when a window of interrupt mitigation had ended."""
+
+    @property
+    def per_second(self) -> int | None:
+        """Interrupts per second of ``busy_ns``; None if there was no such time."""
+        return self.busy_interrupts * 10**9 // self.busy_ns if self.busy_ns else None
+
+
+class _Flow:
+    """One direction of a connection, as it builds up."""
+
+    __slots__ = ("acked", "acked_ns", "base", "begin_ns", "high", "last_ns", "repeated")
+
+    def __init__(self) -> None:
+        self.base: int | None = None
+        self.high = 0
+        self.acked = 0
+        self.acked_ns = 0
+        self.begin_ns: int | None = None
+        self.last_ns = 0
+        self.repeated = 0
+
+    def sent(self, time: int, segment: Segment) -> None:
+        """The sender has sent a segment."""
+        if segment.flags & 2 or self.base is None:  # SYN takes a number itself
+            self.base = (segment.seq + (segment.flags >> 1 & 1)) % _SPACE
+        size = len(segment.payload)
+        if not size:
+            return
+        offset = (segment.seq - self.base) % _SPACE
+        if offset >= _HALF or offset + size <= self.high:
+            self.repeated += 1
+            return
+        if self.begin_ns is None:
+            self.begin_ns = time
+        self.high = offset + size
+        self.last_ns = time
+
+    def heard(self, time: int, segment: Segment) -> None:
+        """The sender hears what the other side has."""
+        if self.base is None or not segment.flags & 16:
+            return
+        offset = min((segment.ack - self.base) % _SPACE, self.high)
+        if self.acked < offset:
+            self.acked, self.acked_ns = offset, time
+
+
+def transfers(frames: Mapping[str, Sequence[Captured]], config: MachineConfig) -> list[Transfer]:
+    """All transfers of a run, in the order of their first data.
+
+    ``frames`` is what crossed the ends of the wire: ``slirp`` and ``nic``.
+    """
+    host = config.user.host if config.user is not None else b""
+
+    def name(address: bytes, port: int, guest: bool) -> str:
+        known = "guest" if guest else "host" if address == host else ip_text(address)
+        return f"{known}:{port}"
+
+    found: list[Transfer] = []
+    # What the guest is sent is seen as slirp sent it, and what it sends as the card did.
+    for point, to_guest in (("slirp", True), ("nic", False)):
+        flows: dict[tuple[bytes, int, bytes, int], _Flow] = {}
+        for packet in frames.get(point, ()):
+            segment = parse_segment(packet.frame.raw)
+            if segment is None:
+                continue
+            ends = (segment.src, segment.sport, segment.dst, segment.dport)
+            if packet.to_guest == to_guest:
+                flows.setdefault(ends, _Flow()).sent(packet.time, segment)
+            elif (flow := flows.get(ends[2:] + ends[:2])) is not None:
+                flow.heard(packet.time, segment)
+        for (src, sport, dst, dport), flow in flows.items():
+            if flow.begin_ns is not None:
+                end = flow.acked_ns if flow.acked >= flow.high else flow.last_ns
+                sender, receiver = name(src, sport, not to_guest), name(dst, dport, to_guest)
+                found.append(
+                    Transfer(sender, receiver, flow.high, flow.begin_ns, end, flow.repeated)
+                )
+    return sorted(found, key=lambda transfer: transfer.begin_ns)
+
+
+def card(
+    trace: Trace,
+    frames: Mapping[str, Sequence[Captured]],
+    counts: Mapping[str, Any],
+    booted_ns: int | None,
+    sent: Sequence[Transfer],
+) -> Card:
+    """What the card did.
+
+    ``counts`` are the ledger's, ``booted_ns`` is the end of the boot, ``sent`` all transfers.
+    """
+    packets = frames.get("nic", ())
+    start = booted_ns or 0
+    passed = [packet.time for packet in packets]
+    later = passed[bisect_left(passed, start) :]
+    busy = _together((t.begin_ns, t.end_ns) for t in sent) or [(t[0], t[-1]) for t in [later] if t]
+    taken = _times(trace, Landmark.INTERRUPT)
+    to_guest = sum(packet.to_guest for packet in packets)
+    unused = _frames(counts["lost"], normal=True)
+    return Card(
+        to_guest,
+        len(packets) - to_guest,
+        _frames(counts["lost"], normal=False),
+        unused,
+        len(taken),
+        bisect_left(taken, start) if booted_ns is not None else len(taken),
+        sum(end - begin for begin, end in busy),
+        _within(taken, busy),
+        _within(passed, busy),
+        _held_back(trace),
+    )
+
+
+def _together(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Stretches of time, those that overlap made one."""
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted(stretches):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((begin, end))
+    return found
+
+
+def _within(times: Sequence[int], stretches: Iterable[tuple[int, int]]) -> int:
+    """How many of ``times``, which are in order, lie in one of ``stretches``."""
+    return sum(bisect_right(times, end) - bisect_left(times, begin) for begin, end in stretches)
+
+
+def _frames(entries: Iterable[Mapping[str, Any]], *, normal: bool) -> int:
+    return sum(e["frames"] for e in entries if (e["code"] in NORMAL_LOSSES) == normal)
+
+
+def _times(trace: Trace, landmark: Landmark) -> list[int]:
+    """When the functions of a landmark were entered, in order."""
+    wanted = trace.codes.entries(landmark)
+    return sorted(
+        time
+        for record in trace.threads.values()
+        if not wanted.isdisjoint(record.codes)
+        for time, code in zip(record.times, record.codes, strict=True)
+        if code in wanted
+    )
+
+
+def _held_back(trace: Trace) -> int:
+    """How often the line rose inside a function that ends a window of mitigation."""
+    wanted = trace.codes.entries(Landmark.MITIGATION_ENDED)
+    ends = frozenset(code + 1 for code in wanted)
+    rises: dict[str, list[int]] = {}
+    for one in trace.events(PinDriven):
+        if one.event.level:
+            rises.setdefault(one.record.name, []).append(one.position)
+    count = 0
+    for name, positions in rises.items():
+        codes = trace.threads[name].codes
+        begun = [place for place, code in enumerate(codes) if code in wanted]
+        ended = [place for place, code in enumerate(codes) if code in ends]
+        # A rise is inside if more of these functions have begun before it than ended.
+        count += sum(bisect_left(begun, p) > bisect_left(ended, p) for p in positions)
+    return count

@@ -1,0 +1,289 @@
+"""The first screen after a run: the answer, in about 25 lines of the terminal's width.
+
+It says whether all is as expected, what became of each program, what was transferred how
+fast, what the card did, and where the first message spent its time. Consoles, functions and
+single nanoseconds are in the long report (``desim.report.terminal``), which ``-v`` shows.
+
+Rules: durations have four digits and the unit that suits them; red is only for what is
+wrong; a line is cut in its middle, so that its end stays; what did not happen is not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from desim.config import MachineConfig
+from desim.experiment.figures import NORMAL_LOSSES, Card, Transfer, card, transfers
+from desim.experiment.run import RunResult
+from desim.machine import Transcript
+from desim.report.stations import Group, group_rows
+from desim.report.text import (
+    STOPPED,
+    Line,
+    amount,
+    command_line,
+    cut,
+    duration,
+    escape,
+    four_digits,
+    grouped,
+    percent,
+    quoted,
+)
+
+WIDTH = 80
+"""Columns where there is no terminal."""
+NARROWEST = 50
+MAX_PROGRAMS = 8
+MAX_TRANSFERS = 6
+MAX_FILES = 6
+LAST_LINES = 10
+"""Lines of a failed program's output that are shown."""
+STATISTICS = 3
+"""Lines of ``ping``'s output that say how it went: its last ones."""
+BAR = 16
+"""Columns of the longest bar."""
+SMALL = 20
+"""A station with less than a share of 1/20 of a message's time is joined to the others."""
+
+
+def lines(result: RunResult, config: MachineConfig, width: int = WIDTH) -> Iterator[Line]:
+    """The screen, line by line; none is longer than ``width`` (or 50, if that is less)."""
+    width = max(width, NARROWEST)
+    for line in _screen(result, config, width):
+        yield line._replace(text=cut(line.text, width).rstrip())
+
+
+def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Line]:
+    shown = [t for t in result.transcripts if t.name != BOOT]
+    yield _title(result, config, width)
+    yield from _machine(result, config, width)
+    yield Line("")
+    yield from _programs(result, shown, width)
+    sent = transfers(result.packets, config)
+    if sent:
+        yield Line("")
+        yield from _transfers(sent, width)
+    if config.nic is not None:
+        yield Line("")
+        booted = next((t.ended_ns for t in result.transcripts if t.name == BOOT), None)
+        counts = result.summary["frames"]
+        yield from _card(card(result.trace, result.packets, counts, booted, sent), counts)
+    if result.journey:
+        yield Line("")
+        yield from _message(result, width)
+    if files := list(_files(result, config)):
+        yield Line("")
+        yield from files
+    yield Line("")
+    yield from _verdict(result, shown)
+    more = "-v consoles, functions  -vv every ns  --out DIR"
+    yield Line(f"more        {more}  id {result.fingerprint.whole[:8]}", "dim")
+
+
+BOOT = "guest console"
+
+
+# --- the parts of the screen
+
+
+def _title(result: RunResult, config: MachineConfig, width: int) -> Line:
+    verdict, style = _outcome(result, config)
+    name, description = escape(config.name), escape(config.description)
+    text = f"{name}: {description}" if description else name
+    room = width - len(verdict) - 2
+    return Line(f"{cut(text, room):<{room}}  {verdict}", style)
+
+
+def _outcome(result: RunResult, config: MachineConfig) -> tuple[str, str]:
+    """How the run came out, in a word, and its look."""
+    expects = config.expect.guest_files or config.expect.host_files
+    if result.ended == "interrupted":
+        return "interrupted", "bold yellow"
+    if result.failed or result.expectations:
+        return "FAILED", "bold red"
+    return ("passed", "bold green") if expects else ("done", "bold")
+
+
+def _machine(result: RunResult, config: MachineConfig, width: int) -> Iterator[Line]:
+    for line in command_line("qemu", config.qemu, width - 2):
+        yield Line(f"  {escape(line)}", "dim")
+    yield Line(f"  costs {escape(result.profile.name)} ({escape(result.profile.status)})", "dim")
+
+
+def _programs(result: RunResult, shown: Sequence[Transcript], width: int) -> Iterator[Line]:
+    for transcript in result.transcripts:
+        if transcript.name == BOOT:
+            ended = transcript.ended_ns
+            up = "network not up" if ended is None else f"network up at {duration(ended)}"
+            yield Line(f"boot        {up}", "" if ended is not None else "red")
+    if not shown:
+        yield Line("programs    none")
+        return
+    for number, transcript in enumerate(shown[:MAX_PROGRAMS]):
+        head = "programs" if number == 0 else ""
+        state, style = _state(transcript)
+        room = width - 18 - len(state) - 2
+        command = cut(escape(transcript.command).replace("\n", " "), room)
+        yield Line(f"{head:<12}{transcript.side:<6}{command:<{room}}  {state}", style)
+        yield from _said(transcript)
+    if len(shown) > MAX_PROGRAMS:
+        yield Line(f"{'':<12}and {len(shown) - MAX_PROGRAMS} more: -v shows them", "dim")
+
+
+def _state(transcript: Transcript) -> tuple[str, str]:
+    """What became of a program."""
+    if transcript.ended_ns is None:
+        return "running at the end", ""
+    took = duration(transcript.ended_ns - transcript.started_ns)
+    if transcript.status == 0:
+        return f"{took}  ok", ""
+    if transcript.status == STOPPED:
+        return f"{took}  stopped", ""
+    return f"{took}  exit {transcript.status}", "red"
+
+
+def _said(transcript: Transcript) -> Iterator[Line]:
+    """The last lines of a program that failed; of ping its statistics."""
+    output = escape(transcript.output.replace(b"\r\n", b"\n")).rstrip("\n").split("\n")
+    failed = transcript.ended_ns is not None and transcript.status not in (0, STOPPED)
+    words = transcript.command.split()
+    if failed:
+        wanted = output[-LAST_LINES:]
+    elif "ping" in words[:2] and transcript.ended_ns is not None:
+        wanted = [line for line in output[-STATISTICS:] if not line.startswith("---")]
+    else:
+        return
+    for line in wanted:
+        if line:
+            yield Line(f"{'':<14}{line.expandtabs(8)}", "red" if failed else "dim")
+
+
+def _transfers(sent: Sequence[Transfer], width: int) -> Iterator[Line]:
+    names = [f"{t.sender} -> {t.receiver}" for t in sent]
+    columns = f"{'bytes':>8}  {'time':>8}  {'rate':>10}  retrans"
+    room = max(map(len, names))
+    beside = 12 + room + 2 + len(columns) <= width
+    if not beside:
+        room = 0
+    lead = f"{'':<12}{'':<{room}}  " if beside else f"{'':<14}"
+    yield Line(f"{'transfers':<{len(lead)}}{columns}", "dim")
+    largest = sorted(range(len(sent)), key=lambda n: (-sent[n].size, n))[:MAX_TRANSFERS]
+    for number in sorted(largest):
+        t = sent[number]
+        rate = "" if t.rate is None else f"{amount(t.rate)}/s"
+        took = duration(t.duration_ns)
+        figures = f"{amount(t.size):>8}  {took:>8}  {rate:>10}  {t.retransmitted:>7}"
+        if beside:
+            yield Line(f"{'':<12}{names[number]:<{room}}  {figures}")
+        else:
+            yield Line(f"{'':<12}{names[number]}")
+            yield Line(f"{lead}{figures}")
+    if len(sent) > MAX_TRANSFERS:
+        rest = [t for n, t in enumerate(sent) if n not in largest]
+        size, again = sum(t.size for t in rest), sum(t.retransmitted for t in rest)
+        text = f"and {len(rest)} smaller ones: {amount(size)}, {again} retransmitted"
+        yield Line(f"{'':<12}{text}")
+
+
+def _card(done: Card, counts: dict[str, list[dict[str, object]]]) -> Iterator[Line]:
+    frames = f"{grouped(done.to_guest)} frames in, {grouped(done.from_guest)} out"
+    unused = f", {done.unused} unused (multicast)" if done.unused else ""
+    yield Line(
+        f"card        {frames}, {grouped(done.lost)} lost{unused}", "red" if done.lost else ""
+    )
+    for entry in counts["lost"]:
+        if entry["code"] not in NORMAL_LOSSES:
+            yield Line(f"{'':<12}{entry['frames']} lost at {entry['where']}: {entry['why']}", "red")
+    text = f"{grouped(done.interrupts)} interrupts"
+    if done.boot_interrupts and done.boot_interrupts < done.interrupts:
+        text += f", {done.boot_interrupts} of them in the boot"
+    if done.held_back:
+        text += f"; mitigation held {grouped(done.held_back)} back"
+    yield Line(f"{'':<12}{text}")
+    if done.per_second is not None and done.busy_interrupts:
+        each = four_digits(done.busy_frames * 1000 // done.busy_interrupts, 1000)
+        text = f"{grouped(done.per_second)}/s in transfers, {each} frames for each"
+        yield Line(f"{'':<12}{text}")
+
+
+SHORT = {
+    "the host's program, in send()": "host program",
+    "waiting in the host's socket buffer for": "host socket buffer",
+    "QEMU": "QEMU",
+    "waiting in slirp's so_snd for": "slirp's so_snd",
+    "waiting in a net queue for": "net queue",
+    "waiting in the card's receive ring for": "card's ring",
+    "the guest's kernel: interrupts, driver, network stack": "guest kernel",
+    "QEMU, inside the guest's accesses to the card": "QEMU for the guest",
+    "waiting in the guest's socket queue for": "guest socket queue",
+    "the guest's program, in read()": "guest program",
+}
+"""A heading of the long report, in the width of a name."""
+
+
+class _Part(NamedTuple):
+    """One bar: where the message was for how long, and what for mostly."""
+
+    name: str
+    ns: int
+    why: str
+
+
+def _message(result: RunResult, width: int) -> Iterator[Line]:
+    journey = result.journey
+    total = duration(journey.total_ns)
+    room = width - 12 - len(total) - 2
+    head = f"{quoted(journey.text, journey.size)}, {grouped(journey.size)} bytes"
+    whole = f"{head}, host send() to guest read()"
+    text = whole if len(whole) <= room else cut(head, room)
+    yield Line(f"{'message':<12}{text:<{room}}  {total}", "bold")
+    parts = sorted(map(_part, group_rows(journey)), key=lambda part: -part.ns)
+    shown = [part for part in parts if part.ns * SMALL >= journey.total_ns]
+    rest = sum(part.ns for part in parts) - sum(part.ns for part in shown)
+    if rest:
+        shown.append(_Part("everything else", rest, ""))
+    bar = BAR if width >= 78 else BAR // 2
+    for part in shown:
+        filled = "#" * max(bar * part.ns // shown[0].ns, 1)
+        share = percent(part.ns, journey.total_ns) or "<1"
+        line = f"  {part.name:<19} {filled:<{bar}} {share:>3} %  {duration(part.ns):>8}"
+        left = width - len(line) - 2
+        yield Line(f"{line}  {cut(part.why, left)}" if left >= 12 else line)
+
+
+def _part(group: Group) -> _Part:
+    """A heading's time, and its longest wait."""
+    waits = sorted(group.rows, key=lambda row: -row.waiting_ns)
+    why = waits[0].waits_for if group.lies and waits else ""
+    return _Part(SHORT[group.title], group.own_ns + group.waiting_ns, why)
+
+
+def _files(result: RunResult, config: MachineConfig) -> Iterator[Line]:
+    expected = {f"guest/{name}": data for name, data in config.expect.guest_files.items()}
+    expected |= {f"host/{name}": data for name, data in config.expect.host_files.items()}
+    found: list[tuple[str, str]] = [
+        (f"{escape(name)}  NOT written, but expected", "red")
+        for name in sorted(expected.keys() - result.files.keys())
+    ]
+    for name, data in sorted(result.files.items(), key=lambda f: (f[0] not in expected, f[0])):
+        text = f"{escape(name)}  {grouped(len(data))} bytes"
+        if name not in expected:
+            found.append((text, ""))
+        elif data == expected[name]:
+            found.append((f"{text}  as expected", "green"))
+        else:
+            found.append((f"{text}  NOT as expected", "red"))
+    for number, (text, style) in enumerate(found[:MAX_FILES]):
+        yield Line(f"{'' if number else 'files':<12}{text}", style)
+    if len(found) > MAX_FILES:
+        yield Line(f"{'':<12}and {len(found) - MAX_FILES} more: --out DIR keeps them", "dim")
+
+
+def _verdict(result: RunResult, shown: Sequence[Transcript]) -> Iterator[Line]:
+    """Why the run ended, and how many programs failed."""
+    yield Line(f"ended       at {duration(result.end_ns)}: {result.ended}")
+    failed = sum(t.ended_ns is not None and t.status not in (0, STOPPED) for t in shown)
+    if failed:
+        yield Line(f"failed      {'1 program' if failed == 1 else f'{failed} programs'}", "red")
