@@ -6,6 +6,9 @@ number, sends the next block: nothing is ever sent again.
 
 The files are those of the configuration; names are taken below that root, and
 "../" is refused.
+
+Not modelled: how large a folder is. The real one's tsize is that of the file system it lies
+in (4,096 bytes on ext4, by the number of its entries on tmpfs); here it is 0.
 """
 
 from __future__ import annotations

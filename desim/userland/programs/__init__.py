@@ -18,6 +18,7 @@ from desim.userland.programs import (
     ping,
     small,
     tftp,
+    tr,
     udhcpc,
     wget,
 )
@@ -62,7 +63,11 @@ _DMESG = ProgramFile(dmesg.dmesg, dmesg.check)
 _IFCONFIG = ProgramFile(ifconfig.ifconfig, ifconfig.check)
 _UDHCPC = ProgramFile(udhcpc.udhcpc, udhcpc.check)
 
-HOST_PROGRAMS = _COMMON | {"busybox ping": _PING_HOST, "ping": _PING_HOST}
+HOST_PROGRAMS = _COMMON | {
+    "busybox ping": _PING_HOST,
+    "ping": _PING_HOST,
+    "tr": ProgramFile(tr.tr, tr.check),
+}
 GUEST_PROGRAMS = _COMMON | {
     "arp": _ARP,
     "busybox arp": _ARP,
