@@ -79,6 +79,7 @@ def test_desim_help_loads_not_even_argparse() -> None:
     assert not modules_after("--help") & {"argparse", "tomllib", "dataclasses"}
 
 
+@pytest.mark.slow
 def test_a_run_loads_neither_networkx_nor_anything_of_plotting() -> None:
     plotting = {"networkx", "numpy", "matplotlib", "plotly", "pandas", "PIL"}
     assert not modules_after("run", "hello", "--quiet") & plotting

@@ -65,6 +65,7 @@ def made_up(shift: int, costs: str) -> Run:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0, 2])
 def test_what_was_measured_is_the_sum_of_what_was_passed(shift: int, tmp_path: Path) -> None:
     """In instructions, however long one lasts."""

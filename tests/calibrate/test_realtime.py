@@ -17,6 +17,7 @@ from desim.errors import UserError
 RT = LINUX / "rt.tar.xz"
 
 
+@pytest.mark.slow
 def test_the_shipped_profile_is_what_the_recordings_give(tmp_path: Path) -> None:
     made = tmp_path / "tcg.toml"
     assert main(["calibrate", str(RT), "--real-time", "icount", "-o", str(made)]) == 0
@@ -24,6 +25,7 @@ def test_the_shipped_profile_is_what_the_recordings_give(tmp_path: Path) -> None
     assert made.read_text("utf-8") == shipped.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_an_instruction_lasts_what_parts_of_pings_took_against_their_instructions() -> None:
     run = recorded_run("rt_default")
     factor = instruction_ns([run], "icount")

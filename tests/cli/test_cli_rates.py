@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from runs import desim
 
 
+@pytest.mark.slow
 def test_the_table_says_what_decides_and_why_rows_are_equal() -> None:
     done = desim("rates", "0", "4000", "8000")
     assert done.returncode == 0, done.stderr
@@ -21,6 +23,7 @@ def test_the_table_says_what_decides_and_why_rows_are_equal() -> None:
     assert lines[7].startswith("sent: the shortest register counts, TADV (32.768 us)")
 
 
+@pytest.mark.slow
 def test_json_has_the_same_figures() -> None:
     done = desim("rates", "2000", "--json", "--modprobe", "e1000 TxAbsIntDelay=256")
     assert json.loads(done.stdout) == [
@@ -54,6 +57,7 @@ def test_without_mitigation_there_is_no_limit() -> None:
     )
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line() -> None:
     for words, said in (
         (["fast"], "argument VALUE: 'fast': must be a whole number"),

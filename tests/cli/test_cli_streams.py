@@ -39,18 +39,21 @@ def test_a_full_device_is_one_line() -> None:
     assert done.stderr == "desim: standard output: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_a_reader_that_wants_one_line_gets_it() -> None:
     done = shell("desim run hello | head -1")
     assert done.stdout.startswith("hello: One line of text")
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_terminal_that_knows_only_ascii_gets_escapes(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text('description = "caf\\u00e9"\ncosts = "zero"\n')
     done = shell(f"desim run {tmp_path}/s.toml --until 1ms", PYTHONIOENCODING="ascii")
     assert done.stdout.startswith("s: caf\\xe9  ")
 
 
+@pytest.mark.slow
 def test_the_report_does_not_depend_on_the_environment(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text('costs = "zero"\n')
     line = f"desim run {tmp_path}/s.toml --until 1ms"
@@ -59,6 +62,7 @@ def test_the_report_does_not_depend_on_the_environment(tmp_path: Path) -> None:
     assert shell(line, HOME="/nonexistent").stdout == plain
 
 
+@pytest.mark.slow
 def test_words_from_a_scenario_are_never_obeyed(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text(

@@ -44,6 +44,7 @@ def scenario(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_colours_change_no_word(scenario: str) -> None:
     from desim.experiment.run import run
     from desim.report import terminal

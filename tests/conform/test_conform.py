@@ -102,6 +102,7 @@ def test_a_difference_is_one_line_that_names_and_decodes(
     assert "differing bits: RXT0" in lines[0]
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_prints_the_same(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -261,6 +262,7 @@ JUNK = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_no_junk_in_a_recording_escapes_as_an_exception(data: st.DataObject) -> None:

@@ -101,6 +101,7 @@ def test_sent_frames_interrupt_as_often_as_the_table_says(parameters: str, state
     assert found == {expected}
 
 
+@pytest.mark.slow
 def test_until_the_watchdog_mode_four_lets_15_milliseconds_pass() -> None:
     """The literal 4 in place of a rate: ITR gets 976562, of which the card keeps 16 bits."""
     expected = row("InterruptThrottleRate=4", "until the watchdog").received

@@ -169,6 +169,7 @@ def test_a_descriptor_that_comes_back_with_another_address_is_a_model_error(gues
         guest.driver.rx_ring.clean_rx_irq(64)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.integers(14, 1514), min_size=1, max_size=90), min_size=1, max_size=8),
     st.sampled_from([48, 96, 256]),

@@ -162,6 +162,7 @@ def test_the_skb_itself_is_not_changed_by_tso(guest: Guest) -> None:
     assert skb.head == before
 
 
+@pytest.mark.slow
 @example(sizes=[1, 399], mss=200, flags=0x19)
 @given(
     sizes=st.lists(st.integers(1, 9000), min_size=1, max_size=7),

@@ -631,6 +631,7 @@ def conversations(draw: st.DrawFn) -> tuple[list[bytes], list[Ipv4]]:
     return datagrams, order
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(conversations())
 def test_any_order_of_any_fragments_gives_the_datagrams(
@@ -658,6 +659,7 @@ FRAGMENTS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(FRAGMENTS, max_size=25))
 def test_whatever_arrives_nothing_is_delivered_that_was_not_sent(

@@ -96,6 +96,7 @@ def test_the_name_server_shows_in_netstat_and_ends_no_run() -> None:
     assert result.ended == "all programs have ended"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("costs", ["zero", "study-2016"])
 def test_strict_and_lazy_runs_agree(costs: str) -> None:
     def trace(*, strict: bool) -> object:

@@ -52,6 +52,7 @@ def test_bulk_data_leaves_the_guest(modprobe: str, tmp_path: Path) -> None:
     assert machine.files()["host/copy"] == bytes(range(251)) * 800
 
 
+@pytest.mark.slow
 def test_interrupts_are_one_for_each_frame_or_none_at_all() -> None:
     taken = {line: ran("upload", modprobe=line).vcpu.pin.delivered for line in LINES}
     frames = {line: ran("upload", modprobe=line).frame_counts()["points"]["nic"] for line in LINES}

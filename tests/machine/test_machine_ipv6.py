@@ -64,6 +64,7 @@ def test_another_prefix_makes_another_address() -> None:
     assert targets == ["fe80::5054:ff:fe12:3456", "2001:db8::5054:ff:fe12:3456"]
 
 
+@pytest.mark.slow
 def test_times_and_nonces_are_drawn() -> None:
     starts = [
         discovery(run(config("hello", seed=seed)).captures["capture-slirp.pcapng"])

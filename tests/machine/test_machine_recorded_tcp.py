@@ -216,6 +216,7 @@ def test_a_window_that_closes() -> None:
     assert [len(places) for places in closed] == [2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test", ["d1_200ms", "d1_10ms", "d100_45ms", "d1460_30ms", "d2920_30ms"])
 def test_what_drips_is_acknowledged_as_recorded(test: str) -> None:
     """To the last data; then the program's sleep of 0.2 ms, which took the recorded one 0.4 to

@@ -99,6 +99,7 @@ do_syscall_64 = { enter = 1000, source = "chosen" }
 """
 
 
+@pytest.mark.slow
 def test_without_the_users_touch_point_a_stopped_run_leaves_what_has_not_happened(
     tmp_path: Path,
 ) -> None:

@@ -51,6 +51,7 @@ def test_desim_run_prints_this_report() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_width_of_the_users_terminal_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     assert desim("run", "hello-close").stdout == golden.report("hello-close")

@@ -46,6 +46,7 @@ def test_a_line_that_would_not_load_is_a_mistake(line: str, said: str) -> None:
     assert str(caught.value).startswith(f'x.toml:2: guest.modprobe: "{line}": {said}')
 
 
+@pytest.mark.slow
 def test_the_command_line_has_it_and_the_driver_answers_in_its_log() -> None:
     done = desim(
         "qemu", "-nic", "user", "--costs", "zero", "--guest", "true",

@@ -16,6 +16,7 @@ def capture(out: Path) -> bytes:
     return (out / "capture-slirp.pcapng").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_dhcp_tells_the_guest_is_what_the_options_say(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     options = (

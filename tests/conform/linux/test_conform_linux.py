@@ -252,6 +252,7 @@ class OneRun(LinuxSuite):
         yield "junk", self.found
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(place=st.sampled_from(PLACES), junk=JUNK)
 def test_no_junk_in_a_run_escapes_as_an_exception(place: tuple[Any, ...], junk: Any) -> None:
@@ -314,6 +315,7 @@ def test_a_program_that_is_not_modelled_is_named(
     assert complaints.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_of_runs_that_are_not_judged_it_is_only_said(capsys: pytest.CaptureFixture[str]) -> None:
     code, lines, complaints = run(capsys, LINUX / "tcp.tar.xz", "--costs", "zero")
     assert (code, complaints) == (0, "")
@@ -598,6 +600,7 @@ def as_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite_module, "ipv6_sent", lambda found: 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_measured")
 def test_each_run_is_a_table_and_the_last_line_counts(capsys: pytest.CaptureFixture[str]) -> None:
     code, lines, complaints = run(capsys, DET, "--costs", "zero")
@@ -615,6 +618,7 @@ def test_each_run_is_a_table_and_the_last_line_counts(capsys: pytest.CaptureFixt
     assert max(map(len, lines)) < 200
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_measured")
 def test_all_passed_is_exit_code_0(capsys: pytest.CaptureFixture[str]) -> None:
     code, lines, _ = run(capsys, LINUX / "vt.tar.xz", "--costs", "zero")
@@ -636,6 +640,7 @@ def test_the_rest_is_judged_beside_a_broken_run(
     assert "det_default" in complaints
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_measured")
 def test_json_has_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["conform", "linux", "--json", "--costs", "zero", str(DET)]) == 1
@@ -675,6 +680,7 @@ def test_runs_that_are_not_judged_are_shown(capsys: pytest.CaptureFixture[str]) 
     assert lines[-2:] == ["not judged", "0 passed, 0 failed, 1 not judged"]
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     one = run(capsys, LINUX / "tcp.tar.xz", "--costs", "zero")
     assert run(capsys, LINUX / "tcp.tar.xz", "--costs", "zero", "-j", 2) == one
@@ -708,6 +714,7 @@ def test_mistakes_in_a_profile_are_told_once(
 # Predictions: a sample for the gate; all of them are `desim conform linux tests/vectors/linux`.
 
 
+@pytest.mark.slow
 def test_a_prediction_without_costs_has_the_frames_and_the_windows_of_the_card() -> None:
     """Costs decide how long work takes, not how many packets there are."""
     outcome = LinuxSuite("zero").check("x", documents("det_default"))

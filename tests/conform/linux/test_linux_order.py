@@ -61,6 +61,7 @@ def test_the_interrupt_comes_inside_the_transmission_and_the_soft_interrupt_behi
     assert [point for point in ours if point in order] == order
 
 
+@pytest.mark.slow
 def test_a_train_leaves_in_the_recorded_bursts() -> None:
     """Three frames, then four, eight and sixteen: the byte queue limit grows; then what each
     interrupt lets through."""
