@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import desim
 import desim.testing
+from desim.experiment.journey import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -51,6 +53,13 @@ def test_its_table_of_a_result_is_what_a_result_has() -> None:
     table = PAGE.partition("| `result.` | is |")[2].partition("\n\n")[0]
     first_column = "\n".join(row.split("|")[1] for row in table.splitlines()[2:])
     assert named(first_column) == {n for n in dir(desim.Result) if not n.startswith("_")}
+
+
+def test_it_names_all_of_a_journey_and_its_legs() -> None:
+    paragraph = PAGE.partition("A leg of a journey has")[2].partition("\n\n")[0]
+    fields = {f.name for f in dataclasses.fields(desim.Journey)} - {"rows"}
+    fields |= {name for name, of in vars(desim.Journey).items() if isinstance(of, property)}
+    assert named(paragraph) == {*Row._fields, *fields}
 
 
 def test_it_names_all_that_testing_has() -> None:
