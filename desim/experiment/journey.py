@@ -30,6 +30,7 @@ sequence numbers, whatever they were cut into.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -37,6 +38,7 @@ from typing import Any, Literal, NamedTuple
 from desim.engine.trace import E, Happened, ThreadRecord, Trace
 from desim.events import (
     Connected,
+    Event,
     FramePassed,
     FrameStored,
     FrameTaken,
@@ -148,7 +150,7 @@ def follow(trace: Trace, frames: list[Captured]) -> Journey:
         if legs is not None:
             text = way.text(port, message.first_byte, message.count)
             name = f"localhost:{port} -> localhost:{connected[message.conn].server[1]}"
-            rows = tuple(_rows(trace, legs))
+            rows = tuple(_rows(way, legs))
             return Journey(text, message.count, name, legs[0].begin, legs[-1].end, rows)
     return Journey()
 
@@ -159,12 +161,49 @@ def _holds(bytes_: Happened[Sent] | Happened[Received] | Happened[Read], byte: i
     return first <= byte < first + bytes_.event.count
 
 
+class _Stacks:
+    """The stacks of open stages of one thread, as places in its record.
+
+    The record is read once; every ``STEP`` marks the stack is kept, so that the one at any
+    position is a short way off.
+    """
+
+    STEP = 512
+
+    def __init__(self, record: ThreadRecord) -> None:
+        self._codes = record.codes
+        self._kept: list[tuple[int, ...]] = []
+        stack: list[int] = []
+        for index, code in enumerate(record.codes):
+            if index % self.STEP == 0:
+                self._kept.append(tuple(stack))
+            if code & 1:
+                stack.pop()
+            else:
+                stack.append(index)
+        if len(record.codes) % self.STEP == 0:
+            self._kept.append(tuple(stack))
+
+    def at(self, position: int) -> list[int]:
+        """The places of entry of the stages that were open in front of ``position``."""
+        number = position // self.STEP
+        stack = list(self._kept[number])
+        for index in range(number * self.STEP, position):
+            if self._codes[index] & 1:
+                stack.pop()
+            else:
+                stack.append(index)
+        return stack
+
+
 class _Way:
     """Finds the legs of one journey."""
 
     def __init__(self, trace: Trace, frames: list[Captured]) -> None:
         self.trace = trace
         self.frames = frames
+        self._stacks: dict[str, _Stacks] = {}
+        self._events: dict[type[Event], list[Any]] = {}
 
     def legs(
         self, sent: Happened[Sent], byte: int, port: int, arrival: Happened[Read]
@@ -293,19 +332,22 @@ class _Way:
         return self._first(PinDriven, lambda one: one.time >= time and one.event.level)
 
     def _first(self, kind: type[E], wanted: Callable[[Happened[E]], bool]) -> Happened[E] | None:
-        return next(filter(wanted, self.trace.events(kind)), None)
+        if kind not in self._events:
+            self._events[kind] = self.trace.events(kind)
+        return next(filter(wanted, self._events[kind]), None)
+
+    def stack(self, record: ThreadRecord, position: int) -> list[int]:
+        """The places of entry of the stages that were open at ``position`` of ``record``."""
+        if record.name not in self._stacks:
+            self._stacks[record.name] = _Stacks(record)
+        return self._stacks[record.name].at(position)
 
     def _depth(self, event: Happened[Any], *landmarks: Landmark) -> tuple[int, int] | None:
         """Where the outermost stage of ``landmarks`` that was open at ``event`` was entered, as a
         place in the record, and how many stages were open from there on; None without one.
         """
         record, codes = event.record, self.trace.codes
-        stack: list[int] = []
-        for index in range(event.position):
-            if record.codes[index] & 1:
-                stack.pop()
-            else:
-                stack.append(index)
+        stack = self.stack(record, event.position)
         for depth, index in enumerate(stack):
             if codes.landmark(record.codes[index]) in landmarks:
                 return index, len(stack) - depth
@@ -336,12 +378,13 @@ class _Way:
         return event.time
 
 
-def _rows(trace: Trace, legs: list[_Leg]) -> list[Row]:
+def _rows(way: _Way, legs: list[_Leg]) -> list[Row]:
     """The legs as stations; what is next to each other and the same is one row."""
     rows: list[Row] = []
+    trace = way.trace
     codes = trace.codes
     for leg in legs:
-        for stack, ns in _pieces(trace, leg):
+        for stack, ns in _pieces(way, leg):
             if leg.lies:
                 _add(rows, Row(leg.lies, "", 0, ns, leg.why or _doing(trace, stack, leg.record)))
                 continue
@@ -383,13 +426,15 @@ def _add(rows: list[Row], row: Row) -> None:
     rows.append(row)
 
 
-def _pieces(trace: Trace, leg: _Leg) -> Iterator[tuple[list[int], int]]:
+def _pieces(way: _Way, leg: _Leg) -> Iterator[tuple[list[int], int]]:
     """The stack of open stages and for how many ns it stood, in order; not to be kept."""
-    record = leg.record
-    stack: list[int] = []
+    times, codes = leg.record.times, leg.record.codes
+    position = bisect_right(times, leg.begin)
+    stack = [codes[index] for index in way.stack(leg.record, position)]
     at = leg.begin
-    for time, code in zip(record.times, record.codes, strict=True):
-        if time > at and at < leg.end:
+    while position < len(times) and at < leg.end:
+        time, code = times[position], codes[position]
+        if time > at:
             until = min(time, leg.end)
             yield stack, until - at
             at = until
@@ -397,7 +442,6 @@ def _pieces(trace: Trace, leg: _Leg) -> Iterator[tuple[list[int], int]]:
             stack.pop()
         else:
             stack.append(code)
-        if time >= leg.end:
-            break
+        position += 1
     if at < leg.end:
         yield stack, leg.end - at
