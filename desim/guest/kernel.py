@@ -54,12 +54,13 @@ class ReadObserver(Protocol):
 class GuestSocket(Socket):
     """A file of a process that stands for a socket of the network stack."""
 
-    __slots__ = ("_kernel", "read_total", "sock")
+    __slots__ = ("_kernel", "is_stream", "read_total", "sock")
 
     def __init__(self, kernel: GuestKernel, sock: KernelSocket) -> None:
         super().__init__(sock.queue.name)
         self.queue = sock.queue
         self.sock = sock
+        self.is_stream = isinstance(sock, TcpSocket)
         self.read_total = 0
         self._kernel = kernel
 
@@ -103,6 +104,12 @@ class GuestSocket(Socket):
 
     def write(self, data: bytes) -> int:
         return self.sock.send(data)
+
+    def peek(self, size: int) -> bytes:
+        return self.sock.peek(size)
+
+    def send(self, data: bytes, *, more: bool = False) -> int:
+        return self._tcp.send(data, more) if more else self.sock.send(data)
 
     def sendto(self, data: bytes, to: Endpoint) -> int:
         return self.sock.sendto(data, to)

@@ -50,6 +50,8 @@ class HostKernel(SharedCalls):
         sys_poll=mark("poll", file="host kernel"),
         sys_accept=mark("accept", file="host kernel"),
         sys_connect=mark("connect", file="host kernel"),
+        sys_send=mark("sendto", file="host kernel", size="data"),
+        sys_recv=mark("recvfrom", file="host kernel"),
         sys_sendto=mark("sendto", file="host kernel", size="data"),
         sys_recvfrom=mark("recvfrom", file="host kernel"),
         sys_recvmsg=mark("recvmsg", file="host kernel"),

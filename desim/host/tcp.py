@@ -217,6 +217,8 @@ class TcpSocket(Socket):
         self.retransmission: HostTimer | None = None
         self.retries = 0
 
+    is_stream = True
+
     @property
     def listening(self) -> bool:
         """Whether it accepts connections."""
@@ -482,6 +484,16 @@ class TcpSocket(Socket):
         if not data and self.receive.size == 0 and size:
             return self.read(size)
         return data
+
+    def peek(self, size: int) -> bytes:
+        if self.receive.size and self.urgent is not None:
+            raise failure(errno.EOPNOTSUPP)  # around an urgent byte: not modelled
+        return self.receive.peek(size) if self.receive.size else self.read(size)
+
+    def inq(self) -> int:
+        if self.state == LISTEN:
+            raise failure(errno.EINVAL)
+        return self.receive.size
 
     def _up_to_mark(self, size: int) -> int:
         """How much of ``size`` may be read: reads stop before the urgent byte."""

@@ -97,6 +97,14 @@ class DatagramSocket(Socket):
         message = self._next()
         return message.data[:size], message.sender
 
+    def peek(self, size: int) -> bytes:
+        if not self.datagrams:
+            raise failure(errno.EAGAIN)
+        return self.datagrams[0].data[:size]
+
+    def inq(self) -> int:
+        return len(self.datagrams[0].data) if self.datagrams else 0
+
     def _next(self) -> Message:
         message = self.datagrams.popleft()
         self.queued -= len(message.data) + OVERHEAD
@@ -244,6 +252,10 @@ class UdpSocket(DatagramSocket):
     def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
         self._raise_error()
         return super().recvfrom(size)
+
+    def peek(self, size: int) -> bytes:
+        self._raise_error()
+        return super().peek(size)
 
     def recvmsg(self, size: int) -> Message:
         self._raise_error()

@@ -181,6 +181,15 @@ class SystemCalls(ABC):
         """The pending error, taken off the socket, or None (SO_ERROR)."""
 
     @abstractmethod
+    def sys_send(self, process: Process, fd: int, data: bytes, flags: int = 0, /) -> int:
+        """As ``write``, with MSG_DONTWAIT and MSG_MORE; EINVAL for other flags."""
+
+    @abstractmethod
+    def sys_recv(self, process: Process, fd: int, size: int, flags: int = 0, /) -> bytes:
+        """As ``read``, with MSG_PEEK, MSG_DONTWAIT and MSG_WAITALL (not beside MSG_PEEK);
+        EINVAL for other flags."""
+
+    @abstractmethod
     def sys_sendto(self, process: Process, fd: int, data: bytes, to: Endpoint, /) -> int:
         """The number of bytes sent. To a packet socket ``to`` is (MAC, ethertype)."""
 
@@ -321,6 +330,8 @@ class sys:
     accept = _call(SystemCalls.sys_accept)
     connect = _call(SystemCalls.sys_connect)
     socket_error = _call(SystemCalls.sys_socket_error)
+    send = _call(SystemCalls.sys_send)
+    recv = _call(SystemCalls.sys_recv)
     sendto = _call(SystemCalls.sys_sendto)
     recvfrom = _call(SystemCalls.sys_recvfrom)
     recvmsg = _call(SystemCalls.sys_recvmsg)

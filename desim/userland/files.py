@@ -81,6 +81,18 @@ class ByteQueue:
             self._offset = 0
         return taken[0] if len(taken) == 1 else b"".join(taken)
 
+    def peek(self, limit: int) -> bytes:
+        """Up to ``limit`` bytes off the front, which stay."""
+        taken: list[bytes] = []
+        wanted, offset = min(limit, self.size), self._offset
+        for chunk in self._chunks:
+            if not wanted:
+                break
+            taken.append(chunk[offset : offset + wanted])
+            wanted -= len(taken[-1])
+            offset = 0
+        return b"".join(taken)
+
     def clear(self) -> None:
         """Forget everything."""
         self._chunks.clear()
@@ -121,6 +133,9 @@ class Socket(File):
 
     __slots__ = ("rcvtimeo_ns",)
 
+    is_stream = False
+    """Whether it carries bytes without borders."""
+
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.rcvtimeo_ns: int | None = None
@@ -160,6 +175,16 @@ class Socket(File):
     def take_error(self) -> OSError | None:
         """The pending error, which is forgotten by that (SO_ERROR)."""
         return None
+
+    def peek(self, size: int) -> bytes:
+        """As ``read``, and what is read stays (MSG_PEEK)."""
+        raise failure(errno.EOPNOTSUPP)
+
+    def send(self, data: bytes, *, more: bool = False) -> int:
+        """As ``write``; with ``more``, what fills no segment may wait (MSG_MORE)."""
+        if more:
+            raise failure(errno.EOPNOTSUPP)
+        return self.write(data)
 
     def sendto(self, data: bytes, to: Endpoint) -> int:
         """Send a datagram."""

@@ -30,7 +30,7 @@ class Process:
     """One running program. ``job`` holds all processes of its pipeline.
 
     ``exit_status`` is the program's own, or minus the number of the signal that
-    ended it. ``deadline_ns`` and ``progress`` belong to the call it is in.
+    ended it. ``deadline_ns``, ``progress`` and ``received`` belong to the call it is in.
     """
 
     __slots__ = (
@@ -47,6 +47,7 @@ class Process:
         "name",
         "pid",
         "progress",
+        "received",
         "signals",
         "spins",
         "started_ns",
@@ -84,6 +85,7 @@ class Process:
         self.waiting: Call | None = None
         self.deadline_ns: int | None = None
         self.progress = 0
+        self.received: list[bytes] = []
 
     def __repr__(self) -> str:
         return f"Process({self.pid}, {self.name!r})"

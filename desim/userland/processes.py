@@ -199,6 +199,8 @@ class Processes:
     def _finish(self, process: Process) -> None:
         process.waiting = process.deadline_ns = None
         process.progress = 0
+        if process.received:
+            process.received = []
 
     def block(
         self, process: Process, files: Iterable[File], deadline_ns: int | None = None
@@ -223,14 +225,38 @@ class Processes:
         try:
             return attempt()
         except BlockingIOError:
-            if socket.nonblocking:
-                raise
-            deadline = process.deadline_ns
-            if deadline is None and socket.rcvtimeo_ns is not None:
-                deadline = self.now() + socket.rcvtimeo_ns
-            if deadline is not None and self.now() >= deadline:
+            deadline = self._until(process, socket)
+            if socket.nonblocking or (deadline is not None and self.now() >= deadline):
                 raise
         raise self.block(process, (socket,), deadline)
+
+    def wait_for_all(self, process: Process, socket: Socket, size: int, wait: bool) -> bytes:
+        """``size`` bytes of a stream, or what there was when its end, an error, SO_RCVTIMEO
+        or, without ``wait``, emptiness came (MSG_WAITALL)."""
+        deadline = None
+        try:
+            while process.progress < size:
+                data = socket.read(size - process.progress)
+                if not data:
+                    break
+                process.received.append(data)
+                process.progress += len(data)
+        except BlockingIOError:
+            deadline = self._until(process, socket)
+            if wait and not socket.nonblocking and (deadline is None or self.now() < deadline):
+                raise self.block(process, (socket,), deadline) from None
+            if not process.received:
+                raise
+        except OSError:
+            if not process.received:
+                raise
+        return b"".join(process.received)
+
+    def _until(self, process: Process, socket: Socket) -> int | None:
+        """How long a receiving call waits."""
+        if process.deadline_ns is None and socket.rcvtimeo_ns is not None:
+            return self.now() + socket.rcvtimeo_ns
+        return process.deadline_ns
 
 
 def _failed(message: str) -> Program:

@@ -21,6 +21,9 @@ from desim.userland.process import Process
 from desim.userland.processes import Processes
 from desim.userland.uapi import (
     MSG_DONTWAIT,
+    MSG_MORE,
+    MSG_PEEK,
+    MSG_WAITALL,
     O_APPEND,
     O_CREAT,
     O_RDONLY,
@@ -99,11 +102,16 @@ class SharedCalls(Processes, SystemCalls):
             self.meet()
             if isinstance(file, OutputFile):
                 file.modified_ns = self.now()
+        return self._write(process, file, data, file.write)
+
+    def _write(
+        self, process: Process, file: File, data: bytes, write: Callable[[bytes], int]
+    ) -> int:
         if file.nonblocking:
-            return file.write(data)
+            return write(data)
         while True:
             try:
-                process.progress += file.write(data[process.progress :])
+                process.progress += write(data[process.progress :])
             except BlockingIOError:
                 raise self.block(process, (file,)) from None
             except OSError:
@@ -270,6 +278,28 @@ class SharedCalls(Processes, SystemCalls):
 
     def sys_socket_error(self, process: Process, fd: int) -> OSError | None:
         return self._socket(process, fd).take_error()
+
+    def sys_send(self, process: Process, fd: int, data: bytes, flags: int = 0) -> int:
+        socket = self._socket(process, fd)
+        if flags & ~(MSG_DONTWAIT | MSG_MORE):
+            raise failure(errno.EINVAL)
+
+        def write(rest: bytes) -> int:
+            return socket.send(rest, more=bool(flags & MSG_MORE))
+
+        return write(data) if flags & MSG_DONTWAIT else self._write(process, socket, data, write)
+
+    def sys_recv(self, process: Process, fd: int, size: int, flags: int = 0) -> bytes:
+        socket = self._socket(process, fd)
+        peeks, wait = bool(flags & MSG_PEEK), not flags & MSG_DONTWAIT
+        if flags & ~(MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL) or (peeks and flags & MSG_WAITALL):
+            raise failure(errno.EINVAL)
+        if flags & MSG_WAITALL and socket.is_stream:
+            return self.wait_for_all(process, socket, size, wait)
+        attempt = socket.peek if peeks else socket.read
+        return (
+            self.wait_for_message(process, socket, lambda: attempt(size)) if wait else attempt(size)
+        )
 
     def sys_sendto(self, process: Process, fd: int, data: bytes, to: Endpoint) -> int:
         socket = self._socket(process, fd)

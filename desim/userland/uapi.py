@@ -45,8 +45,15 @@ TCP_MAXSEG = "TCP_MAXSEG"
 SO_RCVTIMEO = "SO_RCVTIMEO"
 """Nanoseconds after which a receiving call gives up with EAGAIN; 0 for never."""
 
+# Flags of ``send``, ``recv`` and ``recvmsg``.
+MSG_PEEK = 0x2
+"""What is read stays there."""
 MSG_DONTWAIT = 0x40
-"""``recvmsg`` fails with EAGAIN instead of waiting."""
+"""Fails with EAGAIN instead of waiting."""
+MSG_WAITALL = 0x100
+"""Of a stream: waits until all that was asked for is there, or nothing more comes."""
+MSG_MORE = 0x8000
+"""Of a stream: more will be written at once, so what fills no segment can wait."""
 
 # What ``shutdown`` takes.
 SHUT_RD = 0

@@ -182,3 +182,33 @@ def test_a_listener_has_nothing_to_read_and_its_connections_its_options(guest: G
     child = sock.accept()
     kept = [child.getsockopt(o) for o in (SO_SNDBUF, TCP_NODELAY, SO_LINGER)]
     assert kept == [16384, 1, 0]
+
+
+def test_what_is_peeked_at_stays(guest: Guest) -> None:
+    sock, peer = connected(guest)
+    with pytest.raises(BlockingIOError):
+        sock.peek(10)
+    peer.send(ACK | PSH, b"hello")
+    peer.send(ACK | PSH, b" you")
+    assert sock.peek(7) == b"hello y"
+    assert sock.peek(100) == b"hello you"
+    assert sock.recv(3) == b"hel"
+    assert sock.peek(4) == b"lo y"
+    assert sock.recv(100) == b"lo you"
+    peer.send(ACK | FIN)
+    assert sock.peek(1) == b""
+
+
+def test_with_more_to_come_a_short_piece_waits_without_push(guest: Guest) -> None:
+    sock, _ = connected(guest)
+    sock.send(b"head", True)
+    assert guest.segments() == []
+    sock.send(b"body")
+    (segment,) = guest.segments()
+    assert (segment.payload, bool(segment.flags & PSH)) == (b"headbody", True)
+
+
+def test_with_more_to_come_a_full_segment_goes(guest: Guest) -> None:
+    sock, _ = connected(guest)
+    sock.send(bytes(MSS + 10), True)
+    assert sizes(guest) == [MSS]

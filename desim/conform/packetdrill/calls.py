@@ -21,7 +21,15 @@ from desim.conform.packetdrill.script import (
 )
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
 from desim.userland.program import Call
-from desim.userland.uapi import SHUT_RD, SHUT_RDWR, SHUT_WR
+from desim.userland.uapi import (
+    MSG_DONTWAIT,
+    MSG_MORE,
+    MSG_PEEK,
+    MSG_WAITALL,
+    SHUT_RD,
+    SHUT_RDWR,
+    SHUT_WR,
+)
 from desim.wire.addresses import IP_ANY, ip
 from desim.wire.errors import WireError
 
@@ -29,6 +37,8 @@ PORT = 8080
 """Where a program listens, and where it connects to, unless the script says otherwise."""
 O_RDWR = 2
 O_NONBLOCK = 0x800
+SENDING = {"MSG_DONTWAIT": MSG_DONTWAIT, "MSG_MORE": MSG_MORE}
+RECEIVING = {"MSG_DONTWAIT": MSG_DONTWAIT, "MSG_PEEK": MSG_PEEK, "MSG_WAITALL": MSG_WAITALL}
 IOCTLS = {"SIOCOUTQ": "outq", "TIOCOUTQ": "outq", "SIOCINQ": "inq", "FIONREAD": "inq"}
 EVENTS = {"POLLIN": POLLIN, "POLLOUT": POLLOUT, "POLLERR": POLLERR, "POLLHUP": POLLHUP}
 OPTIONS = (
@@ -49,11 +59,10 @@ def ask(name: str, *arguments: Any) -> Call:
 
 
 class Wanted(NamedTuple):
-    """A call, and how its result reads; ``nonblocking``: for this one call."""
+    """A call, and how its result reads."""
 
     call: Call
     result: Callable[[Any], int]
-    nonblocking: bool = False
     differs: Callable[[Any], str] = lambda _: ""
     """What of the result is not as the script says, besides its number."""
 
@@ -150,7 +159,7 @@ class Reader:
         )
         if "SOCK_STREAM" not in names or protocol not in (Names(("IPPROTO_TCP",)), 0):
             raise NotModelled(line, f"sockets of {kind}, {protocol}")
-        return Wanted(ask("socket", "tcp"), int, "SOCK_NONBLOCK" in names)
+        return Wanted(ask("socket", "tcp"), int)
 
     def _bind(self, line: int, fd: Expression, address: Expression, _: Expression) -> Wanted:
         to = self._address(line, address, IP_ANY)
@@ -199,8 +208,11 @@ class Reader:
         return self._receive(line, fd, self._vector(line, message), flags)
 
     def _receive(self, line: int, fd: Expression, size: int, flags: Expression) -> Wanted:
-        given = self._names(line, flags, ("MSG_DONTWAIT",), "reading with")
-        return Wanted(ask("read", self._descriptor(line, fd), size), len, nonblocking=bool(given))
+        given = self._names(line, flags, tuple(RECEIVING), "reading with")
+        bits = sum(RECEIVING[name] for name in given)
+        if bits & MSG_PEEK and bits & MSG_WAITALL:
+            raise NotModelled(line, "reading with MSG_PEEK|MSG_WAITALL")
+        return Wanted(ask("recv", self._descriptor(line, fd), size, bits), len)
 
     def _write(self, line: int, fd: Expression, _: Expression, size: Expression) -> Wanted:
         return self._transmit(line, fd, self._size(line, size), 0)
@@ -228,9 +240,10 @@ class Reader:
         return self._transmit(line, fd, self._vector(line, message), flags)
 
     def _transmit(self, line: int, fd: Expression, size: int, flags: Expression) -> Wanted:
-        given = self._names(line, flags, ("MSG_DONTWAIT", "MSG_NOSIGNAL"), "writing with")
-        call = ask("write", self._descriptor(line, fd), bytes(size))
-        return Wanted(call, int, nonblocking="MSG_DONTWAIT" in given)
+        given = self._names(line, flags, (*SENDING, "MSG_NOSIGNAL"), "writing with")
+        bits = sum(SENDING.get(name, 0) for name in given)
+        call = ask("send", self._descriptor(line, fd), bytes(size), bits)
+        return Wanted(call, int)
 
     def _shutdown(self, line: int, fd: Expression, how: Expression) -> Wanted:
         known = {"SHUT_RD": SHUT_RD, "SHUT_WR": SHUT_WR, "SHUT_RDWR": SHUT_RDWR}

@@ -398,22 +398,13 @@ class Run:
         assert pending is not None
         pending.mark = len(self._cpu.woken)
         call = pending.wanted.call
-        file = None
-        if pending.wanted.nonblocking and call.name in ("read", "write"):
-            file = self._process.files.get(call.args[0])
-        usual = file.nonblocking if file is not None else False
         try:
-            if file is not None:
-                file.nonblocking = True
             pending.value = self._kernel.syscall(self._process, call)
         except Blocked as blocked:
             pending.queues, pending.deadline_ns = blocked.queues, blocked.deadline_ns
             return
         except OSError as error:
             pending.value = error
-        finally:
-            if file is not None:
-                file.nonblocking = usual
         pending.done = True
         pending.ended_ns = self._cpu.time
         self._cpu.serve()

@@ -151,6 +151,10 @@ class Socket(ABC):
     def recv(self, size: int) -> bytes:
         """Up to ``size`` bytes."""
 
+    def peek(self, size: int) -> bytes:
+        """As ``recv``, and what is read stays."""
+        raise error_of(errno.EOPNOTSUPP)
+
     @abstractmethod
     def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
         """Up to ``size`` bytes, and who sent them."""
@@ -261,6 +265,14 @@ class DatagramSocket(SkbFree, Socket):
         if option == SO_RCVBUF:
             return self.rcvbuf
         return super().getsockopt(option)
+
+    def peek(self, size: int) -> bytes:
+        self._take_error()
+        if not self.receive_queue:
+            raise would_block()
+        data = self.receive_queue[0][0].data[:size]
+        self.skb_copy_datagram_iter(data)
+        return data
 
     def inq(self) -> int:
         """Bytes of the oldest message (``first_packet_length``)."""

@@ -145,9 +145,17 @@ class TcpSocket(Socket):
             raise error_of(why or errno.ECONNABORTED)
         self._socket_state = SocketState.CONNECTED
 
-    def send(self, data: bytes) -> int:
-        """How much of ``data`` the buffer took; ``BlockingIOError`` if nothing."""
+    def send(self, data: bytes, more: bool = False) -> int:
+        """How much of ``data`` the buffer took; ``BlockingIOError`` if nothing.
+
+        With ``more`` what fills no segment waits for the next call (MSG_MORE).
+        """
+        if more:
+            return self._tcp.tcp_sendmsg(self.sk, data, True)
         return self._tcp.tcp_sendmsg(self.sk, data)
+
+    def peek(self, size: int) -> bytes:
+        return self._tcp.tcp_peek(self.sk, size)
 
     def recv(self, size: int) -> bytes:
         """Up to ``size`` bytes; b"" at the end of the stream."""

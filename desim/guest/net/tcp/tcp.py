@@ -51,6 +51,7 @@ from desim.guest.net.tcp.tcp_sock import (
     INFINITE_SSTHRESH,
     INIT_CWND,
     MSS_DEFAULT,
+    NAGLE_CORK,
     NAGLE_PUSH,
     SOMAXCONN,
     TIMEOUT_FALLBACK,
@@ -77,6 +78,7 @@ class Tcp:
             "skb_copy_to_page_nocache", file="include/net/sock.h", size="piece"
         ),
         tcp_recvmsg=mark("tcp_recvmsg", "tcp_recvmsg_locked", file="net/ipv4/tcp.c"),
+        tcp_peek=mark("tcp_recvmsg", "tcp_recvmsg_locked", file="net/ipv4/tcp.c"),
         skb_copy_datagram_iter=mark(
             "skb_copy_datagram_iter", file="net/core/datagram.c", size="data"
         ),
@@ -313,15 +315,15 @@ class Tcp:
             self.release_sock(sk)
         return child
 
-    def tcp_sendmsg(self, sk: TcpSock, data: bytes) -> int:
-        """Take as much of ``data`` as the buffer has room for."""
+    def tcp_sendmsg(self, sk: TcpSock, data: bytes, more: bool = False) -> int:
+        """Take as much of ``data`` as the buffer has room for; ``more`` is MSG_MORE."""
         self.lock_sock(sk)
         try:
-            return self._sendmsg_locked(sk, data)
+            return self._sendmsg_locked(sk, data, more)
         finally:
             self.release_sock(sk)
 
-    def _sendmsg_locked(self, sk: TcpSock, data: bytes) -> int:
+    def _sendmsg_locked(self, sk: TcpSock, data: bytes, more: bool) -> int:
         if sk.state not in (State.ESTABLISHED, State.CLOSE_WAIT):
             self._raise_unless_connecting(sk)
             raise would_block()
@@ -368,7 +370,7 @@ class Tcp:
             else:
                 raise would_block()
         else:
-            self.tcp_push(sk, sk.nonagle, goal)
+            self.tcp_push(sk, sk.nonagle, goal, more)
         return copied
 
     def skb_copy_to_page_nocache(self, piece: bytes) -> None:
@@ -387,12 +389,13 @@ class Tcp:
         skb.flags |= PSH
         sk.pushed_seq = sk.write_seq
 
-    def tcp_push(self, sk: TcpSock, nonagle: int, goal: int) -> None:
-        """The end of a write: mark it with PSH, send what may go."""
+    def tcp_push(self, sk: TcpSock, nonagle: int, goal: int, more: bool = False) -> None:
+        """The end of a write: mark it with PSH unless ``more`` follows, send what may go."""
         if not sk.write_queue:
             return
         skb = sk.write_queue[-1]
-        self._mark_push(sk, skb)
+        if not more or sk.write_seq > sk.pushed_seq + (sk.max_window >> 1):
+            self._mark_push(sk, skb)
         self.cpu.touch("lock_sock")  # what the card is done with counts
         held = skb.len < goal and sk.rtx_queue and sk.wmem_alloc > skb.truesize
         if held and self.sysctl.tcp_autocorking:
@@ -401,7 +404,7 @@ class Tcp:
                 self._ext["TCPAutoCorking"] += 1
                 sk.tsq_throttled = True
             return
-        self.output.push(sk, nonagle)
+        self.output.push(sk, NAGLE_CORK if more else nonagle)
 
     def _raise_unless_connecting(self, sk: TcpSock) -> None:
         if sk.state == State.SYN_SENT:
@@ -446,6 +449,28 @@ class Tcp:
             self.data.tcp_rcv_space_adjust(sk, end)
         self.data.tcp_cleanup_rbuf(sk, copied)
         return data
+
+    def tcp_peek(self, sk: TcpSock, size: int) -> bytes:
+        """As ``tcp_recvmsg``, and what is read stays (MSG_PEEK)."""
+        self.lock_sock(sk)
+        try:
+            if sk.state == State.LISTEN:
+                raise error_of(errno.ENOTCONN)
+            pieces: list[bytes] = []
+            at, end = sk.copied_seq, sk.copied_seq + size
+            for skb in sk.receive_queue:
+                taken = min(skb.seq + skb.len, end) - at
+                if taken > 0:
+                    self._take(skb.pieces, at - skb.seq, taken, pieces)
+                    at += taken
+            if not pieces and size:
+                return self._nothing_to_read(sk)
+            data = b"".join(pieces)
+            self.skb_copy_datagram_iter(data)
+            self.data.tcp_cleanup_rbuf(sk, len(data))
+            return data
+        finally:
+            self.release_sock(sk)
 
     def skb_copy_datagram_iter(self, data: bytes) -> None:
         """To the program's memory."""
