@@ -147,6 +147,30 @@ def test_frames_that_wait_for_the_link_come_in_front_of_its_interrupt() -> None:
     assert bed.card.interrupts.mit_timer.deadline == edge + 2000 * 1024
 
 
+def test_only_a_write_of_the_command_register_lets_in_what_waits() -> None:
+    bed = Bed()
+    flushes = bed.wire.flushes
+    bed.card.config_write(0x3C, 11, 1)
+    assert bed.wire.flushes == flushes
+    bed.card.config_write(4, 0x7)
+    bed.card.config_write(4, 0x3)
+    assert bed.wire.flushes == flushes + 1
+
+
+def test_counters_stop_at_their_end() -> None:
+    bed = Bed().receive_ring()
+    reg = bed.card.mac_reg
+    reg[TPR], reg[TORL], reg[TORL + 1] = ALL, ALL - 10, ALL
+    bed.offer(ethernet())
+    assert (reg[TPR], reg[TORL], reg[TORL + 1]) == (ALL, ALL, ALL)
+    reg[TORL], reg[TORL + 1] = ALL - 10, 7
+    bed.offer(ethernet())
+    assert (reg[TORL], reg[TORL + 1]) == (64 - 11, 8)
+    reg[RDT], reg[MPC], reg[RNBC] = reg[RDH], ALL, ALL - 1
+    assert [bed.card.receive(ethernet()) for _ in range(2)] == [-1, -1]
+    assert (reg[MPC], reg[RNBC]) == (ALL, ALL)
+
+
 def test_unknown_models_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match="no such model: 'e1000e'; there are e1000, e1000-82544gc"):
         Bed(model="e1000e")

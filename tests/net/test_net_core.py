@@ -3,6 +3,7 @@
 import pytest
 
 from desim.net import MAXLEN, Net, NetHub
+from desim.net.client import NET_BUFSIZE
 from desim.reasons import Reason
 from desim.testing import Ledger, NoLoop
 from desim.wire.frame import Frame
@@ -165,6 +166,54 @@ def test_a_card_follows_the_link_of_its_peer_and_packets_vanish(net, pair):
     net.set_link("user", True)
     sender.send(frame("two"))
     assert receiver.handler.got == [b"two"]
+
+
+def test_the_peer_of_a_card_does_not_follow_its_link(net, pair):
+    sender, receiver = pair
+    net.set_link("nic", False)
+    assert receiver.handler.links == [False]
+    assert (sender.link_down, sender.handler.links) == (False, [])
+
+
+def test_a_packet_in_pieces_that_is_too_long_disappears(net, pair):
+    sender, receiver = pair
+    assert sender.sendv(Frame(bytes(NET_BUFSIZE))) == NET_BUFSIZE
+    assert sender.sendv(Frame(bytes(NET_BUFSIZE + 1))) == NET_BUFSIZE + 1
+    assert [len(raw) for raw in receiver.handler.got] == [NET_BUFSIZE]
+    assert [(where, why) for _, where, why in told(net.ledger.losses)] == [
+        ("user", f"longer than {NET_BUFSIZE} bytes")
+    ]
+
+
+def test_a_receiver_that_flushes_while_it_takes_a_packet_gets_no_other_one_meanwhile(pair):
+    sender, receiver = pair
+    order = []
+
+    def take(packet):
+        order.append((packet.raw, "begins"))
+        receiver.flush()
+        order.append((packet.raw, "ends"))
+        return len(packet.raw)
+
+    receiver.handler.room = 0
+    for text in ("one", "two"):
+        sender.send(frame(text))
+    receiver.handler.receive = take
+    receiver.flush()
+    assert order == [(b"one", "begins"), (b"one", "ends"), (b"two", "begins"), (b"two", "ends")]
+
+
+def test_a_client_gets_nothing_back_from_itself_while_it_takes_a_packet(pair):
+    sender, receiver = pair
+    answers = []
+
+    def take(packet):
+        answers.append(receiver.loopback(packet) if len(answers) < 2 else 0)
+        return len(packet.raw)
+
+    receiver.handler.receive = take
+    sender.send(frame("one"))
+    assert answers == [0]
 
 
 def test_a_hub_repeats_to_all_others_newest_port_first(net, client):
