@@ -222,14 +222,17 @@ class _Way:
             FramePassed, lambda one: one.event.point == "slirp" and one.event.frame == number
         )
         taken = self._first(FrameTaken, lambda one: one.event.frame == number)
-        if framed is None or taken is None:
+        tried = self._first(
+            FramePassed, lambda one: one.event.point == "slirp" and one.event.frame in numbers
+        )
+        if framed is None or taken is None or tried is None:
             return None
         recv, _ = self._around(received, Landmark.TAKEN_BY_QEMU)
         legs = [_Leg(begin, sent.time, sent.record, HOST_PROGRAM)]
         opened = min(max(self._established(port), sent.time), recv)
         legs.append(_lies(sent.time, opened, received.record, "host socket buffer", "handshake"))
         legs.append(_lies(opened, recv, received.record, "host socket buffer"))
-        legs += self._through_qemu(received, recv, framed, dma)
+        legs += self._through_qemu(received, recv, tried, framed, dma)
         legs += self._through_ring(legs[-1].end, dma, taken)
         legs += self._through_guest(legs[-1].end, taken, arrival)
         return legs
@@ -238,10 +241,14 @@ class _Way:
         self,
         received: Happened[Received],
         recv: int,
+        tried: Happened[FramePassed],
         framed: Happened[FramePassed],
         dma: Happened[FrameStored],
     ) -> Iterator[_Leg]:
-        """From recv() to the last byte in the guest's memory."""
+        """From recv() to the last byte in the guest's memory.
+
+        ``tried`` is the first frame with that byte, ``framed`` the one that arrived.
+        """
         _, read_end = self._around(received, Landmark.READ_INTO_SLIRP)
         sending, _ = self._around(framed, Landmark.SENT_BY_SLIRP)
         if received.record is framed.record and sending <= read_end:
@@ -249,7 +256,15 @@ class _Way:
         else:
             yield _Leg(recv, read_end, received.record, EMULATOR)
             sending = max(sending, read_end)
-            yield _lies(read_end, sending, framed.record, "so_snd", "window")
+            if tried.event.frame != framed.event.frame:
+                first, _ = self._around(tried, Landmark.SENT_BY_SLIRP)
+                if first > read_end:
+                    yield _lies(read_end, first, tried.record, "so_snd", "window")
+                yield _lies(
+                    max(first, read_end), sending, framed.record, "so_snd", "retransmission"
+                )
+            else:
+                yield _lies(read_end, sending, framed.record, "so_snd", "window")
             yield _Leg(sending, framed.time, framed.record, EMULATOR)
         delivering, done = self._around(dma, Landmark.DELIVERED)
         at = framed.time

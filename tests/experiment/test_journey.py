@@ -10,6 +10,7 @@ from runs import HELLO, SHIPPED, config, random_profile, shipped_run
 
 from desim.experiment.journey import Journey
 from desim.experiment.run import RunResult, run
+from desim.scenario.command_line import machine_from_options
 
 WITHOUT = ["names", "netboot", "refused", "services"]
 """Here no program of the host sends through a forwarded port."""
@@ -116,3 +117,21 @@ def test_the_message_is_the_studys_line() -> None:
     assert journey is not None
     assert (journey.text, journey.size) == (HELLO, len(HELLO))
     assert journey.connection.endswith("-> localhost:5555")
+
+
+def test_a_message_whose_frame_is_lost_waits_for_its_retransmission() -> None:
+    made = machine_from_options(
+        [
+            *("-netdev", "user,id=u,hostfwd=tcp::5555-:5556", "-device", "e1000,netdev=u"),
+            *("-object", "filter-loss,id=f0,netdev=u,queue=tx,frames=7"),
+        ],
+        guest=["nc -lvp 5556 > hello.txt"],
+        host=["echo hello | nc -N localhost 5555"],
+        folder=Path(),
+    )
+    journey = run(made).journey
+    check_sums(journey)
+    (wait,) = (row for row in journey.rows if row.station == "so_snd")
+    # From slirp's first attempt to the one that arrives; its timer looks twice a second.
+    assert wait.waits_for == "retransmission"
+    assert wait.waiting_ns > 1_000_000_000
