@@ -163,6 +163,7 @@ class TcpSocket(Socket):
         "local",
         "name",
         "net",
+        "nodelay",
         "number",
         "oobinline",
         "orphaned_ns",
@@ -204,7 +205,7 @@ class TcpSocket(Socket):
         self.sent_total = 0
         self.received_total = 0
         self.urgent: int | None = None
-        self.oobinline = self.aborts = False
+        self.oobinline = self.aborts = self.nodelay = False
         self.error = 0
         self.fin_sent = self.fin_received = False
         self.send_shutdown = self.recv_shutdown = False
@@ -235,9 +236,20 @@ class TcpSocket(Socket):
             self.oobinline = bool(value)
         elif option == SO_LINGER and value == 0:
             self.aborts = True
-        elif option != TCP_NODELAY:
-            # Nothing is ever delayed here.
+        elif option == TCP_NODELAY:
+            self.nodelay = bool(value)  # nothing is ever delayed here
+        else:
             raise failure(errno.EINVAL)
+
+    def getsockopt(self, option: str) -> int:
+        values = {
+            SO_REUSEADDR: self.reuse_address,
+            SO_REUSEPORT: self.reuse_port,
+            SO_OOBINLINE: self.oobinline,
+            SO_LINGER: 0 if self.aborts else -1,
+            TCP_NODELAY: self.nodelay,
+        }
+        return int(values[option]) if option in values else super().getsockopt(option)
 
     def bind(self, address: bytes, port: int) -> None:
         self.tcp.bind(self, address, port)

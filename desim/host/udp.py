@@ -146,6 +146,7 @@ class UdpSocket(DatagramSocket):
     """A UDP socket. ``recverr`` is IP_RECVERR."""
 
     __slots__ = (
+        "broadcast",
         "error",
         "errors",
         "owner",
@@ -166,7 +167,8 @@ class UdpSocket(DatagramSocket):
         self.owner = owner
         self.recverr = recverr
         self.remote: Endpoint | None = None
-        self.reuse_address = self.reuse_port = self.timestamp = self.recvttl = False
+        self.reuse_address = self.reuse_port = self.broadcast = False
+        self.timestamp = self.recvttl = False
         self.error = 0
         self.errors: deque[tuple[int, int, bytes]] = deque()
 
@@ -183,8 +185,22 @@ class UdpSocket(DatagramSocket):
             self.ttl = value
         elif option == SO_RCVBUF:
             self.rcvbuf = 2 * min(value, RMEM_MAX)
-        elif option != SO_BROADCAST:
+        elif option == SO_BROADCAST:
+            self.broadcast = bool(value)  # there is nothing to broadcast to
+        else:
             raise failure(errno.EINVAL)
+
+    def getsockopt(self, option: str) -> int:
+        values = {
+            SO_REUSEADDR: self.reuse_address,
+            SO_REUSEPORT: self.reuse_port,
+            SO_TIMESTAMP: self.timestamp,
+            SO_BROADCAST: self.broadcast,
+            IP_RECVTTL: self.recvttl,
+            IP_TTL: self.ttl,
+            SO_RCVBUF: self.rcvbuf,
+        }
+        return int(values[option]) if option in values else super().getsockopt(option)
 
     def bind(self, address: bytes, port: int) -> None:
         self.udp.bind(self, address, port)

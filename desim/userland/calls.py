@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from desim.ports import Endpoint
 from desim.userland.ethtool import EthtoolDevice
@@ -280,7 +280,7 @@ class SystemCalls(ABC):
         """The kernel's log: nanoseconds since power-on, and the line."""
 
 
-def _call(entry: Callable[Concatenate[Any, Process, P], T]) -> Callable[P, Part[T]]:
+def _call(entry: Callable[Concatenate[SystemCalls, Process, P], T]) -> Callable[P, Part[T]]:
     """The program's side of ``entry``: a part of a program that makes this one call."""
     name = entry.__name__.removeprefix(PREFIX)
     new = tuple.__new__

@@ -11,12 +11,21 @@ from host_bench import SECOND, Host
 from desim.userland.calls import sys
 from desim.userland.program import Part, Program
 from desim.userland.uapi import (
+    IP_TTL,
     MSG_DONTWAIT,
     MSG_MORE,
     MSG_PEEK,
     MSG_WAITALL,
+    SO_ATTACH_FILTER,
+    SO_BROADCAST,
+    SO_LINGER,
+    SO_OOBINLINE,
+    SO_RCVBUF,
     SO_RCVTIMEO,
     SO_REUSEADDR,
+    SO_REUSEPORT,
+    SO_TIMESTAMP,
+    TCP_NODELAY,
 )
 from desim.wire.addresses import IP_ANY, LOOPBACK
 
@@ -105,7 +114,7 @@ def test_flags_that_are_not_modelled_are_refused() -> None:
             sys.recv(fd, 1, MSG_PEEK | MSG_WAITALL),
             sys.send(fd, b"x", 1),
             sys.send(fd, b"x", MSG_MORE),
-            sys.getsockopt(fd, SO_REUSEADDR),
+            sys.getsockopt(fd, SO_ATTACH_FILTER),
         ):
             try:
                 yield from call
@@ -132,3 +141,34 @@ def test_a_send_that_must_not_wait_takes_what_there_is_room_for() -> None:
 
     between(client, server)
     assert 0 < taken[0] < 1 << 24
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "at_first", "given", "then"),
+    [
+        ("tcp", SO_REUSEADDR, 0, 1, 1),
+        ("tcp", SO_REUSEPORT, 0, 1, 1),
+        ("tcp", SO_OOBINLINE, 0, 1, 1),
+        ("tcp", SO_LINGER, -1, 0, 0),
+        ("tcp", TCP_NODELAY, 0, 1, 1),
+        ("tcp", SO_RCVTIMEO, 0, 5, 5),
+        ("udp", SO_BROADCAST, 0, 1, 1),
+        ("udp", SO_TIMESTAMP, 0, 1, 1),
+        ("udp", IP_TTL, 64, 9, 9),
+        ("udp", SO_RCVBUF, 212_992, 10_000, 20_000),
+    ],
+)
+def test_what_is_set_can_be_asked_for(
+    kind: str, option: str, at_first: int, given: int, then: int
+) -> None:
+    seen: list[int] = []
+
+    def program() -> Program:
+        fd = yield from sys.socket(kind)
+        seen.append((yield from sys.getsockopt(fd, option)))
+        yield from sys.setsockopt(fd, option, given)
+        seen.append((yield from sys.getsockopt(fd, option)))
+        return 0
+
+    Host().serve(program())
+    assert seen == [at_first, then]
