@@ -18,8 +18,8 @@ end in a tick that many clients share: all SYNs of a tick arrive before any of t
 answered, find the same room, and so each of these clients gets its SYN-ACK and is
 connected. Of their last ACKs as many are taken as there is room for; the others are
 dropped. Such a connection is half open (SYN_RECV on the server's side) until a packet of
-the client's finds room: its first data or FIN, sent again after 0.2, 0.4, 0.8 ... seconds,
-or its ACK of the SYN-ACK, which the server repeats after 1, 2, 4 ... seconds, five times;
+the client's finds room: its first data or FIN, sent again 0.2, 0.4, 0.8, 1.6 ... seconds
+later, or its ACK of the SYN-ACK, which the server repeats after 1, 2, 4 ... seconds, five times;
 then the server forgets it, and answers with RST.
 
 What counts as acknowledged (SIOCOUTQ) is what the other end has read, and all that its
@@ -69,7 +69,7 @@ SYN_RETRIES = 6
 SYNACK_RETRIES = 5
 """net.ipv4.tcp_synack_retries; each wait is twice the last, from one second on."""
 RTO_MIN_NS = 200_000_000
-"""TCP_RTO_MIN: what the first wait for an acknowledgement is on a loopback interface."""
+"""TCP_RTO_MIN: what the retransmission timeout is on a loopback interface."""
 SECOND_NS = 1_000_000_000
 
 CLOSE = "CLOSE"
@@ -372,12 +372,12 @@ class TcpSocket(Socket):
 
     # Sending again
 
-    def _wait(self, first_ns: int) -> None:
-        """Send again, the first time after ``first_ns``, then after twice as long each time."""
+    def _wait(self, delay_ns: int) -> None:
+        """Send again after ``delay_ns``."""
         if self.retransmission is None:
             self.retransmission = self.net.timers.timer(self._again)
         if not self.retransmission.pending:
-            self.retransmission.arm(first_ns << self.retries)
+            self.retransmission.arm(delay_ns)
 
     def _stop_waiting(self) -> None:
         self.retries = 0
@@ -392,7 +392,7 @@ class TcpSocket(Socket):
                 self._failed(errno.ETIMEDOUT)
                 return
             self.net.transmit(self._syn_arrives)
-            self._wait(SECOND_NS)
+            self._wait(SECOND_NS << self.retries)
         elif self.state == SYN_RECV:
             if self.retries > SYNACK_RETRIES:
                 # What still comes from the client is answered with RST.
@@ -400,7 +400,7 @@ class TcpSocket(Socket):
                 self._done()
                 return
             self.net.transmit(self._ack_arrives)
-            self._wait(SECOND_NS)
+            self._wait(SECOND_NS << self.retries)
         elif self.peer is not None:
             self._reach(self.peer)
 
@@ -411,7 +411,8 @@ class TcpSocket(Socket):
             return
         self.net.transmit(server._ack_arrives)
         if server.state == SYN_RECV:
-            self._wait(RTO_MIN_NS)
+            # A tail loss probe first, and after that the timeouts.
+            self._wait(RTO_MIN_NS << max(0, self.retries - 1))
 
     def connected(self) -> None:
         if self.state == SYN_SENT:
