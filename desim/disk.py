@@ -1,4 +1,4 @@
-"""Asking the file system what a name is: no name, however odd, is an accident.
+"""Asking the file system what a name is, and writing a file as a whole.
 
 ``pathlib`` answers "no" for what is not there, but raises for a name that is too long or in
 a folder that nobody may search. Whoever is given a name by a user asks here.
@@ -7,6 +7,7 @@ a folder that nobody may search. Whoever is given a name by a user asks here.
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from pathlib import Path
 from typing import Literal
@@ -39,3 +40,17 @@ def kind_of(path: Path) -> Kind | None:
         return look(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is whole, or as it was, whenever somebody stops us.
+
+    Raises ``OSError``.
+    """
+    path = Path(os.path.realpath(path))
+    beside = path.with_name(f".{path.name[:60]}.desim-part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from runs import desim
 from desim.cli._screen import LONGEST, one_line
 from desim.conform.archives import FREE_BYTES, MAX_SIZE, members
 from desim.costs.profile import load
-from desim.disk import kind_of, look
+from desim.disk import kind_of, look, write_whole
 from desim.errors import ProfileError, RecordingError, ScenarioError, UserError
 from desim.scenario.loader import load_scenario
 from desim.toml_limits import MAX_KEY_PARTS, long_key
@@ -92,6 +92,25 @@ def test_an_unreadable_file_below_tftp_is_named(
     monkeypatch.setattr(os, "open", denied)
     text = refused(scenario(tmp_path, 'qemu = "-netdev user,id=u,tftp=boot"'))
     assert "secret: cannot be read: Permission denied" in text
+
+
+def test_a_file_is_written_as_a_whole_or_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "profile.toml"
+    write_whole(path, "one")
+    (tmp_path / "link.toml").symlink_to(path)
+    write_whole(tmp_path / "link.toml", "two")
+    assert (tmp_path / "link.toml").is_symlink()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, "three")
+    assert path.read_text() == "two"
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 # TOML

@@ -25,6 +25,7 @@ from desim.calibrate.profile_text import profile_text, uniform
 from desim.conform.linux.figures import is_tcp
 from desim.conform.linux.predict import configuration, predicted, printed, simulate
 from desim.conform.linux.recording import KernelTrace, Run, Test
+from desim.disk import write_whole
 from desim.errors import RecordingError
 from desim.machine import Machine
 from desim.stages import GUEST, known_stages
@@ -75,7 +76,7 @@ def calibrate(
     told: Callable[[Round], None] = lambda _: None,
 ) -> Fit:
     """Fit a profile to ``runs`` and write it to ``output``, anew in every round."""
-    output.write_text(uniform(guest_stages(), START), encoding="utf-8")
+    write_whole(output, uniform(guest_stages(), START))
     for number in range(1, rounds + 1):
         observations = [o for run in runs for o in observe(run, str(output))]
         if not observations:
@@ -85,7 +86,7 @@ def calibrate(
         text = profile_text(
             found.figures, description=description, comment=comment, status="measured"
         )
-        output.write_text(text, encoding="utf-8")
+        write_whole(output, text)
     return found
 
 

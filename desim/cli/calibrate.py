@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from desim.cli._arguments import Parser, counted
 from desim.cli._screen import say
-from desim.disk import kind_of
+from desim.disk import kind_of, write_whole
 from desim.errors import UserError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def execute(arguments: argparse.Namespace) -> int:
         status="measured",
     )
     try:
-        arguments.output.write_text(text, encoding="utf-8")
+        write_whole(arguments.output, text)
     except OSError as error:
         raise UserError(f"calibrate: -o {arguments.output}: {error.strerror}") from None
     if arguments.json:
@@ -152,7 +152,7 @@ def _in_real_time(arguments: argparse.Namespace) -> int:
         unit=NS,
     )
     try:
-        arguments.output.write_text(text, encoding="utf-8")
+        write_whole(arguments.output, text)
     except OSError as error:
         raise UserError(f"calibrate: -o {arguments.output}: {error.strerror}") from None
     if arguments.json:
