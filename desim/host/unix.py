@@ -10,8 +10,11 @@ informed of it or not; closed with unread data in it, it leaves ECONNRESET behin
 other end may still read. The name of the peer stays: ``getpeername`` never says that a
 connection is over.
 
-Not modelled: files of the file system behind the names, credentials and descriptors that
-are passed on, MSG_OOB (refused as by a kernel without AF_UNIX_OOB), datagrams.
+A name is that of a file, which outlives its socket: until it is unlinked nobody else can
+take it, and whoever connects to it is refused.
+
+Not modelled: credentials and descriptors that are passed on, MSG_OOB (refused as by a
+kernel without AF_UNIX_OOB), datagrams.
 """
 
 from __future__ import annotations
@@ -35,6 +38,12 @@ class Unix:
     def __init__(self, net: Loopback) -> None:
         self.net = net
         self.names: dict[bytes, UnixSocket] = {}
+        """Files, and the sockets that made them."""
+
+    def unlink(self, name: bytes) -> None:
+        """Remove the file; ENOENT if there is none. Its socket stays as it is."""
+        if self.names.pop(name, None) is None:
+            raise failure(errno.ENOENT)
 
 
 class UnixSocket(Socket):
@@ -179,11 +188,9 @@ class UnixSocket(Socket):
 
     def shutdown(self, *, read: bool = False, write: bool = False) -> None:
         peer = self.peer
-        if peer is None:
-            raise failure(errno.ENOTCONN)
         self.recv_shutdown |= read
         self.send_shutdown |= write
-        if not peer.released:
+        if peer is not None and not peer.released:
             peer.send_shutdown |= read
             peer.recv_shutdown |= write
             peer._changed()
@@ -195,8 +202,6 @@ class UnixSocket(Socket):
             waiting._release(errno.ECONNRESET)
         self.accept_queue.clear()
         self._release(errno.ECONNRESET if self.receive.size else 0)
-        if self.unix.names.get(self.name) is self:
-            del self.unix.names[self.name]
         self.watcher = None
 
     def _release(self, error: int) -> None:

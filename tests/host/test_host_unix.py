@@ -120,11 +120,24 @@ def test_unread_data_makes_a_close_a_reset(pair: Pair) -> None:
     assert pair.server.read(9) == b""
 
 
-def test_a_listener_that_closes_resets_who_waits_and_gives_its_name_back(pair: Pair) -> None:
+def test_a_listener_that_closes_resets_who_waits_and_leaves_its_file_behind(pair: Pair) -> None:
     waiting = pair.socket()
     waiting.connect(NAME, 0)
     pair.listener.close()
     assert raised(waiting.read, 9) == errno.ECONNRESET
-    again = pair.socket()
-    again.bind(NAME, 0)
     assert pair.client.write(b"x") == 1
+    again = pair.socket()
+    assert raised(again.connect, NAME, 0) == errno.ECONNREFUSED
+    assert raised(again.bind, NAME, 0) == errno.EADDRINUSE
+    again.unix.unlink(NAME)
+    assert raised(again.unix.unlink, NAME) == errno.ENOENT
+    assert raised(again.connect, NAME, 0) == errno.ENOENT
+    again.bind(NAME, 0)
+
+
+def test_without_a_peer_there_is_nobody_to_hear_of_anything(pair: Pair) -> None:
+    alone = pair.socket()
+    assert alone.poll_events() == POLLOUT | POLLHUP
+    assert raised(alone.read, 1) == errno.EINVAL
+    assert raised(alone.write, b"x") == errno.ENOTCONN
+    alone.shutdown(read=True, write=True)
