@@ -114,6 +114,13 @@ class Tcp(Endpoints):
                 found = socket
         return found
 
+    def connected(self, local: Endpoint, remote: Endpoint) -> bool:
+        """Whether there is a connection between the two (``__inet_check_established``)."""
+        return any(
+            socket.local == local and socket.remote == remote and not socket.listening
+            for socket in self.sockets
+        )
+
     def rest(self, local: Endpoint, remote: Endpoint) -> None:
         """The end that closed first keeps its endpoints for a while (TIME_WAIT)."""
         self._time_wait.append(TimeWait(local, remote, self.net.now() + TIME_WAIT_NS))
@@ -286,8 +293,11 @@ class TcpSocket(Socket):
         own = loopback_of(address)
         if self.local is None:
             self.tcp.take(self, (own, self.tcp.free_port(odd=False)))
-        elif wildcard(self.local[0]):
-            self.local = (own, self.local[1])
+        else:
+            if wildcard(self.local[0]):
+                self.local = (own, self.local[1])
+            if self.tcp.connected(self.local, (address, port)):
+                raise failure(errno.EADDRNOTAVAIL)
         self.remote = (address, port)
         self.state = SYN_SENT
         self.send_shutdown = self.recv_shutdown = False

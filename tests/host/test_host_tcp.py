@@ -77,6 +77,18 @@ def test_nothing_listens(pair: Pair) -> None:
     assert raised(pair.socket().connect, LOOPBACK, 1) == errno.ECONNREFUSED
 
 
+def test_two_ends_have_one_connection(pair: Pair) -> None:
+    again = pair.socket()
+    for socket in (pair.client, again):
+        socket.setsockopt(SO_REUSEADDR, 1)
+    again.bind(*pair.client.getsockname())
+    assert raised(again.connect, LOOPBACK, PORT) == errno.EADDRNOTAVAIL
+    other = pair.socket()
+    other.bind(LOOPBACK, PORT + 1)
+    other.listen(1)
+    again.connect(LOOPBACK, PORT + 1)
+
+
 def test_only_loopback_is_reachable(pair: Pair) -> None:
     assert raised(pair.socket().connect, b"\x0a\0\2\2", 1) == errno.ENETUNREACH
 
