@@ -52,7 +52,7 @@ from desim.machine.ports import Captured
 from desim.stages import Landmark, Owner
 
 Carrier = Literal["host program", "QEMU", "guest kernel", "guest program"]
-"""Who has the message in his hands."""
+"""Who has the message."""
 HOST_PROGRAM: Carrier = "host program"
 EMULATOR: Carrier = "QEMU"
 GUEST_KERNEL: Carrier = "guest kernel"

@@ -75,7 +75,7 @@ class InFile:
 
 
 class Spoken:
-    """Keys that somebody gave one by one; ``places`` says what he calls them.
+    """Keys that somebody gave one by one; ``places`` says what the writer calls them.
 
     What is below a given key is called by that key and the rest of its way; "" means that
     messages about it say by themselves what they are about.

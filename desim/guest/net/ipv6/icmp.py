@@ -2,7 +2,7 @@
 
 Echo is answered; neighbour discovery goes to ``Ndisc``. Errors and listener queries are
 counted: no program sends over IPv6 that could be told of one, and slirp asks nobody what
-he listens to.
+the guest listens to.
 
 The answer to an echo has a flow label that is the same for the same two hosts, as Linux'
 hash of a key drawn at boot is; the hash itself is another.

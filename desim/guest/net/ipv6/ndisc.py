@@ -164,7 +164,7 @@ class Ndisc(NeighTable):
         self.ndisc_send_skb(message, target, dst, device)
 
     def solicit(self, neigh: Neighbour, probes: int) -> None:
-        """A solicitation: to the neighbour while he is being checked, else to his group."""
+        """A solicitation: to the neighbour while it is being checked, else to its group."""
         device, target = neigh.device, neigh.primary_key
         src = None
         if neigh.arp_queue:
@@ -227,7 +227,7 @@ class Ndisc(NeighTable):
     def ndisc_recv_na(
         self, packet: Ipv6, message: NeighbourMessage, idev: Inet6Dev, mac: bytes
     ) -> None:
-        """Somebody says that he has an address."""
+        """A neighbour says that it has an address."""
         target, solicited = message.target, bool(message.flags & NA_SOLICITED)
         if is_multicast_ip(target) or (solicited and is_multicast_ip(packet.dst)):
             return
@@ -251,7 +251,7 @@ class Ndisc(NeighTable):
     def ndisc_router_discovery(
         self, packet: Ipv6, message: RouterAdvertisement, idev: Inet6Dev
     ) -> None:
-        """A router says what he offers: himself, and prefixes."""
+        """A router says what it offers: itself, and prefixes."""
         src, device = packet.src, idev.device
         if addr_scope(src) != SCOPE_LINK:
             return
