@@ -20,7 +20,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from desim.host.loopback import Loopback, SocketObserver
-from desim.host.tcp import Tcp, TcpSocket
+from desim.host.tcp import TcpSocket
+from desim.host.tcp_table import Tcp
 from desim.host.timers import MakeTimer
 from desim.host.udp import Udp, UdpSocket
 from desim.host.unix import Unix
@@ -82,7 +83,7 @@ class HostKernel(SharedCalls):
         )
         self._touch = touch
         self.net = Loopback(now=now, timer=timer, wake_up=wake_up, observer=observer)
-        self.tcp = Tcp(self.net, random)
+        self.tcp: Tcp[TcpSocket] = Tcp(self.net, random)
         self.udp = Udp(self.net, random)
         self.unix = Unix(self.net)
 

@@ -40,11 +40,11 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
-from desim.host.loopback import Endpoints, Loopback, loopback_of, wildcard
+from desim.host.loopback import loopback_of, wildcard
+from desim.host.tcp_table import TIME_WAIT_NS, Tcp
 from desim.host.timers import HostTimer
-from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint, Random
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint
 from desim.userland.errors import failure
 from desim.userland.files import ByteQueue, Socket
 from desim.userland.uapi import (
@@ -63,8 +63,6 @@ RCVBUF = 131_072
 """tcp_rmem[1]."""
 DELACK_NS = 40_000_000
 """TCP_DELACK_MIN."""
-TIME_WAIT_NS = 60_000_000_000
-"""TCP_TIMEWAIT_LEN; also how long an orphan stays in FIN_WAIT2."""
 SYN_RETRIES = 6
 SYNACK_RETRIES = 5
 """net.ipv4.tcp_synack_retries; each wait is twice the last, from one second on."""
@@ -82,71 +80,6 @@ FIN_WAIT2 = "FIN_WAIT2"
 CLOSE_WAIT = "CLOSE_WAIT"
 LAST_ACK = "LAST_ACK"
 CLOSING = "CLOSING"
-
-
-class TimeWait(NamedTuple):
-    """A connection that is over, but whose endpoints still rest."""
-
-    local: Endpoint
-    remote: Endpoint
-    until_ns: int
-
-
-class Tcp(Endpoints):
-    """All TCP sockets of the host, in the order in which they began to listen or to connect."""
-
-    def __init__(self, net: Loopback, random: Random) -> None:
-        super().__init__(random)
-        self.net = net
-        self.sockets: list[TcpSocket] = []
-        self._time_wait: list[TimeWait] = []
-
-    def listener(self, address: bytes, port: int) -> TcpSocket | None:
-        """Who takes connections to ``address``:``port``: an exact address before a wildcard."""
-        found = None
-        for socket in self.sockets:
-            if not socket.listening or socket.local is None or socket.local[1] != port:
-                continue
-            if socket.local[0] == address:
-                return socket
-            same_family = len(socket.local[0]) == len(address)
-            if found is None and same_family and wildcard(socket.local[0]):
-                found = socket
-        return found
-
-    def connected(self, local: Endpoint, remote: Endpoint) -> bool:
-        """Whether there is a connection between the two (``__inet_check_established``)."""
-        return any(
-            socket.local == local and socket.remote == remote and not socket.listening
-            for socket in self.sockets
-        )
-
-    def rest(self, local: Endpoint, remote: Endpoint) -> None:
-        """The end that closed first keeps its endpoints for a while (TIME_WAIT)."""
-        self._time_wait.append(TimeWait(local, remote, self.net.now() + TIME_WAIT_NS))
-
-    def time_wait(self) -> list[TimeWait]:
-        """The connections in TIME_WAIT now."""
-        now = self.net.now()
-        self._time_wait = [entry for entry in self._time_wait if entry.until_ns > now]
-        return self._time_wait
-
-    def resting(self) -> set[int]:
-        return {entry.local[1] for entry in self.time_wait()}
-
-    def rows(self) -> list[SocketRow]:
-        """What netstat shows: listeners newest first, then connections, as /proc/net has them."""
-        rows = [socket.row() for socket in reversed(self.sockets) if socket.listening]
-        rows += [
-            socket.row()
-            for socket in self.sockets
-            if not socket.listening and not socket.forgotten()
-        ]
-        rows += [
-            SocketRow("tcp" if len(local[0]) == 4 else "tcp6", 0, 0, local, remote, "TIME_WAIT")
-            for local, remote, _ in self.time_wait()
-        ]
-        return rows
 
 
 class TcpSocket(Socket):
@@ -193,7 +126,7 @@ class TcpSocket(Socket):
         "watcher",
     )
 
-    def __init__(self, tcp: Tcp, owner: tuple[int, str] | None) -> None:
+    def __init__(self, tcp: Tcp[TcpSocket], owner: tuple[int, str] | None) -> None:
         self.tcp = tcp
         self.net = tcp.net
         self.number = self.net.number()

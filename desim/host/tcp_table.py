@@ -1,0 +1,96 @@
+"""All TCP sockets of the host: who listens where, who is connected to whom, what rests.
+
+The kernel's hash tables (net/ipv4/inet_hashtables.c) and TIME_WAIT
+(inet_timewait_sock.c).
+"""
+
+from __future__ import annotations
+
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from desim.host.loopback import Bindable, Endpoints, Loopback, wildcard
+from desim.ports import Endpoint, Random
+from desim.userland.uapi import SocketRow
+
+TIME_WAIT_NS = 60_000_000_000
+"""TCP_TIMEWAIT_LEN; also how long an orphan stays in FIN_WAIT2."""
+
+
+class TimeWait(NamedTuple):
+    """A connection that is over, but whose endpoints still rest."""
+
+    local: Endpoint
+    remote: Endpoint
+    until_ns: int
+
+
+class Entry(Bindable, Protocol):
+    """What the table looks at of a socket."""
+
+    remote: Endpoint | None
+
+    def forgotten(self) -> bool:
+        """Whether the kernel has given it up."""
+
+    def row(self) -> SocketRow:
+        """Its line in netstat."""
+
+
+S = TypeVar("S", bound=Entry)
+
+
+class Tcp(Endpoints, Generic[S]):
+    """All TCP sockets of the host, in the order in which they began to listen or to connect."""
+
+    def __init__(self, net: Loopback, random: Random) -> None:
+        super().__init__(random)
+        self.net = net
+        self.sockets: list[S] = []
+        self._time_wait: list[TimeWait] = []
+
+    def listener(self, address: bytes, port: int) -> S | None:
+        """Who takes connections to ``address``:``port``: an exact address before a wildcard."""
+        found: S | None = None
+        for socket in self.sockets:
+            if not socket.listening or socket.local is None or socket.local[1] != port:
+                continue
+            if socket.local[0] == address:
+                return socket
+            same_family = len(socket.local[0]) == len(address)
+            if found is None and same_family and wildcard(socket.local[0]):
+                found = socket
+        return found
+
+    def connected(self, local: Endpoint, remote: Endpoint) -> bool:
+        """Whether there is a connection between the two (``__inet_check_established``)."""
+        return any(
+            socket.local == local and socket.remote == remote and not socket.listening
+            for socket in self.sockets
+        )
+
+    def rest(self, local: Endpoint, remote: Endpoint) -> None:
+        """The end that closed first keeps its endpoints for a while (TIME_WAIT)."""
+        self._time_wait.append(TimeWait(local, remote, self.net.now() + TIME_WAIT_NS))
+
+    def time_wait(self) -> list[TimeWait]:
+        """The connections in TIME_WAIT now."""
+        now = self.net.now()
+        self._time_wait = [entry for entry in self._time_wait if entry.until_ns > now]
+        return self._time_wait
+
+    def resting(self) -> set[int]:
+        return {entry.local[1] for entry in self.time_wait()}
+
+    def rows(self) -> list[SocketRow]:
+        """What netstat shows: listeners newest first, then connections, as /proc/net has them."""
+        rows = [socket.row() for socket in reversed(self.sockets) if socket.listening]
+        rows += [
+            socket.row()
+            for socket in self.sockets
+            if not socket.listening and not socket.forgotten()
+        ]
+        rows += [
+            SocketRow("tcp" if len(local[0]) == 4 else "tcp6", 0, 0, local, remote, "TIME_WAIT")
+            for local, remote, _ in self.time_wait()
+        ]
+        return rows
