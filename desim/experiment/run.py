@@ -131,6 +131,7 @@ class RunResult:
                 for name, file in sorted(side.items())
             },
             "frames": machine.frame_counts(),
+            "outside": machine.outside(),
             "journey": None
             if not journey
             else {

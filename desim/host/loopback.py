@@ -97,6 +97,8 @@ class Loopback:
         self.observer = observer
         self._numbers = 0
         self._connections = 0
+        self.outside: dict[bytes, None] = {}
+        """Addresses that somebody wanted to reach and that no route leads to, in that order."""
 
     def number(self) -> int:
         """The number of a new socket."""
@@ -122,12 +124,12 @@ class Loopback:
         self._connections += 1
         return self._connections
 
-    @staticmethod
-    def route(address: bytes) -> bytes:
+    def route(self, address: bytes) -> bytes:
         """The address that a packet to ``address`` goes to; ENETUNREACH if to none here."""
         if wildcard(address):
             return loopback_of(address)
         if not is_local(address):
+            self.outside[address] = None
             raise failure(errno.ENETUNREACH)
         return address
 

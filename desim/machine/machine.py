@@ -380,6 +380,10 @@ class Machine:
         """How many frames crossed, were lost, had to wait, were made (``desim.machine.counts``)."""
         return frame_counts(self.trace, self.recorder.captures)
 
+    def outside(self) -> list[str]:
+        """Addresses outside of the modelled host that the guest or a program wanted to reach."""
+        return [ip_text(address) for address in self.host.net.outside]
+
     def guest_summary(self) -> dict[str, Any] | None:
         """The guest's interface, or None without one."""
         for found in self.guest.stack.interfaces():

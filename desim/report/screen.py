@@ -38,6 +38,8 @@ NARROWEST = 50
 MAX_PROGRAMS = 8
 MAX_TRANSFERS = 6
 MAX_FILES = 6
+MAX_ADDRESSES = 3
+"""Addresses outside of the host that are named; the rest is counted."""
 LAST_LINES = 10
 """Lines of a failed program's output that are shown."""
 STATISTICS = 3
@@ -77,6 +79,7 @@ def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Li
         yield Line("")
         yield from files
     yield Line("")
+    yield from _outside(result.summary["outside"])
     yield from _verdict(result, shown)
     more = "-v consoles, functions  -vv every ns  --out DIR"
     yield Line(f"more        {more}  id {result.fingerprint.whole[:8]}", "dim")
@@ -279,6 +282,16 @@ def _files(result: RunResult, config: MachineConfig) -> Iterator[Line]:
         yield Line(f"{'' if number else 'files':<12}{text}", style)
     if len(found) > MAX_FILES:
         yield Line(f"{'':<12}and {len(found) - MAX_FILES} more: --out DIR keeps them", "dim")
+
+
+def _outside(addresses: Sequence[str]) -> Iterator[Line]:
+    """Why nothing answered there: a host of one loopback interface is all that is modelled."""
+    if not addresses:
+        return
+    more = len(addresses) - MAX_ADDRESSES
+    shown = ", ".join(addresses[:MAX_ADDRESSES]) + (f" and {more} more" if more > 0 else "")
+    yield Line(f"outside     {shown}:")
+    yield Line(f"{'':<12}no TCP, UDP or ping leaves the modelled host, which is its loopback")
 
 
 def _verdict(result: RunResult, shown: Sequence[Transcript]) -> Iterator[Line]:
