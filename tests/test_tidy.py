@@ -304,6 +304,24 @@ def test_a_docstring_says_something_itself() -> None:
     report(found)
 
 
+def test_things_are_it() -> None:
+    """A host, a router, a program, a neighbour: none of them is "he"."""
+    person = re.compile(r"\b(he|his|him|himself)\b", flags=re.IGNORECASE)
+    pages = [
+        *(ROOT / "docs").glob("*.md"),
+        *ROOT.glob("*.md"),
+        *(ROOT / "scenarios").glob("*.toml"),
+    ]
+    report(
+        [
+            f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+            for path in (*SOURCES, *sorted(pages))
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+            if person.search(line)
+        ]
+    )
+
+
 def test_a_method_of_a_contract_inherits_what_the_contract_says() -> None:
     for cls, method in ((QemuSockets, "listen"), (Bus, "dma_read"), (CardAccess, "read")):
         assert inspect.getdoc(getattr(cls, method)), f"{cls.__name__}.{method}"
