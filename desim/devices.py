@@ -34,6 +34,10 @@ class HostFwd:
     guest_addr: bytes = IP_ANY
     """0.0.0.0 stands for the first address that DHCP gives out."""
     guest_port: int
+    written: str = field(default="", compare=False)
+    """The rule as its option has it, for messages."""
+    option: str = field(default="", compare=False)
+    """The whole option that it stands in."""
 
 
 @dataclass(slots=True, kw_only=True)

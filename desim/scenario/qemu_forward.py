@@ -56,29 +56,38 @@ class Forwards:
 
     def __init__(self, user: UserNet) -> None:
         self._user = user
-        self._taken: dict[tuple[Proto, int], list[bytes]] = {}
+        self._taken: dict[tuple[Proto, int], list[HostFwd]] = {}
         for rule in user.hostfwd:
             self._take(rule)
 
     def _take(self, rule: HostFwd) -> None:
         if rule.host_port:
-            self._taken.setdefault((rule.proto, rule.host_port), []).append(rule.host_addr)
+            self._taken.setdefault((rule.proto, rule.host_port), []).append(rule)
 
     def add(
-        self, rule: str, parse: Callable[[str], HostFwd], complain: Callable[[str], None]
+        self,
+        rule: str,
+        parse: Callable[[str], HostFwd],
+        complain: Callable[[str], None],
+        option: str,
     ) -> None:
-        """Add a rule, unless another one already listens there (EADDRINUSE)."""
+        """Add a rule of ``option``, unless another one would listen there, too (EADDRINUSE).
+
+        QEMU sets up the last rule first, so it is the earlier one of two that fails.
+        """
         try:
             forward = parse(rule)
         except ValueError as error:
             complain(f"Invalid host forwarding rule '{rule}' ({error})")
             return
+        forward.written, forward.option = rule, option
         address = forward.host_addr
         for other in self._taken.get((forward.proto, forward.host_port), ()):
-            if other == address or not (any(other) and any(address)):
+            if other.host_addr == address or not (any(other.host_addr) and any(address)):
                 complain(
-                    f"Could not set up host forwarding rule '{rule}' "
-                    f"({forward.proto} port {forward.host_port} of the host is already forwarded)"
+                    f"Could not set up host forwarding rule '{other.written}' "
+                    f"({forward.proto} port {forward.host_port} of the host is already forwarded "
+                    f"by '{rule}')"
                 )
                 return
         self._take(forward)

@@ -560,7 +560,7 @@ def _redirections(wiring: _Wiring, options: Sequence[Option]) -> None:
             continue
         complain = wiring.complainer(option)
         if forwards is not None:
-            forwards.add(option.value, parse_redir, complain)
+            forwards.add(option.value, parse_redir, complain, str(option))
         else:
             complain("user mode network stack not in use; it needs a user network")
 

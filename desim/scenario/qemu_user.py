@@ -81,7 +81,7 @@ def read_user(
         read_tftp(user, tftp, open_folder, complain)
     forwards = Forwards(user)
     for rule in option.every("hostfwd"):
-        forwards.add(rule, parse_hostfwd, complain)
+        forwards.add(rule, parse_hostfwd, complain, str(option))
     for rule in option.every("guestfwd"):
         try:
             forward_guest(user, rule, chardevs)

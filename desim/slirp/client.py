@@ -98,10 +98,10 @@ def net_slirp_init(
         try:
             slirp.add_hostfwd(rule)
         except OSError as error:
-            where = f"{ip_text(rule.host_addr)}:{rule.host_port}"
+            where = rule.written or f"{rule.proto}:{ip_text(rule.host_addr)}:{rule.host_port}"
+            option = rule.option or f"-netdev user,id={user.id},hostfwd={where}"
             raise UserError(
-                f"-netdev user,hostfwd={rule.proto}:{where}: Could not set up host forwarding "
-                f"rule ({error.strerror})"
+                f"{option}: Could not set up host forwarding rule '{where}' ({error.strerror})"
             ) from None
     for guest_rule in reversed(user.guestfwd):
         free = slirp.add_guestfwd(guest_rule)

@@ -10,6 +10,7 @@ from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import Ether
 
 from desim.config import MachineConfig
+from desim.errors import UserError
 from desim.experiment.run import RunResult, run
 from desim.machine import Machine
 from desim.scenario.command_line import machine_from_options
@@ -224,3 +225,14 @@ def test_what_is_not_there_is_not_served(user: str, name: str, root: Path) -> No
     result = run(machine(user, [f"tftp -g -r {name} -l got 10.0.2.2"], folder=root))
     assert result.files == {}
     assert "tftp: " in output(result, "guest 1")
+
+
+def test_a_forwarding_that_the_host_refuses_is_quoted_as_it_was_written() -> None:
+    line = "-nic user,model=e1000,hostfwd=tcp:192.168.7.7:5555-:22"
+    config = machine_from_options(line.split(), guest=[], host=[], folder=Path())
+    with pytest.raises(UserError) as caught:
+        Machine(config)
+    assert caught.value.messages == [
+        f"{line}: Could not set up host forwarding rule 'tcp:192.168.7.7:5555-:22' "
+        "(Cannot assign requested address)"
+    ]

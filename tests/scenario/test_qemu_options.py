@@ -301,7 +301,10 @@ def test_a_bad_hostfwd_rule_is_answered_as_qemu_does(rule: str, reason: str) -> 
         ("hostname=" + "x" * 256, "'vhostname' parameter cannot exceed 255 bytes"),
         ("smb=/tmp", "the SMB server is not modelled"),
         ("hostforward=tcp::1-:1", "Invalid parameter 'hostforward'; did you mean 'hostfwd'?"),
-        ("hostfwd=tcp::1-:1,hostfwd=tcp:127.0.0.1:1-:2", "is already forwarded"),
+        (
+            "hostfwd=tcp::1-:1,hostfwd=tcp:127.0.0.1:1-:2",
+            "'tcp::1-:1' (tcp port 1 of the host is already forwarded by 'tcp:127.0.0.1:1-:2')",
+        ),
     ],
 )
 def test_a_bad_user_option_is_answered_as_qemu_does(extra: str, text: str) -> None:
