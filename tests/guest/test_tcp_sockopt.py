@@ -12,11 +12,15 @@ from desim.guest.net.tcp.tcp_sock import State
 from desim.userland.uapi import (
     SO_ATTACH_FILTER,
     SO_BROADCAST,
+    SO_KEEPALIVE,
     SO_LINGER,
     SO_RCVBUF,
     SO_REUSEADDR,
     SO_SNDBUF,
     TCP_CORK,
+    TCP_KEEPCNT,
+    TCP_KEEPIDLE,
+    TCP_KEEPINTVL,
     TCP_MAXSEG,
     TCP_NODELAY,
     TCP_QUICKACK,
@@ -61,6 +65,10 @@ def sizes(guest: Guest) -> list[int]:
         (SO_SNDBUF, 16384, 1, 4608),
         (SO_LINGER, -1, 0, 0),
         (TCP_NODELAY, 0, 1, 1),
+        (SO_KEEPALIVE, 0, 1, 1),
+        (TCP_KEEPIDLE, 7200, 60, 60),
+        (TCP_KEEPINTVL, 75, 5, 5),
+        (TCP_KEEPCNT, 9, 3, 3),
         (TCP_CORK, 0, 1, 1),
         (TCP_QUICKACK, 1, 0, 0),
     ],
@@ -212,3 +220,64 @@ def test_with_more_to_come_a_full_segment_goes(guest: Guest) -> None:
     sock, _ = connected(guest)
     sock.send(bytes(MSS + 10), True)
     assert sizes(guest) == [MSS]
+
+
+def kept_alive(guest: Guest) -> tuple[TcpSocket, Peer]:
+    """A connection that is probed after 10 s, three times, each 2 s."""
+    sock, peer = connected(guest)
+    for option, value in ((TCP_KEEPINTVL, 2), (TCP_KEEPCNT, 3), (SO_KEEPALIVE, 1)):
+        sock.setsockopt(option, value)
+    sock.setsockopt(TCP_KEEPIDLE, 10)
+    return sock, peer
+
+
+def test_a_silent_peer_is_asked_and_an_answer_is_enough(guest: Guest) -> None:
+    sock, peer = kept_alive(guest)
+    guest.cpu.run(9 * SECOND)
+    assert guest.segments() == []
+    guest.cpu.run(2 * SECOND)
+    (probe,) = guest.segments()
+    assert (probe.flags, probe.payload, probe.seq) == (ACK, b"", peer.ack - 1)
+    peer.send(ACK)
+    guest.cpu.run(9 * SECOND)
+    assert guest.segments() == []
+    guest.cpu.run(2 * SECOND)
+    assert len(guest.segments()) == 1
+    assert guest.stack.snmp.tcp_ext["TCPKeepAlive"] == 2
+    assert sock.state == State.ESTABLISHED
+
+
+def test_a_peer_that_never_answers_is_given_up(guest: Guest) -> None:
+    sock, _ = kept_alive(guest)
+    guest.cpu.run(20 * SECOND)
+    assert [bool(s.flags & RST) for s in guest.segments()] == [False, False, False, True]
+    assert (sock.state, sock.take_error()) == (State.CLOSE, errno.ETIMEDOUT)
+    assert guest.cpu.armed() == []
+
+
+def test_data_under_way_is_no_reason_to_ask(guest: Guest) -> None:
+    sock, peer = kept_alive(guest)
+    guest.cpu.run(9 * SECOND)
+    peer.send(ACK | PSH, b"x")
+    guest.segments()
+    guest.cpu.run(9 * SECOND)
+    assert guest.segments() == []
+    sock.setsockopt(SO_KEEPALIVE, 0)
+    guest.cpu.run(60 * SECOND)
+    assert guest.segments() == []
+
+
+def test_a_connection_is_kept_alive_if_that_was_asked_before_it_began(guest: Guest) -> None:
+    sock = guest.stack.tcp_socket()
+    sock.setsockopt(SO_KEEPALIVE, 1)
+    sock.setsockopt(TCP_KEEPIDLE, 3)
+    connected(guest, sock)
+    guest.cpu.run(4 * SECOND)
+    assert len(guest.segments()) == 1
+
+
+@pytest.mark.parametrize(("option", "value"), [(TCP_KEEPIDLE, 0), (TCP_KEEPCNT, 128)])
+def test_times_of_keeping_alive_have_limits(guest: Guest, option: str, value: int) -> None:
+    with pytest.raises(OSError) as wrong:
+        guest.stack.tcp_socket().setsockopt(option, value)
+    assert wrong.value.errno == errno.EINVAL

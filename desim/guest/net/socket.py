@@ -32,16 +32,22 @@ from desim.stages import GUEST, mark, stages
 from desim.userland.uapi import (
     SHUT_RD,
     SHUT_WR,
+    SO_KEEPALIVE,
     SO_LINGER,
     SO_RCVBUF,
     SO_SNDBUF,
     TCP_CORK,
+    TCP_KEEPCNT,
+    TCP_KEEPIDLE,
+    TCP_KEEPINTVL,
     TCP_MAXSEG,
     TCP_NODELAY,
     TCP_QUICKACK,
 )
 from desim.wire.addresses import IP_ANY
 
+_KEEPALIVE = {SO_KEEPALIVE: None, TCP_KEEPIDLE: 32767, TCP_KEEPINTVL: 32767, TCP_KEEPCNT: 127}
+"""Options about keeping alive, each with its largest value (MAX_TCP_KEEPIDLE ...)."""
 _JIFFY_US = 1_000_000 // HZ
 
 
@@ -212,13 +218,16 @@ class TcpSocket(Socket):
         return number
 
     def setsockopt(self, option: str, value: int) -> None:
-        """SO_RCVBUF, SO_SNDBUF, SO_LINGER (0 or -1), TCP_NODELAY, TCP_CORK, TCP_QUICKACK."""
+        """SO_RCVBUF, SO_SNDBUF, SO_LINGER (0 or -1), TCP_NODELAY, TCP_CORK, TCP_QUICKACK,
+        SO_KEEPALIVE with its times."""
         if option == TCP_NODELAY:
             self.set_nodelay(bool(value))
         elif option == TCP_CORK:
             self.set_cork(bool(value))
         elif option == TCP_QUICKACK:
             self.set_quickack(value)
+        elif option in _KEEPALIVE:
+            self.set_keepalive(option, value)
         elif option == SO_RCVBUF:
             self._cpu.touch("lock_sock")
             self.sk.rcvbuf, self.sk.rcvbuf_locked = rcvbuf_of(value), True
@@ -243,12 +252,33 @@ class TcpSocket(Socket):
             SO_RCVBUF: sk.rcvbuf,
             SO_SNDBUF: sk.sndbuf,
             SO_LINGER: 0 if sk.aborts else -1,
+            SO_KEEPALIVE: int(sk.keepalive),
+            TCP_KEEPIDLE: sk.keepalive_time // HZ,
+            TCP_KEEPINTVL: sk.keepalive_intvl // HZ,
+            TCP_KEEPCNT: sk.keepalive_probes,
             TCP_NODELAY: int(bool(sk.nonagle & NAGLE_OFF)),
             TCP_CORK: int(bool(sk.nonagle & NAGLE_CORK)),
             TCP_QUICKACK: int(not sk.ack_pingpong),
             TCP_MAXSEG: sk.mss_cache,
         }
         return values[option] if option in values else super().getsockopt(option)
+
+    def set_keepalive(self, option: str, value: int) -> None:
+        """SO_KEEPALIVE, TCP_KEEPIDLE and TCP_KEEPINTVL (seconds), TCP_KEEPCNT."""
+        sk, tcp = self.sk, self._tcp
+        most = _KEEPALIVE[option]
+        if most is not None and not 1 <= value <= most:
+            raise error_of(errno.EINVAL)
+        tcp.lock_sock(sk)
+        if option == SO_KEEPALIVE:
+            tcp.timer.tcp_set_keepalive(sk, bool(value))
+        elif option == TCP_KEEPIDLE:
+            tcp.timer.tcp_set_keepidle(sk, value * HZ)
+        elif option == TCP_KEEPINTVL:
+            sk.keepalive_intvl = value * HZ
+        else:
+            sk.keepalive_probes = value
+        tcp.release_sock(sk)
 
     def set_cork(self, on: bool) -> None:
         """TCP_CORK: keep what does not fill a segment, until it is taken off."""

@@ -287,6 +287,8 @@ class TcpInput:
         sk.ack_lrcvtime = self._cpu.jiffies
         tcp.tcp_init_transfer(sk)
         sk.lsndtime = self._cpu.jiffies
+        if sk.keepalive:
+            tcp.timer.reset_keepalive_timer(sk, sk.keepalive_time)
         if not sk.dead:
             tcp.sk_state_change(sk)
         tcp.output.tcp_send_ack(sk)

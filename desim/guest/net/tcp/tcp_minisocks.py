@@ -236,6 +236,12 @@ class TcpMinisocks:
         sk.sndbuf, sk.sndbuf_locked = request.listener.sndbuf, request.listener.sndbuf_locked
         sk.nonagle = request.listener.nonagle
         sk.aborts = request.listener.aborts
+        sk.keepalive = request.listener.keepalive
+        sk.keepalive_time = request.listener.keepalive_time
+        sk.keepalive_intvl = request.listener.keepalive_intvl
+        sk.keepalive_probes = request.listener.keepalive_probes
+        if sk.keepalive:
+            tcp.timer.reset_keepalive_timer(sk, sk.keepalive_time)
         if skb.len >= MSS_DEFAULT:
             sk.ack_last_seg_size = skb.len
         tcp.output.tcp_sync_mss(sk)

@@ -518,7 +518,7 @@ class TcpOutput:
 
     def tcp_send_probe0(self, sk: TcpSock) -> None:
         """Ask whether the window is open; wait longer each time."""
-        self.tcp_write_wakeup(sk)
+        self.tcp_write_wakeup(sk, "TCPWinProbe")
         if sk.packets_out or not sk.write_queue:
             sk.probes_out = 0
             sk.backoff = 0
@@ -528,8 +528,8 @@ class TcpOutput:
             sk.backoff += 1
         self.tcp.timer.reset_xmit_timer(sk, TIME_PROBE0, probe0_when(sk))
 
-    def tcp_write_wakeup(self, sk: TcpSock) -> None:
-        """Send what fits, or an old byte's worth of nothing."""
+    def tcp_write_wakeup(self, sk: TcpSock, counter: str) -> None:
+        """Send what fits, or an old byte's worth of nothing, which ``counter`` counts."""
         if sk.state == State.CLOSE:
             return
         skb = sk.write_queue[0] if sk.write_queue else None
@@ -545,7 +545,7 @@ class TcpOutput:
             self.tcp_transmit_skb(sk, skb)
             self.tcp_event_new_data_sent(sk, skb)
             return
-        self._ext["TCPWinProbe"] += 1
+        self._ext[counter] += 1
         self.transmit(sk, sk.snd_una - 1, sk.snd_una - 1, ACK)
 
 

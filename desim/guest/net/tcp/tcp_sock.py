@@ -66,6 +66,10 @@ ATO_MIN = HZ // 25
 DELACK_MIN = HZ // 25
 DELACK_MAX = HZ // 5
 TIMEWAIT_LEN = 60 * HZ
+KEEPALIVE_TIME = 7200 * HZ
+KEEPALIVE_INTVL = 75 * HZ
+KEEPALIVE_PROBES = 9
+"""``net.ipv4.tcp_keepalive_*``."""
 SOMAXCONN = 4096
 """``net.core.somaxconn``."""
 
@@ -129,6 +133,11 @@ class TcpSock:
         "high_seq",
         "inet_id",
         "is_cwnd_limited",
+        "keepalive",
+        "keepalive_intvl",
+        "keepalive_probes",
+        "keepalive_time",
+        "keepalive_timer",
         "last_oow_ack_time",
         "listener",
         "lost",
@@ -257,6 +266,13 @@ class TcpSock:
         self.sndbuf = sysctl.tcp_wmem[1]
         self.rcvbuf_locked = self.sndbuf_locked = False
         """SOCK_RCVBUF_LOCK, SOCK_SNDBUF_LOCK: the program has chosen, and nothing changes it."""
+        self.keepalive = False
+        """SO_KEEPALIVE, with its times in jiffies."""
+        self.keepalive_time = KEEPALIVE_TIME
+        self.keepalive_intvl = KEEPALIVE_INTVL
+        self.keepalive_probes = KEEPALIVE_PROBES
+        self.keepalive_timer: KernelTimer | None = None
+        """Made when it is first needed."""
         self.aborts = False
         """SO_LINGER with 0 seconds: close() resets the connection."""
         self.rmem_alloc = 0

@@ -5,8 +5,11 @@ closed, for probing it; one for the delayed ACK. Both are often left armed when 
 reason has gone and look for it when they fire. If the program owns the socket at that
 moment, the work is left to ``tcp_release_cb``.
 
-Not modelled: keepalive (off unless a program asks, and none can here), thin streams,
-user timeouts, TCP_DEFER_ACCEPT.
+A third serves those that a program wants to be kept alive (SO_KEEPALIVE): when nothing has
+come for ``keepalive_time`` it sends an old number for the peer to answer.
+
+Not modelled: thin streams, user timeouts, TCP_DEFER_ACCEPT; a probe that the own machine
+drops counts as sent.
 """
 
 from __future__ import annotations
@@ -72,8 +75,8 @@ class TcpTimer:
         """``tcp_clear_xmit_timers``: the connection is over."""
         sk.pending = 0
         sk.ack_pending = 0
-        for timer in (sk.retransmit_timer, sk.delack_timer):
-            if timer.pending:
+        for timer in (sk.retransmit_timer, sk.delack_timer, sk.keepalive_timer):
+            if timer is not None and timer.pending:
                 timer.delete()
 
     # The delayed ACK.
@@ -216,3 +219,56 @@ class TcpTimer:
             self.tcp_write_err(sk)
         else:
             self.tcp.output.tcp_send_probe0(sk)
+
+    # Keepalive.
+
+    def tcp_set_keepalive(self, sk: TcpSock, on: bool) -> None:
+        """SO_KEEPALIVE."""
+        if sk.state not in (State.CLOSE, State.LISTEN):
+            if on and not sk.keepalive:
+                self.reset_keepalive_timer(sk, sk.keepalive_time)
+            elif not on and sk.keepalive_timer is not None and sk.keepalive_timer.pending:
+                sk.keepalive_timer.delete()
+        sk.keepalive = on
+
+    def tcp_set_keepidle(self, sk: TcpSock, when: int) -> None:
+        """TCP_KEEPIDLE: probe when nothing has come for ``when`` jiffies."""
+        sk.keepalive_time = when
+        if sk.keepalive and sk.state not in (State.CLOSE, State.LISTEN):
+            self.reset_keepalive_timer(sk, max(when - self._idle_time(sk), 0))
+
+    def reset_keepalive_timer(self, sk: TcpSock, when: int) -> None:
+        """``inet_csk_reset_keepalive_timer``: in ``when`` jiffies."""
+        if sk.keepalive_timer is None:
+            sk.keepalive_timer = self._cpu.timer(
+                "tcp keepalive", lambda: self.tcp_keepalive_timer(sk)
+            )
+        self.reset_timer(sk.keepalive_timer, self._cpu.jiffies + when)
+
+    def tcp_keepalive_timer(self, sk: TcpSock) -> None:
+        """Is the peer still there?"""
+        if sk.owned:
+            self.reset_keepalive_timer(sk, HZ // 20)
+            return
+        if not sk.keepalive or sk.state in (State.CLOSE, State.LISTEN, State.SYN_SENT):
+            return
+        when = sk.keepalive_time
+        # What is under way, or waits for a window, has timers of its own.
+        if not sk.packets_out and not sk.write_queue:
+            idle = self._idle_time(sk)
+            if idle < when:
+                when -= idle
+            elif sk.probes_out >= sk.keepalive_probes:
+                self.tcp.output.tcp_send_active_reset(sk)
+                self.tcp_write_err(sk)
+                return
+            else:
+                self.tcp.output.tcp_write_wakeup(sk, "TCPKeepAlive")
+                sk.probes_out += 1
+                when = sk.keepalive_intvl
+        self.reset_keepalive_timer(sk, when)
+
+    def _idle_time(self, sk: TcpSock) -> int:
+        """``keepalive_time_elapsed``: jiffies without data or an acknowledgement."""
+        now = self._cpu.jiffies
+        return min(now - sk.ack_lrcvtime, now - sk.rcv_tstamp)
