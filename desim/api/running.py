@@ -148,8 +148,12 @@ class Machine:
     @property
     def frames(self) -> dict[str, tuple[Captured, ...]]:
         """The frames so far at each capture point (``"slirp"``, ``"nic"``): when, which way."""
-        captures = sorted(self._machine.captures().items())
-        return {point: tuple(packets) for point, packets in captures}
+        # A thread may have gone on ahead of the others, alone.
+        now = self.now_ns
+        return {
+            point: tuple(packet for packet in packets if packet.time <= now)
+            for point, packets in sorted(self._machine.captures().items())
+        }
 
     def run(self, progress: Callable[[int], None] | None = None) -> Result:
         """Run to the end; what came of it. Raises :class:`desim.UserError` the second time."""

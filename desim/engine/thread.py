@@ -80,7 +80,6 @@ class Thread(Event):
         self.events: list[tuple[Any, ...]] = []
         self.taken = 0
         self.met = env._now
-        self._before_us = False
         self.waiting: str | None = "start"
         self.is_alive = True
         self.collect: Callable[[Thread], None] | None = None
@@ -177,12 +176,7 @@ class Thread(Event):
 
     def kick(self) -> None:
         """An interrupt has become pending: stop at the current instant and look."""
-        running = self.env.running
-        if running is not self:
-            # What interrupts from outside of all threads is the processor's own timers. They
-            # ring ahead of all threads; one for this very instant was set by this thread in its
-            # own turn.
-            self._before_us = running is None
+        if self.env.running is not self:
             self._wake_at(self.env._now)
 
     def kill(self) -> None:
@@ -201,15 +195,13 @@ class Thread(Event):
     def _interrupted(self) -> None:
         """Run the handler now; what was charged and recorded beyond now follows it.
 
-        So does what was recorded at this very instant, if time was charged to get there and
-        the interrupt came from a timer, which rings ahead of all threads: a meeting at the
-        end of that charge would have found it.
+        What was recorded at this very instant does not: who raised the interrupt is another
+        thread, of a higher rank or woken by this one.
         """
         env, marks, events = self.env, self.marks, self.events
         instant = env._now
         rest, self.now = self.now - instant, instant
-        begin = max(instant, self.met + 1) if self._before_us else instant + 1
-        self._before_us = False
+        begin = instant + 1
         first, later = len(marks), len(events)
         while first and marks[first - 1] >> CODE_BITS >= begin:
             first -= 1

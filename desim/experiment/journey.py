@@ -232,7 +232,7 @@ class _Way:
         opened = min(max(self._established(port), sent.time), recv)
         legs.append(_lies(sent.time, opened, received.record, "host socket buffer", "handshake"))
         legs.append(_lies(opened, recv, received.record, "host socket buffer"))
-        legs += self._through_qemu(received, recv, tried, framed, dma)
+        legs += self._through_qemu(received, recv, tried, framed, dma, taken)
         legs += self._through_ring(legs[-1].end, dma, taken)
         legs += self._through_guest(legs[-1].end, taken, arrival)
         return legs
@@ -244,6 +244,7 @@ class _Way:
         tried: Happened[FramePassed],
         framed: Happened[FramePassed],
         dma: Happened[FrameStored],
+        taken: Happened[FrameTaken],
     ) -> Iterator[_Leg]:
         """From recv() to the last byte in the guest's memory.
 
@@ -277,6 +278,8 @@ class _Way:
         raised = self._next_irq(dma.time)
         if raised is not None and raised.record is dma.record and raised.time <= done:
             done = raised.time
+        # A driver that polls may take the frame while QEMU is still at it.
+        done = min(done, taken.time)
         yield _Leg(at, max(done, at), dma.record, EMULATOR)
 
     def _through_ring(

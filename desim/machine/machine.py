@@ -25,7 +25,9 @@ from desim.machine.guest import DHCP_CLIENT, ETH0, Guest, reader
 from desim.machine.kit import Kit
 from desim.machine.ports import Captured, Connections, GuestMemory, Recorder
 from desim.machine.qemu import IRQ_LINE, Qemu
+from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.host import HostScheduler, HostTask, HostTick
+from desim.machine.threads.main_loop import MainLoop
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
 from desim.userland.files import Quota, Terminal, VirtualTree
@@ -146,11 +148,13 @@ class Machine:
         return self._next_rank - 1
 
     def _set_up_processor(self) -> None:
-        """The virtual CPU, which is QEMU's thread, and its memory."""
+        """QEMU's main loop, which serves the local timer; the virtual CPU, and its memory."""
+        self.loop = self.kit.build(MainLoop)(self.env, BigLock(self.env))
         self.vcpu = self.kit.build(Vcpu)(
             env=self.env,
             rank=VCPU_RANK,
             codes=self.trace.codes,
+            clock=self.loop.timers,
             jiffies_zero_ns=self.config.boot.jiffies_zero_ns,
             build=self.kit.build,
         )
@@ -161,6 +165,7 @@ class Machine:
         self.qemu = Qemu(
             self.config,
             self.kit,
+            loop=self.loop,
             host=self.host,
             vcpu=self.vcpu,
             memory=self.memory,

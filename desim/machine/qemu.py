@@ -15,7 +15,6 @@ from desim.machine.chardev import TOUCH_POINT, CharBackend
 from desim.machine.filters import Filters
 from desim.machine.kit import Kit
 from desim.machine.ports import Bus, CardAccess, FrameLedger, Tap
-from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.main_loop import MainLoop
 from desim.machine.threads.vcpu import Vcpu
 from desim.net import Net, NetClientState, NetHub
@@ -39,6 +38,7 @@ class Qemu:
         config: MachineConfig,
         kit: Kit,
         *,
+        loop: MainLoop,
         host: HostKernel,
         vcpu: Vcpu,
         memory: Memory,
@@ -48,7 +48,9 @@ class Qemu:
         """``start`` gives a child of QEMU a thread to run on; ``terminal`` is QEMU's own."""
         self.kit = kit
         self.lost = FrameLedger(kit.recorder)
-        self._start_main_loop(config, host, start, terminal)
+        self.loop = loop
+        self.lock = loop.lock
+        self._open_sockets(config, host, start, terminal)
         self._open_network(config.user)
         self._open_chardevs(config.user, host)
         self._plug_card(config.nic, vcpu, memory)
@@ -57,17 +59,15 @@ class Qemu:
 
     # --- what QEMU does with its options, in its order
 
-    def _start_main_loop(
+    def _open_sockets(
         self,
         config: MachineConfig,
         host: HostKernel,
         start: Callable[[Process], None],
         terminal: Terminal,
     ) -> None:
-        """The big lock, the main loop with its timers, the sockets that it polls."""
-        env, build = self.kit.env, self.kit.build
-        self.lock = BigLock(env)
-        self.loop = build(MainLoop)(env, self.lock)
+        """The sockets that the main loop polls, and the net layer."""
+        build = self.kit.build
         self.sockets = build(QemuSockets)(
             kernel=host,
             on_ready=self.loop.on_ready,

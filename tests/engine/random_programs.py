@@ -57,6 +57,7 @@ class Program:
             env=env,
             rank=10,
             codes=self.codes,
+            clock=self.loop.timers,
             jiffies_zero_ns=self.random.randrange(END_NS) - JIFFY_NS,
             build=build,
         )
@@ -204,7 +205,7 @@ class Program:
         ]
 
     def sleep(self, draw: random.Random) -> None:
-        """A timer of high resolution: it interrupts from outside of all threads."""
+        """A timer of high resolution: QEMU's main loop fires it."""
         now = self.vcpu.now()
         self.vcpu.call_at(now + draw.choice((0, 3, 20, 40)), partial(self.note, "slept", now))
 

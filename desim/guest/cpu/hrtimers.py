@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.guest.cpu.tick import ClockEvent
+from desim.ports import Timer
 
 
 class HrTimers:
@@ -16,9 +16,7 @@ class HrTimers:
     ``time`` gives the running code's ns, ``meet`` meets the other threads.
     """
 
-    def __init__(
-        self, *, time: Callable[[], int], meet: Callable[[], None], device: ClockEvent
-    ) -> None:
+    def __init__(self, *, time: Callable[[], int], meet: Callable[[], None], device: Timer) -> None:
         self._time = time
         self._meet = meet
         self._device = device
@@ -39,6 +37,7 @@ class HrTimers:
         while self._waiting and self._waiting[0][0] <= now:
             self._waiting.pop(0)[2]()
         if self._waiting:
+            self._meet()
             self._program()
 
     def waiting(self) -> bool:
@@ -46,4 +45,6 @@ class HrTimers:
         return any(not periodic for _, _, _, periodic in self._waiting)
 
     def _program(self) -> None:
-        self._device.set(max(self._waiting[0][0], self._time()))
+        instant = max(self._waiting[0][0], self._time())
+        if self._device.deadline != instant:
+            self._device.arm(instant)

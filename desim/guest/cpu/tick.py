@@ -10,7 +10,8 @@ jiffy. It goes on in the idle loop, too, while RCU needs it.
 A program of the lowest class that computes for ever takes the idle loop's place: the tick never
 stops.
 
-``device`` is what interrupts at an instant, once (``struct clock_event_device``).
+``device`` is what interrupts at an instant, once (``struct clock_event_device``): the local
+APIC's timer, which is a timer of QEMU's.
 
 Not modelled: what the tick accounts for, broadcast devices, high resolution mode's switch.
 """
@@ -18,23 +19,9 @@ Not modelled: what the tick accounts for, broadcast devices, high resolution mod
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from desim.guest.cpu.context import JIFFY_NS
-
-
-class ClockEvent(Protocol):
-    """A timer of the processor's own."""
-
-    @property
-    def due(self) -> int | None:
-        """The instant (ns) it is set for; None when it has interrupted, or was never set."""
-
-    def set(self, instant: int) -> None:
-        """Interrupt at ``instant`` and not before; not in the past."""
-
-    def clear(self) -> None:
-        """Do not interrupt."""
+from desim.ports import Timer
 
 
 class Tick:
@@ -49,7 +36,7 @@ class Tick:
         *,
         time: Callable[[], int],
         meet: Callable[[], None],
-        device: ClockEvent,
+        device: Timer,
         zero_ns: int,
         rcu_needs_cpu: Callable[[], bool],
     ) -> None:
@@ -73,7 +60,7 @@ class Tick:
     def restart(self) -> None:
         """``tick_nohz_restart``: at the next jiffy, and then at each."""
         self._stopped = False
-        self._device.set((self.time() // JIFFY_NS + 1) * JIFFY_NS + self._zero_ns)
+        self._program((self.time() // JIFFY_NS + 1) * JIFFY_NS + self._zero_ns)
 
     def stop(self) -> None:
         """``tick_nohz_stop_tick``: the next interrupt is for the first timer, if there is one."""
@@ -91,13 +78,18 @@ class Tick:
         if not self._stopped:
             return
         if instant is None:
-            self._device.clear()
+            self._device.cancel()
         else:
-            self._device.set(max(instant + self._zero_ns, self._time()))
+            self._program(max(instant + self._zero_ns, self._time()))
 
     def has_come(self) -> bool:
         """In the timer's interrupt: whether it is that of a tick; the next one is set then."""
-        if self._stopped or self._device.due is not None:
+        if self._stopped or self._device.deadline is not None:
             return False
         self.restart()
         return True
+
+    def _program(self, instant: int) -> None:
+        """``tick_program_event``; what is set already is left alone."""
+        if self._device.deadline != instant:
+            self._device.arm(instant)

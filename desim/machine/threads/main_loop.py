@@ -10,7 +10,8 @@ are due run in order of deadline (equal ones: first armed first).
 
 A timer that is armed and becomes the nearest one wakes the loop, so that it
 sleeps less long. That is all that makes the loop notice what a virtual CPU did:
-slirp's own needs (a delayed ACK, a connection that opened) wake nobody.
+slirp's own needs (a delayed ACK, a connection that opened) wake nobody. The guest's local
+timer is one of these timers: a guest that ticks makes the loop notice things every 4 ms.
 
 Not modelled: the other two clocks of QEMU, block I/O, bottom halves, ``-icount``.
 """

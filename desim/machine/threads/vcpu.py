@@ -22,17 +22,20 @@ A device access is one instruction: it takes the big lock and runs the card (and
 net layer and slirp) on this thread, and no interrupt comes in between, however long it waits
 for the lock (``desim.machine.ports.CardAccess``).
 
-The local timer has two alarms, for the tick and for high resolution timers; both make the same
-interrupt.
+The local APIC's timer is a timer of QEMU's, on its virtual clock: to fire it, the main loop
+wakes, polls slirp, and only then raises the interrupt; and it wakes when the guest sets the
+timer to be the nearest of all. So slirp looks at the host at least as often as the guest
+ticks. There are two such timers here, for the tick and for high resolution timers, which make
+the same interrupt.
 
-Not modelled: several processors; priorities among interrupts beyond that order.
+Not modelled: several processors; priorities among interrupts beyond that order; the big lock
+around the APIC's registers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.engine.alarm import Alarm
 from desim.engine.environment import Environment
 from desim.engine.marks import Codes
 from desim.engine.thread import Thread
@@ -47,6 +50,7 @@ from desim.guest.cpu.softirqs import Softirqs
 from desim.guest.cpu.tick import Tick
 from desim.guest.cpu.timers import TimerWheel
 from desim.guest.cpu.workqueue import Workqueue
+from desim.ports import Clock
 from desim.stages import GUEST, QEMU, Build, Landmark, bare, mark, stages
 
 MS = 1_000_000
@@ -111,16 +115,18 @@ class Vcpu:
         env: Environment,
         rank: int,
         codes: Codes,
+        clock: Clock,
         jiffies_zero_ns: int = 0,
         build: Build = bare,
     ) -> None:
-        """``jiffies_zero_ns`` is the instant, not after power-on, of the tick that counts as 0."""
+        """``clock`` has the local APIC's timer, which QEMU's main loop serves.
+        ``jiffies_zero_ns`` is the instant, not after power-on, of the tick that counts as 0."""
         self.env = env
         self.boot: Callable[[], None] = nothing_to_boot
         self.handler: Callable[[], bool] = no_handler
         self._power_on(rank, codes)
         self._make_scheduler(build)
-        self._make_timers(jiffies_zero_ns, build)
+        self._make_timers(clock, jiffies_zero_ns, build)
         self._make_softirqs(build)
         self._offer()
 
@@ -151,19 +157,23 @@ class Vcpu:
         self.sched = build(Scheduler)(time=env.time, meet=meet, preempt=self.preempt)
         self.rcu = build(Rcu)(sched=self.sched)
 
-    def _make_timers(self, jiffies_zero_ns: int, build: Build) -> None:
+    def _make_timers(self, clock: Clock, jiffies_zero_ns: int, build: Build) -> None:
         """The tick, and what waits for it or for an instant."""
         env = self.env
         self.tick = Tick(
             time=env.time,
             meet=self._meet_clock,
-            device=Alarm(env, self._timer_raised),
+            device=clock.timer("apic-timer", self._timer_raised, periodic=True),
             zero_ns=jiffies_zero_ns,
             rcu_needs_cpu=self.rcu.pending,
         )
         meet = env.touch_point("timer")
         self.wheel = TimerWheel(now=self.tick.time, touch=meet, program=self.tick.program)
-        self.hrtimers = HrTimers(time=env.time, meet=meet, device=Alarm(env, self._timer_raised))
+        self.hrtimers = HrTimers(
+            time=env.time,
+            meet=meet,
+            device=clock.timer("apic-timer", self._timer_raised, periodic=True),
+        )
         self.workqueue = build(Workqueue)(sched=self.sched, wheel=self.wheel)
 
     def _make_softirqs(self, build: Build) -> None:

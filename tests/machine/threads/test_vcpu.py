@@ -7,9 +7,12 @@ from typing import Any, cast
 
 from desim.engine.environment import Environment
 from desim.engine.marks import Codes
+from desim.engine.thread import Thread
 from desim.guest.cpu.context import NET_RX_SOFTIRQ
 from desim.guest.cpu.rcu import Rcu
 from desim.guest.cpu.sched import KThread, Scheduler
+from desim.machine.threads.big_lock import BigLock
+from desim.machine.threads.main_loop import MainLoop
 from desim.machine.threads.vcpu import Vcpu
 from desim.stages import Build, bare
 
@@ -35,12 +38,26 @@ class Program:
         return False
 
 
+class NoSockets:
+    """Nothing to poll: the main loop serves timers only."""
+
+    def ready(self) -> bool:
+        return False
+
+    def collect(self) -> None:
+        """Nothing was watched."""
+
+
 class Bench:
     """A virtual CPU that runs programs; ``order`` is what was said, and when in us."""
 
     def __init__(self, build: Build = bare) -> None:
         self.env = Environment()
-        self.vcpu = Vcpu(env=self.env, rank=10, codes=Codes(), build=build)
+        codes = Codes()
+        loop = MainLoop(self.env, BigLock(self.env))
+        loop.poller = NoSockets()
+        self.vcpu = Vcpu(env=self.env, rank=10, codes=codes, clock=loop.timers, build=build)
+        Thread(self.env, "main", 11, loop.main, codes)
         self.order: list[tuple[str, int]] = []
 
     def say(self, what: str) -> None:
