@@ -72,7 +72,9 @@ def test_lost_frames_are_counted_with_place_and_reason_and_tcp_mends_it(tmp_path
     assert lost_at_filters(result) == [
         {"where": "f0", "why": "filter-loss", "code": "filter-loss", "frames": missing}
     ]
-    assert f"dropped      {missing} by f0: filter-loss" in terminal.text(result, result.config)
+    assert f"dropped      {missing} by f0: filter-loss" in terminal.text(
+        result, result.config, verbosity=1
+    )
 
 
 def test_copies_and_changed_frames_are_frames_of_their_own(tmp_path: Path) -> None:
@@ -103,7 +105,9 @@ def test_copies_and_changed_frames_are_frames_of_their_own(tmp_path: Path) -> No
     arrived = [p.frame for p in got if p.to_guest]
     assert len({frame.number for frame in arrived}) == len(arrived) == len(raws) + 2
     assert sum(frame.raw not in raws for frame in arrived) == 1
-    assert "made         2 at twice: filter-duplicate" in terminal.text(result, result.config)
+    assert "made         2 at twice: filter-duplicate" in terminal.text(
+        result, result.config, verbosity=1
+    )
 
 
 def test_a_delay_is_a_wait_on_the_way_of_the_message(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def multiplied(folder: Path, *, frames: int) -> MachineConfig:
     return made
 
 
+@pytest.mark.slow
 def test_frames_that_make_frames_end_at_the_limit(tmp_path: Path) -> None:
     first, second = (run(multiplied(tmp_path, frames=9000)) for _ in range(2))
     assert first.failed
@@ -45,6 +46,7 @@ def test_each_limit_stops_a_run_and_keeps_what_there_is(limit: str) -> None:
     assert 0 < result.end_ns < run(config("upload")).end_ns
 
 
+@pytest.mark.slow
 def test_a_scenario_sets_its_limits_and_exits_with_1(tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = desim("run", "hello", "--set", "run.limits.frames=10", "--out", str(out))

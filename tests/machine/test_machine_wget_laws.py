@@ -100,6 +100,7 @@ def test_without_faults_there_is_a_page() -> None:
     assert fetched("guest", 5000, []) == (0, page(5000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asks", ["host", "guest"])
 def test_of_a_server_that_is_interrupted_there_is_a_part(asks: Side) -> None:
     status, file = fetched(asks, 3_000_000, [SLOW], stopped_ms=600)

@@ -52,6 +52,7 @@ def test_a_retransmission_is_a_frame_that_was_lost() -> None:
     assert 0 < again <= lost["frames"]
 
 
+@pytest.mark.slow
 def test_a_transfer_is_all_bytes_once() -> None:
     result = screens.result("download")
     request, answer = transfers(result.packets, result.config)

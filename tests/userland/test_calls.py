@@ -77,6 +77,7 @@ Kernel()  # abstract
 """
 
 
+@pytest.mark.slow
 def test_a_type_checker_knows_the_results_and_sees_the_mistakes(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="needs mypy: pip install mypy")
     file = tmp_path / "program.py"
