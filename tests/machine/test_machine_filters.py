@@ -105,7 +105,7 @@ def test_copies_and_changed_frames_are_frames_of_their_own(tmp_path: Path) -> No
     arrived = [p.frame for p in got if p.to_guest]
     assert len({frame.number for frame in arrived}) == len(arrived) == len(raws) + 2
     assert sum(frame.raw not in raws for frame in arrived) == 1
-    assert "made         2 at twice: filter-duplicate" in terminal.text(
+    assert "made         2 by twice: filter-duplicate" in terminal.text(
         result, result.config, verbosity=1
     )
 
