@@ -24,6 +24,7 @@ from desim.userland.uapi import (
     TCP_MAXSEG,
     TCP_NODELAY,
     TCP_QUICKACK,
+    TCP_USER_TIMEOUT,
 )
 from desim.wire.tcp import ACK, FIN, PSH, RST, SYN
 
@@ -49,6 +50,17 @@ def connected(guest: Guest, sock: TcpSocket | None = None) -> tuple[TcpSocket, P
     return sock, peer
 
 
+def accepted(guest: Guest, listener: TcpSocket, mss: int | None = MSS) -> tuple[TcpSocket, Peer]:
+    """A connection of a peer that offers ``mss``."""
+    listener.bind(bytes(4), 80)
+    listener.listen(1)
+    peer = Peer(guest, sport=1000, dport=80, iss=0)
+    (answer,) = peer.send(SYN, mss=mss)
+    peer.ack = answer.seq + 1
+    peer.send(ACK)
+    return listener.accept(), peer
+
+
 def sizes(guest: Guest) -> list[int]:
     return [len(s.payload) for s in guest.segments()]
 
@@ -69,6 +81,7 @@ def sizes(guest: Guest) -> list[int]:
         (TCP_KEEPIDLE, 7200, 60, 60),
         (TCP_KEEPINTVL, 75, 5, 5),
         (TCP_KEEPCNT, 9, 3, 3),
+        (TCP_USER_TIMEOUT, 0, 5000, 5000),
         (TCP_CORK, 0, 1, 1),
         (TCP_QUICKACK, 1, 0, 0),
     ],
@@ -178,16 +191,10 @@ def test_a_listener_has_nothing_to_read_and_its_connections_its_options(guest: G
     sock.setsockopt(SO_SNDBUF, 8192)
     sock.setsockopt(TCP_NODELAY, 1)
     sock.setsockopt(SO_LINGER, 0)
-    sock.bind(bytes(4), 80)
-    sock.listen(1)
+    child, _ = accepted(guest, sock)
     with pytest.raises(OSError) as wrong:
         sock.inq()
     assert wrong.value.errno == errno.EINVAL
-    peer = Peer(guest, sport=1000, dport=80, iss=0)
-    (answer,) = peer.send(SYN, mss=MSS)
-    peer.ack = answer.seq + 1
-    peer.send(ACK)
-    child = sock.accept()
     kept = [child.getsockopt(o) for o in (SO_SNDBUF, TCP_NODELAY, SO_LINGER)]
     assert kept == [16384, 1, 0]
 
@@ -281,3 +288,124 @@ def test_times_of_keeping_alive_have_limits(guest: Guest, option: str, value: in
     with pytest.raises(OSError) as wrong:
         guest.stack.tcp_socket().setsockopt(option, value)
     assert wrong.value.errno == errno.EINVAL
+
+
+def hasty(guest: Guest, ms: int) -> tuple[TcpSocket, Peer]:
+    """A connection that is given up when nothing is answered for ``ms``."""
+    sock, peer = connected(guest)
+    sock.setsockopt(TCP_USER_TIMEOUT, ms)
+    return sock, peer
+
+
+def test_what_is_sent_is_given_up_when_the_programs_time_is_over(guest: Guest) -> None:
+    """``tcp_clamp_rto_to_user_timeout``, ``retransmits_timed_out`` (net/ipv4/tcp_timer.c).
+
+    The time begins when something is sent again for the first time (``retrans_stamp``).
+    """
+    sock, _ = hasty(guest, 1000)
+    began = guest.cpu.now()
+    sock.send(b"x")
+    guest.cpu.run(1190 * MS)
+    # Again after 200 and 600 ms; the next would be after 1.4 s.
+    assert sizes(guest) == [1, 1, 1]
+    assert sock.state == State.ESTABLISHED
+    while sock.state != State.CLOSE:
+        guest.cpu.run(MS)
+    assert 1_200 <= (guest.cpu.now() - began) // MS <= 1_220
+    assert (sock.take_error(), guest.segments()) == (errno.ETIMEDOUT, [])
+    assert guest.stack.snmp.tcp_ext["TCPAbortOnTimeout"] == 1
+    assert guest.cpu.armed() == []
+
+
+def test_an_acknowledgement_in_time_is_enough(guest: Guest) -> None:
+    sock, peer = hasty(guest, 1000)
+    sock.send(b"x")
+    guest.cpu.run(900 * MS)
+    peer.ack += 1
+    peer.send(ACK)
+    sock.send(b"y")
+    guest.cpu.run(900 * MS)
+    assert sock.state == State.ESTABLISHED
+
+
+def test_a_program_gives_up_to_connect_when_its_time_is_over(guest: Guest) -> None:
+    """``tcp_write_timeout``: before the number of SYNs is used up."""
+    sock = guest.stack.tcp_socket()
+    sock.setsockopt(TCP_USER_TIMEOUT, 2000)
+    with pytest.raises(BlockingIOError):
+        sock.connect(SLIRP, 80)
+    guest.cpu.run(5 * SECOND)
+    assert len(guest.segments()) == 2
+    with pytest.raises(TimeoutError):
+        sock.finish_connect()
+
+
+def test_a_closed_window_is_probed_for_the_programs_time(guest: Guest) -> None:
+    """``tcp_probe_timer``: answers that keep the window closed do not help."""
+    sock, peer = hasty(guest, 3000)
+    peer.window = 0
+    peer.send(ACK)
+    began = guest.cpu.now()
+    sock.send(b"x")
+    while sock.state != State.CLOSE:
+        guest.cpu.run(10 * MS)
+        if guest.segments():
+            peer.window = 0
+            peer.send(ACK)
+        assert guest.cpu.now() - began < 10 * SECOND
+    # The time begins at the first probe, 200 ms after the program's call.
+    assert 3_200 <= (guest.cpu.now() - began) // MS <= 3_240
+    assert sock.take_error() == errno.ETIMEDOUT
+
+
+def test_a_window_that_opens_and_closes_again_has_the_time_anew(guest: Guest) -> None:
+    sock, peer = hasty(guest, 1000)
+    for _ in range(3):
+        peer.window = 0
+        peer.send(ACK)
+        sock.send(b"x")
+        guest.cpu.run(900 * MS)
+        peer.window = 1000
+        peer.send(ACK)
+        guest.cpu.run(10 * MS)
+        peer.ack += 1
+        peer.window = 1000
+        peer.send(ACK)
+    assert sock.state == State.ESTABLISHED
+
+
+def test_a_window_taken_back_is_tried_for_the_programs_time(guest: Guest) -> None:
+    """``tcp_rtx_probe0_timed_out``."""
+    sock, peer = hasty(guest, 2000)
+    sock.send(b"x")
+    guest.segments()
+    peer.window = 0
+    peer.send(ACK)
+    for _ in range(40):
+        guest.cpu.run(100 * MS)
+        if guest.segments() and sock.state != State.CLOSE:
+            peer.window = 0
+            peer.send(ACK)
+    assert (sock.state, sock.take_error()) == (State.CLOSE, errno.ETIMEDOUT)
+
+
+def test_the_programs_time_takes_the_place_of_the_number_of_keepalive_probes(guest: Guest) -> None:
+    """``tcp_keepalive_timer``: three probes without it, and more with it."""
+    sock, _ = kept_alive(guest)
+    sock.setsockopt(TCP_USER_TIMEOUT, 19_000)
+    guest.cpu.run(18_500 * MS)
+    assert len(guest.segments()) == 5
+    guest.cpu.run(3 * SECOND)
+    (reset,) = guest.segments()
+    assert reset.flags & RST
+    assert sock.take_error() == errno.ETIMEDOUT
+
+
+def test_a_negative_time_is_refused_and_a_listeners_is_its_connections(guest: Guest) -> None:
+    sock = guest.stack.tcp_socket()
+    with pytest.raises(OSError) as wrong:
+        sock.setsockopt(TCP_USER_TIMEOUT, -1)
+    assert wrong.value.errno == errno.EINVAL
+    sock.setsockopt(TCP_USER_TIMEOUT, 1234)
+    child, _ = accepted(guest, sock)
+    assert child.getsockopt(TCP_USER_TIMEOUT) == 1234

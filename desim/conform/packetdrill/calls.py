@@ -53,6 +53,7 @@ OPTIONS = (
     "TCP_KEEPINTVL",
     "TCP_NODELAY",
     "TCP_QUICKACK",
+    "TCP_USER_TIMEOUT",
 )
 """Options that can be set, and asked for."""
 

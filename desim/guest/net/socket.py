@@ -43,6 +43,7 @@ from desim.userland.uapi import (
     TCP_MAXSEG,
     TCP_NODELAY,
     TCP_QUICKACK,
+    TCP_USER_TIMEOUT,
 )
 from desim.wire.addresses import IP_ANY
 
@@ -219,7 +220,7 @@ class TcpSocket(Socket):
 
     def setsockopt(self, option: str, value: int) -> None:
         """SO_RCVBUF, SO_SNDBUF, SO_LINGER (0 or -1), TCP_NODELAY, TCP_CORK, TCP_QUICKACK,
-        SO_KEEPALIVE with its times."""
+        SO_KEEPALIVE with its times, TCP_USER_TIMEOUT."""
         if option == TCP_NODELAY:
             self.set_nodelay(bool(value))
         elif option == TCP_CORK:
@@ -228,6 +229,11 @@ class TcpSocket(Socket):
             self.set_quickack(value)
         elif option in _KEEPALIVE:
             self.set_keepalive(option, value)
+        elif option == TCP_USER_TIMEOUT:
+            if value < 0:
+                raise error_of(errno.EINVAL)
+            self._cpu.touch("lock_sock")
+            self.sk.user_timeout_ms = value
         elif option == SO_RCVBUF:
             self._cpu.touch("lock_sock")
             self.sk.rcvbuf, self.sk.rcvbuf_locked = rcvbuf_of(value), True
@@ -256,6 +262,7 @@ class TcpSocket(Socket):
             TCP_KEEPIDLE: sk.keepalive_time // HZ,
             TCP_KEEPINTVL: sk.keepalive_intvl // HZ,
             TCP_KEEPCNT: sk.keepalive_probes,
+            TCP_USER_TIMEOUT: sk.user_timeout_ms,
             TCP_NODELAY: int(bool(sk.nonagle & NAGLE_OFF)),
             TCP_CORK: int(bool(sk.nonagle & NAGLE_CORK)),
             TCP_QUICKACK: int(not sk.ack_pingpong),

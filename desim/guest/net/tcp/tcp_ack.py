@@ -195,10 +195,12 @@ class TcpAck:
         timer = self.tcp.timer
         if sk.write_queue[0].end_seq <= sk.wnd_end():
             sk.backoff = 0
+            sk.probes_since = None
             if sk.pending == TIME_PROBE0:
                 sk.pending = 0
         else:
-            timer.reset_xmit_timer(sk, TIME_PROBE0, probe0_when(sk))
+            when = timer.tcp_clamp_probe0_to_user_timeout(sk, probe0_when(sk))
+            timer.reset_xmit_timer(sk, TIME_PROBE0, when)
 
     def tcp_clean_rtx_queue(self, sk: TcpSock, flag: int) -> int:
         """Drop what is acknowledged; ``flag`` with what has been found."""

@@ -240,6 +240,7 @@ class TcpMinisocks:
         sk.keepalive_time = request.listener.keepalive_time
         sk.keepalive_intvl = request.listener.keepalive_intvl
         sk.keepalive_probes = request.listener.keepalive_probes
+        sk.user_timeout_ms = request.listener.user_timeout_ms
         if sk.keepalive:
             tcp.timer.reset_keepalive_timer(sk, sk.keepalive_time)
         if skb.len >= MSS_DEFAULT:

@@ -522,11 +522,14 @@ class TcpOutput:
         if sk.packets_out or not sk.write_queue:
             sk.probes_out = 0
             sk.backoff = 0
+            sk.probes_since = None
             return
         sk.probes_out += 1
         if sk.backoff < self.tcp.sysctl.tcp_retries2:
             sk.backoff += 1
-        self.tcp.timer.reset_xmit_timer(sk, TIME_PROBE0, probe0_when(sk))
+        timer = self.tcp.timer
+        when = timer.tcp_clamp_probe0_to_user_timeout(sk, probe0_when(sk))
+        timer.reset_xmit_timer(sk, TIME_PROBE0, when)
 
     def tcp_write_wakeup(self, sk: TcpSock, counter: str) -> None:
         """Send what fits, or an old byte's worth of nothing, which ``counter`` counts."""

@@ -162,6 +162,7 @@ class TcpSock:
         "prior_cwnd",
         "prior_ssthresh",
         "probes_out",
+        "probes_since",
         "prr_delivered",
         "prr_out",
         "pseudo_sum",
@@ -217,6 +218,7 @@ class TcpSock:
         "tsq_queued",
         "tsq_throttled",
         "undo_marker",
+        "user_timeout_ms",
         "wake",
         "window_clamp",
         "wmem_alloc",
@@ -273,6 +275,8 @@ class TcpSock:
         self.keepalive_probes = KEEPALIVE_PROBES
         self.keepalive_timer: KernelTimer | None = None
         """Made when it is first needed."""
+        self.user_timeout_ms = 0
+        """TCP_USER_TIMEOUT: how long what is sent may stay unanswered; 0 for the usual tries."""
         self.aborts = False
         """SO_LINGER with 0 seconds: close() resets the connection."""
         self.rmem_alloc = 0
@@ -348,6 +352,8 @@ class TcpSock:
         self.total_retrans = 0
         self.retrans_stamp_ns: int | None = None
         self.probes_out = 0
+        self.probes_since: int | None = None
+        """``icsk_probes_tstamp``: the jiffy since which a closed window is probed."""
         self.pending = 0
         self.timeout = 0
         # Receiving.
@@ -396,6 +402,7 @@ class TcpSock:
         self.mdev_us = 1_000_000
         self.rto = TIMEOUT_INIT
         self.backoff = self.probes_out = self.total_retrans = 0
+        self.probes_since = None
         self.snd_ssthresh = INFINITE_SSTHRESH
         self.snd_cwnd = INIT_CWND
         self.snd_cwnd_cnt = 0

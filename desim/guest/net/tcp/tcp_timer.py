@@ -8,7 +8,10 @@ moment, the work is left to ``tcp_release_cb``.
 A third serves those that a program wants to be kept alive (SO_KEEPALIVE): when nothing has
 come for ``keepalive_time`` it sends an old number for the peer to answer.
 
-Not modelled: thin streams, user timeouts, TCP_DEFER_ACCEPT; a probe that the own machine
+A program may say how long what it has sent may stay unanswered (TCP_USER_TIMEOUT). That
+takes the place of the number of tries, also of probes; the last timer fires when it is over.
+
+Not modelled: thin streams, TCP_DEFER_ACCEPT; a probe that the own machine
 drops counts as sent.
 """
 
@@ -27,6 +30,7 @@ from desim.guest.net.tcp.tcp_sock import (
     RTO_MIN,
     TIME_RETRANS,
     TIMEOUT_INIT,
+    TIMEOUT_MIN,
     State,
     TcpSock,
 )
@@ -151,15 +155,41 @@ class TcpTimer:
             tcp.retransmit.tcp_retransmit_skb(sk, head, 1)
             sk.backoff += 1
         sk.rto = min(sk.rto << 1, RTO_MAX)
-        self.reset_xmit_timer(sk, TIME_RETRANS, sk.rto)
+        self.reset_xmit_timer(sk, TIME_RETRANS, self.tcp_clamp_rto_to_user_timeout(sk))
+
+    def tcp_clamp_rto_to_user_timeout(self, sk: TcpSock) -> int:
+        """The RTO, or what is left of the time that the program gives."""
+        if not sk.user_timeout_ms or sk.retrans_stamp_ns is None:
+            return sk.rto
+        left_ms = sk.user_timeout_ms - self._passed_ms(sk.retrans_stamp_ns)
+        return 1 if left_ms <= 0 else min(sk.rto, msecs_to_jiffies(left_ms))
+
+    def tcp_clamp_probe0_to_user_timeout(self, sk: TcpSock, when: int) -> int:
+        """``when``, or sooner: when the program's time for a closed window is over."""
+        if not sk.user_timeout_ms or sk.probes_since is None:
+            return when
+        left = msecs_to_jiffies(sk.user_timeout_ms) - (self._cpu.jiffies - sk.probes_since)
+        return min(max(left, TIMEOUT_MIN), when)
+
+    def _passed_ms(self, since_ns: int) -> int:
+        """By the clock of ``tcp_time_stamp``, which counts whole milliseconds."""
+        return self._cpu.now() // 1_000_000 - since_ns // 1_000_000
 
     def tcp_rtx_probe0_timed_out(self, sk: TcpSock, head: SndSkb) -> bool:
-        """Whether a window that was taken back has been tried for four minutes, unanswered."""
-        if sk.timeout - sk.rcv_tstamp <= 2 * RTO_MAX:
-            return False
+        """Whether a window that was taken back has been tried for four minutes, unanswered.
+
+        With TCP_USER_TIMEOUT answers that keep the window closed do not help.
+        """
         began_ns = head.sent_ns if sk.retrans_stamp_ns is None else sk.retrans_stamp_ns
-        tried_ms = self._cpu.now() // 1_000_000 - began_ns // 1_000_000
-        return -(-tried_ms * HZ // 1000) > 2 * RTO_MAX
+        tried_ms = self._passed_ms(began_ns)
+        limit = 2 * RTO_MAX
+        if sk.user_timeout_ms:
+            if tried_ms > sk.user_timeout_ms:
+                return True
+            limit = min(limit, msecs_to_jiffies(sk.user_timeout_ms))
+        if sk.timeout - sk.rcv_tstamp <= limit:
+            return False
+        return msecs_to_jiffies(tried_ms) > limit
 
     def tcp_write_timeout(self, sk: TcpSock) -> bool:
         """Whether the connection has been tried for long enough; then it is given up."""
@@ -185,9 +215,13 @@ class TcpTimer:
         return 8 if not retries and alive else retries
 
     def retransmits_timed_out(self, sk: TcpSock, boundary: int) -> bool:
-        """Whether as much time has passed as ``boundary`` retransmissions would take."""
+        """Whether as much time has passed as ``boundary`` retransmissions would take, or as
+        the program gives."""
         if not sk.retransmits or sk.retrans_stamp_ns is None:
             return False
+        passed_ms = self._passed_ms(sk.retrans_stamp_ns)
+        if sk.user_timeout_ms:
+            return passed_ms >= sk.user_timeout_ms
         base_ms = (TIMEOUT_INIT if sk.state == State.SYN_SENT else RTO_MIN) * 1000 // HZ
         max_ms = RTO_MAX * 1000 // HZ
         linear_from = (max_ms // base_ms).bit_length() - 1
@@ -195,7 +229,6 @@ class TcpTimer:
             timeout_ms = ((2 << boundary) - 1) * base_ms
         else:
             timeout_ms = ((2 << linear_from) - 1) * base_ms + (boundary - linear_from) * max_ms
-        passed_ms = self._cpu.now() // 1_000_000 - sk.retrans_stamp_ns // 1_000_000
         return passed_ms >= timeout_ms
 
     def tcp_write_err(self, sk: TcpSock) -> None:
@@ -207,7 +240,15 @@ class TcpTimer:
         """The peer's window is still closed as far as we know."""
         if sk.packets_out or not sk.write_queue:
             sk.probes_out = 0
+            sk.probes_since = None
             return
+        now = self._cpu.jiffies
+        if sk.probes_since is None:
+            sk.probes_since = now
+        elif sk.user_timeout_ms:
+            if now - sk.probes_since >= msecs_to_jiffies(sk.user_timeout_ms):
+                self.tcp_write_err(sk)
+                return
         most = self.tcp.sysctl.tcp_retries2
         if sk.dead:
             alive = min(sk.rto << sk.backoff, RTO_MAX) < RTO_MAX
@@ -258,7 +299,7 @@ class TcpTimer:
             idle = self._idle_time(sk)
             if idle < when:
                 when -= idle
-            elif sk.probes_out >= sk.keepalive_probes:
+            elif self._was_silent_for_too_long(sk, idle):
                 self.tcp.output.tcp_send_active_reset(sk)
                 self.tcp_write_err(sk)
                 return
@@ -268,7 +309,18 @@ class TcpTimer:
                 when = sk.keepalive_intvl
         self.reset_keepalive_timer(sk, when)
 
+    def _was_silent_for_too_long(self, sk: TcpSock, idle: int) -> bool:
+        """Whether no more probes follow: after the program's time, else their number."""
+        if sk.user_timeout_ms:
+            return sk.probes_out > 0 and idle >= msecs_to_jiffies(sk.user_timeout_ms)
+        return sk.probes_out >= sk.keepalive_probes
+
     def _idle_time(self, sk: TcpSock) -> int:
         """``keepalive_time_elapsed``: jiffies without data or an acknowledgement."""
         now = self._cpu.jiffies
         return min(now - sk.ack_lrcvtime, now - sk.rcv_tstamp)
+
+
+def msecs_to_jiffies(ms: int) -> int:
+    """Rounded up."""
+    return -(-ms * HZ // 1000)
