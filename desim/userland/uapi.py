@@ -49,7 +49,7 @@ TCP_USER_TIMEOUT = "TCP_USER_TIMEOUT"
 TCP_CORK = "TCP_CORK"
 TCP_QUICKACK = "TCP_QUICKACK"
 TCP_MAXSEG = "TCP_MAXSEG"
-"""Of ``getsockopt`` only: bytes of a full segment."""
+"""Bytes of a full segment; set before the connection begins, 88 to 32767, or 0 for the path's."""
 SO_RCVTIMEO = "SO_RCVTIMEO"
 """Nanoseconds after which a receiving call gives up with EAGAIN; 0 for never."""
 

@@ -82,6 +82,8 @@ def sizes(guest: Guest) -> list[int]:
         (TCP_KEEPINTVL, 75, 5, 5),
         (TCP_KEEPCNT, 9, 3, 3),
         (TCP_USER_TIMEOUT, 0, 5000, 5000),
+        (TCP_MAXSEG, 536, 1000, 1000),
+        (TCP_MAXSEG, 536, 0, 536),
         (TCP_CORK, 0, 1, 1),
         (TCP_QUICKACK, 1, 0, 0),
     ],
@@ -409,3 +411,71 @@ def test_a_negative_time_is_refused_and_a_listeners_is_its_connections(guest: Gu
     sock.setsockopt(TCP_USER_TIMEOUT, 1234)
     child, _ = accepted(guest, sock)
     assert child.getsockopt(TCP_USER_TIMEOUT) == 1234
+
+
+def test_a_program_may_want_smaller_segments(guest: Guest) -> None:
+    """``tcp_connect_init``, ``tcp_parse_options``: what is offered, and what is sent."""
+    sock = guest.stack.tcp_socket()
+    sock.setsockopt(TCP_MAXSEG, 1000)
+    with pytest.raises(BlockingIOError):
+        sock.connect(SLIRP, 80)
+    (syn,) = guest.segments()
+    assert syn.mss == 1000
+    # Half of the buffer's 131072, in segments of 1000.
+    assert syn.window == 65000
+    peer = Peer(guest, sport=80, dport=syn.sport, iss=0)
+    peer.ack = syn.seq + 1
+    peer.send(SYN | ACK, mss=MSS)
+    sock.finish_connect()
+    assert sock.getsockopt(TCP_MAXSEG) == 1000
+    sock.send(bytes(2500))
+    assert sizes(guest) == [1000, 1000, 500]
+
+
+def test_of_two_sizes_the_smaller_counts(guest: Guest) -> None:
+    sock = guest.stack.tcp_socket()
+    sock.setsockopt(TCP_MAXSEG, 9000)
+    child, _ = accepted(guest, sock)
+    assert child.getsockopt(TCP_MAXSEG) == MSS
+
+
+def test_a_listeners_segment_size_is_offered_and_kept(guest: Guest) -> None:
+    """``tcp_make_synack``, ``tcp_v4_syn_recv_sock``."""
+    sock = guest.stack.tcp_socket()
+    sock.setsockopt(TCP_MAXSEG, 700)
+    sock.bind(bytes(4), 80)
+    sock.listen(1)
+    peer = Peer(guest, sport=1000, dport=80, iss=0)
+    (answer,) = peer.send(SYN, mss=MSS)
+    assert (answer.mss, answer.window) == (700, 65100)
+    peer.ack = answer.seq + 1
+    peer.send(ACK)
+    child = sock.accept()
+    assert sock.getsockopt(TCP_MAXSEG) == child.getsockopt(TCP_MAXSEG) == 700
+    child.send(bytes(1000))
+    assert sizes(guest) == [700, 300]
+
+
+def test_a_peer_that_offers_nothing_gets_segments_of_536(guest: Guest) -> None:
+    """``tcp_parse_options`` compares only with what was offered."""
+    sock = guest.stack.tcp_socket()
+    sock.setsockopt(TCP_MAXSEG, 100)
+    child, _ = accepted(guest, sock, mss=None)
+    assert child.getsockopt(TCP_MAXSEG) == 536
+
+
+@pytest.mark.parametrize("size", [-1, 87, 32768])
+def test_a_segment_size_has_limits(guest: Guest, size: int) -> None:
+    with pytest.raises(OSError) as wrong:
+        guest.stack.tcp_socket().setsockopt(TCP_MAXSEG, size)
+    assert wrong.value.errno == errno.EINVAL
+
+
+def test_a_buffer_smaller_than_a_segment_is_offered_as_it_is(guest: Guest) -> None:
+    """``tcp_select_initial_window`` rounds only what holds a segment."""
+    sock = guest.stack.tcp_socket()
+    sock.setsockopt(SO_RCVBUF, 0)
+    with pytest.raises(BlockingIOError):
+        sock.connect(SLIRP, 80)
+    (syn,) = guest.segments()
+    assert syn.window == 1152

@@ -51,6 +51,7 @@ OPTIONS = (
     "TCP_KEEPCNT",
     "TCP_KEEPIDLE",
     "TCP_KEEPINTVL",
+    "TCP_MAXSEG",
     "TCP_NODELAY",
     "TCP_QUICKACK",
     "TCP_USER_TIMEOUT",
@@ -299,7 +300,7 @@ class Reader:
         _: Expression,
     ) -> Wanted:
         wanted = value[0] if isinstance(value, list) and value else value
-        if str(option) in (*OPTIONS, "TCP_MAXSEG"):
+        if str(option) in OPTIONS:
             call = ask("getsockopt", self._descriptor(line, fd), str(option))
             return Wanted(call, _nothing, differs=_other_than(wanted))
         if str(option) != "SO_ERROR":

@@ -49,6 +49,9 @@ from desim.wire.addresses import IP_ANY
 
 _KEEPALIVE = {SO_KEEPALIVE: None, TCP_KEEPIDLE: 32767, TCP_KEEPINTVL: 32767, TCP_KEEPCNT: 127}
 """Options about keeping alive, each with its largest value (MAX_TCP_KEEPIDLE ...)."""
+_MAXSEG_MIN = 88
+_MAXSEG_MAX = 32767
+"""TCP_MIN_MSS and MAX_TCP_WINDOW (include/net/tcp.h)."""
 _JIFFY_US = 1_000_000 // HZ
 
 
@@ -220,7 +223,7 @@ class TcpSocket(Socket):
 
     def setsockopt(self, option: str, value: int) -> None:
         """SO_RCVBUF, SO_SNDBUF, SO_LINGER (0 or -1), TCP_NODELAY, TCP_CORK, TCP_QUICKACK,
-        SO_KEEPALIVE with its times, TCP_USER_TIMEOUT."""
+        SO_KEEPALIVE with its times, TCP_USER_TIMEOUT, TCP_MAXSEG."""
         if option == TCP_NODELAY:
             self.set_nodelay(bool(value))
         elif option == TCP_CORK:
@@ -234,6 +237,11 @@ class TcpSocket(Socket):
                 raise error_of(errno.EINVAL)
             self._cpu.touch("lock_sock")
             self.sk.user_timeout_ms = value
+        elif option == TCP_MAXSEG:
+            if value and not _MAXSEG_MIN <= value <= _MAXSEG_MAX:
+                raise error_of(errno.EINVAL)
+            self._cpu.touch("lock_sock")
+            self.sk.user_mss = value
         elif option == SO_RCVBUF:
             self._cpu.touch("lock_sock")
             self.sk.rcvbuf, self.sk.rcvbuf_locked = rcvbuf_of(value), True
@@ -254,6 +262,7 @@ class TcpSocket(Socket):
     def getsockopt(self, option: str) -> int:
         self._cpu.touch("lock_sock")
         sk = self.sk
+        idle = sk.state in (State.CLOSE, State.LISTEN)
         values = {
             SO_RCVBUF: sk.rcvbuf,
             SO_SNDBUF: sk.sndbuf,
@@ -266,7 +275,7 @@ class TcpSocket(Socket):
             TCP_NODELAY: int(bool(sk.nonagle & NAGLE_OFF)),
             TCP_CORK: int(bool(sk.nonagle & NAGLE_CORK)),
             TCP_QUICKACK: int(not sk.ack_pingpong),
-            TCP_MAXSEG: sk.mss_cache,
+            TCP_MAXSEG: sk.user_mss if sk.user_mss and idle else sk.mss_cache,
         }
         return values[option] if option in values else super().getsockopt(option)
 

@@ -279,7 +279,7 @@ class TcpInput:
         sk.window_clamp = min(sk.window_clamp, 65535)
         mss = skb.seg.mss
         if mss:
-            sk.mss_clamp = mss
+            sk.mss_clamp = sk.mss_of_user(mss)
         tcp.output.tcp_sync_mss(sk)
         tcp.data.tcp_initialize_rcv_mss(sk)
         sk.copied_seq = sk.rcv_nxt

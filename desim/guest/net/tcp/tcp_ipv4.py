@@ -22,7 +22,6 @@ from desim.guest.net.sock import error_of
 from desim.guest.net.tcp.tcp_minisocks import RequestSock, TimewaitSock
 from desim.guest.net.tcp.tcp_skb import RcvSkb, unwrap
 from desim.guest.net.tcp.tcp_sock import (
-    ADVMSS,
     RTO_MAX,
     TIME_RETRANS,
     TIMEOUT_INIT,
@@ -353,8 +352,7 @@ class TcpIpv4(SkbFree):
     def tcp_v4_send_synack(self, request: RequestSock) -> None:
         """Our half of the handshake; slirp's SYN offers an MSS only, and so do we."""
         request.snt_synack_ns = self._cpu.now()
-        mss = min(request.route.device.mtu - 40, ADVMSS)
-        options = TcpOptions(mss=mss).emit()
+        options = TcpOptions(mss=request.advmss).emit()
         self._segment(
             request, request.snt_isn, request.rcv_isn + 1, SYN | ACK, request.rcv_wnd, options
         )

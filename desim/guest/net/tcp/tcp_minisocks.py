@@ -23,7 +23,7 @@ from desim.guest.net.tcp.tcp_sock import (
     TIMEWAIT_LEN,
     State,
     TcpSock,
-    win_from_space,
+    select_initial_window,
 )
 from desim.stages import GUEST, mark, stages
 from desim.wire.tcp import ACK, FIN, RST, SYN
@@ -37,6 +37,7 @@ class RequestSock:
     """``struct tcp_request_sock``: half of a handshake."""
 
     __slots__ = (
+        "advmss",
         "daddr",
         "dport",
         "last_oow_ack_time",
@@ -68,9 +69,9 @@ class RequestSock:
         self.route = route
         self.rcv_isn = seg.seq
         self.snt_isn = snt_isn
-        self.mss = seg.mss or MSS_DEFAULT
-        space = win_from_space(listener.rcvbuf)
-        self.rcv_wnd = min(space - space % ADVMSS if space > ADVMSS else space, 65535)
+        self.mss = listener.mss_of_user(seg.mss) if seg.mss else MSS_DEFAULT
+        self.advmss = listener.mss_of_user(min(route.device.mtu - 40, ADVMSS))
+        self.rcv_wnd = select_initial_window(listener.rcvbuf, self.advmss)
         self.snt_synack_ns = 0
         self.num_retrans = 0
         self.num_timeout = 0
@@ -232,6 +233,8 @@ class TcpMinisocks:
         sk.window_clamp = 65535
         sk.snd_wnd = sk.max_window = skb.window
         sk.mss_clamp = request.mss
+        sk.user_mss = request.listener.user_mss
+        sk.advmss = request.advmss
         sk.rcvbuf, sk.rcvbuf_locked = request.listener.rcvbuf, request.listener.rcvbuf_locked
         sk.sndbuf, sk.sndbuf_locked = request.listener.sndbuf, request.listener.sndbuf_locked
         sk.nonagle = request.listener.nonagle

@@ -37,6 +37,7 @@ from desim.guest.net.tcp.tcp_sock import (
     ACK_PUSHED,
     ACK_SCHED,
     ACK_TIMER,
+    ADVMSS,
     ATO_MIN,
     DELACK_MAX,
     DELACK_MIN,
@@ -52,6 +53,7 @@ from desim.guest.net.tcp.tcp_sock import (
     CaState,
     State,
     TcpSock,
+    select_initial_window,
     win_from_space,
 )
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
@@ -463,8 +465,9 @@ class TcpOutput:
     def tcp_connect(self, sk: TcpSock) -> None:
         """Send the SYN of an active open."""
         tcp = self.tcp
-        space = win_from_space(sk.rcvbuf)
-        sk.rcv_wnd = min(space - space % sk.advmss, 65535)
+        sk.advmss = sk.mss_of_user(min(sk.route.device.mtu - 40, ADVMSS))
+        sk.mss_clamp = sk.user_mss or sk.mss_clamp
+        sk.rcv_wnd = select_initial_window(sk.rcvbuf, sk.advmss)
         sk.rcv_ssthresh = sk.rcv_wnd
         scaling = self.tcp.sysctl.tcp_window_scaling
         sk.window_clamp = 65535 << (rcv_wscale(self.tcp.sysctl) if scaling else 0)

@@ -94,6 +94,12 @@ def win_from_space(space: int) -> int:
     return space - (space >> 1)
 
 
+def select_initial_window(rcvbuf: int, mss: int) -> int:
+    """``tcp_select_initial_window``: the first window, of whole segments if it holds one."""
+    space = win_from_space(rcvbuf)
+    return min(space - space % mss if space > mss else space, 65535)
+
+
 class TcpSock:
     """One connection or listener. It holds state; the parts of ``Tcp`` act on it."""
 
@@ -218,6 +224,7 @@ class TcpSock:
         "tsq_queued",
         "tsq_throttled",
         "undo_marker",
+        "user_mss",
         "user_timeout_ms",
         "wake",
         "window_clamp",
@@ -275,6 +282,8 @@ class TcpSock:
         self.keepalive_probes = KEEPALIVE_PROBES
         self.keepalive_timer: KernelTimer | None = None
         """Made when it is first needed."""
+        self.user_mss = 0
+        """TCP_MAXSEG: no segment is larger, either way; 0 for as large as the path's."""
         self.user_timeout_ms = 0
         """TCP_USER_TIMEOUT: how long what is sent may stay unanswered; 0 for the usual tries."""
         self.aborts = False
@@ -417,6 +426,10 @@ class TcpSock:
         self.ack_lrcvtime = now
         self.ack_rcv_mss = MIN_MSS
         self.last_oow_ack_time = -HZ
+
+    def mss_of_user(self, mss: int) -> int:
+        """``tcp_mss_clamp``: ``mss``, or the program's if that is smaller."""
+        return min(self.user_mss, mss) if self.user_mss else mss
 
     def receive_window(self) -> int:
         """``tcp_receive_window``: how much more the peer may send, by our last word."""
