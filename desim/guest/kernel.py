@@ -141,6 +141,12 @@ class GuestSocket(Socket):
     def poll_events(self) -> int:
         return self.sock.poll_events()
 
+    def begin_close(self) -> int:
+        return self._tcp.begin_close() * 1_000_000_000 if self.is_stream else 0
+
+    def closing(self) -> bool:
+        return self._tcp.closing()
+
     def close(self) -> None:
         self.sock.close()
 

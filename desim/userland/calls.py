@@ -74,7 +74,8 @@ class SystemCalls(ABC):
 
     @abstractmethod
     def sys_close(self, process: Process, fd: int, /) -> None:
-        """Frees the descriptor."""
+        """Frees the descriptor; the last one of a guest's connection with SO_LINGER waits until
+        all is acknowledged, or the time is over."""
 
     @abstractmethod
     def sys_set_nonblocking(self, process: Process, fd: int, nonblocking: bool, /) -> None:

@@ -121,6 +121,14 @@ class File:
         """What it is ready for now (POLLIN, POLLOUT ...)."""
         return POLLIN | POLLOUT
 
+    def begin_close(self) -> int:
+        """A program closes the last descriptor: for how many ns that waits while ``closing``."""
+        return 0
+
+    def closing(self) -> bool:
+        """Whether something has still to happen for which a close waits."""
+        return False
+
     def close(self) -> None:
         """The last descriptor for it has been closed."""
 

@@ -36,6 +36,7 @@ class Process:
     __slots__ = (
         "argv",
         "catches_sigint",
+        "closing",
         "deadline_ns",
         "ended_ns",
         "exit_status",
@@ -82,6 +83,8 @@ class Process:
         """It has had a Ctrl-C."""
         self.spins = False
         """It computes for ever and never waits."""
+        self.closing: File | None = None
+        """What a close() that waits has taken from ``files``."""
         self.waiting: Call | None = None
         self.deadline_ns: int | None = None
         self.progress = 0
@@ -139,8 +142,15 @@ class Process:
             raise failure(errno.EBADF)
         _release(file)
 
+    def end_close(self) -> None:
+        """The close() that waits goes on, or is given up: the file is closed either way."""
+        file, self.closing = self.closing, None
+        if file is not None:
+            _release(file)
+
     def close_all(self) -> None:
-        """Close every descriptor, in ascending order, as exit does."""
+        """Close every descriptor, in ascending order, as exit does: without waiting."""
+        self.end_close()
         for fd in sorted(self.files):
             self.close(fd)
 

@@ -153,6 +153,7 @@ class Processes:
                     process.terminal.write(b"^C\n")
             process.interrupted = True
             if process.catches_sigint:
+                process.end_close()
                 self._finish(process)
                 return
         self._end(process, -SIGNALS[signal])

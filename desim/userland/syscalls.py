@@ -146,8 +146,18 @@ class SharedCalls(Processes, SystemCalls):
         return isinstance(self.file(process, fd), Terminal)
 
     def sys_close(self, process: Process, fd: int) -> None:
-        self.file(process, fd)
-        process.close(fd)
+        if process.closing is None:
+            file = self.file(process, fd)
+            wait_ns = file.begin_close() if file.users == 1 else 0
+            if not wait_ns:
+                process.close(fd)
+                return
+            process.closing = process.files.pop(fd)
+            process.deadline_ns = self.now() + wait_ns
+        file, deadline = process.closing, process.deadline_ns
+        if deadline is not None and self.now() < deadline and file.closing():
+            raise self.block(process, (file,), deadline)
+        process.end_close()
 
     def sys_set_nonblocking(self, process: Process, fd: int, nonblocking: bool) -> None:
         self.file(process, fd).nonblocking = nonblocking

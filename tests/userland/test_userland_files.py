@@ -29,8 +29,8 @@ from desim.userland.files import (
     VirtualTree,
     normalise,
 )
-from desim.userland.process import Process
-from desim.userland.program import Part, Program
+from desim.userland.process import Blocked, Process
+from desim.userland.program import Call, Part, Program
 from desim.userland.uapi import O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY, FileStatus
 from desim.userland.waitqueue import WaitQueue
 
@@ -294,3 +294,76 @@ def test_a_process_that_catches_ctrl_c_lives_on() -> None:
     assert made.terminal.output() == b"^C\n"
     host.kill(made, "SIGTERM")
     assert made.exit_status == -15
+
+
+class SlowToClose(Null):
+    """As a connection whose program has set SO_LINGER to a second."""
+
+    waits = True
+    closed = 0
+
+    def begin_close(self) -> int:
+        return 1_000_000_000
+
+    def closing(self) -> bool:
+        return self.waits
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def slow() -> tuple[HostKernel, Process, SlowToClose, int]:
+    """A process in the middle of a close() that waits."""
+    host = kernel()
+    made = process(host)
+    file = SlowToClose()
+    fd = made.install(file)
+    with pytest.raises(Blocked) as waits:
+        host.syscall(made, Call("close", (fd,)))
+    assert waits.value.deadline_ns == host.now() + 1_000_000_000
+    assert fd not in made.files
+    assert file.closed == 0
+    return host, made, file, fd
+
+
+def test_a_close_that_waits_ends_when_the_file_is_done() -> None:
+    host, made, file, fd = slow()
+    file.waits = False
+    assert host.syscall(made, Call("close", (fd,))) is None
+    assert (file.closed, made.closing, made.deadline_ns) == (1, None, None)
+    with pytest.raises(OSError, match=TEXTS[errno.EBADF]):
+        host.syscall(made, Call("close", (fd,)))
+
+
+def test_a_close_that_waits_ends_with_its_time() -> None:
+    host, made, file, fd = slow()
+    made.deadline_ns = host.now()
+    assert host.syscall(made, Call("close", (fd,))) is None
+    assert file.closed == 1
+
+
+def test_only_the_last_descriptor_of_a_file_waits() -> None:
+    host = kernel()
+    made = process(host)
+    file = SlowToClose()
+    first, second = made.install(file), made.install(file)
+    assert host.syscall(made, Call("close", (first,))) is None
+    with pytest.raises(Blocked):
+        host.syscall(made, Call("close", (second,)))
+
+
+@pytest.mark.parametrize("catches", [False, True])
+def test_a_signal_ends_the_wait_of_a_close_and_the_file_is_closed(catches: bool) -> None:
+    host, made, file, _ = slow()
+    made.catches_sigint = catches
+    host.kill(made, "SIGINT")
+    assert (file.closed, made.closing) == (1, None)
+
+
+def test_a_process_that_ends_closes_without_waiting() -> None:
+    host = kernel()
+    made = process(host)
+    file = SlowToClose()
+    made.install(file)
+    host.kill(made, "SIGTERM")
+    assert file.closed == 1

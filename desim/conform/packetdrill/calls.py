@@ -43,6 +43,7 @@ IOCTLS = {"SIOCOUTQ": "outq", "TIOCOUTQ": "outq", "SIOCINQ": "inq", "FIONREAD": 
 EVENTS = {"POLLIN": POLLIN, "POLLOUT": POLLOUT, "POLLERR": POLLERR, "POLLHUP": POLLHUP}
 OPTIONS = (
     "SO_KEEPALIVE",
+    "SO_LINGER",
     "SO_RCVBUF",
     "SO_REUSEADDR",
     "SO_REUSEPORT",
@@ -279,7 +280,8 @@ class Reader:
         name = str(option)
         if name not in OPTIONS:
             raise NotModelled(line, f"the socket option {name}")
-        number = value[0] if isinstance(value, list) and value else value
+        number = self._linger(line, value) if name == "SO_LINGER" else value
+        number = number[0] if isinstance(number, list) and number else number
         return Wanted(
             ask(
                 "setsockopt",
@@ -300,6 +302,8 @@ class Reader:
         _: Expression,
     ) -> Wanted:
         wanted = value[0] if isinstance(value, list) and value else value
+        if str(option) == "SO_LINGER":
+            wanted = self._linger(line, value)
         if str(option) in OPTIONS:
             call = ask("getsockopt", self._descriptor(line, fd), str(option))
             return Wanted(call, _nothing, differs=_other_than(wanted))
@@ -313,6 +317,14 @@ class Reader:
             return "" if str(wanted) in (name, str(number), "...") else f"SO_ERROR is {name}"
 
         return Wanted(call, _nothing, differs=differs)
+
+    def _linger(self, line: int, value: Expression) -> Expression:
+        """``{onoff=1, linger=SECONDS}`` as one number, -1 for off."""
+        if isinstance(value, Anything):
+            return value
+        if not isinstance(value, Struct) or set(value.members) != {"onoff", "linger"}:
+            raise ScriptError(line, "SO_LINGER is {onoff=1, linger=SECONDS}")
+        return value.members["linger"] if value.members["onoff"] else -1
 
     def _poll(self, line: int, fds: Expression, _: Expression, timeout: Expression) -> Wanted:
         if not isinstance(fds, list):

@@ -93,6 +93,8 @@ class Pending:
     deadline_ns: int | None = None
     done: bool = False
     value: Any = None
+    error: OSError | None = None
+    """What the call failed with; a pending error that it *tells* (SO_ERROR) is its value."""
     ended_ns: int = 0
 
 
@@ -404,7 +406,7 @@ class Run:
             pending.queues, pending.deadline_ns = blocked.queues, blocked.deadline_ns
             return
         except OSError as error:
-            pending.value = error
+            pending.error = error
         pending.done = True
         pending.ended_ns = self._cpu.time
         self._cpu.serve()
@@ -442,9 +444,9 @@ class Run:
         self._returned(pending, call)
 
     def _returned(self, pending: Pending, call: SystemCall) -> None:
-        line, value = pending.event.line, pending.value
-        if isinstance(value, OSError):
-            name = errno.errorcode.get(value.errno or 0, str(value.errno))
+        line, value, error = pending.event.line, pending.value, pending.error
+        if error is not None:
+            name = errno.errorcode.get(error.errno or 0, str(error.errno))
             if call.result != -1 or call.error != name:
                 raise Failed(line, call.text, f"it failed with {name}")
         else:

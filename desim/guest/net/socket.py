@@ -205,8 +205,19 @@ class TcpSocket(Socket):
         finally:
             tcp.release_sock(sk)
 
+    def begin_close(self) -> int:
+        """Start to close; for how many seconds close() then waits (SO_LINGER)."""
+        if self.sk.linger_s > 0:
+            self._tcp.tcp_begin_close(self.sk)
+        return max(self.sk.linger_s, 0)
+
+    def closing(self) -> bool:
+        """``sk_stream_closing``: whether a FIN goes out that is not acknowledged."""
+        self._cpu.touch("lock_sock")
+        return self.sk.state in (State.FIN_WAIT1, State.CLOSING, State.LAST_ACK)
+
     def close(self) -> None:
-        """close(2)."""
+        """close(2), behind all waiting."""
         if not self.closed:
             self.closed = True
             self._tcp.tcp_close(self.sk)
@@ -222,7 +233,7 @@ class TcpSocket(Socket):
         return number
 
     def setsockopt(self, option: str, value: int) -> None:
-        """SO_RCVBUF, SO_SNDBUF, SO_LINGER (0 or -1), TCP_NODELAY, TCP_CORK, TCP_QUICKACK,
+        """SO_RCVBUF, SO_SNDBUF, SO_LINGER, TCP_NODELAY, TCP_CORK, TCP_QUICKACK,
         SO_KEEPALIVE with its times, TCP_USER_TIMEOUT, TCP_MAXSEG."""
         if option == TCP_NODELAY:
             self.set_nodelay(bool(value))
@@ -252,10 +263,8 @@ class TcpSocket(Socket):
                 self.sock_def_readable()  # sk_write_space
             self._tcp.release_sock(self.sk)
         elif option == SO_LINGER:
-            if value > 0:
-                raise error_of(errno.EINVAL)  # close() would wait: not modelled
             self._cpu.touch("lock_sock")
-            self.sk.aborts = value == 0
+            self.sk.linger_s = max(value, -1)
         else:
             super().setsockopt(option, value)
 
@@ -266,7 +275,7 @@ class TcpSocket(Socket):
         values = {
             SO_RCVBUF: sk.rcvbuf,
             SO_SNDBUF: sk.sndbuf,
-            SO_LINGER: 0 if sk.aborts else -1,
+            SO_LINGER: sk.linger_s,
             SO_KEEPALIVE: int(sk.keepalive),
             TCP_KEEPIDLE: sk.keepalive_time // HZ,
             TCP_KEEPINTVL: sk.keepalive_intvl // HZ,

@@ -14,6 +14,7 @@ from desim.conform.packetdrill.settings import Settings
 from desim.conform.packetdrill.suite import Result, outcome, outcomes
 
 SCRIPTS = sorted(FOLDER.glob("*.pkt"))
+LINGER = "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=2}, 8) = 0\n"
 REFUSED = {
     "simultaneous-open": "simultaneous open (a SYN that crosses the guest's)",
 }
@@ -97,6 +98,16 @@ def test_what_is_not_as_expected_fails_at_its_line(
         "+0 < P. 1:9001(9000) ack 1 win 9\n+0 > . 1:1(0) ack 9001\n+0 read(4, ..., 9000) = 9000",
         "+0 %{ print(tcpi_rto); assert tcpi_state == TCP_ESTABLISHED and tcpi_rtt > 40000 }%",
         "+0 `sysctl -q net.ipv4.tcp_min_tso_segs=9`\n+0 `sleep 1.5`\n+0 close(4) = 0",
+        LINGER + "+0...0.3 close(4) = 0\n+0 > F. 1:1(0) ack 1\n+.3 < . 1:1(0) ack 2 win 9",
+        LINGER + "+0...2 close(4) = 0\n+0 > F. 1:1(0) ack 1\n+.26 > F. 1:1(0) ack 1",
+        LINGER + "+0 getsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=2}, [8]) = 0",
+        "+0 getsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=0, linger=0}, [8]) = 0",
+        "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}, 8) = 0\n"
+        "+0 close(4) = 0\n+0 > R. 1:1(0) ack 1",
+        "+0 setsockopt(4, SOL_TCP, TCP_MAXSEG, [87], 4) = -1 EINVAL (Invalid argument)",
+        "+0 setsockopt(4, SOL_TCP, TCP_USER_TIMEOUT, [500], 4) = 0\n"
+        "+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9) ack 1\n+.26 > P. 1:10(9) ack 1\n"
+        "+2 getsockopt(4, SOL_SOCKET, SO_ERROR, [ETIMEDOUT], [4]) = 0",
     ],
 )
 def test_what_a_script_may_say(tmp_path: Path, text: str) -> None:

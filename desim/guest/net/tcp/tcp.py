@@ -16,10 +16,11 @@ waits in the card (autocorking, TSQ): ``tcp_wfree``, which runs when the card is
 with a packet, sends it from a tasklet.
 
 Closing with unread data resets the connection; else a FIN goes out behind the data and
-the connection ends without its program.
+the connection ends without its program, unless that wants to wait (SO_LINGER) until the
+peer has acknowledged the FIN.
 
-Not modelled: what the parts name, and zero-copy, splice, SO_LINGER with a time, urgent
-data, options other than those of ``TcpSocket.setsockopt``.
+Not modelled: what the parts name, and zero-copy, splice, urgent data,
+options other than those of ``TcpSocket.setsockopt``.
 """
 
 from __future__ import annotations
@@ -581,14 +582,20 @@ class Tcp:
         """The program is done with the socket; the connection may live on as an orphan."""
         self.lock_sock(sk)
         self._close_locked(sk)
+        self._orphan(sk)
         if sk.owned:
             self.release_sock(sk)
+
+    def tcp_begin_close(self, sk: TcpSock) -> None:
+        """The part of ``tcp_close`` before ``sk_stream_wait_close``."""
+        self.lock_sock(sk)
+        self._close_locked(sk)
+        self.release_sock(sk)
 
     def _close_locked(self, sk: TcpSock) -> None:
         sk.shutdown = RCV_SHUTDOWN | SEND_SHUTDOWN
         if sk.state == State.LISTEN:
             self.inet_csk_listen_stop(sk)
-            self._orphan(sk)
             return
         unread = 0
         while sk.receive_queue:
@@ -600,12 +607,11 @@ class Tcp:
                 self._ext["TCPAbortOnClose"] += 1
                 self.output.tcp_send_active_reset(sk)
                 self.tcp_done(sk)
-            elif sk.aborts:
+            elif sk.linger_s == 0:
                 self._ext["TCPAbortOnData"] += 1
                 self.tcp_disconnect(sk)
             elif self.tcp_close_state(sk):
                 self.output.tcp_send_fin(sk)
-        self._orphan(sk)
 
     def _orphan(self, sk: TcpSock) -> None:
         """``sock_orphan``, then what has arrived while closing."""

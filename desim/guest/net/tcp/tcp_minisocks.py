@@ -238,7 +238,7 @@ class TcpMinisocks:
         sk.rcvbuf, sk.rcvbuf_locked = request.listener.rcvbuf, request.listener.rcvbuf_locked
         sk.sndbuf, sk.sndbuf_locked = request.listener.sndbuf, request.listener.sndbuf_locked
         sk.nonagle = request.listener.nonagle
-        sk.aborts = request.listener.aborts
+        sk.linger_s = request.listener.linger_s
         sk.keepalive = request.listener.keepalive
         sk.keepalive_time = request.listener.keepalive_time
         sk.keepalive_intvl = request.listener.keepalive_intvl

@@ -104,7 +104,6 @@ class TcpSock:
     """One connection or listener. It holds state; the parts of ``Tcp`` act on it."""
 
     __slots__ = (
-        "aborts",
         "accept_queue",
         "ack_ato",
         "ack_last_seg_size",
@@ -145,6 +144,7 @@ class TcpSock:
         "keepalive_time",
         "keepalive_timer",
         "last_oow_ack_time",
+        "linger_s",
         "listener",
         "lost",
         "lost_out",
@@ -286,8 +286,8 @@ class TcpSock:
         """TCP_MAXSEG: no segment is larger, either way; 0 for as large as the path's."""
         self.user_timeout_ms = 0
         """TCP_USER_TIMEOUT: how long what is sent may stay unanswered; 0 for the usual tries."""
-        self.aborts = False
-        """SO_LINGER with 0 seconds: close() resets the connection."""
+        self.linger_s = -1
+        """SO_LINGER: how long close() waits, 0 to reset the connection, -1 for neither."""
         self.rmem_alloc = 0
         self.wmem_queued = 0
         self.wmem_alloc = 0
