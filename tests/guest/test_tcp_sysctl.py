@@ -9,6 +9,7 @@ from conversations import MSS, asking, listening, numbers, opening, served
 from fakes_net import MS, SECOND, Guest
 
 from desim.guest.net.tcp.sysctl import DEFAULTS, LIMITS, NOT_OBEYED, TcpSysctl, read
+from desim.userland.uapi import SO_KEEPALIVE, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL
 from desim.wire.tcp import ACK, RST, SYN, TcpOptions
 
 
@@ -68,6 +69,21 @@ def test_syn_retries() -> None:
     opening(guest)
     guest.cpu.run(10 * SECOND)
     assert len(guest.segments()) == 1
+
+
+def test_keepalive_of_sockets_that_choose_no_times() -> None:
+    """``keepalive_time_when`` and its like (include/net/tcp.h)."""
+    guest = guest_with("tcp_keepalive_time=20", "tcp_keepalive_intvl=3", "tcp_keepalive_probes=2")
+    sock, _ = served(guest)
+    times = (TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT)
+    assert [sock.getsockopt(option) for option in times] == [20, 3, 2]
+    sock.setsockopt(SO_KEEPALIVE, 1)
+    sock.setsockopt(TCP_KEEPINTVL, 5)
+    guest.segments()
+    guest.cpu.run(24 * SECOND)
+    assert len(guest.segments()) == 1
+    guest.cpu.run(7 * SECOND)
+    assert [bool(s.flags & RST) for s in guest.segments()] == [False, True]
 
 
 def test_synack_retries() -> None:

@@ -271,15 +271,16 @@ class TcpSocket(Socket):
     def getsockopt(self, option: str) -> int:
         self._cpu.touch("lock_sock")
         sk = self.sk
+        timer = self._tcp.timer
         idle = sk.state in (State.CLOSE, State.LISTEN)
         values = {
             SO_RCVBUF: sk.rcvbuf,
             SO_SNDBUF: sk.sndbuf,
             SO_LINGER: sk.linger_s,
             SO_KEEPALIVE: int(sk.keepalive),
-            TCP_KEEPIDLE: sk.keepalive_time // HZ,
-            TCP_KEEPINTVL: sk.keepalive_intvl // HZ,
-            TCP_KEEPCNT: sk.keepalive_probes,
+            TCP_KEEPIDLE: timer.keepalive_time_when(sk) // HZ,
+            TCP_KEEPINTVL: timer.keepalive_intvl_when(sk) // HZ,
+            TCP_KEEPCNT: timer.keepalive_probes(sk),
             TCP_USER_TIMEOUT: sk.user_timeout_ms,
             TCP_NODELAY: int(bool(sk.nonagle & NAGLE_OFF)),
             TCP_CORK: int(bool(sk.nonagle & NAGLE_CORK)),

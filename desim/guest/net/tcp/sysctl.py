@@ -12,9 +12,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from desim.errors import nearest
+from desim.guest.cpu.context import HZ
 
 PREFIX = "net.ipv4."
 _INT_MAX = 0x7FFFFFFF
+_SECONDS_MAX = _INT_MAX // HZ
+"""What ``proc_dointvec_jiffies`` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,10 @@ class TcpSysctl:
     """0 stands for 8, while the connection may still be alive."""
     tcp_fin_timeout: int = 60
     """Seconds."""
+    tcp_keepalive_time: int = 7200
+    tcp_keepalive_intvl: int = 75
+    """Seconds, like tcp_keepalive_time; for sockets that have not chosen a time themselves."""
+    tcp_keepalive_probes: int = 9
     tcp_slow_start_after_idle: int = 1
     tcp_frto: int = 2
     tcp_reordering: int = 3
@@ -63,6 +70,9 @@ LIMITS: dict[str, tuple[int, int]] = {
     "tcp_retries2": (0, 255),
     "tcp_orphan_retries": (0, 255),
     "tcp_fin_timeout": (0, 60),
+    "tcp_keepalive_time": (0, _SECONDS_MAX),
+    "tcp_keepalive_intvl": (0, _SECONDS_MAX),
+    "tcp_keepalive_probes": (0, 255),
     "tcp_slow_start_after_idle": (0, 255),
     "tcp_frto": (0, 255),
     "tcp_reordering": (1, _INT_MAX),
@@ -111,9 +121,6 @@ NOT_OBEYED = frozenset(
         "tcp_fastopen_blackhole_timeout_sec",
         "tcp_fastopen_key",
         "tcp_fwmark_accept",
-        "tcp_keepalive_intvl",
-        "tcp_keepalive_probes",
-        "tcp_keepalive_time",
         "tcp_l3mdev_accept",
         "tcp_low_latency",
         "tcp_max_orphans",

@@ -288,7 +288,7 @@ class TcpInput:
         tcp.tcp_init_transfer(sk)
         sk.lsndtime = self._cpu.jiffies
         if sk.keepalive:
-            tcp.timer.reset_keepalive_timer(sk, sk.keepalive_time)
+            tcp.timer.reset_keepalive_timer(sk, tcp.timer.keepalive_time_when(sk))
         if not sk.dead:
             tcp.sk_state_change(sk)
         tcp.output.tcp_send_ack(sk)

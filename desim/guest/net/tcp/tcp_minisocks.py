@@ -245,7 +245,7 @@ class TcpMinisocks:
         sk.keepalive_probes = request.listener.keepalive_probes
         sk.user_timeout_ms = request.listener.user_timeout_ms
         if sk.keepalive:
-            tcp.timer.reset_keepalive_timer(sk, sk.keepalive_time)
+            tcp.timer.reset_keepalive_timer(sk, tcp.timer.keepalive_time_when(sk))
         if skb.len >= MSS_DEFAULT:
             sk.ack_last_seg_size = skb.len
         tcp.output.tcp_sync_mss(sk)

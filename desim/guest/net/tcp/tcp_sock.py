@@ -66,10 +66,6 @@ ATO_MIN = HZ // 25
 DELACK_MIN = HZ // 25
 DELACK_MAX = HZ // 5
 TIMEWAIT_LEN = 60 * HZ
-KEEPALIVE_TIME = 7200 * HZ
-KEEPALIVE_INTVL = 75 * HZ
-KEEPALIVE_PROBES = 9
-"""``net.ipv4.tcp_keepalive_*``."""
 SOMAXCONN = 4096
 """``net.core.somaxconn``."""
 
@@ -276,10 +272,11 @@ class TcpSock:
         self.rcvbuf_locked = self.sndbuf_locked = False
         """SOCK_RCVBUF_LOCK, SOCK_SNDBUF_LOCK: the program has chosen, and nothing changes it."""
         self.keepalive = False
-        """SO_KEEPALIVE, with its times in jiffies."""
-        self.keepalive_time = KEEPALIVE_TIME
-        self.keepalive_intvl = KEEPALIVE_INTVL
-        self.keepalive_probes = KEEPALIVE_PROBES
+        """SO_KEEPALIVE, with its times in jiffies; each is 0 if ``net.ipv4.tcp_keepalive_*``
+        counts."""
+        self.keepalive_time = 0
+        self.keepalive_intvl = 0
+        self.keepalive_probes = 0
         self.keepalive_timer: KernelTimer | None = None
         """Made when it is first needed."""
         self.user_mss = 0

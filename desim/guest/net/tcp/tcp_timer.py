@@ -263,11 +263,23 @@ class TcpTimer:
 
     # Keepalive.
 
+    def keepalive_time_when(self, sk: TcpSock) -> int:
+        """Jiffies of silence before the first probe."""
+        return sk.keepalive_time or self.tcp.sysctl.tcp_keepalive_time * HZ
+
+    def keepalive_intvl_when(self, sk: TcpSock) -> int:
+        """Jiffies between probes."""
+        return sk.keepalive_intvl or self.tcp.sysctl.tcp_keepalive_intvl * HZ
+
+    def keepalive_probes(self, sk: TcpSock) -> int:
+        """After how many unanswered probes the peer is given up."""
+        return sk.keepalive_probes or self.tcp.sysctl.tcp_keepalive_probes
+
     def tcp_set_keepalive(self, sk: TcpSock, on: bool) -> None:
         """SO_KEEPALIVE."""
         if sk.state not in (State.CLOSE, State.LISTEN):
             if on and not sk.keepalive:
-                self.reset_keepalive_timer(sk, sk.keepalive_time)
+                self.reset_keepalive_timer(sk, self.keepalive_time_when(sk))
             elif not on and sk.keepalive_timer is not None and sk.keepalive_timer.pending:
                 sk.keepalive_timer.delete()
         sk.keepalive = on
@@ -293,7 +305,7 @@ class TcpTimer:
             return
         if not sk.keepalive or sk.state in (State.CLOSE, State.LISTEN, State.SYN_SENT):
             return
-        when = sk.keepalive_time
+        when = self.keepalive_time_when(sk)
         # What is under way, or waits for a window, has timers of its own.
         if not sk.packets_out and not sk.write_queue:
             idle = self._idle_time(sk)
@@ -306,14 +318,14 @@ class TcpTimer:
             else:
                 self.tcp.output.tcp_write_wakeup(sk, "TCPKeepAlive")
                 sk.probes_out += 1
-                when = sk.keepalive_intvl
+                when = self.keepalive_intvl_when(sk)
         self.reset_keepalive_timer(sk, when)
 
     def _was_silent_for_too_long(self, sk: TcpSock, idle: int) -> bool:
         """Whether no more probes follow: after the program's time, else their number."""
         if sk.user_timeout_ms:
             return sk.probes_out > 0 and idle >= msecs_to_jiffies(sk.user_timeout_ms)
-        return sk.probes_out >= sk.keepalive_probes
+        return sk.probes_out >= self.keepalive_probes(sk)
 
     def _idle_time(self, sk: TcpSock) -> int:
         """``keepalive_time_elapsed``: jiffies without data or an acknowledgement."""
