@@ -205,8 +205,8 @@ class SystemCalls(ABC):
 
     @abstractmethod
     def sys_inq(self, process: Process, fd: int, /) -> int:
-        """How many bytes could be read now: of a stream all, else of the first datagram
-        (FIONREAD, SIOCINQ)."""
+        """How many bytes could be read now: of a stream, pipe or file all, else of the first
+        datagram (FIONREAD, SIOCINQ); ENOTTY for what has no such number, as /dev/null."""
 
     @abstractmethod
     def sys_outq(self, process: Process, fd: int, /) -> int:

@@ -17,6 +17,7 @@ TEXTS = {
     errno.ENOTDIR: "Not a directory",
     errno.EISDIR: "Is a directory",
     errno.EINVAL: "Invalid argument",
+    errno.ENOTTY: "Inappropriate ioctl for device",
     errno.ENOSPC: "No space left on device",
     errno.EPIPE: "Broken pipe",
     errno.ENAMETOOLONG: "File name too long",

@@ -121,6 +121,10 @@ class File:
         """What it is ready for now (POLLIN, POLLOUT ...)."""
         return POLLIN | POLLOUT
 
+    def inq(self) -> int:
+        """Bytes that could be read now (FIONREAD); ENOTTY where that cannot be asked for."""
+        raise failure(errno.ENOTTY)
+
     def begin_close(self) -> int:
         """A program closes the last descriptor: for how many ns that waits while ``closing``."""
         return 0
@@ -268,6 +272,9 @@ class Terminal(File):
     def poll_events(self) -> int:
         return POLLOUT
 
+    def inq(self) -> int:
+        return 0
+
     def output(self) -> bytes:
         """All that was written so far."""
         return b"".join(data for _, data in self.writes)
@@ -287,6 +294,9 @@ class InputFile(File):
         data = self._data[self._at : self._at + size]
         self._at += len(data)
         return data
+
+    def inq(self) -> int:
+        return len(self._data) - self._at
 
 
 class OutputFile(File):
@@ -423,6 +433,9 @@ class PipeReader(File):
         pipe = self._pipe
         return (POLLIN if pipe.buffer.size else 0) | (POLLHUP if pipe.writer is None else 0)
 
+    def inq(self) -> int:
+        return self._pipe.buffer.size
+
     def close(self) -> None:
         self._pipe.reader = None
         self._pipe.wake_up(self._pipe.queue)
@@ -455,6 +468,9 @@ class PipeWriter(File):
         pipe = self._pipe
         room = PIPE_SIZE - pipe.buffer.size
         return (POLLOUT if room >= PIPE_BUF else 0) | (POLLERR if pipe.reader is None else 0)
+
+    def inq(self) -> int:
+        return self._pipe.buffer.size
 
     def close(self) -> None:
         self._pipe.writer = None

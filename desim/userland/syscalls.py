@@ -328,7 +328,9 @@ class SharedCalls(Processes, SystemCalls):
         return self.wait_for_message(process, socket, lambda: socket.recvmsg(size))
 
     def sys_inq(self, process: Process, fd: int) -> int:
-        return self._socket(process, fd).inq()
+        file = self.file(process, fd)
+        self.meet()
+        return file.inq()
 
     def sys_outq(self, process: Process, fd: int) -> int:
         return self._socket(process, fd).outq()

@@ -367,3 +367,20 @@ def test_a_process_that_ends_closes_without_waiting() -> None:
     made.install(file)
     host.kill(made, "SIGTERM")
     assert file.closed == 1
+
+
+def test_what_waits_in_a_pipe_or_file_can_be_asked_for() -> None:
+    """FIONREAD: ``pipe_ioctl`` (fs/pipe.c), ``file_ioctl`` (fs/ioctl.c)."""
+    host = kernel(f=b"hello")
+    made = process(host)
+    ends = Ends()
+    reader, writer = made.install(ends.reader), made.install(ends.writer)
+    call(host, sys.write(writer, b"abc"))
+    assert (call(host, sys.inq(reader)), call(host, sys.inq(writer))) == (3, 3)
+    fd = call(host, sys.open("f"))
+    call(host, sys.read(fd, 2))
+    assert call(host, sys.inq(fd)) == 3
+    assert made.terminal.inq() == 0
+    for name, flags in (("/dev/null", O_RDONLY), ("g", WRITE)):
+        with pytest.raises(OSError, match=TEXTS[errno.ENOTTY]):
+            call(host, sys.inq(call(host, sys.open(name, flags))))

@@ -122,6 +122,14 @@ class PacketSocket(Socket):
             if self._filter is None or _is_udp_to(self._filter, data):
                 return data[:size], sender
 
+    def inq(self) -> int:
+        """Bytes of the oldest packet that passes the filter (``packet_ioctl``)."""
+        self._cpu.touch("lock_sock")
+        for data, _, _ in self.receive_queue:
+            if self._filter is None or _is_udp_to(self._filter, data):
+                return len(data)
+        return 0
+
     def recv(self, size: int) -> bytes:
         """The oldest packet that waits."""
         return self.recvfrom(size)[0]
