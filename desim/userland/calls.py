@@ -93,6 +93,23 @@ class SystemCalls(ABC):
     ) -> list[tuple[int, int]]:
         """As ``poll``; the timeout comes late by the slack that poll(2) grants itself."""
 
+    @abstractmethod
+    def sys_epoll_create(self, process: Process, /) -> int:
+        """A descriptor for ``epoll_ctl`` and ``epoll_wait``."""
+
+    @abstractmethod
+    def sys_epoll_ctl(
+        self, process: Process, epfd: int, what: int, fd: int, events: int = 0, data: int = 0, /
+    ) -> None:
+        """EPOLL_CTL_ADD, EPOLL_CTL_MOD or EPOLL_CTL_DEL of what is waited for of ``fd``: events
+        as ``poll`` has them, level triggered. EINVAL for EPOLLET, EPOLLONESHOT and others."""
+
+    @abstractmethod
+    def sys_epoll_wait(
+        self, process: Process, epfd: int, most: int, timeout_ns: int | None = None, /
+    ) -> list[tuple[int, int]]:
+        """(events, data) of at most ``most`` descriptors that are ready; none at the timeout."""
+
     # Time and the process itself
 
     @abstractmethod
@@ -311,6 +328,9 @@ class sys:
     set_nonblocking = _call(SystemCalls.sys_set_nonblocking)
     poll = _call(SystemCalls.sys_poll)
     ppoll = _call(SystemCalls.sys_ppoll)
+    epoll_create = _call(SystemCalls.sys_epoll_create)
+    epoll_ctl = _call(SystemCalls.sys_epoll_ctl)
+    epoll_wait = _call(SystemCalls.sys_epoll_wait)
     sleep_ns = _call(SystemCalls.sys_sleep_ns)
     nanosleep = _call(SystemCalls.sys_nanosleep)
     now = _call(SystemCalls.sys_now)

@@ -42,6 +42,7 @@ TEXTS = {
     errno.ENONET: "Machine is not on the network",
     errno.EHOSTDOWN: "Host is down",
     errno.EHOSTUNREACH: "No route to host",
+    errno.ELOOP: "Too many levels of symbolic links",
     errno.EALREADY: "Operation already in progress",
     errno.EINPROGRESS: "Operation now in progress",
 }

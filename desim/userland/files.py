@@ -104,6 +104,9 @@ class File:
 
     __slots__ = ("nonblocking", "queue", "users")
 
+    can_poll = False
+    """Whether it can be waited for; what cannot is always ready."""
+
     def __init__(self, name: str) -> None:
         self.queue = WaitQueue(name)
         self.users = 0
@@ -120,6 +123,10 @@ class File:
     def poll_events(self) -> int:
         """What it is ready for now (POLLIN, POLLOUT ...)."""
         return POLLIN | POLLOUT
+
+    def sources(self) -> list[File]:
+        """Whose queues are woken when ``poll_events`` changes."""
+        return [self]
 
     def inq(self) -> int:
         """Bytes that could be read now (FIONREAD); ENOTTY where that cannot be asked for."""
@@ -145,6 +152,7 @@ class Socket(File):
 
     __slots__ = ("rcvtimeo_ns",)
 
+    can_poll = True
     is_stream = False
     """Whether it carries bytes without borders."""
 
@@ -254,6 +262,8 @@ class Terminal(File):
     """What the user sees: every write with its time. Reading waits for ever."""
 
     __slots__ = ("_now", "_quota", "writes")
+
+    can_poll = True
 
     def __init__(self, name: str, *, now: Callable[[], int], quota: Quota) -> None:
         super().__init__(name)
@@ -414,6 +424,8 @@ class PipeReader(File):
 
     __slots__ = ("_pipe",)
 
+    can_poll = True
+
     def __init__(self, pipe: Pipe) -> None:
         super().__init__("pipe")
         self.queue = pipe.queue
@@ -445,6 +457,8 @@ class PipeWriter(File):
     """The end that is written."""
 
     __slots__ = ("_pipe",)
+
+    can_poll = True
 
     def __init__(self, pipe: Pipe) -> None:
         super().__init__("pipe")

@@ -14,6 +14,7 @@ from typing import TypeVar
 from desim.ports import POLLERR, POLLHUP, Endpoint, Random
 from desim.stages import Build, bare
 from desim.userland.calls import SystemCalls
+from desim.userland.epoll import Epoll
 from desim.userland.errors import failure
 from desim.userland.files import File, OutputFile, Socket, Terminal, VirtualTree
 from desim.userland.filesystem import FileSystem
@@ -166,7 +167,7 @@ class SharedCalls(Processes, SystemCalls):
         self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int | None = None
     ) -> list[tuple[int, int]]:
         found = []
-        files = []
+        files: list[File] = []
         ready = False
         for fd, events in fds:
             revents = 0
@@ -176,7 +177,7 @@ class SharedCalls(Processes, SystemCalls):
                 except OSError:
                     revents = POLLNVAL
                 else:
-                    files.append(file)
+                    files += file.sources()
                     revents = file.poll_events() & (events | POLLERR | POLLHUP)
             found.append((fd, revents))
             ready = ready or revents != 0
@@ -194,6 +195,38 @@ class SharedCalls(Processes, SystemCalls):
     ) -> list[tuple[int, int]]:
         slack = min(max(timeout_ns // POLL_SLACK_SHARE, TIMER_SLACK_NS), POLL_SLACK_MAX_NS)
         return self.sys_poll(process, fds, timeout_ns + slack if timeout_ns else 0)
+
+    def sys_epoll_create(self, process: Process) -> int:
+        return process.install(Epoll())
+
+    def _epoll(self, process: Process, fd: int) -> Epoll:
+        file = self.file(process, fd)
+        if not isinstance(file, Epoll):
+            raise failure(errno.EINVAL)
+        return file
+
+    def sys_epoll_ctl(
+        self, process: Process, epfd: int, what: int, fd: int, events: int = 0, data: int = 0
+    ) -> None:
+        self.file(process, epfd)
+        file = self.file(process, fd)
+        self._epoll(process, epfd).control(what, fd, file, events, data)
+
+    def sys_epoll_wait(
+        self, process: Process, epfd: int, most: int, timeout_ns: int | None = None
+    ) -> list[tuple[int, int]]:
+        epoll = self._epoll(process, epfd)
+        if most <= 0:
+            raise failure(errno.EINVAL)
+        found = epoll.ready(most)
+        if found:
+            return found
+        deadline = process.deadline_ns
+        if deadline is None and timeout_ns is not None:
+            deadline = self.now() + timeout_ns
+        if deadline is not None and self.now() >= deadline:
+            return found
+        raise self.block(process, epoll.sources(), deadline)
 
     # Time and the process itself
 

@@ -77,6 +77,11 @@ IFF_RUNNING = 0x40
 IFF_PROMISC = 0x100
 IFF_MULTICAST = 0x1000
 
+# What ``epoll_ctl`` does. Events are those of ``poll``.
+EPOLL_CTL_ADD = 1
+EPOLL_CTL_DEL = 2
+EPOLL_CTL_MOD = 3
+
 POLLNVAL = 0x20
 """``poll`` answers this for a descriptor that is not open."""
 

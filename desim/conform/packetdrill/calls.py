@@ -22,6 +22,9 @@ from desim.conform.packetdrill.script import (
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
 from desim.userland.program import Call
 from desim.userland.uapi import (
+    EPOLL_CTL_ADD,
+    EPOLL_CTL_DEL,
+    EPOLL_CTL_MOD,
     MSG_DONTWAIT,
     MSG_MORE,
     MSG_PEEK,
@@ -40,6 +43,18 @@ O_NONBLOCK = 0x800
 SENDING = {"MSG_DONTWAIT": MSG_DONTWAIT, "MSG_MORE": MSG_MORE}
 RECEIVING = {"MSG_DONTWAIT": MSG_DONTWAIT, "MSG_PEEK": MSG_PEEK, "MSG_WAITALL": MSG_WAITALL}
 IOCTLS = {"SIOCOUTQ": "outq", "TIOCOUTQ": "outq", "SIOCINQ": "inq", "FIONREAD": "inq"}
+INSTEAD = {
+    "epoll_pwait": "epoll_wait()",
+    "ppoll": "poll()",
+    "select": "poll()",
+    "sendfile": "read() and write()",
+}
+"""Calls that the guest has not got, and what does the same."""
+EPOLL = {
+    "EPOLL_CTL_ADD": EPOLL_CTL_ADD,
+    "EPOLL_CTL_MOD": EPOLL_CTL_MOD,
+    "EPOLL_CTL_DEL": EPOLL_CTL_DEL,
+}
 EVENTS = {"POLLIN": POLLIN, "POLLOUT": POLLOUT, "POLLERR": POLLERR, "POLLHUP": POLLHUP}
 OPTIONS = (
     "SO_KEEPALIVE",
@@ -85,7 +100,9 @@ class Reader:
         """What to ask of the guest; raises ``NotModelled`` or ``ScriptError``."""
         method = getattr(self, f"_{call.name}", None)
         if method is None:
-            raise NotModelled(line, f"the system call {call.name}()")
+            instead = INSTEAD.get(call.name)
+            hint = f" (use {instead})" if instead else ""
+            raise NotModelled(line, f"the system call {call.name}(){hint}")
         try:
             wanted: Wanted = method(line, *call.arguments)
         except TypeError:
@@ -349,6 +366,49 @@ class Reader:
         limit_ms = self._number(line, timeout, "a timeout")
         limit = None if limit_ms < 0 else limit_ms * 1_000_000
         return Wanted(ask("poll", asked, limit), _ready, differs=differs)
+
+    def _epoll_create(self, line: int, _: Expression) -> Wanted:
+        return Wanted(ask("epoll_create"), int)
+
+    def _epoll_create1(self, line: int, flags: Expression) -> Wanted:
+        self._names(line, flags, ("EPOLL_CLOEXEC",), "epoll_create1() with")
+        return Wanted(ask("epoll_create"), int)
+
+    def _epoll_ctl(
+        self, line: int, epfd: Expression, what: Expression, fd: Expression, event: Expression = 0
+    ) -> Wanted:
+        operation = EPOLL.get(str(what))
+        if operation is None:
+            raise ScriptError(line, f"epoll_ctl() takes {', '.join(EPOLL)}")
+        mask, data = (0, 0) if event == 0 else self._event(line, event)
+        fds = self._descriptor(line, epfd), self._descriptor(line, fd)
+        return Wanted(ask("epoll_ctl", fds[0], operation, fds[1], mask, data), _nothing)
+
+    def _event(self, line: int, event: Expression) -> tuple[int, int]:
+        if not isinstance(event, Struct) or not {"events", "fd"} >= set(event.members):
+            raise ScriptError(line, "epoll's events are {events=EPOLLIN, fd=N}")
+        known = {"E" + name: bit for name, bit in EVENTS.items()}
+        names = self._names(line, event.members.get("events", 0), tuple(known), "epoll with")
+        data = self._number(line, event.members.get("fd", 0), "the descriptor of an event")
+        return sum(known.get(name, 0) for name in names), data
+
+    def _epoll_wait(
+        self, line: int, epfd: Expression, event: Expression, most: Expression, wait: Expression
+    ) -> Wanted:
+        if self._number(line, most, "the number of events") > 1:
+            raise NotModelled(line, "epoll_wait() for more than one event: a script shows one")
+        expected = None if isinstance(event, Anything) else self._event(line, event)
+
+        def differs(found: list[tuple[int, int]]) -> str:
+            if not found or expected in (None, found[0]):
+                return ""
+            names = [f"E{name}" for name, bit in EVENTS.items() if found[0][0] & bit]
+            return f"the event is {'|'.join(names) or 0} of {found[0][1]}"
+
+        limit_ms = self._number(line, wait, "a timeout")
+        limit = None if limit_ms < 0 else limit_ms * 1_000_000
+        call = ask("epoll_wait", self._descriptor(line, epfd), most, limit)
+        return Wanted(call, len, differs=differs)
 
     def _ioctl(self, line: int, fd: Expression, what: Expression, value: Expression) -> Wanted:
         call = IOCTLS.get(str(what))

@@ -98,6 +98,10 @@ class Pending:
     ended_ns: int = 0
 
 
+OPENING = ("socket", "accept", "accept4", "epoll_create", "epoll_create1")
+"""Calls that give a descriptor."""
+
+
 def run(script: Script, path: Path) -> None:
     """Run a script that ``path`` holds; returns if the guest does what it says.
 
@@ -452,7 +456,7 @@ class Run:
         else:
             result = pending.wanted.result(value)
             self._remember(call, result)
-            if call.name in ("socket", "accept", "accept4") and isinstance(call.result, int):
+            if call.name in OPENING and isinstance(call.result, int):
                 pass  # the number of a descriptor is the guest's own
             elif call.error or not _is(call.result, result):
                 raise Failed(line, call.text, f"it returned {result}")
@@ -467,10 +471,11 @@ class Run:
 
     def _remember(self, call: SystemCall, result: int) -> None:
         """Descriptors that come and go."""
-        if call.name in ("socket", "accept", "accept4"):
+        if call.name in OPENING:
             number = call.result if isinstance(call.result, int) else result
             self._fds[number] = result
-            self._under_test = number
+            if not call.name.startswith("epoll"):
+                self._under_test = number
             if call.name == "socket":
                 self._listening, self._connecting, self._ends = False, False, None
         if call.name == "close" and isinstance(call.arguments[0], int):

@@ -15,6 +15,7 @@ from desim.conform.packetdrill.suite import Result, outcome, outcomes
 
 SCRIPTS = sorted(FOLDER.glob("*.pkt"))
 LINGER = "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=2}, 8) = 0\n"
+EPOLL = "+0 epoll_create(1) = 9\n+0 epoll_ctl(9, EPOLL_CTL_ADD, 4, {events=EPOLLIN, fd=4}) = 0\n"
 REFUSED = {
     "simultaneous-open": "simultaneous open (a SYN that crosses the guest's)",
 }
@@ -77,6 +78,12 @@ def test_every_expected_number_counts(tmp_path: Path, stem: str) -> None:
         ("+0 poll([{fd=4, events=POLLOUT, revents=0}], 1, 0) = 1", 9, "revents is POLLOUT"),
         ("+0 getsockopt(4, SOL_SOCKET, SO_ERROR, [EPIPE], [4]) = 0", 9, "SO_ERROR is 0"),
         ("+0 ioctl(4, SIOCOUTQ, [7]) = 0", 9, "it gives 0"),
+        (
+            EPOLL + "+0 epoll_ctl(9, EPOLL_CTL_MOD, 4, {events=EPOLLOUT, fd=5}) = 0\n"
+            "+0 epoll_wait(9, {events=EPOLLOUT, fd=4}, 1, 0) = 1",
+            12,
+            "the event is EPOLLOUT of 5",
+        ),
     ],
 )
 def test_what_is_not_as_expected_fails_at_its_line(
@@ -104,6 +111,14 @@ def test_what_is_not_as_expected_fails_at_its_line(
         "+0 getsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=0, linger=0}, [8]) = 0",
         "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}, 8) = 0\n"
         "+0 close(4) = 0\n+0 > R. 1:1(0) ack 1",
+        EPOLL + "+0 epoll_wait(9, {events=EPOLLIN, fd=4}, 1, 0) = 0\n"
+        "+0...0.5 epoll_wait(9, {events=EPOLLIN, fd=4}, 1, -1) = 1\n"
+        "+.5 < P. 1:10(9) ack 1 win 9\n+0 > . 1:1(0) ack 10\n"
+        "+0 epoll_wait(9, {events=EPOLLIN, fd=4}, 1, 0) = 1\n"
+        "+0 epoll_ctl(9, EPOLL_CTL_MOD, 4, {events=EPOLLOUT, fd=7}) = 0\n"
+        "+0 epoll_wait(9, {events=EPOLLOUT, fd=7}, 1, 0) = 1\n"
+        "+0 epoll_ctl(9, EPOLL_CTL_DEL, 4, {events=0, fd=0}) = 0\n"
+        "+0...0.2 epoll_wait(9, ..., 1, 200) = 0",
         "+0 setsockopt(4, SOL_TCP, TCP_MAXSEG, [87], 4) = -1 EINVAL (Invalid argument)",
         "+0 setsockopt(4, SOL_TCP, TCP_USER_TIMEOUT, [500], 4) = 0\n"
         "+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9) ack 1\n+.26 > P. 1:10(9) ack 1\n"
