@@ -26,7 +26,7 @@ from desim.userland.uapi import (
     TCP_QUICKACK,
     TCP_USER_TIMEOUT,
 )
-from desim.wire.tcp import ACK, FIN, PSH, RST, SYN
+from desim.wire.tcp import ACK, FIN, PSH, RST, SYN, TcpOptions
 
 MSS = 1460
 
@@ -526,3 +526,17 @@ def test_a_close_with_unread_data_resets_and_does_not_wait(guest: Guest) -> None
     assert not sock.closing()
     sock.close()
     assert guest.stack.sockets() == []
+
+
+@pytest.mark.parametrize(("rcvbuf", "scale"), [(None, 5), (20_000, 0), (200_000, 2)])
+def test_a_chosen_receive_buffer_says_how_windows_are_scaled(
+    guest: Guest, rcvbuf: int | None, scale: int
+) -> None:
+    """``tcp_connect_init``: the window's clamp is the whole buffer if that was chosen."""
+    sock = guest.stack.tcp_socket()
+    if rcvbuf is not None:
+        sock.setsockopt(SO_RCVBUF, rcvbuf)
+    with pytest.raises(BlockingIOError):
+        sock.connect(SLIRP, 80)
+    (syn,) = guest.segments()
+    assert TcpOptions.parse(syn.options).window_scale == scale

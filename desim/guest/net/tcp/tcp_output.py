@@ -358,7 +358,7 @@ class TcpOutput:
             mss=sk.advmss,
             sack_permitted=bool(sysctl.tcp_sack),
             timestamps=(stamp, 0) if sysctl.tcp_timestamps else None,
-            window_scale=rcv_wscale(sysctl) if sysctl.tcp_window_scaling else None,
+            window_scale=rcv_wscale(sk, sysctl) if sysctl.tcp_window_scaling else None,
         ).emit()
 
     def tcp_event_ack_sent(self, sk: TcpSock) -> None:
@@ -470,7 +470,9 @@ class TcpOutput:
         sk.rcv_wnd = select_initial_window(sk.rcvbuf, sk.advmss)
         sk.rcv_ssthresh = sk.rcv_wnd
         scaling = self.tcp.sysctl.tcp_window_scaling
-        sk.window_clamp = 65535 << (rcv_wscale(self.tcp.sysctl) if scaling else 0)
+        sk.window_clamp = 65535 << (rcv_wscale(sk, self.tcp.sysctl) if scaling else 0)
+        if sk.rcvbuf_locked:
+            sk.window_clamp = min(sk.window_clamp, win_from_space(sk.rcvbuf))
         self.tcp_sync_mss(sk)
         sk.snd_una = sk.snd_nxt = sk.snd_sml = sk.write_seq
         sk.rcv_nxt = sk.rcv_wup = sk.copied_seq = 0
@@ -555,9 +557,13 @@ class TcpOutput:
         self.transmit(sk, sk.snd_una - 1, sk.snd_una - 1, ACK)
 
 
-def rcv_wscale(sysctl: TcpSysctl) -> int:
-    """``tcp_select_initial_window``: the scale that the largest buffer leads to."""
-    return min(max(max(sysctl.tcp_rmem[2], RMEM_MAX).bit_length() - 1 - 15, 0), 14)
+def rcv_wscale(sk: TcpSock, sysctl: TcpSysctl) -> int:
+    """``tcp_select_initial_window``: the scale that the largest buffer leads to, or the
+    program's own (SO_RCVBUF)."""
+    space = max(sysctl.tcp_rmem[2], RMEM_MAX)
+    if sk.rcvbuf_locked:
+        space = min(space, win_from_space(sk.rcvbuf))
+    return min(max(space.bit_length() - 1 - 15, 0), 14)
 
 
 def probe0_base(sk: TcpSock) -> int:
