@@ -49,7 +49,7 @@ def test_a_line_that_would_not_load_is_a_mistake(line: str, said: str) -> None:
 @pytest.mark.slow
 def test_the_command_line_has_it_and_the_driver_answers_in_its_log() -> None:
     done = desim(
-        "qemu", "-nic", "user", "--costs", "zero", "--guest", "true",
+        "qemu", "-nic", "user", "--costs", "zero", "--guest", "true", "-v",
         "--modprobe", "e1000 InterruptThrottleRate=8000 RxIntDelay=70000 Speed=7 Foo=1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
