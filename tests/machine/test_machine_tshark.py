@@ -48,12 +48,6 @@ MEANT = {
     "netboot": {"TFTP ERROR packet"},
     # What restrict=on does not let pass is refused.
     "services": {"Connection reset (RST)"},
-    # With the costs of study-2016 the guest's program reads more slowly than slirp sends.
-    "upload": {
-        "TCP Zero Window segment",
-        "TCP window specified by the receiver is now completely full",
-        "TCP window update",
-    },
 }
 """What a scenario is there to show, and no recording does."""
 
