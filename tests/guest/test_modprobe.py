@@ -78,3 +78,8 @@ def test_numbers_come_in_three_bases(number: int) -> None:
 def test_no_text_is_too_odd(text: str) -> None:
     number = kstrtoint(text)
     assert number is None or text.strip("+-0123456789abcdefABCDEFxX") == ""
+
+
+def test_of_a_list_the_first_card_takes_the_first_value() -> None:
+    read = modprobe("e1000 InterruptThrottleRate=4,4,4,4 RxIntDelay=0x10,2")
+    assert read.values == {"InterruptThrottleRate": 4, "RxIntDelay": 16}
