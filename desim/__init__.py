@@ -7,10 +7,13 @@ in ``docs/architecture.md``; the rooms of the house are named after the stations
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+# Type checkers take a constant of this name for typing's, whose import alone would take as
+# long as half a start of the interpreter.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from desim import errors as errors
     from desim import testing as testing
     from desim.api.result import Result as Result
@@ -88,6 +91,8 @@ __all__ = [
 if not TYPE_CHECKING:  # a checker is to refuse a name that is not there
 
     def __getattr__(name: str) -> Any:
+        from importlib import import_module
+
         for home, names in _HOMES.items():
             if name in names:
                 if home == __name__:

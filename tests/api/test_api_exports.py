@@ -50,6 +50,7 @@ def test_what_is_looked_up_is_what_a_type_checker_sees(module: ModuleType) -> No
         for node in top.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
+        if alias.asname is not None
     }
     assert sorted(name or "" for name in seen) == dir(module)
     prefix = "" if module is desim else f"{module.__name__}."
@@ -66,11 +67,8 @@ def loaded(statement: str) -> set[str]:
 
 
 def test_importing_desim_loads_nothing_but_its_own_list() -> None:
-    """Of desim; of the standard library, only what ``typing`` and ``importlib`` need."""
-    found = loaded("import desim")
-    ours = {name for name in found if name.partition(".")[0] == "desim"}
-    assert ours == {"desim"}
-    assert found - ours <= loaded("import __future__, importlib, typing")
+    """Not even ``typing``: with it the import takes longer than a bare start."""
+    assert loaded("import desim") == {"desim", "__future__"}
 
 
 @pytest.mark.slow
