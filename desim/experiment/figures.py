@@ -18,11 +18,12 @@ from desim.config import MachineConfig
 from desim.engine.trace import Trace
 from desim.events import PinDriven
 from desim.machine.ports import Captured
+from desim.slirp.reasons import IP6_HOP_BY_HOP
 from desim.stages import Landmark
 from desim.wire.addresses import ip_text
 from desim.wire.parsed import Segment, parse_segment
 
-NORMAL_LOSSES = ("ip6-hop-by-hop",)
+NORMAL_LOSSES = (IP6_HOP_BY_HOP.code,)
 """Reasons for which a frame that ends is nobody's loss: reports that no one asked for."""
 
 _SPACE = 1 << 32

@@ -17,7 +17,17 @@ from desim.config import MachineConfig
 from desim.experiment.figures import NORMAL_LOSSES, Card, Transfer, card, transfers
 from desim.experiment.run import RunResult
 from desim.machine import Transcript
-from desim.report.stations import Group, group_rows
+from desim.machine.machine import BOOT
+from desim.report.stations import (
+    GUEST_KERNEL,
+    GUEST_PROGRAM,
+    HOST,
+    LIES,
+    QEMU,
+    QEMU_BELOW_GUEST,
+    Group,
+    group_rows,
+)
 from desim.report.text import (
     STOPPED,
     Line,
@@ -83,9 +93,6 @@ def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Li
     yield from _verdict(result, shown)
     more = "-v consoles, functions  -vv every ns  --out DIR"
     yield Line(f"more        {more}  id {result.fingerprint.whole[:8]}", "dim")
-
-
-BOOT = "guest console"
 
 
 # --- the parts of the screen
@@ -212,16 +219,16 @@ def _card(done: Card, counts: dict[str, list[dict[str, object]]]) -> Iterator[Li
 
 
 SHORT = {
-    "the host's program, in send()": "host program",
-    "waiting in the host's socket buffer for": "host socket buffer",
-    "QEMU": "QEMU",
-    "waiting in slirp's so_snd for": "slirp's so_snd",
-    "waiting in a net queue for": "net queue",
-    "waiting in the card's receive ring for": "card's ring",
-    "the guest's kernel: interrupts, driver, network stack": "guest kernel",
-    "QEMU, inside the guest's accesses to the card": "QEMU for the guest",
-    "waiting in the guest's socket queue for": "guest socket queue",
-    "the guest's program, in read()": "guest program",
+    HOST: "host program",
+    LIES["host socket buffer"]: "host socket buffer",
+    QEMU: "QEMU",
+    LIES["so_snd"]: "slirp's so_snd",
+    LIES["net queue"]: "net queue",
+    LIES["receive ring"]: "card's ring",
+    GUEST_KERNEL: "guest kernel",
+    QEMU_BELOW_GUEST: "QEMU for the guest",
+    LIES["socket queue"]: "guest socket queue",
+    GUEST_PROGRAM: "guest program",
 }
 """A heading of the long report, in the width of a name."""
 

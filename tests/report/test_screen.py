@@ -6,7 +6,7 @@ import pytest
 import screens
 
 from desim.experiment.figures import transfers
-from desim.report import screen, terminal
+from desim.report import screen, stations, terminal
 from desim.report.text import amount, cut, duration
 
 
@@ -39,6 +39,13 @@ def test_red_is_only_for_what_is_wrong() -> None:
     assert any("exit 22" in text for text in red)
     assert any("NOT written" in text for text in red)
     assert red[-1] == "failed      2 programs"
+
+
+def test_every_heading_of_the_long_report_has_a_short_name() -> None:
+    headings = {stations.HOST, stations.QEMU, stations.GUEST_KERNEL, stations.QEMU_BELOW_GUEST}
+    headings |= {stations.GUEST_PROGRAM, *stations.LIES.values()}
+    assert set(screen.SHORT) == headings
+    assert max(map(len, screen.SHORT.values())) <= 19
 
 
 @pytest.mark.slow
