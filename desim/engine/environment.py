@@ -304,7 +304,7 @@ class Environment(simpy.Environment):
                 or (head := queue[0])[0] > target
                 or (head[0] == target and head[1] >= thread.key)
             ):
-                thread.met = self._now = target
+                self._now = target
                 if len(thread.marks) > CHUNK and thread.collect is not None:
                     thread.collect(thread)
                 return

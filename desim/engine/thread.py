@@ -55,8 +55,6 @@ class Thread(Event):
     """This thread's own time, in ns: never behind the environment's while it runs."""
     taken: int
     """How many marks the trace has taken over already."""
-    met: int
-    """The instant at which it last met the others."""
     is_alive: bool
     irq_pending = False
     """Whether an interrupt waits to be taken; only a virtual CPU ever sets it."""
@@ -79,7 +77,6 @@ class Thread(Event):
         self.marks: list[int] = []
         self.events: list[tuple[Any, ...]] = []
         self.taken = 0
-        self.met = env._now
         self.waiting: str | None = "start"
         self.is_alive = True
         self.collect: Callable[[Thread], None] | None = None
@@ -124,7 +121,6 @@ class Thread(Event):
             else:
                 alone = True
             if alone:
-                self.met = target
                 if target > env._now:
                     env._now = target
                     if len(self.marks) > CHUNK and self.collect is not None:
@@ -139,7 +135,6 @@ class Thread(Event):
                 return
             self._sleep(target)
             if env._now == target and not (self.irq_pending and self.irqs_on):
-                self.met = target
                 return
 
     def park(self, reason: str, deadline: int | None = None) -> None:
@@ -154,7 +149,7 @@ class Thread(Event):
         self.waiting = reason
         self._sleep(deadline)
         self.waiting = None
-        self.now = self.met = self.env._now
+        self.now = self.env._now
         self.marks.append(self.now << CODE_BITS | code + 1)
 
     def wait(self, event: Event) -> Any:
