@@ -56,7 +56,7 @@ def command(words: list[str]) -> int:
     if arguments.json:
         names = {result.value.replace(" ", "_"): count for result, count in counts.items()}
         print(json.dumps({**names, "scripts": found}, indent=1))
-    else:
+    elif any(count for result, count in counts.items() if result is not Result.UNREADABLE):
         say(
             f"{counts[Result.PASSED]} passed, {counts[Result.FAILED]} failed, "
             f"{counts[Result.NOT_MODELLED]} not modelled"
