@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from desim.devices import Nic, UserNet
+from desim.record import Record
 
 SECOND_NS = 1_000_000_000
 
@@ -236,6 +237,10 @@ class MachineConfig:
     """The name of a cost profile, or the path of one."""
     seed: int = 1
     strict: bool = False
+    record: Record = "trace"
+    """What the run keeps (``desim.record``); it changes nothing of what happens."""
+    capture: bool = True
+    """Whether it keeps the frames that pass the capture points."""
     until_ns: int = 3600 * SECOND_NS
     limits: Limits = field(default_factory=Limits)
     boot: Boot = field(default_factory=Boot)

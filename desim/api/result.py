@@ -25,6 +25,10 @@ class Result:
     """Everything that came of one run. Made by :func:`desim.run`; it never changes.
 
     ``print(result)`` shows the report that ``desim run`` shows; a notebook shows a table.
+
+    What the run has not kept (``record`` and ``capture`` of :func:`desim.run`) is None in
+    ``summary``. An attribute that needs it raises :class:`desim.UserError`, and ``report``,
+    ``save`` and the notebook's table leave it out.
     """
 
     __slots__ = ("_run", "scenario")
@@ -141,10 +145,12 @@ class Result:
 
     def __repr__(self) -> str:
         run = self._run
-        return (
-            f"<Result of {self.scenario!r}: ended at {run.end_ns} ns, {run.ended}; "
-            f"journey {run.journey.total_ns} ns; fingerprint {run.fingerprint.whole[:16]}>"
-        )
+        said = [f"ended at {run.end_ns} ns, {run.ended}"]
+        if run.keeps("journeys"):
+            said.append(f"journey {run.journey.total_ns} ns")
+        if run.has_fingerprint:
+            said.append(f"fingerprint {run.fingerprint.whole[:16]}")
+        return f"<Result of {self.scenario!r}: {'; '.join(said)}>"
 
     def _repr_html_(self) -> str:
         from desim.report import notebook

@@ -16,6 +16,7 @@ from desim.errors import ScenarioError, UserError
 from desim.experiment.backtrace import Backtrace, find_function
 from desim.experiment.run import RunResult, unused_instructions
 from desim.experiment.run import backtrace as run_to
+from desim.record import Record, checked, not_captured
 from desim.scenario.durations import parse_duration, show_duration
 
 if TYPE_CHECKING:
@@ -35,13 +36,18 @@ def run(
     costs: Costs | None = None,
     seed: int | None = None,
     until: Duration | None = None,
+    record: Record = "trace",
+    capture: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> Result:
     """Run ``scenario`` to its end, and return what it left.
 
     ``costs`` names another cost profile than the scenario does (:func:`desim.cost_profiles`)
     or a file of one, ``seed`` another seed of all random streams, ``until`` another virtual
-    time at which the run is stopped. ``progress`` is called now and then with the virtual
+    time at which the run is stopped. ``record`` says what the run keeps beside files and
+    terminals: ``"none"``, ``"counters"``, ``"journeys"`` or ``"trace"``, each with what those
+    before it keep; ``capture`` whether it keeps the frames. A run that keeps less is faster, and
+    nothing else of it changes. ``progress`` is called now and then with the virtual
     time in ns. Ctrl-C ends the run early: its result says so (``ended``), and holds what
     there is.
 
@@ -49,9 +55,11 @@ def run(
 
     Raises :class:`desim.ProfileError` for costs that cannot be used,
     :class:`desim.ScenarioError` for a bad seed or time, and :class:`desim.UserError` for
-    what the simulated host refuses.
+    another ``record``, and for what the simulated host refuses.
     """
-    with assemble(scenario, costs=costs, seed=seed, until=until) as machine:
+    with assemble(
+        scenario, costs=costs, seed=seed, until=until, record=record, capture=capture
+    ) as machine:
         return machine.run(progress)
 
 
@@ -61,6 +69,8 @@ def assemble(
     costs: Costs | None = None,
     seed: int | None = None,
     until: Duration | None = None,
+    record: Record = "trace",
+    capture: bool = True,
 ) -> Machine:
     """The machine of ``scenario``, put together and not yet started.
 
@@ -68,7 +78,9 @@ def assemble(
     own may run in it beside the machine. The arguments and errors are those of :func:`run`.
     """
     scenario = _changed(scenario, seed=seed, until=until)
-    return Machine(scenario, _configuration(scenario, costs))
+    config = _configuration(scenario, costs)
+    config.record, config.capture = checked(record), capture
+    return Machine(scenario, config)
 
 
 def backtrace(
@@ -90,7 +102,7 @@ def backtrace(
     several have one of this name: ``"slirp/ip_output.c:ip_output"``, or the end of the path.
     Counted are calls at or after ``after``, with ``packet`` only those that have that frame
     in their hands (its number in the trace); the ``hit``-th of them is it. ``calls`` adds
-    what the function then called until it returned.
+    what the function then called until it returned. Nothing else is kept of the run.
 
     Raises :class:`desim.UserError` for a function that is not modelled, and what :func:`run`
     does.
@@ -147,7 +159,12 @@ class Machine:
 
     @property
     def frames(self) -> dict[str, tuple[Captured, ...]]:
-        """The frames so far at each capture point (``"slirp"``, ``"nic"``): when, which way."""
+        """The frames so far at each capture point (``"slirp"``, ``"nic"``): when, which way.
+
+        Raises :class:`desim.UserError` if this run does not keep them.
+        """
+        if not self._machine.config.capture:
+            raise not_captured("frames")
         # A thread may have gone on ahead of the others, alone.
         now = self.now_ns
         return {

@@ -52,7 +52,16 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     from desim.api.running import assemble
     from desim.experiment import output
 
-    machine = assemble(scenario, costs=arguments.costs, seed=arguments.seed, until=arguments.until)
+    # The screen and the summary have the fingerprint, and DIR has everything.
+    everything = arguments.out is not None or not arguments.quiet
+    machine = assemble(
+        scenario,
+        costs=arguments.costs,
+        seed=arguments.seed,
+        until=arguments.until,
+        record="trace" if everything else "none",
+        capture=everything,
+    )
     if arguments.out is not None:
         output.prepare(arguments.out, force=arguments.force)
     complain(*machine.notes)

@@ -12,8 +12,8 @@ has left beside it, the next one for the same folder removes.
     DIR/.desim             the mark
     DIR/guest/...          what the guest's programs wrote
     DIR/host/...           what the host's programs wrote
-    DIR/capture-*.pcapng   one per capture point
-    DIR/trace.jsonl        every event
+    DIR/capture-*.pcapng   one per capture point, if the run has kept the frames
+    DIR/trace.jsonl        every event, if it has kept a trace
     DIR/summary.json
 """
 
@@ -44,6 +44,14 @@ class Written(Protocol):
     @property
     def summary(self) -> dict[str, Any]:
         """The figures of the run, ready for JSON."""
+
+    @property
+    def captured(self) -> bool:
+        """Whether it has kept the frames, so that there are captures."""
+
+    @property
+    def traced(self) -> bool:
+        """Whether it has kept a trace."""
 
     @property
     def files(self) -> Mapping[str, bytes]:
@@ -102,12 +110,13 @@ def _check_folder(folder: Path, *, force: bool) -> None:
 
 
 def write(result: Written, folder: Path, *, force: bool = False) -> None:
-    """Write everything that ``result`` holds below ``folder``, replacing an earlier run."""
+    """Write everything that ``result`` has kept below ``folder``, replacing an earlier run."""
     files = dict(result.files)
     total = sum(map(len, files.values()))
     if total > MAX_TOTAL_BYTES:
         raise OutputError(f"{folder}: programs wrote {total} bytes, more than {MAX_TOTAL_BYTES}")
-    for name in (*files, *result.captures):
+    captures = result.captures if result.captured else {}
+    for name in (*files, *captures):
         _check_name(name)
     prepare(folder, force=force)
     beside = Path(os.path.abspath(folder))
@@ -120,9 +129,10 @@ def write(result: Written, folder: Path, *, force: bool = False) -> None:
             part.mkdir()
             # The mark goes first, so that a folder that was left half written is known as ours.
             _create(part, MARK, [MARK_TEXT])
-            for name, data in (*files.items(), *result.captures.items()):
+            for name, data in (*files.items(), *captures.items()):
                 _create(part, name, [data])
-            _create(part, "trace.jsonl", result.trace_text)
+            if result.traced:
+                _create(part, "trace.jsonl", result.trace_text)
             _create(part, "summary.json", [summary_text(result.summary).encode()])
             _replace(beside, part, old)
         finally:

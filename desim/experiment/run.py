@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any
 
 from desim.config import MachineConfig
 from desim.costs.profile import INSTRUCTIONS, load
-from desim.engine.trace import Trace
+from desim.engine.trace import Fingerprint, Trace
 from desim.experiment.backtrace import Backtrace, Breakpoint, Hit
 from desim.experiment.journey import Journey, follow
 from desim.experiment.trace_lines import named
 from desim.machine import Machine, Transcript
+from desim.machine.counts import frame_counts
 from desim.machine.ports import Captured
+from desim.record import Record, keeps, not_captured, not_recorded
 from desim.scenario.expectations import failures
 from desim.version import __version__
 from desim.wire.pcapng import INBOUND, OUTBOUND, PcapngWriter
@@ -28,6 +32,9 @@ class RunResult:
     ``ended`` says why it ended, ``end_ns`` when; ``failed`` is true if a limit of the
     run was reached (too many events, threads in circles). ``files`` are those that programs
     wrote, by name below ``guest/`` and ``host/``.
+
+    What takes a while is made when it is asked for. What was not recorded is None in the
+    summary; as an attribute it raises ``UserError``, which says which ``record`` keeps it.
     """
 
     def __init__(self, config: MachineConfig, machine: Machine) -> None:
@@ -35,15 +42,65 @@ class RunResult:
         self.ended = machine.ended
         self.end_ns = machine.end_ns
         self.failed = machine.failed
-        self.trace: Trace = machine.trace
+        self._trace = machine.trace
+        self._packets = machine.captures()
+        self._counts = partial(frame_counts, machine.trace, self._packets)
+        self._guest = machine.guest_summary()
+        self._outside = machine.outside()
         self.profile = machine.profile
         self.files: dict[str, bytes] = machine.files()
         self.transcripts: list[Transcript] = machine.transcripts()
-        self.packets: dict[str, list[Captured]] = machine.captures()
-        self.journey: Journey = follow(self.trace, self.packets.get("slirp", []))
-        self.fingerprint = self.trace.fingerprint(self._content())
         self.expectations = failures(config.expect, self.files)
-        self.summary = self._summary(machine)
+
+    def keeps(self, level: Record) -> bool:
+        """Whether the run has recorded what ``level`` keeps."""
+        return keeps(self.config.record, level)
+
+    def _need(self, what: str, level: Record) -> None:
+        if not self.keeps(level):
+            raise not_recorded(what, self.config.record, level)
+
+    @property
+    def trace(self) -> Trace:
+        """What the threads have recorded; with ``journeys`` no more than that needs."""
+        self._need("trace", "journeys")
+        return self._trace
+
+    @property
+    def packets(self) -> dict[str, list[Captured]]:
+        """The frames that passed each capture point."""
+        if not self.captured:
+            raise not_captured("frames")
+        return self._packets
+
+    @cached_property
+    def journey(self) -> Journey:
+        """The way of the first message into the guest."""
+        self._need("journey", "journeys")
+        return follow(self._trace, self._packets.get("slirp", []))
+
+    @property
+    def captured(self) -> bool:
+        """Whether the run has kept the frames that passed the capture points."""
+        return self.config.capture
+
+    @property
+    def traced(self) -> bool:
+        """Whether it has kept a trace."""
+        return self.keeps("trace")
+
+    @property
+    def has_fingerprint(self) -> bool:
+        """Whether it has kept all that a fingerprint is made of."""
+        return self.traced and self.captured
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """The hashes of all that happened."""
+        self._need("fingerprint", "trace")
+        if not self.captured:
+            raise not_captured("fingerprint")
+        return self._trace.fingerprint(self._content())
 
     def _content(self) -> Iterator[tuple[str, bytes]]:
         """What crossed capture points, was written and read, source by source."""
@@ -59,6 +116,8 @@ class RunResult:
     @property
     def captures(self) -> dict[str, bytes]:
         """One pcapng file per capture point, by file name."""
+        if not self.captured:
+            raise not_captured("captures")
         return {
             f"capture-{point}.pcapng": _pcapng(point, packets)
             for point, packets in sorted(self.packets.items())
@@ -67,6 +126,10 @@ class RunResult:
     @property
     def trace_text(self) -> Iterator[bytes]:
         """The trace as JSON lines, thread by thread: spans in order of entry, then events."""
+        self._need("trace", "trace")
+        return self._trace_text()
+
+    def _trace_text(self) -> Iterator[bytes]:
         codes = self.trace.codes
         for name in sorted(self.trace.threads, key=lambda n: self.trace.threads[n].rank):
             record = self.trace.threads[name]
@@ -91,8 +154,11 @@ class RunResult:
             ]
             yield "".join(line + "\n" for line in lines).encode()
 
-    def _summary(self, machine: Machine) -> dict[str, Any]:
-        config, journey = self.config, self.journey
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The figures of the run (``docs/summary.md``)."""
+        config = self.config
+        journey = self.journey if self.keeps("journeys") else None
         return {
             "format": FORMAT,
             "desim": __version__,
@@ -106,10 +172,12 @@ class RunResult:
             else {"model": config.nic.model, "timing": config.nic.semantics},
             "costs": {"profile": self.profile.name, "status": self.profile.status},
             "seed": config.seed,
+            "record": config.record,
+            "capture": config.capture,
             "ended": self.ended,
             "end_ns": self.end_ns,
-            "fingerprint": self.fingerprint._asdict(),
-            "guest": machine.guest_summary(),
+            "fingerprint": self.fingerprint._asdict() if self.has_fingerprint else None,
+            "guest": self._guest,
             "programs": [
                 {
                     "side": t.side,
@@ -130,8 +198,8 @@ class RunResult:
                 for side in (config.guest_files, config.host_files)
                 for name, file in sorted(side.items())
             },
-            "frames": machine.frame_counts(),
-            "outside": machine.outside(),
+            "frames": self._counts() if self.keeps("counters") else None,
+            "outside": self._outside,
             "journey": None
             if not journey
             else {
@@ -193,7 +261,7 @@ def backtrace(
     the function went on to call until it returned.
     """
     breakpoint_ = Breakpoint(function, hit=hit, packet=packet, after_ns=after_ns, calls=calls)
-    machine = Machine(config, watch=breakpoint_)
+    machine = Machine(replace(config, record="none", capture=False), watch=breakpoint_)
     try:
         machine.run()
     except Hit as found:

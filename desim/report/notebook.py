@@ -24,7 +24,7 @@ def html(result: RunResult) -> str:
 
 
 def _answer(result: RunResult) -> Iterator[str]:
-    journey = result.journey
+    journey = result.journey if result.keeps("journeys") else None
     if journey:
         message = quoted(journey.text, journey.size)
         yield _row("send() to read()", f"{grouped(journey.total_ns)} ns", message)
@@ -35,12 +35,15 @@ def _answer(result: RunResult) -> Iterator[str]:
         yield _row("expected otherwise", "", failure)
     profile = result.profile
     yield _row("costs", profile.name, profile.status)
-    yield _row("fingerprint", result.fingerprint.whole[:16], "")
+    if result.has_fingerprint:
+        yield _row("fingerprint", result.fingerprint.whole[:16], "")
     for note in result.config.notes:
         yield _row("note", "", note)
 
 
 def _transfers(result: RunResult) -> Iterator[str]:
+    if not result.keeps("counters"):
+        return
     counts = result.summary["frames"]
     for point, count in counts["points"].items():
         frames = f"{count['to_guest']} to the guest, {count['from_guest']} from it"
@@ -51,7 +54,7 @@ def _transfers(result: RunResult) -> Iterator[str]:
 
 
 def _way(result: RunResult) -> Iterator[str]:
-    journey = result.journey
+    journey = result.journey if result.keeps("journeys") else None
     if not journey:
         return
     yield _heads("who has the message", "own ns", "waiting ns", "share")

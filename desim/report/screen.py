@@ -73,16 +73,16 @@ def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Li
     yield from _machine(result, config, width)
     yield Line("")
     yield from _programs(result, shown, width)
-    sent = transfers(result.packets, config)
+    sent = transfers(result.packets, config) if config.capture else []
     if sent:
         yield Line("")
         yield from _transfers(sent, width)
-    if config.nic is not None:
+    if config.nic is not None and config.capture and result.keeps("journeys"):
         yield Line("")
         booted = next((t.ended_ns for t in result.transcripts if t.name == BOOT), None)
         counts = result.summary["frames"]
         yield from _card(card(result.trace, result.packets, counts, booted, sent), counts)
-    if result.journey:
+    if result.keeps("journeys") and result.journey:
         yield Line("")
         yield from _message(result, width)
     if files := list(_files(result, config)):
@@ -91,8 +91,22 @@ def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Li
     yield Line("")
     yield from _outside(result.summary["outside"])
     yield from _verdict(result, shown)
-    more = "-v consoles, functions  -vv every ns  --out DIR"
-    yield Line(f"more        {more}  id {result.fingerprint.whole[:8]}", "dim")
+    if result.has_fingerprint:
+        more = "-v consoles, functions  -vv every ns  --out DIR"
+        yield Line(f"more        {more}  id {result.fingerprint.whole[:8]}", "dim")
+    else:
+        yield Line(f"not kept    {', '.join(_not_kept(result))}", "dim")
+
+
+def _not_kept(result: RunResult) -> Iterator[str]:
+    """What the run has not recorded, so that the screen does not have it."""
+    config = result.config
+    if not config.capture:
+        yield "frames (capture=False)"
+    if not result.keeps("journeys"):
+        yield "message, card"
+    if not result.keeps("trace"):
+        yield f'trace (record="{config.record}")'
 
 
 # --- the parts of the screen

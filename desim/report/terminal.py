@@ -15,8 +15,8 @@ to the user's terminal.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from desim.config import MachineConfig
 from desim.experiment.figures import NORMAL_LOSSES
@@ -73,8 +73,9 @@ def lines(
     for transcript in result.transcripts:
         yield Line("")
         yield from _transcript(transcript, width, figures)
-    yield Line("")
-    yield from _way(result, width, figures)
+    if result.keeps("journeys"):
+        yield Line("")
+        yield from _way(result, width, figures)
     yield Line("")
     yield from _foot(result, figures)
 
@@ -193,8 +194,23 @@ def _table(journey: Journey, width: int, figures: Figures) -> Iterator[Line]:
 
 def _foot(result: RunResult, figures: Figures) -> Iterator[Line]:
     """What the ledger says, and the fingerprint with its ingredients."""
-    counts = result.summary["frames"]
     yield Line(f"ended        {figures.instant(result.end_ns)}: {result.ended}")
+    if result.keeps("counters"):
+        yield from _counts(result.summary["frames"])
+    yield Line(f"functions    named as in {result.summary['names']}")
+    if not result.has_fingerprint:
+        return
+    fingerprint = result.fingerprint
+    yield Line(f"fingerprint  {fingerprint.whole}")
+    yield Line(
+        f"  times {fingerprint.times[:16]}  names {fingerprint.names[:16]}  "
+        f"bytes {fingerprint.bytes[:16]}",
+        "dim",
+    )
+
+
+def _counts(counts: Mapping[str, Any]) -> Iterator[Line]:
+    """What became of the frames."""
     for point, count in counts["points"].items():
         yield Line(
             f"frames       {point}: {count['to_guest']} to the guest, {count['from_guest']} from it"
@@ -204,11 +220,3 @@ def _foot(result: RunResult, figures: Figures) -> Iterator[Line]:
             style = "red" if what == "lost" and entry["code"] not in NORMAL_LOSSES else ""
             text = f"{entry['frames']} by {entry['where']}: {entry['why']}"
             yield Line(f"{said:<12} {text}", style)
-    yield Line(f"functions    named as in {result.summary['names']}")
-    fingerprint = result.fingerprint
-    yield Line(f"fingerprint  {fingerprint.whole}")
-    yield Line(
-        f"  times {fingerprint.times[:16]}  names {fingerprint.names[:16]}  "
-        f"bytes {fingerprint.bytes[:16]}",
-        "dim",
-    )

@@ -40,6 +40,8 @@ class Result:
     files: dict[str, bytes] = field(default_factory=lambda: {"guest/hello.txt": b"Hello\n"})
     captures: dict[str, bytes] = field(default_factory=dict)
     trace_text: list[bytes] = field(default_factory=list)
+    captured: bool = True
+    traced: bool = True
     show: Callable[..., None] = lambda width, verbosity: print("the report")
 
     def save(self, folder: Path, *, force: bool) -> None:

@@ -25,11 +25,18 @@ class Result:
     summary: dict[str, Any] = field(default_factory=lambda: {"ended": "all programs ended"})
     files: dict[str, bytes] = field(default_factory=lambda: {"guest/hello.txt": b"Hello\n"})
     captures: dict[str, bytes] = field(default_factory=lambda: {"capture-nic.pcapng": b"\n\r\r\n"})
+    captured: bool = True
+    traced: bool = True
 
     @property
     def trace_text(self) -> Iterator[bytes]:
         yield b'{"t": 0}\n'
         yield b'{"t": 1}\n'
+
+
+def test_what_was_not_kept_is_not_written(tmp_path: Path) -> None:
+    write(Result(captured=False, traced=False), tmp_path / "out")
+    assert sorted(tree(tmp_path / "out")) == [".desim", "guest/hello.txt", "summary.json"]
 
 
 def tree(folder: Path) -> dict[str, bytes]:
