@@ -129,6 +129,9 @@ class GuestCpu:
     def touch(self, point: str) -> None:
         self.touched.append(point)
 
+    def touch_point(self, point: str) -> Callable[[], None]:
+        return lambda: self.touched.append(point)
+
     def wake_up(self, queue: WaitQueue) -> None:
         self.woken.append(queue.name)
         queue.woken = len(self.woken)

@@ -190,6 +190,9 @@ class FakeCpu(Cpu):
     def touch(self, point: str) -> None:
         self.touched.append(point)
 
+    def touch_point(self, point: str) -> Callable[[], None]:
+        return lambda: self.touched.append(point)
+
     def wake_up(self, queue: WaitQueue) -> None:
         raise AssertionError("the driver wakes nobody")
 

@@ -97,6 +97,33 @@ def test_memory_equals_a_plain_array_with_a_list_of_frames(
         assert memory.frame_at(address, len(data)) is expected
 
 
+def test_a_mapping_is_the_memory_itself() -> None:
+    memory = Memory(SIZE)
+    memory.write(0x3004, b"abcd")
+    ring = memory.map(0x3000, 0x1000)
+    assert bytes(ring[4:8]) == b"abcd"
+    ring[5] = ord("x")
+    memory.write(0x3006, b"y")
+    assert memory.read(0x3004, 4) == b"axyd"
+    assert bytes(ring[4:8]) == b"axyd"
+
+
+def test_no_frame_is_remembered_where_a_mapping_may_change_it() -> None:
+    memory = Memory(SIZE)
+    frame = Frame(b"f" * 100)
+    across = 0x4000 - 50
+    for address in (0x3100, across):
+        memory.write_frame(address, frame.raw, frame)
+        memory.map(0x3000, 0x1000)
+        assert memory.frame_at(address, 100) is None
+        memory.write_frame(address, frame.raw, frame)
+        assert memory.frame_at(address, 100) is None
+        assert memory.read(address, 100) == frame.raw
+        memory.unmap(0x3000, 0x1000)
+        memory.write_frame(address, frame.raw, frame)
+        assert memory.frame_at(address, 100) is frame
+
+
 def test_blocks_are_aligned_apart_and_used_again() -> None:
     memory = Memory(SIZE)
     first, second = memory.alloc(1500, align=2048), memory.alloc(1500, align=2048)

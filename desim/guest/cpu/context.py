@@ -100,6 +100,9 @@ class Cpu(Protocol):
     def touch(self, point: str) -> None:
         """Meet the other threads at a named touch point before shared state is used."""
 
+    def touch_point(self, point: str) -> Callable[[], None]:
+        """``touch`` for one point: what is called often looks it up once."""
+
     def wake_up(self, queue: WaitQueue) -> None:
         """Make every task that sleeps on ``queue`` runnable."""
 

@@ -22,6 +22,13 @@ first megabyte on upwards; freed blocks are used again, last freed first. No
 block crosses a 64 KiB boundary unless it is larger than that (errata 23 of the
 82545 asks for it).
 
+What driver and card share for long, their rings, the driver can have *mapped*
+(``dma_alloc_coherent``): it reads and writes the bytes where they lie. No frame is
+remembered there.
+
+NOTE: the ways that every frame takes (one block, one page, one note) are written out
+(15 calls a frame instead of 39).
+
 Not modelled: caches, IOMMU, several zones, fragmentation.
 """
 
@@ -46,10 +53,20 @@ class Memory:
     """``size`` bytes of physical memory.
 
     Invariant: a note is listed in every block that its bytes lie in, and no byte
-    belongs to two notes.
+    belongs to two notes, nor to a note and a mapping.
     """
 
-    __slots__ = ("_allocated", "_brk", "_free", "_notes", "_pages", "_views", "size")
+    __slots__ = (
+        "_allocated",
+        "_brk",
+        "_free",
+        "_mapped",
+        "_notes",
+        "_pages",
+        "_sizes",
+        "_views",
+        "size",
+    )
 
     def __init__(self, size: int) -> None:
         if size <= HEAP:
@@ -58,7 +75,9 @@ class Memory:
         self._pages: dict[int, bytearray] = {}
         self._views: dict[int, memoryview] = {}
         self._notes: dict[int, list[_Note]] = {}
+        self._mapped: set[int] = set()
         self._brk = HEAP
+        self._sizes: dict[tuple[int, int], int] = {}
         self._free: dict[int, list[int]] = {}
         self._allocated: dict[int, int] = {}
 
@@ -67,8 +86,10 @@ class Memory:
         offset = address & _PAGE_MASK
         end = offset + size
         if end <= _PAGE:
-            view = self._views.get(address >> _PAGE_BITS)
-            return bytes(size) if view is None else view[offset:end].tobytes()
+            try:
+                return bytes(self._views[address >> _PAGE_BITS][offset:end])
+            except KeyError:
+                return bytes(size)
         first = _PAGE - offset
         return self.read(address, first) + self.read(address + first, size - first)
 
@@ -90,8 +111,9 @@ class Memory:
                         self._forget(block, address, address + size)
         offset = address & _PAGE_MASK
         if offset + size <= _PAGE and address + size <= self.size:
-            page = self._pages.get(address >> _PAGE_BITS)
-            if page is None:
+            try:
+                page = self._pages[address >> _PAGE_BITS]
+            except KeyError:
                 page = self._new_page(address >> _PAGE_BITS)
             page[offset : offset + size] = data
         else:
@@ -99,30 +121,80 @@ class Memory:
 
     def write_frame(self, address: int, data: bytes, frame: Frame) -> None:
         """Write ``data``, all bytes of ``frame``, and remember where they came from."""
-        end = address + len(data)
-        self.write(address, data)
-        if address == end or end > self.size:
-            return
-        note = (address, end, frame)
-        for block in range(address >> _BLOCK_BITS, ((end - 1) >> _BLOCK_BITS) + 1):
-            self._notes.setdefault(block, []).append(note)
+        size = len(data)
+        end = address + size
+        block = address >> _BLOCK_BITS
+        if not size or end > self.size:
+            self.write(address, data)
+        elif (end - 1) >> _BLOCK_BITS == block:
+            if block not in self._mapped:
+                notes = self._notes
+                if block not in notes:
+                    notes[block] = [(address, end, frame)]
+                else:
+                    held = notes[block]
+                    first = held[0]
+                    if first[0] == address and first[1] <= end and first is held[-1]:
+                        held[0] = (address, end, frame)
+                    else:
+                        self._forget(block, address, end)
+                        notes.setdefault(block, []).append((address, end, frame))
+            try:
+                page = self._pages[address >> _PAGE_BITS]
+            except KeyError:
+                page = self._new_page(address >> _PAGE_BITS)
+            offset = address & _PAGE_MASK
+            page[offset : offset + size] = data
+        else:
+            self.write(address, data)
+            note = (address, end, frame)
+            blocks = range(block, ((end - 1) >> _BLOCK_BITS) + 1)
+            if self._mapped.isdisjoint(blocks):
+                for block in blocks:
+                    self._notes.setdefault(block, []).append(note)
 
     def frame_at(self, address: int, size: int) -> Frame | None:
         """The Frame whose bytes are exactly these ``size``, untouched since, or None."""
-        for start, end, frame in self._notes.get(address >> _BLOCK_BITS, ()):
+        try:
+            notes = self._notes[address >> _BLOCK_BITS]
+        except KeyError:
+            return None
+        for start, end, frame in notes:
             if start == address and end == address + size:
                 return frame
         return None
+
+    def map(self, address: int, size: int) -> memoryview:
+        """The ``size`` bytes at ``address``, all of one page, as whoever allocated them sees
+        them: to be read and written in place, until ``unmap``."""
+        assert (address ^ (address + size - 1)) >> _PAGE_BITS == 0, "a mapping is of one page"
+        assert address + size <= self.size, "a mapping ends with the memory"
+        for block in range(address >> _BLOCK_BITS, ((address + size - 1) >> _BLOCK_BITS) + 1):
+            if block in self._notes:
+                self._forget(block, block << _BLOCK_BITS, (block + 1) << _BLOCK_BITS)
+            self._mapped.add(block)
+        number = address >> _PAGE_BITS
+        if number not in self._views:
+            self._new_page(number)
+        offset = address & _PAGE_MASK
+        return self._views[number][offset : offset + size]
+
+    def unmap(self, address: int, size: int) -> None:
+        """What ``map`` gave is not used any more."""
+        for block in range(address >> _BLOCK_BITS, ((address + size - 1) >> _BLOCK_BITS) + 1):
+            self._mapped.discard(block)
 
     def alloc(self, size: int, *, align: int = 1) -> int:
         """The address of ``size`` fresh bytes, 0 when there are none left (as ``kmalloc``).
 
         ``align`` is a power of two. Contents are whatever was there before.
         """
-        if size <= 0 or align <= 0 or align & (align - 1):
-            raise ValueError(f"alloc({size}, align={align}): needs size > 0 and a power of two")
-        block = max(_SMALLEST, align, 1 << (size - 1).bit_length())
-        free = self._free.get(block)
+        try:
+            block = self._sizes[size, align]
+        except KeyError:
+            block = self._sizes[size, align] = _block_size(size, align)
+            self._free.setdefault(block, [])
+        free = self._free[block]
         if free:
             address = free.pop()
         else:
@@ -135,10 +207,12 @@ class Memory:
 
     def free(self, address: int) -> None:
         """Give back what ``alloc`` returned."""
-        block = self._allocated.pop(address, None)
-        if block is None:
-            raise ValueError(f"free({address:#x}): nothing is allocated there")
-        self._free.setdefault(block, []).append(address)
+        try:
+            block = self._allocated[address]
+        except KeyError:
+            raise ValueError(f"free({address:#x}): nothing is allocated there") from None
+        del self._allocated[address]
+        self._free[block].append(address)
 
     @property
     def allocated(self) -> int:
@@ -171,3 +245,10 @@ class Memory:
                 left.remove(note)
                 if not left:
                     del self._notes[other]
+
+
+def _block_size(size: int, align: int) -> int:
+    """Bytes of the block that ``alloc`` takes."""
+    if size <= 0 or align <= 0 or align & (align - 1):
+        raise ValueError(f"alloc({size}, align={align}): needs size > 0 and a power of two")
+    return max(_SMALLEST, align, 1 << (size - 1).bit_length())

@@ -353,6 +353,9 @@ class Vcpu:
     def touch(self, point: str) -> None:
         self._touches[point]()
 
+    def touch_point(self, point: str) -> Callable[[], None]:
+        return self._touches[point]
+
     def udelay(self, us: int) -> None:
         self.thread.charge(us * 1000)
 

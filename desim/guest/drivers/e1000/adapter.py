@@ -34,8 +34,8 @@ class Adapter:
     __slots__ = (
         "alloc_rx_buff_failed", "copybreak", "cpu", "detect_tx_hung", "device", "down",
         "er32", "ew32", "hw", "hw_csum_err", "hw_csum_good", "idle_errors", "itr", "itr_setting",
-        "link_duplex", "link_speed", "log", "memory", "options", "pci_name", "receive_errors",
-        "restart_queue", "total_rx_bytes", "total_rx_packets",
+        "link_duplex", "link_speed", "log", "look", "memory", "options", "pci_name",
+        "receive_errors", "restart_queue", "total_rx_bytes", "total_rx_packets",
         "total_tx_bytes", "total_tx_packets", "tx_timeout_count", "tx_timeout_factor", "wol",
     )  # fmt: skip
 
@@ -54,6 +54,8 @@ class Adapter:
         self.memory = memory
         self.device = device
         self.hw = hw
+        self.look = cpu.touch_point("desc_status")
+        """Before what the card writes is read."""
         self.er32 = hw.er32
         self.ew32 = hw.ew32
         self.log = log

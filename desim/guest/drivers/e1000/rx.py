@@ -31,6 +31,8 @@ and RXFCS, TBI.
 
 from __future__ import annotations
 
+import struct
+
 from desim.guest.drivers.e1000.adapter import Adapter
 from desim.guest.drivers.e1000.itr import itr_register
 from desim.guest.drivers.e1000.regs import (
@@ -85,6 +87,7 @@ three is not known."""
 FRAGS_PER_BLOCK = 17
 """Buffers of 1920 bytes (1522 and headroom, then ``skb_shared_info``) in a block of 32 KiB."""
 
+_ADDRESS = struct.Struct("<Q")
 _STATUS = 12
 _FCS = 4
 
@@ -110,14 +113,16 @@ class RxRing:
     )
 
     __slots__ = (
-        "_adapter", "_block", "_page", "_sharing", "buffers", "count", "desc", "discarding",
-        "next_to_clean", "next_to_use",
+        "_adapter", "_block", "_page", "_ring", "_sharing", "buffers", "count", "desc",
+        "discarding", "next_to_clean", "next_to_use",
     )  # fmt: skip
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
         self.count = 0
         self.desc = 0
+        self._ring = memoryview(b"")
+        """The descriptors, where they lie."""
         self.buffers: list[int] = []
         self.next_to_use = 0
         self.next_to_clean = 0
@@ -142,7 +147,8 @@ class RxRing:
         self.count = count
         self.desc = desc
         self.buffers = [0] * count
-        self._adapter.memory.write(desc, bytes(size))
+        self._ring = self._adapter.memory.map(desc, size)
+        self._ring[:] = bytes(size)
         self.next_to_use = self.next_to_clean = 0
         return True
 
@@ -176,7 +182,7 @@ class RxRing:
     def alloc_rx_buffers(self, slots: range) -> None:
         """Give so many slots to the card, and tell it with one write of RDT."""
         adapter = self._adapter
-        memory, buffers, count = adapter.memory, self.buffers, self.count
+        ring, buffers, count = self._ring, self.buffers, self.count
         assert len(slots) < count
         i = self.next_to_use
         for _ in slots:
@@ -187,9 +193,9 @@ class RxRing:
                     adapter.alloc_rx_buff_failed += 1
                     break
                 buffers[i] = buffer
-            address = self.desc + i * DESC_SIZE
-            assert memory.read(address + _STATUS, 1) == b"\0"
-            memory.write(address, buffer.to_bytes(8, "little"))
+            at = i * DESC_SIZE
+            assert not ring[at + _STATUS]
+            _ADDRESS.pack_into(ring, at, buffer)
             i += 1
             if i == count:
                 i = 0
@@ -200,16 +206,14 @@ class RxRing:
     def clean_rx_irq(self, budget: int) -> int:
         """Hand up to ``budget`` received frames to the stack; how many descriptors it took."""
         adapter = self._adapter
-        memory, cpu = adapter.memory, adapter.cpu
+        ring, look = self._ring, adapter.look
         work_done = cleaned_count = 0
         total_bytes = total_packets = 0
         i = self.next_to_clean
         while True:
-            address = self.desc + i * DESC_SIZE
-            cpu.touch("desc_status")
-            buffer, length, _, status, errors, special = RX_DESC.unpack(
-                memory.read(address, DESC_SIZE)
-            )
+            at = i * DESC_SIZE
+            look()
+            buffer, length, _, status, errors, special = RX_DESC.unpack_from(ring, at)
             if not status & RXD_STAT_DD or work_done >= budget:
                 break
             work_done += 1
@@ -223,9 +227,10 @@ class RxRing:
             if skb is not None:
                 total_bytes += length - _FCS
                 total_packets += 1
-                self._rx_checksum(status, errors, skb)
+                if not status & RXD_STAT_IXSM:  # QEMU's card always says IXSM
+                    self._rx_checksum(status, errors, skb)
                 self.receive_skb(status, special, skb)
-            memory.write(address + _STATUS, b"\0")
+            ring[at + _STATUS] = 0
             if cleaned_count >= RX_BUFFER_WRITE:
                 self.alloc_rx_buffers(range(cleaned_count))
                 cleaned_count = 0
@@ -294,9 +299,7 @@ class RxRing:
         """The page allocator; pages are never short here."""
 
     def _rx_checksum(self, status: int, errors: int, skb: Skb) -> None:
-        """What the card says of TCP and UDP checksums; QEMU's always says IXSM."""
-        if status & RXD_STAT_IXSM:
-            return
+        """What the card says of TCP and UDP checksums, unless it says IXSM."""
         if errors & RXD_ERR_TCPE:
             self._adapter.hw_csum_err += 1
         elif status & RXD_STAT_TCPCS:
@@ -305,7 +308,8 @@ class RxRing:
 
     def receive_skb(self, status: int, special: int, skb: Skb) -> None:
         """Note protocol and VLAN tag, and go up the stack."""
-        skb.protocol = int.from_bytes(skb.head[12:14], "big")
+        head = skb.head
+        skb.protocol = head[12] << 8 | head[13]
         if status & RXD_STAT_VP:
             skb.vlan_tci = special & RXD_SPC_VLAN_MASK
         self._adapter.device.napi_gro_receive(skb)
@@ -317,12 +321,13 @@ class RxRing:
             if buffer:
                 memory.free(buffer)
                 self.buffers[i] = 0
-        memory.write(self.desc, bytes(self.count * DESC_SIZE))
+        self._ring[:] = bytes(len(self._ring))
         self.next_to_clean = self.next_to_use = 0
         self._adapter.ew32(RDH, 0)
         self._adapter.ew32(RDT, 0)
 
     def free_rx_resources(self) -> None:
         self.clean_rx_ring()
+        self._adapter.memory.unmap(self.desc, len(self._ring))
         self._adapter.memory.free(self.desc)
         self.desc = 0

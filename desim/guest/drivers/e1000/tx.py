@@ -127,13 +127,15 @@ class TxRing:
     )
 
     __slots__ = (
-        "_adapter", "_txd_cmd", "buffer_info", "count", "desc", "last_tx_tso",
+        "_adapter", "_ring", "_txd_cmd", "buffer_info", "count", "desc", "last_tx_tso",
         "next_to_clean", "next_to_use",
     )  # fmt: skip
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
         self._txd_cmd = 0
+        self._ring = memoryview(b"")
+        """The descriptors, where they lie."""
         self.count = 0
         self.desc = 0
         self.buffer_info: list[TxBuffer] = []
@@ -162,7 +164,8 @@ class TxRing:
         self.count = count
         self.desc = desc
         self.buffer_info = [TxBuffer() for _ in range(count)]
-        self._adapter.memory.write(desc, bytes(size))
+        self._ring = self._adapter.memory.map(desc, size)
+        self._ring[:] = bytes(size)
         self.next_to_use = self.next_to_clean = 0
         return True
 
@@ -295,7 +298,8 @@ class TxRing:
         info.dma, info.lower = TX_DESC.unpack(descriptor)[:2]
         info.time_stamp = self._adapter.cpu.jiffies
         info.next_to_watch = i
-        self._adapter.memory.write(self.desc + i * DESC_SIZE, descriptor)
+        at = i * DESC_SIZE
+        self._ring[at : at + DESC_SIZE] = descriptor
         self.next_to_use = i + 1 if i + 1 < self.count else 0
 
     def tx_map(self, skb: Skb, head: bytes, first: int, max_per_txd: int) -> int:
@@ -350,7 +354,7 @@ class TxRing:
 
     def tx_queue(self, lower: int, upper: int, count: int) -> None:
         """Write the data descriptors of one packet."""
-        memory = self._adapter.memory
+        ring = self._ring
         i = self.next_to_use
         for left in range(count, 0, -1):
             info = self.buffer_info[i]
@@ -358,7 +362,7 @@ class TxRing:
             info.lower = lower | info.length
             if left == 1:
                 info.lower |= self._txd_cmd
-            memory.write(self.desc + i * DESC_SIZE, TX_DESC.pack(info.dma, info.lower, upper))
+            TX_DESC.pack_into(ring, i * DESC_SIZE, info.dma, info.lower, upper)
             i = i + 1 if i + 1 < self.count else 0
         self.next_to_use = i
 
@@ -400,15 +404,14 @@ class TxRing:
         return count < self.count
 
     def _done(self, i: int) -> bool:
-        self._adapter.cpu.touch("desc_status")
-        address = self.desc + i * DESC_SIZE + _UPPER
-        return bool(self._adapter.memory.read(address, 1)[0] & TXD_STAT_DD)
+        self._adapter.look()
+        return self._ring[i * DESC_SIZE + _UPPER] & TXD_STAT_DD != 0
 
     def unmap_and_free_tx_resource(self, i: int, info: TxBuffer) -> None:
         """Free one slot, after a look that its descriptor is still the one written."""
-        memory = self._adapter.memory
-        address = self.desc + i * DESC_SIZE
-        dma, lower, _ = TX_DESC.unpack(memory.read(address, DESC_SIZE))
+        memory, ring = self._adapter.memory, self._ring
+        at = i * DESC_SIZE
+        dma, lower, _ = TX_DESC.unpack_from(ring, at)
         assert dma == info.dma
         assert lower == info.lower
         for owned in info.owned:
@@ -419,7 +422,7 @@ class TxRing:
             info.skb = None
         info.dma = 0
         info.time_stamp = 0
-        memory.write(address + _UPPER, b"\0\0\0\0")
+        ring[at + _UPPER : at + DESC_SIZE] = b"\0\0\0\0"
 
     def consume_skb(self) -> None:
         """The packet itself goes with its last descriptor."""
@@ -431,7 +434,7 @@ class TxRing:
             return
         if adapter.er32(STATUS) & STATUS_TXOFF:
             return
-        status = self._adapter.memory.read(self.desc + eop * DESC_SIZE + _UPPER, 1)[0]
+        status = self._ring[eop * DESC_SIZE + _UPPER]
         adapter.netdev_msg(
             NETIF_MSG_DRV,
             "Detected Tx Unit Hang\n"
@@ -456,7 +459,7 @@ class TxRing:
                 adapter.memory.free(owned)
         adapter.device.netdev_reset_queue()
         self.buffer_info = [TxBuffer() for _ in range(self.count)]
-        adapter.memory.write(self.desc, bytes(self.count * DESC_SIZE))
+        self._ring[:] = bytes(len(self._ring))
         self.next_to_use = self.next_to_clean = 0
         self.last_tx_tso = False
         adapter.ew32(TDH, 0)
@@ -464,5 +467,6 @@ class TxRing:
 
     def free_tx_resources(self) -> None:
         self.clean_tx_ring()
+        self._adapter.memory.unmap(self.desc, len(self._ring))
         self._adapter.memory.free(self.desc)
         self.desc = 0
