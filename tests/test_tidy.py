@@ -16,7 +16,8 @@ from typing import NamedTuple
 import pytest
 
 from desim.host.sockets import QemuSockets
-from desim.machine.ports import Bus, CardAccess
+from desim.machine.access import CardAccess
+from desim.machine.ports import Bus
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "desim").rglob("*.py"))

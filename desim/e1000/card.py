@@ -40,6 +40,7 @@ nothing, in QEMU as here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from desim.devices import Nic
 from desim.e1000.datasheet import DatasheetInterrupts, DatasheetReceiver, DatasheetTransmitter
@@ -253,6 +254,41 @@ class E1000:
             self.mac_reg[index] = value & self._write_mask[index]
         else:
             op(index, value)
+
+    def quiet_read(self, offset: int) -> Callable[[], int] | None:
+        """What a read at ``offset`` does if that is all it does: gives bits, or clears them too.
+
+        None for a register whose read makes something happen. No stage is entered in it.
+        """
+        index = (offset & 0x1FFFF) >> 2
+        op, mac_reg = self._readops[index], self.mac_reg
+        if op is None:
+            mask = self._read_mask[index]
+            return lambda: mac_reg[index] & mask
+        for quiet, bare_op in (
+            (self.mac_read_clr4, partial(E1000.mac_read_clr4, self)),
+            (self.mac_read_clr8, partial(E1000.mac_read_clr8, self)),
+            (self.eeprom.get_eecd, partial(Eeprom.get_eecd, self.eeprom)),
+        ):
+            if op == quiet:
+                return partial(bare_op, index)
+        return None
+
+    def quiet_write(self, offset: int) -> Callable[[int], None] | None:
+        """What a write at ``offset`` does if that is all it does: keep bits, or move the EEPROM's
+        pins. None for a register whose write makes something happen."""
+        index = (offset & 0x1FFFF) >> 2
+        op = self._writeops[index]
+        if op is None:
+            mac_reg, mask = self.mac_reg, self._write_mask[index]
+
+            def keep(value: int) -> None:
+                mac_reg[index] = value & mask
+
+            return keep
+        if op == self.eeprom.set_eecd:
+            return partial(Eeprom.set_eecd, self.eeprom, index)
+        return None
 
     def mac_read_clr4(self, index: int) -> int:
         """A statistics register that a read clears."""

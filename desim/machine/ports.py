@@ -10,7 +10,6 @@ What can be noted says ``desim.events``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import NamedTuple, TypeVarTuple
 
 from desim.engine.environment import Environment
@@ -36,10 +35,8 @@ from desim.guest.kernel import ReadObserver
 from desim.guest.mm.memory import Memory
 from desim.host.loopback import SocketObserver
 from desim.machine.conservation import UnderWay
-from desim.machine.threads.big_lock import BigLock
-from desim.machine.threads.vcpu import Vcpu
 from desim.net.filter_faults import FaultLedger
-from desim.ports import Endpoint, Mmio, NetClient, NetPort, PciBus
+from desim.ports import Endpoint, NetClient, NetPort, PciBus
 from desim.reasons import Reason
 from desim.wire.frame import Frame
 
@@ -279,66 +276,3 @@ class Bus(PciBus):
             self._level = level
             self.recorder.note(PinDriven, level)
             self.pin.set_level(level)
-
-
-class CardAccess(Mmio):
-    """``Mmio``: the card's registers, reached by the virtual CPU under the big lock.
-
-    A device access is one instruction: the interrupts that are due before it are
-    taken before it, and none while it waits for the lock or runs the card.
-    """
-
-    __slots__ = ("_lock", "_vcpu", "config_read_", "config_write_", "read_", "write_")
-
-    def __init__(
-        self,
-        vcpu: Vcpu,
-        lock: BigLock,
-        *,
-        read: Callable[[int], int],
-        write: Callable[[int, int], None],
-        config_read: Callable[[int], int],
-        config_write: Callable[[int, int], None],
-    ) -> None:
-        self._vcpu = vcpu
-        self._lock = lock
-        self.read_ = read
-        self.write_ = write
-        self.config_read_ = config_read
-        self.config_write_ = config_write
-
-    def _enter(self) -> bool:
-        self._lock.meet()
-        thread = self._vcpu.thread
-        was_on, thread.irqs_on = thread.irqs_on, False
-        self._lock.take()
-        return was_on
-
-    def _leave(self, was_on: bool) -> None:
-        self._lock.release()
-        thread = self._vcpu.thread
-        thread.irqs_on = was_on
-        if was_on and thread.irq_pending:
-            thread.meet()
-
-    def read(self, offset: int) -> int:
-        was_on = self._enter()
-        value = self.read_(offset)
-        self._leave(was_on)
-        return value
-
-    def write(self, offset: int, value: int) -> None:
-        was_on = self._enter()
-        self.write_(offset, value)
-        self._leave(was_on)
-
-    def config_read(self, offset: int) -> int:
-        was_on = self._enter()
-        value = self.config_read_(offset)
-        self._leave(was_on)
-        return value
-
-    def config_write(self, offset: int, value: int) -> None:
-        was_on = self._enter()
-        self.config_write_(offset, value)
-        self._leave(was_on)

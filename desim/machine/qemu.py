@@ -11,10 +11,11 @@ from desim.e1000.card import E1000
 from desim.guest.mm.memory import Memory
 from desim.host.kernel import HostKernel
 from desim.host.sockets import QemuSockets
+from desim.machine.access import CardAccess
 from desim.machine.chardev import TOUCH_POINT, CharBackend
 from desim.machine.filters import Filters
 from desim.machine.kit import Kit
-from desim.machine.ports import Bus, CardAccess, FrameLedger, Tap
+from desim.machine.ports import Bus, FrameLedger, Tap
 from desim.machine.threads.main_loop import MainLoop
 from desim.machine.threads.vcpu import Vcpu
 from desim.net import Net, NetClientState, NetHub
@@ -140,13 +141,18 @@ class Qemu:
         )
         tap.client = card
         self.nic.handler = tap
+        env = self.kit.env
         self.mmio = CardAccess(
+            env,
             vcpu,
             self.lock,
             read=card.mmio_read,
             write=card.mmio_write,
             config_read=card.config_read,
             config_write=card.config_write,
+            quiet_read=card.quiet_read,
+            quiet_write=card.quiet_write,
+            at_one_go=not (env.strict or env.without or build.watch),
         )
         self._firmware(card)
 

@@ -20,7 +20,7 @@ One thread runs everything, on one stack:
 
 A device access is one instruction: it takes the big lock and runs the card (and behind it the
 net layer and slirp) on this thread, and no interrupt comes in between, however long it waits
-for the lock (``desim.machine.ports.CardAccess``).
+for the lock (``desim.machine.access.CardAccess``).
 
 The local APIC's timer is a timer of QEMU's, on its virtual clock: to fire it, the main loop
 wakes, polls slirp, and only then raises the interrupt; and it wakes when the guest sets the

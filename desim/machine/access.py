@@ -1,0 +1,228 @@
+"""The card's registers as the guest's processor reaches them: under the big lock.
+
+Theory of operation
+-------------------
+An access is one instruction: it takes the big lock, runs the card on the virtual CPU's own
+thread, and releases the lock. It meets the other threads twice, and a driver that loads makes
+thousands of accesses: it reads the EEPROM bit by bit.
+
+Most registers only keep their bits. What an access of such a *quiet* one records, and how long
+it takes, is the same each time. So it is learned the first time, when the access is made step by
+step. From then on, if nothing else is due before its end, nobody can tell an access that is made
+step by step from one that is made at one go: the bits change hands, the clock is moved, and the
+marks are those of the first time, moved as well. If anything may come in between (an entry on
+the heap that is due, a pending interrupt, somebody who holds the lock), it is made step by step.
+
+Runs in which every meeting counts (strict ones, those without a touch point, those with a
+breakpoint) make all accesses step by step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from desim.engine.environment import CHUNK, CIRCLING_LIMIT, Environment
+from desim.engine.marks import CODE_BITS
+from desim.machine.threads.big_lock import BigLock
+from desim.machine.threads.vcpu import Vcpu
+from desim.ports import Mmio
+
+Do = TypeVar("Do")
+
+
+class Quiet(NamedTuple, Generic[Do]):
+    """A quiet access, once it has been made step by step."""
+
+    do: Do
+    """What the card does."""
+    took: int
+    """ns"""
+    marks: tuple[int, ...]
+    """Those that it makes, with times counted from its begin."""
+
+
+class CardAccess(Mmio):
+    """``Mmio``: the card's registers, reached by the virtual CPU under the big lock.
+
+    A device access is one instruction: the interrupts that are due before it are
+    taken before it, and none while it waits for the lock or runs the card.
+    """
+
+    __slots__ = (
+        "_env", "_lock", "_quiet_read", "_quiet_write", "_reads", "_thread", "_writes",
+        "at_one_go", "config_read_", "config_write_", "read_", "write_",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        env: Environment,
+        vcpu: Vcpu,
+        lock: BigLock,
+        *,
+        read: Callable[[int], int],
+        write: Callable[[int, int], None],
+        config_read: Callable[[int], int],
+        config_write: Callable[[int, int], None],
+        quiet_read: Callable[[int], Callable[[], int] | None],
+        quiet_write: Callable[[int], Callable[[int], None] | None],
+        at_one_go: bool = True,
+    ) -> None:
+        """``quiet_read`` and ``quiet_write`` give what an access at an offset does if it is
+        quiet; without ``at_one_go`` all accesses are made step by step."""
+        self._env = env
+        self._thread = vcpu.thread
+        self._lock = lock
+        self.read_ = read
+        self.write_ = write
+        self.config_read_ = config_read
+        self.config_write_ = config_write
+        self._quiet_read = quiet_read
+        self._quiet_write = quiet_write
+        self.at_one_go = at_one_go
+        self._reads: dict[int, Quiet[Callable[[], int]] | None] = {}
+        """By offset; None: not quiet."""
+        self._writes: dict[int, Quiet[Callable[[int], None]] | None] = {}
+
+    def _enter(self) -> bool:
+        self._lock.meet()
+        thread = self._thread
+        was_on, thread.irqs_on = thread.irqs_on, False
+        self._lock.take()
+        return was_on
+
+    def _leave(self, was_on: bool) -> None:
+        self._lock.release()
+        thread = self._thread
+        thread.irqs_on = was_on
+        if was_on and thread.irq_pending:
+            thread.meet()
+
+    # NOTE: the same in ``read`` and ``write`` instead of a function for both: a driver that loads
+    # does little else (1.2 of the guest's whole boot).
+
+    def read(self, offset: int) -> int:
+        quiet = self._reads.get(offset)
+        if quiet is not None:
+            do, took, marks = quiet
+            env, thread = self._env, self._thread
+            begin = thread.now
+            end = begin + took
+            queue = env._queue
+            if (
+                (not queue or queue[0][0] > end)
+                and (end > env._now or self._may_stand_still(end))
+                and not thread.irq_pending
+                and self._lock.owner is None
+                and env.running is thread
+                and len(thread.marks) <= CHUNK
+            ):
+                env._now = thread.now = end
+                if marks:
+                    begin <<= CODE_BITS
+                    thread.marks += [begin + mark for mark in marks]
+                return do()
+        elif offset not in self._reads and self.at_one_go:
+            return self._read_first(offset)
+        was_on = self._enter()
+        value = self.read_(offset)
+        self._leave(was_on)
+        return value
+
+    def write(self, offset: int, value: int) -> None:
+        quiet = self._writes.get(offset)
+        if quiet is not None:
+            do, took, marks = quiet
+            env, thread = self._env, self._thread
+            begin = thread.now
+            end = begin + took
+            queue = env._queue
+            if (
+                (not queue or queue[0][0] > end)
+                and (end > env._now or self._may_stand_still(end))
+                and not thread.irq_pending
+                and self._lock.owner is None
+                and env.running is thread
+                and len(thread.marks) <= CHUNK
+            ):
+                env._now = thread.now = end
+                if marks:
+                    begin <<= CODE_BITS
+                    thread.marks += [begin + mark for mark in marks]
+                do(value)
+                return
+        elif offset not in self._writes and self.at_one_go:
+            self._write_first(offset, value)
+            return
+        was_on = self._enter()
+        self.write_(offset, value)
+        self._leave(was_on)
+
+    def config_read(self, offset: int) -> int:
+        was_on = self._enter()
+        value = self.config_read_(offset)
+        self._leave(was_on)
+        return value
+
+    def config_write(self, offset: int, value: int) -> None:
+        was_on = self._enter()
+        self.config_write_(offset, value)
+        self._leave(was_on)
+        # Whether the card decodes accesses at all may be another matter now.
+        self._reads.clear()
+        self._writes.clear()
+
+    # --- quiet accesses
+
+    def _may_stand_still(self, now: int) -> bool:
+        """Count the two meetings of an access that takes no time, as ``Thread.meet`` does.
+
+        False if that would be too many: who circles is found out step by step.
+        """
+        env = self._env
+        if env.still_at != now or env.still > CIRCLING_LIMIT - 2:
+            return False
+        env.still += 2
+        return True
+
+    def _read_first(self, offset: int) -> int:
+        do = self._quiet_read(offset)
+        if do is None:
+            self._reads[offset] = None
+            return self.read(offset)
+        learned = self._watch()
+        was_on = self._enter()
+        value = self.read_(offset)
+        self._leave(was_on)
+        if (found := learned()) is not None:
+            self._reads[offset] = Quiet(do, *found)
+        return value
+
+    def _write_first(self, offset: int, value: int) -> None:
+        do = self._quiet_write(offset)
+        if do is None:
+            self._writes[offset] = None
+            self.write(offset, value)
+            return
+        learned = self._watch()
+        was_on = self._enter()
+        self.write_(offset, value)
+        self._leave(was_on)
+        if (found := learned()) is not None:
+            self._writes[offset] = Quiet(do, *found)
+
+    def _watch(self) -> Callable[[], tuple[int, tuple[int, ...]] | None]:
+        """What gives the time and marks of the access that follows: None if anything came in
+        between, or might have."""
+        env, thread = self._env, self._thread
+        begin, first, taken = thread.now, len(thread.marks), thread.taken
+        alone = env.running is thread and not thread.irq_pending and self._lock.owner is None
+        due = env._queue[0][0] if env._queue else None
+
+        def learned() -> tuple[int, tuple[int, ...]] | None:
+            if not alone or thread.taken != taken or (due is not None and due <= thread.now):
+                return None
+            base = begin << CODE_BITS
+            return thread.now - begin, tuple(mark - base for mark in thread.marks[first:])
+
+        return learned
