@@ -44,7 +44,7 @@ class RunResult:
         self.failed = machine.failed
         self._trace = machine.trace
         self._packets = machine.captures()
-        self._counts = partial(frame_counts, machine.trace, self._packets)
+        self._counts = partial(frame_counts, machine.trace, machine.recorder.passed)
         self._guest = machine.guest_summary()
         self._outside = machine.outside()
         self.profile = machine.profile

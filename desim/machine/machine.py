@@ -104,7 +104,13 @@ class Machine:
         self.kit = Kit(
             env=self.env,
             build=Instrument(self.env, self.trace.codes, self.profile, watch),
-            recorder=Recorder(self.env, max_frames=limits.frames, max_notes=limits.notes),
+            recorder=Recorder(
+                self.env,
+                record=config.record,
+                capture=config.capture,
+                max_frames=limits.frames,
+                max_notes=limits.notes,
+            ),
             streams=Streams(config.seed, config.boot.draws),
         )
         self.recorder = self.kit.recorder
@@ -240,7 +246,7 @@ class Machine:
             raise
         self.end_ns = env._now
         self.trace.finish(env.threads, before=self.end_ns)
-        self.recorder.cut(self.trace)
+        self.recorder.finish(self.trace, self.end_ns)
         self.close()
         if in_the_middle:  # a filter may have had several frames in its hands
             return
@@ -383,7 +389,7 @@ class Machine:
 
     def frame_counts(self) -> dict[str, Any]:
         """How many frames crossed, were lost, had to wait, were made (``desim.machine.counts``)."""
-        return frame_counts(self.trace, self.recorder.captures)
+        return frame_counts(self.trace, self.recorder.passed)
 
     def outside(self) -> list[str]:
         """Addresses outside of the modelled host that the guest or a program wanted to reach."""

@@ -9,8 +9,8 @@ What can be noted says ``desim.events``.
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import NamedTuple, TypeVarTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVarTuple, cast
 
 from desim.engine.environment import Environment
 from desim.engine.trace import Trace
@@ -35,9 +35,11 @@ from desim.guest.kernel import ReadObserver
 from desim.guest.mm.memory import Memory
 from desim.host.loopback import SocketObserver
 from desim.machine.conservation import UnderWay
+from desim.machine.counts import Passed, wanted
 from desim.net.filter_faults import FaultLedger
 from desim.ports import Endpoint, NetClient, NetPort, PciBus
 from desim.reasons import Reason
+from desim.record import Record, keeps
 from desim.wire.frame import Frame
 
 Ts = TypeVarTuple("Ts")
@@ -47,29 +49,53 @@ class Recorder:
     """Notes on the running thread, numbers frames, keeps the captures and the balance."""
 
     def __init__(
-        self, env: Environment, *, max_frames: int | None = None, max_notes: int | None = None
+        self,
+        env: Environment,
+        *,
+        record: Record = "trace",
+        capture: bool = True,
+        max_frames: int | None = None,
+        max_notes: int | None = None,
     ) -> None:
-        """``max_frames`` and ``max_notes`` are how many a run may have; None: no limit."""
+        """``record`` and ``capture`` say what the run keeps (``desim.record``).
+
+        ``max_frames`` and ``max_notes`` are how many a run may have; None: no limit.
+        """
         self.env = env
         self.frames = self.notes = 0
         self.max_frames = max_frames
         self.max_notes = max_notes
         self.under_way = UnderWay()
         self.captures: dict[str, list[Captured]] = {}
+        self.passed = Passed(env)
+        self._wanted = wanted(record)
+        self._counts = not keeps(record, "journeys") and (capture or keeps(record, "counters"))
+        self._capture = capture
 
-    def note(self, kind: Kind[*Ts], *data: *Ts) -> None:
-        """Note an event on the running thread; nothing outside of threads.
+    def noter(self, kind: Kind[*Ts]) -> Callable[[*Ts], None] | None:
+        """What notes events of a kind on the running thread; None if this run does not want them.
 
-        ``data`` are the values of its fields, which are kept as they are: to make an object
-        of each costs time, and few of them are ever looked at. Raises ``OverBudgetError`` for
-        one event too many.
+        It is called with the values of the event's fields, which are kept as they are: to make
+        an object of each costs time, and few of them are ever looked at. Outside of threads it
+        does nothing. It raises ``OverBudgetError`` for one event too many.
         """
-        thread = self.env.running
-        if thread is not None:
-            if self.notes == self.max_notes:
-                raise self._too_many("notes", self.notes)
-            self.notes += 1
-            thread.note(kind.kind, *data)
+        env, word = self.env, kind.kind
+        if word == FramePassed.kind and self._counts:
+            return cast("Callable[[*Ts], None]", self.passed.note)
+        if word not in self._wanted:
+            return None
+
+        def note(*data: *Ts) -> None:
+            thread = env.running
+            if thread is not None:
+                if self.notes == self.max_notes:
+                    raise self._too_many("notes", self.notes)
+                self.notes += 1
+                # NOTE: ``Thread.note`` written out (one call less for each event).
+                at = thread.taken + len(thread.marks)
+                thread.events.append((thread.now, at, word, *data))
+
+        return note
 
     def number(self, frame: Frame) -> int:
         """The frame's number; the first capture point that sees it gives it.
@@ -87,15 +113,23 @@ class Recorder:
         at = f"{self.env.time()} ns (run.limits.{what})"
         return OverBudgetError(f"more than {count} {what} by {at}")
 
-    def point(self, name: str) -> list[Captured]:
-        """The packets of a capture point, made at its first mention."""
-        return self.captures.setdefault(name, [])
+    def point(self, name: str) -> list[Captured] | None:
+        """Where the packets of a capture point are to be kept; None if they are not."""
+        self.passed.point(name)
+        # The way of a message is told from what slirp has sent.
+        if self._capture or (name == "slirp" and FramePassed.kind in self._wanted):
+            return self.captures.setdefault(name, [])
+        return None
 
-    def cut(self, trace: Trace) -> None:
-        """Forget the captured packets that are not in ``trace``: the run had ended by then."""
-        kept = Counter(passed.event.point for passed in trace.events(FramePassed))
+    def finish(self, trace: Trace, end_ns: int) -> None:
+        """Forget what had not happened when the run ended, of which ``trace`` does not know any
+        more."""
+        if self._counts:
+            self.passed.finish(end_ns)
+        else:
+            self.passed.count(trace)
         for name, packets in self.captures.items():
-            del packets[kept[name] :]
+            del packets[self.passed.at(name) :]
 
 
 class Captured(NamedTuple):
@@ -117,6 +151,7 @@ class Tap(NetPort, NetClient):
     __slots__ = (
         "_captured",
         "_looping",
+        "_note",
         "_under_way",
         "client",
         "name",
@@ -134,13 +169,16 @@ class Tap(NetPort, NetClient):
         self.client: NetClient
         self.sends_to_guest = sends_to_guest
         self._captured = recorder.point(name)
+        self._note = recorder.noter(FramePassed)
         self._under_way = recorder.under_way
         self._looping = False
 
     def _record(self, frame: Frame, time: int, to_guest: bool) -> None:
         number = self.recorder.number(frame)
-        self._captured.append(Captured(time, to_guest, frame))
-        self.recorder.note(FramePassed, self.name, to_guest, number)
+        if self._captured is not None:
+            self._captured.append(Captured(time, to_guest, frame))
+        if self._note is not None:
+            self._note(self.name, to_guest, number)
 
     def send(self, frame: Frame) -> int:
         """The client sends."""
@@ -189,18 +227,24 @@ class FrameLedger(FaultLedger):
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
+        self._note_lost = recorder.noter(Lost)
+        self._note_held = recorder.noter(Held)
+        self._note_made = recorder.noter(Made)
 
     def lost(self, frame: Frame, where: str, why: Reason) -> None:
         self.recorder.under_way.lost(frame)
-        self.recorder.note(Lost, frame.number, where, why)
+        if self._note_lost is not None:
+            self._note_lost(frame.number, where, why)
 
     def held(self, frame: Frame, where: str, why: Reason) -> None:
-        self.recorder.note(Held, frame.number, where, why)
+        if self._note_held is not None:
+            self._note_held(frame.number, where, why)
 
     def made(self, frame: Frame, of: Frame, where: str, why: Reason) -> None:
         number = self.recorder.number(frame)
         self.recorder.under_way.sent(frame)
-        self.recorder.note(Made, number, of.number, where, why)
+        if self._note_made is not None:
+            self._note_made(number, of.number, where, why)
 
 
 class Connections(SocketObserver, ReadObserver):
@@ -208,51 +252,69 @@ class Connections(SocketObserver, ReadObserver):
     ``ReadObserver``)."""
 
     def __init__(self, recorder: Recorder) -> None:
-        self.recorder = recorder
+        self._connected = recorder.noter(Connected)
+        self._sent = recorder.noter(Sent)
+        self._received = recorder.noter(Received)
+        self._closed = recorder.noter(Closed)
+        self._read = recorder.noter(Read)
 
     def connected(self, conn: int, client: Endpoint, server: Endpoint) -> None:
-        self.recorder.note(Connected, conn, client, server)
+        if self._connected is not None:
+            self._connected(conn, client, server)
 
     def sent(self, conn: int, first_byte: int, count: int, by: str) -> None:
-        self.recorder.note(Sent, conn, first_byte, count, by)
+        if self._sent is not None:
+            self._sent(conn, first_byte, count, by)
 
     def received(self, conn: int, first_byte: int, count: int, by: str) -> None:
-        self.recorder.note(Received, conn, first_byte, count, by)
+        if self._received is not None:
+            self._received(conn, first_byte, count, by)
 
     def closed(self, conn: int, by: str, how: str) -> None:
-        self.recorder.note(Closed, conn, by, how)
+        if self._closed is not None:
+            self._closed(conn, by, how)
 
     def read(self, local: Endpoint, remote: Endpoint, first_byte: int, count: int) -> None:
-        self.recorder.note(Read, remote, first_byte, count)
+        if self._read is not None:
+            self._read(remote, first_byte, count)
 
 
 class GuestMemory(Memory):
     """The guest's memory; it notes when the driver takes a received frame out of it."""
 
-    __slots__ = ("recorder",)
+    __slots__ = ("_note",)
 
     def __init__(self, size: int, recorder: Recorder) -> None:
         super().__init__(size)
-        self.recorder = recorder
+        self._note = recorder.noter(FrameTaken)
 
     def frame_at(self, address: int, size: int) -> Frame | None:
         frame = super().frame_at(address, size)
-        if frame is not None:
-            self.recorder.note(FrameTaken, frame.number)
+        if frame is not None and self._note is not None:
+            self._note(frame.number)
         return frame
 
 
 class Bus(PciBus):
     """``PciBus``: the guest's memory by DMA, and the card's pin."""
 
-    __slots__ = ("_level", "_meet_dma", "_meet_irq", "memory", "pin", "recorder")
+    __slots__ = (
+        "_level",
+        "_meet_dma",
+        "_meet_irq",
+        "_note_driven",
+        "_note_stored",
+        "memory",
+        "pin",
+    )
 
     def __init__(
         self, env: Environment, memory: Memory, pin: IoApicPin, recorder: Recorder
     ) -> None:
         self.memory = memory
         self.pin = pin
-        self.recorder = recorder
+        self._note_stored = recorder.noter(FrameStored)
+        self._note_driven = recorder.noter(PinDriven)
         self._level = False
         self._meet_dma = env.touch_point("dma")
         self._meet_irq = env.touch_point("irq_line")
@@ -268,11 +330,13 @@ class Bus(PciBus):
     def dma_write_frame(self, address: int, data: bytes, frame: Frame) -> None:
         self._meet_dma()
         self.memory.write_frame(address, data, frame)
-        self.recorder.note(FrameStored, frame.number)
+        if self._note_stored is not None:
+            self._note_stored(frame.number)
 
     def set_irq(self, level: bool) -> None:
         if level != self._level:
             self._meet_irq()
             self._level = level
-            self.recorder.note(PinDriven, level)
+            if self._note_driven is not None:
+                self._note_driven(level)
             self.pin.set_level(level)
