@@ -11,7 +11,7 @@ import tomllib
 from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import commands_page
 import pytest
@@ -28,7 +28,6 @@ from documents import (
     read,
     section,
 )
-from pydantic import BaseModel
 
 from desim.cli import main
 from desim.events import EVENTS
@@ -36,6 +35,7 @@ from desim.guest.net.tcp.sysctl import DEFAULTS, LIMITS, PREFIX
 from desim.scenario.qemu_object import _KINDS
 from desim.scenario.qemu_user import KEYS
 from desim.scenario.schema import Scenario
+from desim.scenario.tables import Inner, Table, Tables
 
 DOCS = ROOT / "docs"
 SCENARIO = read(DOCS / "scenario.md")
@@ -55,14 +55,14 @@ def named(page: Path) -> str:
 # The reference of scenario files
 
 
-def keys_of(model: type[BaseModel]) -> list[str]:
+def keys_of(table: type[Table]) -> list[str]:
     """Every key of a scenario file, dotted; of tables by name the table alone."""
     keys = []
-    for name, field in model.model_fields.items():
-        candidates = [field.annotation, *get_args(field.annotation)]
-        candidates += [inner for one in get_args(field.annotation) for inner in get_args(one)]
-        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        keys += [f"{name}.{key}" for key in keys_of(inner[0])] if inner else [name]
+    for name, entry in table.KEYS.items():
+        if isinstance(entry.kind, (Inner, Tables)):
+            keys += [f"{name}.{key}" for key in keys_of(entry.kind.made)]
+        else:
+            keys.append(name)
     return keys
 
 

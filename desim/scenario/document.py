@@ -13,21 +13,20 @@ import json
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ValidationError
-
 from desim.config import Expect, MachineConfig, RunCommand, Side
 from desim.costs.profile import shipped as shipped_profiles
-from desim.errors import ScenarioError, nearest
+from desim.errors import ScenarioError
 from desim.scenario.inputs import Inputs
-from desim.scenario.lines import Key, Lines, unquoted
+from desim.scenario.lines import Key, Lines, dotted, unquoted
 from desim.scenario.modprobe import note_without_card
-from desim.scenario.schema import Reading, Run, Scenario
+from desim.scenario.schema import Duration, Reading, Run, Scenario
+from desim.scenario.tables import Entry, Flag, Inner, Mistake, Place, Table, Tables, Whole
 from desim.toml_limits import MAX_NESTING, TOO_DEEP, shown
 
 MAX_SHOWN = 60
@@ -177,12 +176,11 @@ class Document:
     def read(self) -> MachineConfig:
         """The configuration that it describes. Raises ``ScenarioError`` with every mistake."""
         reading = Reading(self.inputs, shipped_profiles())
-        try:
-            scenario = Scenario.model_validate(self.data, context=reading)
-        except ValidationError as error:
-            raise ScenarioError(*self.mistakes, *self._messages(error)) from None
-        if self.mistakes:
-            raise ScenarioError(*self.mistakes)
+        place = Place(reading)
+        scenario = Scenario(self.data, place)
+        messages = [*self.mistakes, *self._messages(place.found)]
+        if messages:
+            raise ScenarioError(*messages)
         return self._configuration(scenario, reading)
 
     def _configuration(self, scenario: Scenario, reading: Reading) -> MachineConfig:
@@ -223,15 +221,10 @@ class Document:
             notes=network.notes + reading.notes + without_card,
         )
 
-    def _messages(self, error: ValidationError) -> Iterator[str]:
-        found = []
-        for details in error.errors(include_url=False):
-            key = _existing(details["loc"], self.data)
-            order = self.source.order(key)
-            for message, given in _texts(details, key, self.data):
-                found.append((order, self.source.tell(key, message, *given)))
-        # In the order of the file; what shares a line keeps pydantic's order.
-        return (message for _, message in sorted(found, key=lambda entry: entry[0]))
+    def _messages(self, found: list[Mistake]) -> list[str]:
+        # In the order of the file; what shares a line keeps the order of the schema.
+        found = sorted(found, key=lambda mistake: self.source.order(mistake.key))
+        return [self.source.tell(key, message, *given) for key, message, given in found]
 
 
 def _commands(side: Side, runs: Sequence[tuple[Run, str]]) -> list[RunCommand]:
@@ -302,43 +295,23 @@ def _value(key: Key, text: str) -> object:
 
 
 def _no_text(key: Key) -> bool:
-    """Whether the value of ``key`` is a whole number, or true or false."""
+    """Whether text is never, or only as a duration, the value of ``key``."""
     *tables, last = key
-    known = table_at(tuple(tables))
-    return known is not None and last in known and known[str(last)].annotation in (int, bool)
+    entry = _keys_at(tables).get(str(last))
+    return entry is not None and isinstance(entry.kind, (Whole, Flag, Duration))
 
 
-def table_at(key: Key) -> dict[str, Any] | None:
-    """The fields that the schema has in the table at ``key``; None if that is no table."""
-    model: type[BaseModel] = Scenario
-    for part in key:
+def _keys_at(tables: Sequence[str | int]) -> Mapping[str, Entry]:
+    """What the schema has in the table at this way; nothing if it has no such table."""
+    made: type[Table] = Scenario
+    for part in tables:
         if isinstance(part, int):
             continue
-        if part not in model.model_fields:
-            return None
-        annotation = model.model_fields[part].annotation
-        inner = getattr(annotation, "__args__", (annotation,))[0]
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return None
-        model = inner
-    return dict(model.model_fields)
-
-
-def dotted(key: Key) -> str:
-    """``guest.run[0].at``"""
-    text = ""
-    for part in key:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            plain = part.isascii() and part.replace("_", "").replace("-", "").isalnum()
-            text += ("." if text else "") + (part if plain else _quoted(part))
-    return text
-
-
-def _quoted(name: str) -> str:
-    """A name as TOML has it in quotes."""
-    return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
+        entry = made.KEYS.get(part)
+        if entry is None or not isinstance(entry.kind, (Inner, Tables)):
+            return {}
+        made = entry.kind.made
+    return made.KEYS
 
 
 def _put(data: dict[str, Any], key: Key, value: object) -> Key:
@@ -379,56 +352,7 @@ def plain(value: object, depth: int = 1) -> object:
     return fspath(value) if isinstance(value, PathLike) else value
 
 
-# Mistakes, as one line each
-
-
-def _existing(loc: Key, data: Any) -> Key:
-    """``loc`` without what pydantic adds to name validators and keys (``"[key]"``)."""
-    key: Key = ()
-    for part in loc:
-        if isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        elif isinstance(data, dict) and part in data:
-            data = data[part]
-        elif part == loc[-1] and isinstance(data, dict) and part != "[key]":
-            data = None
-        else:
-            break
-        key = (*key, part)
-    return key
-
-
-def _texts(
-    details: Mapping[str, Any], key: Key, data: Mapping[str, Any]
-) -> list[tuple[str, tuple[object, ...]]]:
-    """What is wrong, and the value that it is said of, if the message does not show it."""
-    kind, context, given = details["type"], details.get("ctx", {}), details["input"]
-    if kind == "mistakes":
-        shown = () if context["quoted"] else (given,)
-        return [(message, shown) for message in context["messages"]]
-    if kind == "extra_forbidden":
-        allowed = sorted(table_at(key[:-1]) or ())
-        hint = nearest(str(key[-1]), allowed)
-        return [(f"no such key; allowed are {', '.join(allowed)}{hint}", ())]
-    if kind == "missing":
-        return [("missing", ())]
-    allowed_text = {
-        "model_type": "must be a table",
-        "dict_type": "must be a table",
-        "list_type": f"must be an array of tables: write [[{dotted(key)}]]"
-        if table_at(key) is not None
-        else "must be a list, in brackets",
-        "string_too_long": f"too long; at most {context.get('max_length')} characters are allowed",
-        "int_type": "must be a whole number",
-        "bool_type": "must be true or false",
-        "too_long": f"too many; at most {context.get('max_length')} are allowed",
-        "too_short": "must not be empty",
-        "string_too_short": "must not be empty",
-        "greater_than_equal": f"must be {context.get('ge')} or more",
-        "less_than": f"must be less than {context.get('lt')}",
-        "literal_error": f"allowed is {context.get('expected')}",
-    }.get(kind, details["msg"])
-    return [(allowed_text, (given,))]
+# Values in messages
 
 
 def as_in_a_file(value: object) -> str:

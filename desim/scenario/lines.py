@@ -6,6 +6,7 @@ no values; it reads only what ``tomllib`` has accepted, so it checks nothing.
 
 from __future__ import annotations
 
+import json
 import re
 
 Key = tuple[str | int, ...]
@@ -144,3 +145,20 @@ def unquoted(text: str) -> str:
 
     (name,) = tomllib.loads(f"{text} = 0")
     return name
+
+
+def dotted(key: Key) -> str:
+    """``guest.run[0].at``"""
+    text = ""
+    for part in key:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            plain = part.isascii() and part.replace("_", "").replace("-", "").isalnum()
+            text += ("." if text else "") + (part if plain else _quoted(part))
+    return text
+
+
+def _quoted(name: str) -> str:
+    """A name as TOML has it in quotes."""
+    return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""The schema of a scenario file, as strict pydantic models.
+"""The schema of a scenario file, as tables of keys.
 
 Everything a file may say is here, with its limits. Values are checked where they
 stand: QEMU's options are read as QEMU reads them, commands as the simulated
@@ -9,19 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
-
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationInfo,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from typing import Any, Literal, NamedTuple, get_args
 
 from desim.config import (
     DEFAULT_MODPROBE,
@@ -49,9 +37,22 @@ from desim.scenario.name_records import (
 )
 from desim.scenario.qemu_options import Network, parse_qemu_options
 from desim.scenario.qemu_words import split_line
+from desim.scenario.tables import (
+    Check,
+    Choice,
+    Flag,
+    Inner,
+    Named,
+    Place,
+    Several,
+    Spelled,
+    Table,
+    Tables,
+    Text,
+    Whole,
+    key,
+)
 from desim.userland.files import normalise
-
-T = TypeVar("T")
 
 MAX_COMMANDS = 64
 MAX_SETTINGS = 100
@@ -62,9 +63,7 @@ MAX_TTL_S = (1 << 31) - 1
 DEFAULT_TTL_S = 300
 MAX_TEXT = 65536
 
-
 DEFAULT_LIMITS = Limits()
-Count = Annotated[int, Field(ge=1, le=10**12)]
 
 
 class Reading:
@@ -78,16 +77,9 @@ class Reading:
         self.notes: list[str] = []
 
 
-def mistakes(*messages: str, quoted: bool = False) -> PydanticCustomError:
-    """An error with our own messages; ``quoted`` if they repeat the value themselves."""
-    return PydanticCustomError(
-        "mistakes", "{messages}", {"messages": list(messages), "quoted": quoted}
-    )
-
-
-def _reading(info: ValidationInfo) -> Reading:
-    assert isinstance(info.context, Reading)
-    return info.context
+def _reading(place: Place) -> Reading:
+    assert isinstance(place.context, Reading)
+    return place.context
 
 
 class Stop(NamedTuple):
@@ -100,117 +92,87 @@ class Stop(NamedTuple):
 def _duration(value: Any) -> int:
     if not isinstance(value, str):
         hint = f'; did you mean "{value}s"?' if type(value) in (int, float) else ""
-        raise mistakes(f'a duration is text such as "250ms" or "3.5s"{hint}')
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise mistakes(str(error)) from None
+        raise ValueError(f'a duration is text such as "250ms" or "3.5s"{hint}')
+    return parse_duration(value)
 
 
-def _stop(value: Any, info: ValidationInfo) -> Stop:
+def _stop(value: Any, place: Place) -> Stop:
     relative = isinstance(value, str) and value.startswith("+")
     stop = Stop(_duration(value[1:] if relative else value), relative)
-    at = info.data.get("at")
+    at = place.said("at")
     if not relative and at is not None and stop.ns < at:
-        raise mistakes(f'before it starts, at {show_duration(at)}; write "+" for a time after that')
+        raise ValueError(
+            f'before it starts, at {show_duration(at)}; write "+" for a time after that'
+        )
     return stop
 
 
-def _at(value: Any) -> int:
+def _at(value: Any, place: Place) -> int:
     if isinstance(value, str) and value.startswith("+"):
-        raise mistakes('an instant is counted from power-on; only stop may be relative ("+")')
+        raise ValueError('an instant is counted from power-on; only stop may be relative ("+")')
     return _duration(value)
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise mistakes("must be text, in quotes")
-    return value
+def _qemu(value: Any, place: Place) -> list[str]:
+    reading = _reading(place)
+    words = _words(value)
+    reading.network = parse_qemu_options(words, open_folder=reading.inputs.tree)
+    found = check_services(reading.network.user, reading.inputs, reading.files["host"])
+    if found:
+        raise UserError(*found)
+    return words
 
 
-def _options(value: Any) -> list[str]:
+def _words(value: Any) -> list[str]:
     if isinstance(value, tuple):  # words that are split already; no file can say that
         return list(value)
     lines = value if isinstance(value, list) else [value]
     if not all(isinstance(line, str) for line in lines):
-        raise mistakes("must be text, or a list of texts: QEMU's options as on its command line")
-    try:
-        return [word for line in lines for word in split_line(line)]
-    except ValueError as error:
-        raise mistakes(str(error)) from None
+        raise ValueError("must be text, or a list of texts: QEMU's options as on its command line")
+    return [word for line in lines for word in split_line(line)]
 
 
-def _qemu(words: list[str], info: ValidationInfo) -> list[str]:
-    reading = _reading(info)
-    try:
-        reading.network = parse_qemu_options(words, open_folder=reading.inputs.tree)
-    except UserError as error:
-        raise mistakes(*error.messages, quoted=True) from None
-    found = check_services(reading.network.user, reading.inputs, reading.files["host"])
-    if found:
-        raise mistakes(*found, quoted=True)
-    return words
-
-
-def _slirp(asked: SlirpVersion | None, info: ValidationInfo) -> SlirpVersion | None:
-    try:
-        _reading(info).network.choose_slirp(asked)
-    except UserError as error:
-        raise mistakes(*error.messages, quoted=True) from None
-    return asked
-
-
-def _costs(value: str, info: ValidationInfo) -> str:
-    reading = _reading(info)
+def _costs(value: str, place: Place) -> str:
+    reading = _reading(place)
     if "/" in value or value.endswith(".toml"):
-        try:
-            reading.inputs.file(value)
-            return str(reading.inputs.path(value))
-        except ValueError as error:
-            raise mistakes(str(error)) from None
+        reading.inputs.file(value)
+        return str(reading.inputs.path(value))
     if value not in reading.cost_profiles:
         known = ", ".join(reading.cost_profiles)
         hint = nearest(value, reading.cost_profiles)
-        raise mistakes(f"no such cost profile; there are {known}{hint}")
+        raise ValueError(f"no such cost profile; there are {known}{hint}")
     return value
 
 
-def _modprobe(value: str, info: ValidationInfo) -> str:
-    try:
-        _reading(info).notes += check_modprobe(value)
-    except ValueError as error:
-        raise mistakes(str(error)) from None
+def _modprobe(value: str, place: Place) -> str:
+    _reading(place).notes += check_modprobe(value)
     return value
 
 
-def _sysctl(value: str) -> str:
-    try:
-        sysctl.read([value])
-    except ValueError as error:
-        raise mistakes(str(error)) from None
+def _sysctl(value: str, place: Place) -> str:
+    sysctl.read([value])
     return value
 
 
-def _command(side: Side) -> Callable[[str, ValidationInfo], str]:
-    def check(value: str, info: ValidationInfo) -> str:
-        reading = _reading(info)
+def _command(side: Side) -> Check:
+    def check(value: str, place: Place) -> str:
+        reading = _reading(place)
         found = check_command(value, side, reading.inputs, reading.files[side])
-        if found:
-            raise mistakes(*found)
+        place.note(*found, given=(value,))
         return value
 
     return check
 
 
-def _virtual_name(value: str) -> str:
+def _virtual_name(value: str, place: Place) -> str:
     try:
         return normalise(value)
-    except ValueError as error:
-        raise mistakes(str(error), quoted=True) from None
+    except ValueError as error:  # which repeats the name
+        raise UserError(str(error)) from None
 
 
-def _expected(value: Any, info: ValidationInfo) -> bytes:
-    reading = _reading(info)
+def _expected(value: Any, place: Place) -> bytes:
+    reading = _reading(place)
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, bytes):  # of a program; a file has text only
@@ -219,107 +181,105 @@ def _expected(value: Any, info: ValidationInfo) -> bytes:
         try:
             return reading.inputs.file(value["same_as"]).data
         except ValueError as error:
-            raise mistakes(f"{value['same_as']}: {error}") from None
-    raise mistakes('must be the text of the file, or { same_as = "FILE" }')
+            raise ValueError(f"{value['same_as']}: {error}") from None
+    raise ValueError('must be the text of the file, or { same_as = "FILE" }')
 
 
-def _texts(value: Any) -> list[str]:
-    """A text, or a list of texts."""
-    texts = value if isinstance(value, list) else [value]
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise mistakes("must be text, or a list of texts")
-    return texts
+def _each(read: Callable[[str], Any]) -> Check:
+    """Of a text, or a list of texts."""
+
+    def check(value: Any, place: Place) -> list[Any]:
+        texts = value if isinstance(value, list) else [value]
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError("must be text, or a list of texts")
+        return [read(text) for text in texts]
+
+    return check
 
 
-def _each(read: Callable[[str], T]) -> Callable[[Any], list[T]]:
-    def validate(value: Any) -> list[T]:
-        texts = _texts(value)
-        try:
-            return [read(text) for text in texts]
-        except ValueError as error:
-            raise mistakes(str(error)) from None
-
-    return validate
+def _domain_name(value: str, place: Place) -> str:
+    return read_name(value)
 
 
-def _domain_name(value: Any) -> str:
-    try:
-        return read_name(_text(value))
-    except ValueError as error:
-        raise mistakes(str(error)) from None
-
-
-def _ttl(value: Any) -> int:
+def _ttl(value: Any, place: Place) -> int:
     seconds, rest = divmod(_duration(value), SECOND_NS)
     if rest or seconds > MAX_TTL_S:
-        raise mistakes(f"must be whole seconds, at most {MAX_TTL_S}")
+        raise ValueError(f"must be whole seconds, at most {MAX_TTL_S}")
     return seconds
 
 
-Duration = Annotated[int, BeforeValidator(_at)]
-Text = Annotated[str, BeforeValidator(_text), Field(max_length=MAX_TEXT)]
-CommandText = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=MAX_COMMAND)]
-Name = Annotated[str, AfterValidator(_virtual_name)]
-Contents = Annotated[bytes, BeforeValidator(_expected)]
+class Duration(Spelled):
+    """A length of virtual time, as text."""
 
 
-class Strict(BaseModel):
-    """No key that is not named, no value of another type."""
+class Slirp(Choice):
+    """The version of slirp that is asked for, or None: the network's options may say one, too."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    def read(self, value: Any, place: Place) -> Any:
+        asked: Any = None if value is None else super().read(value, place)
+        _reading(place).network.choose_slirp(asked)
+        return asked
 
 
-class Run(Strict):
+INSTANT = Duration(_at)
+NAME = Text(check=_domain_name)
+COUNT = Whole(1, most=10**12)
+
+
+def _line(check: Check) -> Text:
+    """A line that is read as a command, or as its arguments."""
+    return Text(empty=False, at_most=MAX_COMMAND, check=check)
+
+
+class Run(Table):
     """When a command is typed into a terminal, and when it is stopped."""
 
-    at: Duration | None = None
-    stop: Annotated[Stop | None, PlainValidator(_stop)] = None
+    at: int | None = key(INSTANT, None)
+    stop: Stop | None = key(Duration(_stop), None)
 
 
 class GuestRun(Run):
     """``[[guest.run]]``"""
 
-    command: Annotated[CommandText, AfterValidator(_command("guest"))]
+    command: str = key(_line(_command("guest")))
 
 
 class HostRun(Run):
     """``[[host.run]]``"""
 
-    command: Annotated[CommandText, AfterValidator(_command("host"))]
+    command: str = key(_line(_command("host")))
 
 
-class Guest(Strict):
+class Guest(Table):
     """``[guest]``"""
 
-    run: Annotated[list[GuestRun], Field(max_length=MAX_COMMANDS)] = []
-    modprobe: Annotated[CommandText, AfterValidator(_modprobe)] = DEFAULT_MODPROBE
-    sysctl: Annotated[
-        list[Annotated[CommandText, AfterValidator(_sysctl)]], Field(max_length=MAX_SETTINGS)
-    ] = []
-    ipv6: bool = True
+    run: list[GuestRun] = key(Tables(GuestRun, at_most=MAX_COMMANDS), [])
+    modprobe: str = key(_line(_modprobe), DEFAULT_MODPROBE)
+    sysctl: list[str] = key(Several(_line(_sysctl), at_most=MAX_SETTINGS), [])
+    ipv6: bool = key(Flag(), True)
 
 
-class Host(Strict):
+class Host(Table):
     """``[host]``"""
 
-    run: Annotated[list[HostRun], Field(max_length=MAX_COMMANDS)] = []
+    run: list[HostRun] = key(Tables(HostRun, at_most=MAX_COMMANDS), [])
 
 
-class NameRecord(Strict):
+class NameRecord(Table):
     """``[[dns.record]]``"""
 
-    name: Annotated[str, BeforeValidator(_domain_name)]
-    a: Annotated[list[bytes], BeforeValidator(_each(partial(read_address, kind="A")))] = []
-    aaaa: Annotated[list[bytes], BeforeValidator(_each(partial(read_address, kind="AAAA")))] = []
-    cname: Annotated[str | None, BeforeValidator(_domain_name)] = None
-    ptr: Annotated[str | None, BeforeValidator(_domain_name)] = None
-    ttl: Annotated[int, BeforeValidator(_ttl)] = DEFAULT_TTL_S
+    name: str = key(NAME)
+    a: list[bytes] = key(Spelled(_each(partial(read_address, kind="A"))), [])
+    aaaa: list[bytes] = key(Spelled(_each(partial(read_address, kind="AAAA"))), [])
+    cname: str | None = key(NAME, None)
+    ptr: str | None = key(NAME, None)
+    ttl: int = key(Duration(_ttl), DEFAULT_TTL_S)
 
-    @model_validator(mode="after")
-    def _says_something(self) -> NameRecord:
-        if not (self.a or self.aaaa or self.cname or self.ptr):
-            raise mistakes("says nothing of the name; allowed are a, aaaa, cname, ptr", quoted=True)
-        return self
+    def contradictions(self) -> list[str]:
+        """It must say something."""
+        if self.a or self.aaaa or self.cname or self.ptr:
+            return []
+        return ["says nothing of the name; allowed are a, aaaa, cname, ptr"]
 
     def records(self) -> list[DnsRecord]:
         """What the table says, record by record."""
@@ -335,23 +295,21 @@ class NameRecord(Strict):
         ]
 
 
-class Dns(Strict):
+class Dns(Table):
     """``[dns]``"""
 
-    resolver: Annotated[list[bytes], BeforeValidator(_each(read_resolver))] = []
-    record: Annotated[list[NameRecord], Field(max_length=MAX_RECORDS)] = []
+    resolver: list[bytes] = key(Spelled(_each(read_resolver)), [])
+    record: list[NameRecord] = key(Tables(NameRecord, at_most=MAX_RECORDS), [])
 
-    @model_validator(mode="after")
-    def _as_a_whole(self) -> Dns:
+    def contradictions(self) -> list[str]:
+        """Records must fit each other, and somebody must have them."""
         found = check(self.records())
         if self.record and not self.resolver:
             found.append(
                 'records have no effect without a resolver; add resolver = "127.0.0.53", '
                 "the address of the host's name server"
             )
-        if found:
-            raise mistakes(*found, quoted=True)
-        return self
+        return found
 
     def records(self) -> list[DnsRecord]:
         """All of ``record``."""
@@ -362,58 +320,51 @@ class Dns(Strict):
         return HostDns(resolvers=self.resolver, records=with_reverse(self.records()))
 
 
-class Files(Strict):
+class Files(Table):
     """``[expect.guest]``, ``[expect.host]``"""
 
-    file: dict[Name, Contents] = {}
+    file: dict[str, bytes] = key(Named(Text(check=_virtual_name), Spelled(_expected)), {})
 
 
-class Expected(Strict):
+class Expected(Table):
     """``[expect]``"""
 
-    guest: Files = Files()
-    host: Files = Files()
+    guest: Files = key(Inner(Files))
+    host: Files = key(Inner(Files))
 
 
-class RunLimits(Strict):
+class RunLimits(Table):
     """``[run.limits]``: see ``desim.config.Limits``."""
 
-    events: Count = DEFAULT_LIMITS.events
-    frames: Count = DEFAULT_LIMITS.frames
-    marks: Count = DEFAULT_LIMITS.marks
-    notes: Count = DEFAULT_LIMITS.notes
+    events: int = key(COUNT, DEFAULT_LIMITS.events)
+    frames: int = key(COUNT, DEFAULT_LIMITS.frames)
+    marks: int = key(COUNT, DEFAULT_LIMITS.marks)
+    notes: int = key(COUNT, DEFAULT_LIMITS.notes)
 
     def made(self) -> Limits:
         """The same for a machine."""
         return Limits(events=self.events, frames=self.frames, marks=self.marks, notes=self.notes)
 
 
-class WholeRun(Strict):
+class WholeRun(Table):
     """``[run]``"""
 
-    limits: RunLimits = RunLimits()
+    limits: RunLimits = key(Inner(RunLimits))
 
 
-class Scenario(Strict):
+class Scenario(Table):
     """A whole file."""
 
-    description: Text = ""
-    qemu: Annotated[
-        list[str],
-        BeforeValidator(_options),
-        AfterValidator(_qemu),
-        Field(default=[], validate_default=True),
-    ]
-    slirp: Annotated[
-        SlirpVersion | None, AfterValidator(_slirp), Field(default=None, validate_default=True)
-    ]
-    semantics: Literal["qemu", "datasheet"] = "qemu"
-    costs: Annotated[str, BeforeValidator(_text), AfterValidator(_costs)] = "study-2016"
-    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 1
-    until: Duration = 3_600_000_000_000
-    strict: bool = False
-    run: WholeRun = WholeRun()
-    dns: Dns = Dns()
-    guest: Guest = Guest()
-    host: Host = Host()
-    expect: Expected = Expected()
+    description: str = key(Text(at_most=MAX_TEXT), "")
+    qemu: list[str] = key(Spelled(_qemu), [], judged=True)
+    slirp: SlirpVersion | None = key(Slirp(*get_args(SlirpVersion)), None, judged=True)
+    semantics: Literal["qemu", "datasheet"] = key(Choice("qemu", "datasheet"), "qemu")
+    costs: str = key(Text(check=_costs), "study-2016")
+    seed: int = key(Whole(0, below=1 << 63), 1)
+    until: int = key(INSTANT, 3600 * SECOND_NS)
+    strict: bool = key(Flag(), False)
+    run: WholeRun = key(Inner(WholeRun))
+    dns: Dns = key(Inner(Dns))
+    guest: Guest = key(Inner(Guest))
+    host: Host = key(Inner(Host))
+    expect: Expected = key(Inner(Expected))

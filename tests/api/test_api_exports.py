@@ -73,8 +73,8 @@ def test_importing_desim_loads_nothing_but_its_own_list() -> None:
 
 @pytest.mark.slow
 def test_what_needs_no_machine_loads_no_machinery() -> None:
-    heavy = {"simpy", "greenlet", "pydantic", "networkx", "rich"}
+    heavy = {"simpy", "greenlet", "networkx", "rich"}
     assert not loaded("from desim.testing import *") & heavy
     assert not loaded("import desim; desim.errors, desim.scenarios()") & heavy
     assert not loaded("import desim; desim.cost_profiles()") & heavy
-    assert not loaded("import desim; desim.load('hello')") & (heavy - {"pydantic"})
+    assert not loaded("import desim; desim.load('hello')") & heavy

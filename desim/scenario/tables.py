@@ -1,0 +1,294 @@
+"""What tables of a scenario file are made of: their keys, and kinds of values.
+
+A table is a class with a key for each name that the file may use in it::
+
+    class Host(Table):
+        run: list[HostRun] = key(Tables(HostRun, at_most=64), [])
+
+It is made from what a file holds, and has a value in the place of each key. A kind says what
+a value must be, and reads what the file has. Reading goes on behind a mistake, so one
+pass finds all of them: tables in the order of their keys, then what has no place in them, then
+what is wrong with a table as a whole.
+
+The classes are the only place where keys, their kinds, limits and defaults stand. They are
+plain data, so that making them takes no time worth counting, and documents can be made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from typing import Any, ClassVar, Final, NamedTuple
+
+from desim.errors import UserError, nearest
+from desim.scenario.lines import Key, dotted
+
+REQUIRED: Final = object()
+"""Instead of the default of a key that must be there."""
+
+Check = Callable[[Any, "Place"], Any]
+"""Takes a value and its place and returns what it stands for.
+
+Raises ``ValueError`` if it is wrong, and ``UserError`` if the messages say by themselves which
+value they are about; or notes what is wrong at the place.
+"""
+
+
+class Mistake(NamedTuple):
+    """One mistake: where, what is wrong, and the value if the message is to repeat it."""
+
+    key: Key
+    message: str
+    given: tuple[object, ...]
+
+
+class Place:
+    """Where a value stands while it is read, and what there is to know for that."""
+
+    __slots__ = ("context", "found", "key", "table")
+
+    def __init__(self, context: Any) -> None:
+        """The place of a whole document."""
+        self.context = context
+        """What checks need to know."""
+        self.key: Key = ()
+        self.table: Table | None = None
+        """The table around."""
+        self.found: list[Mistake] = []
+        """All mistakes so far, in every place of the document."""
+
+    def said(self, name: str) -> Any:
+        """What the table around says before in the key ``name``; None if that is wrong."""
+        return vars(self.table).get(name)
+
+    def inside(self, part: str | int, table: Table | None = None) -> Place:
+        """The place of something inside the value here."""
+        place = Place(self.context)
+        place.key = (*self.key, part)
+        place.table = table
+        place.found = self.found
+        return place
+
+    def read(self, kind: Kind, value: Any) -> list[Any]:
+        """A list of the value here as ``kind`` has it: empty if it is wrong, which is noted."""
+        before = len(self.found)
+        try:
+            made = kind.read(value, self)
+        except UserError as error:
+            self.note(*error.messages)
+        except ValueError as error:
+            self.note(str(error), given=(value,))
+        return [made] if len(self.found) == before else []
+
+    def note(self, *messages: str, given: tuple[object, ...] = ()) -> None:
+        """Mistakes of the value here; ``given`` is the value if they are to repeat it."""
+        self.found += [Mistake(self.key, message, given) for message in messages]
+
+
+class Kind:
+    """A kind of value."""
+
+    def read(self, value: Any, place: Place) -> Any:
+        """What ``value`` stands for. Raises as a ``Check``, or notes what is wrong inside of it."""
+        raise NotImplementedError
+
+
+class Text(Kind):
+    """Text, in characters; ``check`` reads it further."""
+
+    def __init__(self, *, empty: bool = True, at_most: int = 0, check: Check | None = None) -> None:
+        self.empty = empty
+        self.at_most = at_most
+        """0: as many as there are."""
+        self.check = check
+
+    def read(self, value: Any, place: Place) -> Any:
+        if not isinstance(value, str):
+            raise ValueError("must be text, in quotes")
+        if not value and not self.empty:
+            raise ValueError("must not be empty")
+        if self.at_most and len(value) > self.at_most:
+            raise ValueError(f"too long; at most {self.at_most} characters are allowed")
+        return value if self.check is None else self.check(value, place)
+
+
+class Whole(Kind):
+    """A whole number from ``least`` on: up to ``most``, or less than ``below``."""
+
+    def __init__(self, least: int, *, most: int | None = None, below: int | None = None) -> None:
+        self.least = least
+        self.most = most
+        self.below = below
+
+    def read(self, value: Any, place: Place) -> int:
+        if type(value) is not int:
+            raise ValueError("must be a whole number")
+        if value < self.least:
+            raise ValueError(f"must be {self.least} or more")
+        if self.most is not None and value > self.most:
+            raise ValueError(f"must be {self.most} or less")
+        if self.below is not None and value >= self.below:
+            raise ValueError(f"must be less than {self.below}")
+        return value
+
+
+class Flag(Kind):
+    """True or false."""
+
+    def read(self, value: Any, place: Place) -> bool:
+        if type(value) is not bool:
+            raise ValueError("must be true or false")
+        return value
+
+
+class Choice(Kind):
+    """One of some words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def read(self, value: Any, place: Place) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            *others, last = (repr(word) for word in self.words)
+            raise ValueError(f"allowed is {', '.join(others)} or {last}")
+        return value
+
+
+class Spelled(Kind):
+    """A value of a form of its own, which ``check`` reads: a duration, QEMU's options."""
+
+    def __init__(self, check: Check) -> None:
+        self.check = check
+
+    def read(self, value: Any, place: Place) -> Any:
+        return self.check(value, place)
+
+
+class Several(Kind):
+    """A list of values of one kind."""
+
+    def __init__(self, each: Kind, *, at_most: int) -> None:
+        self.each = each
+        self.at_most = at_most
+
+    def read(self, value: Any, place: Place) -> list[Any]:
+        if not isinstance(value, list):
+            raise ValueError(self.form(place))
+        if len(value) > self.at_most:
+            raise ValueError(f"too many; at most {self.at_most} are allowed")
+        return [
+            made
+            for number, one in enumerate(value)
+            for made in place.inside(number).read(self.each, one)
+        ]
+
+    def form(self, place: Place) -> str:
+        """How it is written."""
+        return "must be a list, in brackets"
+
+
+class Inner(Kind):
+    """A table in a table."""
+
+    def __init__(self, made: type[Table]) -> None:
+        self.made = made
+
+    def read(self, value: Any, place: Place) -> Table:
+        if not isinstance(value, dict):
+            raise ValueError("must be a table")
+        return self.made(value, place)
+
+
+class Tables(Several):
+    """An array of tables."""
+
+    def __init__(self, made: type[Table], *, at_most: int) -> None:
+        super().__init__(Inner(made), at_most=at_most)
+        self.made = made
+
+    def form(self, place: Place) -> str:
+        return f"must be an array of tables: write [[{dotted(place.key)}]]"
+
+
+class Named(Kind):
+    """A table whose names are the writer's own; ``name`` checks one of them."""
+
+    def __init__(self, name: Kind, each: Kind) -> None:
+        self.name = name
+        self.each = each
+
+    def read(self, value: Any, place: Place) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise ValueError("must be a table")
+        made: dict[str, Any] = {}
+        for word, one in value.items():
+            inside = place.inside(word)
+            names = list(inside.read(self.name, word))
+            contents = list(inside.read(self.each, one))
+            made.update(zip(names, contents, strict=False))  # if both are right
+        return made
+
+
+class Entry:
+    """One key of a table."""
+
+    __slots__ = ("default", "judged", "kind")
+
+    def __init__(self, kind: Kind, default: Any, judged: bool) -> None:
+        self.kind = kind
+        self.default = default
+        self.judged = judged
+
+
+def key(kind: Kind, default: Any = REQUIRED, *, judged: bool = False) -> Any:
+    """A key of a table, and what it is where the file does not say it.
+
+    None is a default that stands for itself: a program may give it, too. Defaults are copied, and
+    inner tables that are not there are read as empty ones. ``judged``: the default is read as
+    if it stood in the file, because its check has something to do.
+    """
+    return Entry(kind, default, judged)
+
+
+class Table:
+    """What a file says in one table, by key. ``KEYS`` is what it may say, in order."""
+
+    KEYS: ClassVar[Mapping[str, Entry]] = {}
+
+    def __init_subclass__(cls) -> None:
+        own = {name: entry for name, entry in vars(cls).items() if isinstance(entry, Entry)}
+        cls.KEYS = {**cls.KEYS, **own}
+
+    def __init__(self, given: Mapping[str, Any], place: Place) -> None:
+        """Read ``given``; what is wrong with it is noted at ``place``."""
+        before = len(place.found)
+        for name, entry in self.KEYS.items():
+            self._read(name, entry, given, place.inside(name, self))
+        for name in given:
+            if name not in self.KEYS:
+                allowed = sorted(self.KEYS)
+                hint = nearest(name, allowed)
+                place.inside(name).note(f"no such key; allowed are {', '.join(allowed)}{hint}")
+        if len(place.found) == before:
+            place.note(*self.contradictions())
+
+    def _read(self, name: str, entry: Entry, given: Mapping[str, Any], place: Place) -> None:
+        kind, default = entry.kind, entry.default
+        if name in given and not (given[name] is None and default is None):
+            value = given[name]
+        elif isinstance(kind, Inner):
+            value = {}
+        elif default is REQUIRED:
+            place.note("missing")
+            return
+        elif entry.judged:
+            value = default
+        else:
+            setattr(self, name, copy(default))
+            return
+        for made in place.read(kind, value):
+            setattr(self, name, made)
+
+    def contradictions(self) -> Sequence[str]:
+        """What is wrong with the table as a whole, if each of its keys is right."""
+        return ()
