@@ -96,6 +96,16 @@ class Scenario:
 
         return Topology(self._config)
 
+    def explain(self, width: int = 80) -> str:
+        """What its line of QEMU's options means, in lines of ``width`` columns.
+
+        Wiring, every address that follows from it, forwards in QEMU's order, which QEMU takes
+        each spelling, today's, what has no effect and why. Nothing is run for it.
+        """
+        from desim.report.explain import explain
+
+        return explain(self._config, width)
+
     def configuration(self) -> MachineConfig:
         """The same for those who work below this API: a new ``desim.config.MachineConfig``."""
         return deepcopy(self._config)

@@ -76,6 +76,8 @@ BUS_KEYS = word_set(
     multifunction rombar romfile x-pcie-lnksta-dllla"""
 )
 """Properties of every PCI card that have no effect on its traffic."""
+IGNORED = "no effect on the network, ignored: "
+"""How the note on what has none begins; a list follows."""
 PLACE_KEYS = word_set("addr vectors")
 """Parameters of ``-net nic`` that have none."""
 
@@ -627,7 +629,7 @@ def _connect(wiring: _Wiring, backends: Sequence[Option]) -> Network:
     notes = board_note(wiring.board)
     wiring.ignored += [f"-chardev {option.last('backend')}" for option in wiring.chardevs.unused()]
     if wiring.ignored:
-        notes.append("no effect on the network, ignored: " + ", ".join(wiring.ignored))
+        notes.append(IGNORED + ", ".join(wiring.ignored))
     return Network(
         user=user,
         nic=nic,
@@ -649,14 +651,14 @@ def _lonely(user: UserNet | None, nic: Nic | None) -> str:
     return f"the card has no way to {user.id}; connect them (-device e1000,netdev={user.id})"
 
 
-def _hostfwd_of(rule: str) -> str:
+def hostfwd_of_redir(rule: str) -> str:
     """A rule of ``-redir`` in today's spelling; nonsense stays what it is."""
     proto, host_port, guest = (*rule.split(":", 2), "", "")[:3]
     return f"hostfwd={proto}::{host_port}-{guest}"
 
 
 _TODAY: dict[str, Callable[[str], str]] = {
-    "-redir": _hostfwd_of,
+    "-redir": hostfwd_of_redir,
     "-tftp": lambda folder: f"tftp={folder}",
     "-bootp": lambda name: f"bootfile={name}",
 }

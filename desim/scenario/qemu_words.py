@@ -324,6 +324,11 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
 _PROGRAM = re.compile(r"(?:qemu-system-([a-z0-9_]+)|qemu|kvm|qemu-kvm[a-z0-9_.-]*)(?:\.exe)?")
 
 
+def names_program(word: str) -> bool:
+    """Whether ``word`` is one of QEMU's programs, with or without its folder."""
+    return _PROGRAM.fullmatch(PurePath(word).name) is not None
+
+
 def _take_program(rest: list[str]) -> Program | None:
     """Take what stands in front of the options off ``rest``; None if no program is named."""
     for place, word in enumerate(rest):
