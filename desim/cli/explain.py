@@ -15,7 +15,7 @@ The line is QEMU's, as one quoted word or as it stands:
 
   desim explain 'qemu-system-x86_64 -m 256 -net nic,model=e1000 -net user -redir tcp:5555::5556'
   desim explain -nic user,model=e1000,hostfwd=tcp::2222-:22
-  desim explain study-2016
+  desim explain hello
 """
 
 
