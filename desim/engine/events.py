@@ -14,7 +14,7 @@ callbacks are called; else the target is a function that is called with the argu
   plain entry in the place of SimPy's ``Initialize``.
 
 Each place that trades beauty for speed says so, and what it gives: ratios to stock SimPy of
-the same workload, from ``benchmarks/bench_engine.py``.
+the same workload, from ``python -m benchmarks engine``.
 """
 
 from __future__ import annotations

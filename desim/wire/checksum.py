@@ -8,7 +8,7 @@ odd length is padded with a zero byte on the right.
 
 Dividing a long number takes longer than reading it. So it is folded first, which
 the same law allows: what stands above a whole number of words is added to what
-stands below them. ``benchmarks/bench_wire.py`` shows what that gains.
+stands below them. ``python -m benchmarks wire`` shows what that gains.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The bare card: frames per second through a ring with the driver's side, register reads.
 
-    python benchmarks/bench_card.py [--profile]
+    python -m benchmarks card [--profile]
 
 Received and sent frames have 1514 bytes and go through rings of 256 descriptors in
 memory; the driver's side reads every descriptor and buffer, gives them back, reads
@@ -12,7 +12,6 @@ from __future__ import annotations
 import cProfile
 import pstats
 import struct
-import sys
 from collections.abc import Callable
 from time import process_time
 
@@ -130,9 +129,9 @@ def best(work: Callable[[int], None], count: int) -> float:
     return count / min(times)
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
     bench = Bench()
-    if "--profile" in sys.argv:
+    if "--profile" in argv:
         profile = cProfile.Profile()
         profile.runcall(bench.receive, 32_000)
         profile.runcall(bench.send, 32_000)
@@ -141,7 +140,3 @@ def main() -> None:
     print(f"receive {best(bench.receive, 32_000):>12,.0f} frames/s")
     print(f"send    {best(bench.send, 32_000):>12,.0f} frames/s")
     print(f"read    {best(bench.read_registers, 300_000):>12,.0f} registers/s")
-
-
-if __name__ == "__main__":
-    main()

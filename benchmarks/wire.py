@@ -1,6 +1,6 @@
 """How fast frames are built, read and summed: ratios to the plain way, from one run.
 
-    python benchmarks/bench_wire.py
+    python -m benchmarks wire
 
 The contestants of a group take turns, and each keeps its best turn: so what else
 the machine does disturbs them alike. Absolute times are those of this machine.
@@ -121,7 +121,7 @@ def compare(title: str, contestants: Contestants) -> None:
         print(f"  {name:34} {seconds * 1e6:10.2f} us {first / seconds:10.2f} x")
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
     """Run every group."""
     assert build_by_layers() == RAW
     assert plain_loop() == ones_sum(PAYLOAD)
@@ -141,7 +141,3 @@ def main() -> None:
         },
     )
     compare("capture 100 frames of 1514 bytes", {"PcapngWriter": capture})
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """The engine's primitives beside stock SimPy's, as ratios in one run.
 
-    python benchmarks/bench_engine.py [-n EVENTS] [-r ROUNDS]
+    python -m benchmarks engine [-n EVENTS] [-r ROUNDS]
 
 Both take turns inside each round, in CPU time of the process, and the ratio is taken inside
 the round; printed is the median. Above 1 is faster than SimPy. What the engine has beyond
@@ -125,16 +125,14 @@ def ratio(ours: Work, theirs: Work, count: int, rounds: int) -> tuple[float, flo
     return statistics.median(rates[1:]), statistics.median(ratios[1:])
 
 
-def main() -> None:
+def main(argv: list[str]) -> None:
     """Print one line for each bench."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks engine", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("-n", type=int, default=30_000, help="events of one run")
     parser.add_argument("-r", type=int, default=15, help="rounds, after one that does not count")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     for name, (ours, theirs) in BENCHES.items():
         rate, times = ratio(ours, theirs, arguments.n, arguments.r)
         print(f"{name:<24} SimPy {rate / 1000:6.0f} k/s   desim {times:.2f} times")
-
-
-if __name__ == "__main__":
-    main()

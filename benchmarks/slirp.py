@@ -1,6 +1,6 @@
 """How many TCP segments per second pass the slirp stack alone, in both directions.
 
-    python benchmarks/bench_slirp.py [--profile | --against DIR]
+    python -m benchmarks slirp [--profile | --against DIR]
 
 No net layer, no card, no guest: frames go straight in and out, and the host's side
 takes and gives at once. The guest's frames arrive as bytes, as the card hands them on:
@@ -41,6 +41,7 @@ HOST = ip("10.0.2.2")
 GUEST_MAC = bytes.fromhex("525400123456")
 HOST_MAC = bytes.fromhex("52550a000202")
 GUEST_PORT, SERVER_PORT, FORWARDED_PORT = 3000, 80, 5555
+HERE = Path(__file__).resolve().parents[1]
 MSS = 1460
 SYN, PSH, ACK = 2, 8, 16
 PAYLOAD = (bytes(range(256)) * 6)[:MSS]
@@ -321,8 +322,8 @@ def turn(name: str) -> Result:
 def turn_in(checkout: Path, name: str) -> Result:
     """The same by the ``desim`` of ``checkout``, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, __file__, "--turn", name],
-        env={**os.environ, "PYTHONPATH": str(checkout)},
+        [sys.executable, "-P", "-m", "benchmarks", "slirp", "--turn", name],
+        env={**os.environ, "PYTHONPATH": f"{checkout}{os.pathsep}{HERE}"},
         stdout=subprocess.PIPE,
         check=True,
     )
@@ -331,21 +332,22 @@ def turn_in(checkout: Path, name: str) -> Result:
 
 def compare(checkout: Path) -> None:
     """Take turns with another checkout; each keeps its best turn."""
-    here = Path(__file__).resolve().parents[1]
     for name in BENCHES:
-        pairs = [(turn_in(checkout, name), turn_in(here, name)) for _ in range(TURNS)]
+        pairs = [(turn_in(checkout, name), turn_in(HERE, name)) for _ in range(TURNS)]
         there, ours = (max(results, key=lambda r: r.rate) for results in zip(*pairs, strict=True))
         print(f"{name:24} {there.rate:9,.0f} -> {ours.rate:9,.0f} segments/s", end="")
         print(f"   {ours.rate / there.rate:.2f} times as fast", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks slirp", description=(__doc__ or "").splitlines()[0]
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--profile", action="store_true", help="show the hottest functions")
     how.add_argument("--against", type=Path, metavar="DIR", help="compare with this checkout")
     how.add_argument("--turn", choices=BENCHES, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.turn:
         print(json.dumps(turn(arguments.turn)))
     elif arguments.against:
@@ -359,7 +361,3 @@ def main() -> None:
             per_segment_us = 1e6 / best.rate
             print(f"{name:24} {best.rate:9,.0f} segments/s   {per_segment_us:5.1f} us each", end="")
             print(f"   {best.payload / best.seconds / 1e6:7.2f} MB/s of payload")
-
-
-if __name__ == "__main__":
-    main()

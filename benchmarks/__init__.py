@@ -1,0 +1,1 @@
+"""How fast desim is: counts, and ratios to other programs in one run. ``python -m benchmarks``."""

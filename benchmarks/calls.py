@@ -1,0 +1,143 @@
+"""Calls per data segment, free of noise: a count is the difference of two sizes.
+
+What a run does once (building, booting, connecting, ending) is the same for both sizes and
+cancels. Counted is every start or resumption of a Python function and every call of a builtin
+one, as ``cProfile`` sees them (its tables by code object: those of ``pstats`` merge functions
+of one name and line, as are the methods that dataclasses make).
+"""
+
+from __future__ import annotations
+
+import cProfile
+import re
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import desim
+from benchmarks.workloads import HAS_LEVELS, MSS, READERS, Level, boot, bulk, exchanges, pings
+from desim.config import MachineConfig
+from desim.machine import Machine
+
+DESIM = Path(desim.__file__).resolve().parent
+SMALL, LARGE = 200_000, 600_000
+"""Bytes of the two transfers."""
+FEW, MANY = 5, 25
+"""Pings, or exchanges, of the two runs."""
+
+Counts = Counter[str]
+"""How often each function was called, by its name; a builtin's name has no file."""
+
+
+class Count(NamedTuple):
+    """One line of the budget."""
+
+    what: str
+    unit: str
+    make: Callable[[int], MachineConfig]
+    sizes: tuple[int, int]
+    """The two runs; one whose first is 0 is a whole run, not a difference."""
+    units: float
+    """How many units lie between the two."""
+
+
+def _bulk(costs: str, level: Level, to_guest: bool, reader: Any) -> Count:
+    way = "host to guest" if to_guest else "guest to host"
+    return Count(
+        f"{way}, {READERS[reader][1]} reads, {costs}, {level}",
+        "segment",
+        lambda size: bulk(size, costs, level, to_guest=to_guest, reader=reader),
+        (SMALL, LARGE),
+        (LARGE - SMALL) / MSS,
+    )
+
+
+def _all() -> list[Count]:
+    levels: tuple[Level, ...] = ("none", "trace") if HAS_LEVELS else ("trace",)
+    found = [
+        _bulk(costs, level, to_guest, reader)
+        for to_guest, reader in ((True, "nc"), (True, "busybox nc"), (False, "nc"))
+        for costs in ("zero", "study-2016")
+        for level in levels
+    ]
+    for level in levels:
+        found += [
+            Count(
+                f"one ping of the guest, study-2016, {level}",
+                "ping",
+                lambda count, level=level: pings(count, "study-2016", level),
+                (FEW, MANY),
+                MANY - FEW,
+            ),
+            Count(
+                f"one byte each way, study-2016, {level}",
+                "exchange",
+                lambda count, level=level: exchanges(count, "study-2016", level),
+                (FEW, MANY),
+                MANY - FEW,
+            ),
+            Count(
+                f"one boot, study-2016, {level}",
+                "boot",
+                lambda _, level=level: boot("study-2016", level),
+                (0, 1),
+                1,
+            ),
+        ]
+    return found
+
+
+COUNTS = {count.what: count for count in _all()}
+"""What is counted, by what it is."""
+
+
+def functions(count: Count) -> dict[str, float]:
+    """How often each function is called per unit. What costs nothing is left out."""
+    small, large = count.sizes
+    _warm_up()
+    counts = _counted(count.make(large))
+    if small:
+        counts.subtract(_counted(count.make(small)))
+    return {name: calls / count.units for name, calls in counts.items() if calls}
+
+
+def measure(count: Count) -> float:
+    """Calls per unit, to a hundredth."""
+    return round(sum(functions(count).values()), 2)
+
+
+@cache
+def _warm_up() -> None:
+    """What is loaded or cached at the first run is no part of the others."""
+    for costs in ("zero", "study-2016"):
+        _counted(bulk(1, costs, "trace"))
+        _counted(bulk(1, costs, "trace", to_guest=False, reader="busybox nc"))
+    _counted(pings(1, "study-2016", "trace"))
+    _counted(exchanges(1, "study-2016", "trace"))
+
+
+def _counted(config: MachineConfig) -> Counts:
+    """The calls of building a machine and of its run, by function."""
+    profile = cProfile.Profile()
+    profile.runcall(lambda: Machine(config).run())
+    counts: Counts = Counter()
+    for entry in profile.getstats():
+        code = entry.code
+        if isinstance(code, str):
+            name = re.sub(r" object at 0x\w+", "", code)
+        else:
+            name = f"{_place(code.co_filename)}: {code.co_qualname}"
+        if "_abc." not in name and "<frozen abc>" not in name:
+            # How often isinstance() asks an abstract class depends on when memory is collected.
+            counts[name] += entry.callcount
+    return counts
+
+
+def _place(filename: str) -> str:
+    """A file of desim as seen from where it is installed, another by its last two parts."""
+    path = Path(filename)
+    if path.is_relative_to(DESIM):
+        return str(path.relative_to(DESIM.parent))
+    return "/".join(path.parts[-2:])
