@@ -23,7 +23,7 @@ from desim.userland.errors import failure
 from desim.userland.files import Socket, Terminal
 from desim.userland.process import Process
 from desim.userland.programs import HOST_PROGRAMS
-from desim.userland.shell import parse
+from desim.userland.shell import parse_program
 from desim.wire.addresses import IP_ANY, LOOPBACK
 
 FIRST_FD = 8
@@ -139,7 +139,8 @@ class QemuSockets(HostSockets):
         """The command is one program of the host's table with its words."""
         self._touch()
         ours, theirs = self._pair()
-        (process,) = self._kernel.spawn(parse(command, HOST_PROGRAMS), self._terminal)
+        program = parse_program(command, HOST_PROGRAMS)
+        (process,) = self._kernel.spawn([program], self._terminal)
         theirs.owner = (process.pid, process.name)
         for fd in range(3):
             process.install(theirs, fd)

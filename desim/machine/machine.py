@@ -26,7 +26,7 @@ from desim.machine.kit import Kit
 from desim.machine.ports import Captured, Connections, GuestMemory, Recorder
 from desim.machine.qemu import IRQ_LINE, Qemu
 from desim.machine.threads.big_lock import BigLock
-from desim.machine.threads.host import HostScheduler, HostTask, HostTick
+from desim.machine.threads.host import HostScheduler, HostTick
 from desim.machine.threads.main_loop import MainLoop
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
@@ -134,7 +134,9 @@ class Machine:
         )
         self._unseen = self._terminal("unseen")
         self._jobs: list[tuple[RunCommand, Terminal, list[Process]]] = []
-        self._children: list[HostTask] = []
+        self._children: list[Running] = []
+        self._lines: dict[Process, list[Running]] = {}
+        """What a program starts runs with its command line's, for the conductor."""
         self._next_rank = FIRST_HOST_RANK
         self._ranks = self._rank_commands()
 
@@ -195,6 +197,8 @@ class Machine:
 
     def _start_threads(self) -> None:
         """QEMU's two threads, and the host's name server if there is one."""
+        self.guest.kernel.start_child = self._start_forked_in_guest
+        self.host.start_child = self._start_forked
         main = Thread(self.env, "main", MAIN_RANK, self.qemu.loop.main, self.trace.codes)
         self.trace.follow(self.vcpu.thread)
         self.trace.follow(main)
@@ -292,24 +296,46 @@ class Machine:
         kernel = self.guest.kernel if command.side == "guest" else self.host
         processes = kernel.spawn(parse(command.command, table), terminal)
         self._jobs.append((command, terminal, processes))
+        running: list[Running] = []
+        self._lines |= dict.fromkeys(processes, running)
         if command.side == "guest":
             task_of = partial(self.kit.build(ProcessTask), ready_ns=command.ready_ns)
             tasks = [task_of(self.vcpu, kernel, p) for p in processes]
             for task in tasks:
                 self.vcpu.arrive(task)
-            return list(tasks)
+            running += tasks
+            return running
         rank = self._ranks[command.terminal]
-        running: list[Running] = []
         for number, process in enumerate(processes):
             started = self.scheduler.start(kernel, process, rank + number)
             self.trace.follow(started.thread)
             running.append(started)
         return running
 
+    def _start_forked_in_guest(self, process: Process) -> None:
+        """A program of the guest has started another one: on the vCPU's thread."""
+        task = self.kit.build(ProcessTask)(self.vcpu, self.guest.kernel, process)
+        self._join(process, task)
+        self.vcpu.sched.enqueue(task, new=True)
+
+    def _start_forked(self, process: Process) -> None:
+        """A program of the host has started another one: behind all that were started."""
+        task = self.scheduler.start(self.host, process, self._rank())
+        self.trace.follow(task.thread)
+        self._join(process, task)
+
+    def _join(self, process: Process, task: Running) -> None:
+        """A child belongs to its parent's command line."""
+        assert process.parent is not None, f"{process!r} is no child"
+        line = self._lines[process.parent]
+        self._lines[process] = line
+        line.append(task)
+
     def _start_child(self, process: Process) -> None:
         """Run a program that no command of the scenario started, behind all that some did."""
         task = self.scheduler.start(self.host, process, self._rank())
         self._children.append(task)
+        self._lines[process] = self._children
         self.trace.follow(task.thread)
 
     def at_rest(self) -> bool:

@@ -10,8 +10,8 @@ so that a type checker knows what ``data`` is, refuses a wrong argument, a call 
 there is not, and a kernel that lacks one. An error is raised as ``OSError``. The same
 program runs on the host's kernel and on the guest's.
 
-Not modelled: memory, listing folders, renaming files, other signals' handlers,
-threads and fork: one program is one process.
+Not modelled: memory, renaming files, other signals' handlers, threads and fork (``spawn`` is
+fork and exec in one).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 from desim.ports import Endpoint
+from desim.userland.command import Command
 from desim.userland.ethtool import EthtoolDevice
 from desim.userland.process import Process
 from desim.userland.program import Call, Part
@@ -146,6 +147,16 @@ class SystemCalls(ABC):
     @abstractmethod
     def sys_getpid(self, process: Process, /) -> int:
         """The number of the process."""
+
+    @abstractmethod
+    def sys_spawn(self, process: Process, pipeline: Sequence[Command], /) -> list[int]:
+        """Starts commands, joined by pipes; their numbers. They have the caller's descriptors
+        0 to 2, and a Ctrl-C is for all of them (``posix_spawn``)."""
+
+    @abstractmethod
+    def sys_wait(self, process: Process, pid: int, /) -> tuple[int, int]:
+        """The status of a child that has ended, minus the signal's number if one ended it, and
+        its nanoseconds on the processor (``wait4``); ECHILD if it is no child."""
 
     @abstractmethod
     def sys_exit(self, process: Process, status: int, /) -> None:
@@ -339,6 +350,8 @@ class sys:
     spin = _call(SystemCalls.sys_spin)
     random = _call(SystemCalls.sys_random)
     getpid = _call(SystemCalls.sys_getpid)
+    spawn = _call(SystemCalls.sys_spawn)
+    wait = _call(SystemCalls.sys_wait)
     exit = _call(SystemCalls.sys_exit)
     ignore_sigpipe = _call(SystemCalls.sys_ignore_sigpipe)
     catch_sigint = _call(SystemCalls.sys_catch_sigint)

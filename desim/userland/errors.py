@@ -9,6 +9,7 @@ TEXTS = {
     errno.ENOENT: "No such file or directory",
     errno.EBADF: "Bad file descriptor",
     errno.ENOMEM: "Cannot allocate memory",
+    errno.ECHILD: "No child processes",
     errno.EAGAIN: "Resource temporarily unavailable",
     errno.EACCES: "Permission denied",
     errno.EEXIST: "File exists",

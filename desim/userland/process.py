@@ -27,7 +27,7 @@ class Blocked(Exception):  # noqa: N818 - no error, as it says
 
 
 class Process:
-    """One running program. ``job`` holds all processes of its pipeline.
+    """One running program. ``job`` holds all processes of its pipeline or list.
 
     ``exit_status`` is the program's own, or minus the number of the signal that
     ended it. ``deadline_ns``, ``progress`` and ``received`` belong to the call it is in.
@@ -37,6 +37,7 @@ class Process:
         "argv",
         "catches_sigint",
         "closing",
+        "cpu_ns",
         "deadline_ns",
         "ended_ns",
         "exit_status",
@@ -46,6 +47,7 @@ class Process:
         "interrupted",
         "job",
         "name",
+        "parent",
         "pid",
         "progress",
         "received",
@@ -76,6 +78,10 @@ class Process:
         self.exit_status: int | None = None
         self.files: dict[int, File] = {}
         self.job: list[Process] = [self]
+        self.parent: Process | None = None
+        """Who started it, if a program did."""
+        self.cpu_ns = 0
+        """How long it has run on a processor."""
         self.signals = WaitQueue(f"signals of {name}[{pid}]")
         self.ignores_sigpipe = False
         self.catches_sigint = False

@@ -34,11 +34,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from desim.userland.calls import PREFIX, sys
+from desim.userland.command import Command, Redirection
 from desim.userland.errors import failure
 from desim.userland.files import File, Pipe, Socket, Terminal
 from desim.userland.process import SIGNALS, Blocked, Process
 from desim.userland.program import Call, Program
-from desim.userland.shell import Command, Redirection
 from desim.userland.waitqueue import WaitQueue
 
 T = TypeVar("T")
@@ -78,42 +78,53 @@ class Processes:
 
     # Beginning and end
 
-    def spawn(self, pipeline: Iterable[Command], terminal: Terminal) -> list[Process]:
-        """Make the processes of one line, joined by pipes; they run from now on."""
+    def spawn(
+        self, pipeline: Iterable[Command], terminal: Terminal, parent: Process | None = None
+    ) -> list[Process]:
+        """Make the processes of one line, joined by pipes; they run from now on.
+
+        Children of ``parent`` have its descriptors 0 to 2 instead of the terminal's, and
+        belong to its job.
+        """
         self.meet()
-        job: list[Process] = []
+        made: list[Process] = []
+        job = made if parent is None else parent.job
+        standard: dict[int, File] = dict.fromkeys(range(3), terminal)
+        if parent is not None:
+            standard = {fd: file for fd, file in parent.files.items() if fd < 3}
         commands = list(pipeline)
-        before: File = terminal
+        before = standard.get(0)
         for command in commands:
-            process = self._process(command.argv, command.start(), terminal)
-            job.append(process)
-            process.job = job
-            process.install(before, 0)
-            if command is commands[-1]:
-                process.install(terminal, 1)
-            else:
+            process = self._process(command.name, command.argv, command.start(), terminal)
+            process.parent, process.job = parent, job
+            made.append(process)
+            ends: list[File | None] = [before, standard.get(1), standard.get(2)]
+            if command is not commands[-1]:
                 pipe = Pipe(self.wake_up)
-                assert pipe.reader is not None
-                assert pipe.writer is not None
-                process.install(pipe.writer, 1)
-                before = pipe.reader
-            process.install(terminal, 2)
+                ends[1], before = pipe.writer, pipe.reader
+            for fd, end in enumerate(ends):
+                if end is not None:
+                    process.install(end, fd)
             for redirection in command.redirections:
                 if not self._redirect(process, redirection):
                     break
-        return job
+        if job is not made:
+            job += made
+        return made
 
     def spawn_program(self, name: str, program: Program, terminal: Terminal) -> Process:
         """Make a process of a program that no command line names (a boot script)."""
-        process = self._process([name], program, terminal)
+        process = self._process(name, [name], program, terminal)
         for fd in range(3):
             process.install(terminal, fd)
         return process
 
-    def _process(self, argv: Sequence[str], generator: Program, terminal: Terminal) -> Process:
+    def _process(
+        self, name: str, argv: Sequence[str], generator: Program, terminal: Terminal
+    ) -> Process:
         process = Process(
             pid=self._next_pid,
-            name=argv[0],
+            name=name,
             argv=argv,
             generator=generator,
             terminal=terminal,
@@ -170,6 +181,8 @@ class Processes:
             process.ended_ns = self.now()
             process.waiting = process.deadline_ns = None
             process.close_all()
+            if process.parent is not None:
+                self.wake_up(process.parent.signals)  # SIGCHLD
 
     # Calls
 

@@ -1,29 +1,39 @@
 """One line of a shell, read before anything runs.
 
 What there is: words with the three kinds of quoting, ``|``, ``>``, ``>>``, ``<``, ``2>``,
-``2>>`` and ``2>&1``. Everything else that a shell would act on is refused by name and
-column, so that a line never means something else here than it would to bash.
-``sudo`` in front of a command is read and has no effect: every program may do all.
+``2>>`` and ``2>&1``, and lists with ``;``, ``&&`` and ``||``. Everything else that a shell would
+act on is refused by name and column, so that a line never means something else here than it
+would to bash. ``sudo`` in front of a command is read and has no effect: every program may do
+all. A program has a name, or the path that Debian installs it at.
+
+One pipeline is its programs' own; a list is run by a shell (``desim.userland.sh``), which is a
+process like others.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from desim.userland.command import Command, Pipeline, ProgramFile, Redirection
 from desim.userland.files import normalise
-from desim.userland.program import Program
+from desim.userland.sh import sh
 
 MAX_LINE = 65536
 MAX_COMMANDS = 64
 
-OPERATORS = ("|", "<", "0<", ">", "1>", ">>", "1>>", "2>", "2>>", "2>&1", ">&2", "1>&2")
+LISTS = (";", "&&", "||")
+"""What joins pipelines to a list."""
+OPERATORS = ("|", *LISTS, "<", "0<", ">", "1>", ">>", "1>>", "2>", "2>>", "2>&1", ">&2", "1>&2")
+SUPERUSERS = frozenset(("arp", "ethtool", "httpd", "ifconfig", "udhcpc"))
+"""The programs in /sbin and /usr/sbin; the others are in /bin and /usr/bin, which are one."""
+BOTH = frozenset(("ip",))
+"""What has a link in the other of the two, too."""
 _QUOTES = "'\""
 _BLANKS = " \t"
+_ENDS_WORD = _BLANKS + "<>|;&"
 _REFUSED = {
-    ";": "several commands in one line (;)",
-    "&": "background commands and && (&)",
     "$": "variables and substitutions ($)",
     "`": "command substitution (`)",
     "*": "file name patterns (*)",
@@ -48,47 +58,6 @@ class ShellError(ValueError):
         self.column = column
 
 
-class Redirection(NamedTuple):
-    """``fd``, how (``<``, ``>``, ``>>``, or ``&`` for a copy of descriptor ``name``), and what."""
-
-    fd: int
-    kind: str
-    name: str
-
-
-class ProgramFile(NamedTuple):
-    """An entry of /bin. ``check`` says before the run what of an argv is not modelled, or None.
-
-    ``reads`` names the user's files and folders that it may read, beside ``< FILE``.
-    """
-
-    start: Callable[[list[str]], Program]
-    check: Callable[[list[str]], str | None]
-    reads: Callable[[list[str]], Sequence[str]] = lambda argv: ()
-
-
-class Command(NamedTuple):
-    """One program of a pipeline, with its words and redirections in their order."""
-
-    argv: list[str]
-    program: ProgramFile
-    redirections: list[Redirection]
-
-    def start(self) -> Program:
-        """A new run of the program."""
-        return self.program.start(self.argv)
-
-    @property
-    def inputs(self) -> list[str]:
-        """The files of the user's that are its input."""
-        return [name for _, kind, name in self.redirections if kind == "<" and name != "/dev/null"]
-
-    @property
-    def reads(self) -> Sequence[str]:
-        """The user's files and folders that it may look into by itself."""
-        return self.program.reads(self.argv)
-
-
 class _Token(NamedTuple):
     column: int
     text: str
@@ -99,23 +68,72 @@ class _Token(NamedTuple):
 def parse(line: str, programs: Mapping[str, ProgramFile]) -> list[Command]:
     """The commands of ``line``, joined by pipes; ``ShellError`` if it cannot be run.
 
-    ``programs`` is the side's table: ``desim.userland.programs.GUEST`` or ``HOST``.
+    A list is one command: the shell that runs it, with its commands as ``inner``.
+    ``programs`` is the side's table: ``desim.userland.programs.GUEST_PROGRAMS`` or
+    ``HOST_PROGRAMS``.
     """
     if len(line) > MAX_LINE:
         raise ShellError(f"{len(line)} characters; expected at most {MAX_LINE}", MAX_LINE + 1)
-    commands = []
-    tokens: list[_Token] = []
-    end = len(line) + 1
-    for token in _tokens(line):
-        if token.operator and token.text == "|":
-            commands.append(_command(tokens, programs, token.column))
-            tokens = []
-        else:
-            tokens.append(token)
-    commands.append(_command(tokens, programs, end))
+    pipelines = _list(line, programs)
+    commands = [command for pipeline in pipelines for command in pipeline.commands]
     if len(commands) > MAX_COMMANDS:
-        raise ShellError(f"{len(commands)} commands; expected at most {MAX_COMMANDS}", end)
-    return commands
+        raise ShellError(
+            f"{len(commands)} commands; expected at most {MAX_COMMANDS}", len(line) + 1
+        )
+    if len(pipelines) == 1 and not pipelines[0].timed:
+        return commands
+    shell = ProgramFile(lambda argv: sh(pipelines), lambda argv: None)
+    return [Command(["sh", "-c", line], shell, [], tuple(commands))]
+
+
+def parse_program(line: str, programs: Mapping[str, ProgramFile]) -> Command:
+    """The one program with its words that ``line`` is; ``ShellError`` if it needs a shell."""
+    (pipeline, *others) = _list(line, programs)
+    if others or pipeline.timed or len(pipeline.commands) > 1 or pipeline.commands[0].redirections:
+        raise ShellError("it is started without a shell: no pipes, lists or redirections", 1)
+    return pipeline.commands[0]
+
+
+def _list(line: str, programs: Mapping[str, ProgramFile]) -> list[Pipeline]:
+    pipelines = []
+    operator = LISTS[0]
+    waiting: list[_Token] = []
+    for token in _tokens(line):
+        if token.operator and token.text in LISTS:
+            pipelines.append(_pipeline(operator, waiting, programs, token.column))
+            operator = token.text
+            waiting = []
+        else:
+            waiting.append(token)
+    if waiting or operator != ";" or not pipelines:
+        pipelines.append(_pipeline(operator, waiting, programs, len(line) + 1))
+    return pipelines
+
+
+def _pipeline(
+    operator: str, tokens: list[_Token], programs: Mapping[str, ProgramFile], end: int
+) -> Pipeline:
+    timed = bool(tokens) and not tokens[0].quoted and _is_timer(tokens[0].text, programs)
+    if timed:
+        column = tokens.pop(0).column
+        if tokens and tokens[0].text.startswith("-"):
+            raise ShellError("options of bash's time are not modelled", tokens[0].column)
+        if not tokens:
+            raise ShellError("time needs a command to measure", column)
+    commands = []
+    words: list[_Token] = []
+    for token in tokens:
+        if token.operator and token.text == "|":
+            commands.append(_command(words, programs, token.column))
+            words = []
+        else:
+            words.append(token)
+    commands.append(_command(words, programs, end))
+    return Pipeline(operator, commands, timed)
+
+
+def _is_timer(name: str, programs: Mapping[str, ProgramFile]) -> bool:
+    return name in programs and programs[name].timer
 
 
 def _tokens(line: str) -> list[_Token]:
@@ -125,7 +143,7 @@ def _tokens(line: str) -> list[_Token]:
         letter = line[at]
         if letter in _BLANKS:
             at += 1
-        elif letter in "<>|" or (letter in "012" and line[at + 1 : at + 2] in ("<", ">")):
+        elif letter in "<>|;&" or (letter in "012" and line[at + 1 : at + 2] in ("<", ">")):
             text = _operator(line, at)
             tokens.append(_Token(at + 1, text, True, False))
             at += len(text)
@@ -138,15 +156,24 @@ def _tokens(line: str) -> list[_Token]:
 def _operator(line: str, at: int) -> str:
     """The operator at ``at``; one that is not among OPERATORS is refused, not split up."""
     end = at + (line[at] in "012")
-    while end < len(line) and line[end] in "<>|&":
+    if line[at] == ";":
+        end += 1
+        while line[end : end + 1] in (";", "&"):
+            end += 1
+    while end < len(line) and line[end] in "<>|&" and line[at] != ";":
         end += 1
     if line[end - 1] == "&" and line[end : end + 1] in ("1", "2"):
         end += 1
     text = line[at:end]
-    if text in OPERATORS and (text[-1] not in "12" or line[end : end + 1] in ("", *" \t<>|")):
+    if text in OPERATORS and (text[-1] not in "12" or line[end : end + 1] in ("", *_ENDS_WORD)):
         return text
+    if text in ("&", "&>", "&>>"):
+        what = "commands in the background" if text == "&" else "redirections of both outputs"
+        out = "give it a command line of its own" if text == "&" else "write > FILE 2>&1"
+        raise ShellError(f"{what} ({text}) are not modelled; {out}", at + 1)
     raise ShellError(
-        f"{text} is not modelled; of redirections there are < > >> 2> 2>> 2>&1, and | for pipes",
+        f"{text} is not modelled; of redirections there are < > >> 2> 2>> 2>&1, | for pipes, "
+        "and ; && || for lists",
         at + 1,
     )
 
@@ -155,7 +182,7 @@ def _word(line: str, start: int) -> tuple[_Token, int]:
     out: list[str] = []
     quoted = False
     at = start
-    while at < len(line) and line[at] not in _BLANKS + "<>|":
+    while at < len(line) and line[at] not in _ENDS_WORD:
         letter = line[at]
         if letter in _QUOTES:
             quoted = True
@@ -219,11 +246,23 @@ def _command(tokens: Sequence[_Token], programs: Mapping[str, ProgramFile], colu
     first = words[0]
     if "=" in first.text and not first.quoted:
         raise ShellError("variables (NAME=value) are not modelled", first.column)
+    return _started(words, redirections, programs)
+
+
+def _started(
+    words: Sequence[_Token], redirections: list[Redirection], programs: Mapping[str, ProgramFile]
+) -> Command:
+    """The command that ``words`` are, with the one that it starts if it is a wrapper."""
     argv = [word.text for word in words]
     program = _program(argv, words, programs)
+    column = words[0].column
     if problem := program.check(argv):
-        raise ShellError(problem, first.column)
-    return Command(argv, program, redirections)
+        raise ShellError(problem, column)
+    at = program.wraps.at(argv) if program.wraps is not None else None
+    if at is None:
+        return Command(argv, program, redirections)
+    rest = words[len(words) - len(argv) + at :]
+    return Command(argv, program, redirections, (_started(rest, [], programs),))
 
 
 def _redirection(operator: _Token, name: _Token) -> Redirection:
@@ -242,7 +281,7 @@ def _program(
     argv: list[str], words: Sequence[_Token], programs: Mapping[str, ProgramFile]
 ) -> ProgramFile:
     """The program of a command; ``busybox APPLET`` is cut down to the applet's own argv."""
-    name = argv[0]
+    name = _bare(words[0])
     if name == "busybox":
         if len(argv) == 1:
             raise ShellError("busybox needs the name of an applet", words[0].column)
@@ -252,10 +291,27 @@ def _program(
             return programs[applet]
         applets = [other.split()[1] for other in programs if other.startswith("busybox ")]
         raise ShellError(_unknown("applet of busybox", argv[1], applets), words[1].column)
-    if name in programs:
+    if name in programs and not programs[name].timer:
         return programs[name]
     known = [other for other in programs if " " not in other]
     raise ShellError(_unknown("program", name, known), words[0].column)
+
+
+def _bare(word: _Token) -> str:
+    """The name of a program without its folder, which must be the right one."""
+    folder, slash, name = word.text.rpartition("/")
+    if not slash:
+        return name
+    parent = "sbin" if name in SUPERUSERS else "bin"
+    if folder in (f"/{parent}", f"/usr/{parent}") or (
+        name in BOTH and folder in ("/bin", "/usr/bin", "/sbin", "/usr/sbin")
+    ):
+        return name
+    raise ShellError(
+        f"no program {word.text!r}; programs are in /bin and /usr/bin, "
+        f"and {', '.join(sorted(SUPERUSERS))} in /sbin and /usr/sbin",
+        word.column,
+    )
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from typing import TypeVar
 from desim.ports import POLLERR, POLLHUP, Endpoint, Random
 from desim.stages import Build, bare
 from desim.userland.calls import SystemCalls
+from desim.userland.command import Command
 from desim.userland.epoll import Epoll
 from desim.userland.errors import failure
 from desim.userland.files import File, OutputFile, Socket, Terminal, VirtualTree
@@ -78,6 +79,10 @@ class SharedCalls(Processes, SystemCalls):
         self.build: Build = bare
         """What ``load`` makes a program's own code with. The guest's takes time as a cost
         profile says; a profile's figures for it are the guest's, and the host's takes none."""
+
+        self.start_child: Callable[[Process], None] = lambda process: None
+        """Told of each process that a program starts, to give it a thread; without one,
+        whoever runs the kernel finds it among ``processes``."""
 
     @abstractmethod
     def socket(self, process: Process, kind: str) -> Socket:
@@ -259,6 +264,22 @@ class SharedCalls(Processes, SystemCalls):
 
     def sys_getpid(self, process: Process) -> int:
         return process.pid
+
+    def sys_spawn(self, process: Process, pipeline: Sequence[Command]) -> list[int]:
+        children = self.spawn(pipeline, process.terminal, process)
+        for child in children:
+            self.start_child(child)
+        return [child.pid for child in children]
+
+    def sys_wait(self, process: Process, pid: int) -> tuple[int, int]:
+        self.meet()
+        for other in self.processes:
+            if other.pid == pid and other.parent is process:
+                if other.ended_ns is None:
+                    raise self.block(process, ())
+                assert other.exit_status is not None, "it has ended"
+                return other.exit_status, other.cpu_ns
+        raise failure(errno.ECHILD)
 
     def sys_exit(self, process: Process, status: int) -> None:
         process.end(status)

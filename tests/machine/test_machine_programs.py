@@ -176,3 +176,31 @@ def test_the_users_files_have_their_sums_in_the_summary(folder: Path) -> None:
     digest = hashlib.sha256(BIG).hexdigest()
     assert result.summary["inputs"]["site/big"] == digest
     assert sorted(result.summary["inputs"]) == ["site/", "site/big", "site/sub/page.html"]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_lists_run_one_pipeline_after_the_other_on_both_sides(folder: Path, strict: bool) -> None:
+    config = machine_from_options(
+        ["-nic", "user,hostfwd=tcp::5555-:5556"],
+        guest=[
+            "sleep 0.5 && nc -lp 5556 > a; nc -lp 5556 | cat > b && cat a b",
+            "ping 10.0.2.2; echo after",
+            "sleep 60; echo never",
+        ],
+        host=[
+            "echo one | nc -N localhost 5555; sleep 1; "
+            "echo two|/bin/nc -N localhost 5555 && echo ok"
+        ],
+        folder=folder,
+    )
+    config.strict = strict
+    config.host[0].at_ns = 10 * SECOND
+    for command in config.guest[1:]:
+        command.stop_ns = 9 * SECOND
+    result = run(config)
+    assert shown(result, "guest 1") == "one\ntwo\n"
+    assert shown(result, "guest 2").endswith(" ms\nafter\n")
+    assert shown(result, "guest 3") == "^C\n"
+    assert shown(result, "host 1") == "ok\n"
+    assert [t.status for t in result.transcripts[1:]] == [0, 0, 130, 0]
+    assert result.ended == "all programs have ended"

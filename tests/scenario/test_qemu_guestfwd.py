@@ -158,7 +158,7 @@ def test_a_device_serves_one_rule_only() -> None:
     ("command", "reason"),
     [
         ("/usr/sbin/smbd", "column 1"),
-        ("cat | cat", "it is started without a shell: no pipes, no redirections"),
+        ("cat | cat", "it is started without a shell: no pipes, lists or redirections"),
         ("cat > x", "it is started without a shell"),
         ("", "column 1"),
         ("cat $HOME", "column 5"),

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from desim.testing.host import Host
+from desim.userland.command import Redirection
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
-from desim.userland.shell import Redirection, ShellError, parse
+from desim.userland.shell import ShellError, parse, parse_program
 
 
 def argv(line: str) -> list[list[str]]:
@@ -29,6 +31,11 @@ def argv(line: str) -> list[list[str]]:
         ("sudo nc -lvp 5556 > hello.txt", [["nc", "-lvp", "5556"]]),
         ("busybox nc -l -p 5556", [["nc", "-l", "-p", "5556"]]),
         ("'echo' a", [["echo", "a"]]),
+        ("/bin/cat f|/usr/bin/nc -l 1", [["/bin/cat", "f"], ["/usr/bin/nc", "-l", "1"]]),
+        ("/usr/sbin/ifconfig eth0", [["/usr/sbin/ifconfig", "eth0"]]),
+        ("/bin/busybox nc -l -p 5", [["nc", "-l", "-p", "5"]]),
+        ("echo a;", [["echo", "a"]]),
+        ("echo a\\;b\\&c", [["echo", "a;b&c"]]),
     ],
 )
 def test_words(line: str, words: list[list[str]]) -> None:
@@ -60,10 +67,20 @@ def test_the_files_that_a_line_reads_are_known_before_it_runs() -> None:
 @pytest.mark.parametrize(
     ("line", "column", "says"),
     [
-        ("echo a; echo b", 7, "several commands in one line (;)"),
-        ("echo a && echo b", 8, "(&)"),
-        ("echo a || echo b", 8, "|| is not modelled"),
-        ("nc -l 5556 &", 12, "background"),
+        ("nc -l 5556 &", 12, "in the background (&) are not modelled; give it a command line"),
+        ("nc -l 5 & echo a", 9, "in the background"),
+        ("echo a;; echo b", 7, ";; is not modelled"),
+        ("echo a |& cat", 8, "|& is not modelled"),
+        ("echo a &&& echo b", 8, "&&& is not modelled"),
+        ("; echo a", 1, "a command is missing"),
+        ("echo a; ; echo b", 9, "a command is missing"),
+        ("echo a &&", 10, "a command is missing"),
+        ("echo a || ; echo b", 11, "a command is missing"),
+        ("echo a; rm b", 9, "no program 'rm'"),
+        ("/sbin/cat a", 1, "no program '/sbin/cat'; programs are in /bin and /usr/bin, and arp"),
+        ("/bin/ifconfig", 1, "no program '/bin/ifconfig'"),
+        ("./cat a", 1, "no program './cat'"),
+        ("/bin/rm a", 1, "no program 'rm'"),
         ("echo $HOME", 6, "variables"),
         ('echo "$HOME"', 7, "in single quotes"),
         ("echo `id`", 6, "command substitution"),
@@ -76,7 +93,7 @@ def test_the_files_that_a_line_reads_are_known_before_it_runs() -> None:
         ("echo a\\", 7, "backslash"),
         ("cat <<EOF", 5, "<< is not modelled"),
         ("cat 2>&12", 5, "2>&1 is not modelled"),
-        ("cat &> f", 5, "(&)"),
+        ("cat &> f", 5, "redirections of both outputs (&>) are not modelled; write > FILE 2>&1"),
         ("cat <> f", 5, "<> is not modelled"),
         ("cat >| f", 5, ">| is not modelled"),
         ("cat >", 5, "needs the name of a file"),
@@ -113,6 +130,68 @@ def test_what_is_refused(line: str, column: int, says: str) -> None:
     assert caught.value.column == column
     assert says in caught.value.message
     assert str(caught.value).startswith(f"column {column}: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "shown"),
+    [
+        ("echo a; echo b", 0, "a\nb\n"),
+        ("false; echo b", 0, "b\n"),
+        ("echo a; false", 1, "a\n"),
+        ("echo a && echo b", 0, "a\nb\n"),
+        ("false && echo b", 1, ""),
+        ("true || echo b", 0, ""),
+        ("false || echo b", 0, "b\n"),
+        ("true || echo b && echo c", 0, "c\n"),
+        ("false && echo b || echo c", 0, "c\n"),
+        ("false && echo b; echo c", 0, "c\n"),
+        ("echo a | cat && echo b | cat -", 0, "a\nb\n"),
+        ("false | true && echo b", 0, "b\n"),
+        ("echo a>f; cat f; echo b >>f; cat<f", 0, "a\na\nb\n"),
+        ("cat nofile 2>&1||echo b", 0, "cat: nofile: No such file or directory\nb\n"),
+        ("cat < nofile; echo b", 0, "sh: nofile: No such file or directory\nb\n"),
+        ("sleep 1 && echo slept", 0, "slept\n"),
+        ("/bin/echo a; /bin/true && /bin/cat < /dev/null || /bin/echo c", 0, "a\n"),
+    ],
+)
+def test_lists(line: str, status: int, shown: str) -> None:
+    host = Host()
+    (shell,) = host.start(line)
+    host.settle()
+    assert (shell.shell_status, shell.terminal.output().decode()) == (status, shown)
+
+
+def test_a_list_says_what_all_its_commands_read() -> None:
+    (shell,) = parse("cat a b < c; echo x | cat d && httpd -f -h w", HOST_PROGRAMS)
+    assert shell.inputs == ["c"]
+    assert list(shell.reads) == ["a", "b", "d", "w"]
+
+
+def test_a_signal_is_a_status_of_more_than_128() -> None:
+    host = Host()
+    (shell,) = host.start("sleep 9; echo b")
+    host.settle(0)
+    sleep = host.kernel.processes[-1]
+    assert (sleep.name, sleep.parent, sleep.job) == ("sleep", shell, shell.job)
+    host.kernel.kill(sleep, "SIGTERM")
+    host.settle(0)
+    assert shell.terminal.output() == b"b\n"
+
+
+def test_ctrl_c_is_for_the_pipeline_and_drops_the_rest_of_the_list() -> None:
+    host = Host()
+    (shell,) = host.start("sleep 9; echo b")
+    host.settle(0)
+    for process in list(shell.job):
+        host.kernel.kill(process, "SIGINT")
+    host.settle(0)
+    assert (shell.shell_status, shell.terminal.output()) == (130, b"^C\n")
+
+
+@pytest.mark.parametrize("line", ["echo a; echo b", "echo a | cat", "echo a > f"])
+def test_what_is_started_without_a_shell_is_one_program(line: str) -> None:
+    with pytest.raises(ShellError, match="started without a shell"):
+        parse_program(line, HOST_PROGRAMS)
 
 
 def test_the_host_has_no_guest_programs() -> None:

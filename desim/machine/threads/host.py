@@ -150,6 +150,7 @@ class HostTask:
 
     def exit(self) -> None:
         """Close what is open."""
+        self.process.cpu_ns += self.thread.now - self.process.started_ns
         self.kernel.exit(self.process)
 
     def wake(self) -> None:
@@ -174,7 +175,9 @@ class HostTask:
         for queue in blocked.queues:
             queue.waiters.append(self)
         self.asleep, self.until = True, deadline
+        self.process.cpu_ns += thread.now
         thread.park(call.name, deadline)
+        self.process.cpu_ns -= thread.now
         self.asleep, self.until = False, None
         for queue in blocked.queues:
             if self in queue.waiters:

@@ -68,6 +68,7 @@ class ProcessTask:
         """Run until the process sleeps (False), ends (False) or lets others run (True)."""
         vcpu, process = self.vcpu, self.process
         sched = vcpu.sched
+        began = vcpu.now()
         if not self._started:
             self._started = True
             self.execve()
@@ -99,6 +100,7 @@ class ProcessTask:
                     value = self.do_syscall_64(call)
             except Blocked as blocked:
                 if self._go_to_sleep(call, blocked, before):
+                    process.cpu_ns += vcpu.now() - began
                     return False
                 retry = True
                 continue
@@ -109,7 +111,9 @@ class ProcessTask:
             retry = False
             if call is not None and sched.need_resched and sched.run_queue:
                 self._call = call
+                process.cpu_ns += vcpu.now() - began
                 return True
+        process.cpu_ns += vcpu.now() - began
         self.do_exit()
         vcpu.call_rcu()
         self._ended(process)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from desim.userland.command import ProgramFile
 from desim.userland.programs import (
     arp,
     curl,
@@ -22,7 +23,6 @@ from desim.userland.programs import (
     udhcpc,
     wget,
 )
-from desim.userland.shell import ProgramFile
 
 _NC_OPENBSD = ProgramFile(nc_openbsd.nc, nc_openbsd.check)
 _NC_BUSYBOX = ProgramFile(nc_busybox.nc, nc_busybox.check)

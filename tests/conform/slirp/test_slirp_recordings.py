@@ -98,7 +98,7 @@ def test_what_is_no_recording_is_refused_by_name(tmp_path: Path, text: str) -> N
         (
             "guestfwd",
             [{"addr": "10.0.2.100", "port": 1, "kind": "exec", "cmd": "echo a | cat"}],
-            r"guestfwd command 'echo a \| cat': expected one program with its words",
+            r"guestfwd command 'echo a \| cat': column 1: it is started without a shell.*",
         ),
     ],
 )
