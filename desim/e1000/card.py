@@ -164,7 +164,11 @@ class E1000:
             phy=self.phy,
             interrupts=self.interrupts,
         )
-        self._receive = self.rx.entrance
+        # NOTE: bound, not written out: the net layer asks before each frame (2 calls a frame).
+        self.can_receive: Callable[[], bool] = self.rx.can_receive
+        """Whether a frame sent now would be taken."""
+        self.receive: Callable[[Frame], int] = self.rx.entrance
+        """Take a frame: > 0 taken or filtered out, 0 not now, < 0 lost."""
         self._readops: list[ReadOp | None] = [None] * REGISTERS_COUNT
         self._read_mask = [0] * REGISTERS_COUNT
         self._writeops: list[WriteOp | None] = [self._ignored] * REGISTERS_COUNT
@@ -349,17 +353,9 @@ class E1000:
 
     # The net layer's side (NetClient)
 
-    def can_receive(self) -> bool:
-        """Whether a frame sent now would be taken."""
-        return self.rx.can_receive()
-
     def blocked_by(self) -> Reason | None:
         """Why ``can_receive`` says no, in words; None if it says yes."""
         return self.rx.blocked_by()
-
-    def receive(self, frame: Frame) -> int:
-        """Take ``frame``: > 0 taken or filtered out, 0 not now, < 0 lost."""
-        return self._receive(frame)
 
     def set_link(self, up: bool) -> None:
         """The link went up or down from outside."""

@@ -254,10 +254,11 @@ class Receiver:
         if self.held_off:
             self.ledger.held(frame, "e1000", self._hold_off())
             return 0
-        if len(frame.raw) < MIN_FRAME:
-            frame = frame.padded()
         raw = frame.raw
         size = len(raw)
+        if size < MIN_FRAME:
+            frame = frame.padded()
+            raw, size = frame.raw, MIN_FRAME
         if size > MAXIMUM_ETHERNET_VLAN_SIZE and self._is_oversized(size):
             self.ledger.lost(frame, "e1000", reasons.OVERSIZE.of(size=size))
             return size
@@ -273,7 +274,8 @@ class Receiver:
         size = len(raw)
         stored = frame
         special = vlan_status = 0
-        if mac_reg[CTRL] & CTRL_VME and self._is_vlan(raw):
+        # NOTE: ``_is_vlan``, written out (1 call a frame).
+        if mac_reg[CTRL] & CTRL_VME and raw[12] << 8 | raw[13] == mac_reg[VET] & 0xFFFF:
             special = raw[14] << 8 | raw[15]
             vlan_status = VP
             stored = Frame(raw[:12] + raw[16:])
@@ -319,7 +321,9 @@ class Receiver:
                         pci.dma_write_frame(address, frame.raw, frame)
                 elif offset < size:
                     pci.dma_write(address, frame.raw[offset : offset + chunk])
-                length = min(total_size - offset, chunk)
+                length = total_size - offset
+                if length > chunk:
+                    length = chunk
                 offset += length
                 status = status | EOP | IXSM if offset >= total_size else status & ~EOP
             pci.dma_write(at, DESCRIPTOR.pack(address, length, csum, status, errors, special))

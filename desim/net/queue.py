@@ -89,26 +89,28 @@ class NetQueue(Generic[Sender]):
         if self.delivering or not sender.can_send():
             self.append(sender, frame)
             return 0
-        return self._sent(sender, frame, self.deliver(sender, frame))
+        answer = self.deliver(sender, frame)
+        if answer == 0:
+            self.append(sender, frame)
+        elif self.packets:
+            self.flush()
+        return answer
 
     def send_iov(self, sender: Sender, frame: Frame) -> int:
         """As ``send``, for a sender that has its packet in pieces."""
         if self.delivering or not sender.can_send():
             self.append(sender, frame)
             return 0
-        return self._sent(sender, frame, self.deliver_iov(sender, frame))
+        answer = self.deliver_iov(sender, frame)
+        if answer == 0:
+            self.append(sender, frame)
+        elif self.packets:
+            self.flush()
+        return answer
 
     def receive(self, sender: Sender, frame: Frame) -> int:
         """A packet that its own sender gets back (``qemu_net_queue_receive``): never queued."""
         return 0 if self.delivering else self.deliver(sender, frame)
-
-    def _sent(self, sender: Sender, frame: Frame, answer: int) -> int:
-        if answer == 0:
-            self.append(sender, frame)
-            return 0
-        if self.packets:
-            self.flush()
-        return answer
 
     def deliver(self, sender: Sender, frame: Frame) -> int:
         """Hand one packet to the owner, with nested sends kept out."""

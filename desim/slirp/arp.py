@@ -44,7 +44,8 @@ class Arp:
     def __init__(self, *, slirp: Slirp) -> None:
         self.slirp = slirp
         self._slots: list[bytes | None] = [None] * ARP_TABLE_SIZE
-        self._macs: dict[bytes, bytes] = {}
+        self.macs: dict[bytes, bytes] = {}
+        """The MAC of each IPv4 address that has been learnt: never those of broadcasts."""
         self._next_victim = 0
         everyone = int.from_bytes(slirp.config.net, "big") | ~slirp.vnetwork_mask & 0xFFFFFFFF
         self._broadcasts = (IP_ANY, IP_BROADCAST, everyone.to_bytes(4, "big"))
@@ -53,17 +54,17 @@ class Arp:
         """Learn that ``ip`` is at ``mac``."""
         if ip in self._broadcasts:
             return
-        if ip not in self._macs:
+        if ip not in self.macs:
             victim = self._slots[self._next_victim]
             if victim is not None:
-                del self._macs[victim]
+                del self.macs[victim]
             self._slots[self._next_victim] = ip
             self._next_victim = (self._next_victim + 1) % ARP_TABLE_SIZE
-        self._macs[ip] = mac
+        self.macs[ip] = mac
 
     def arp_table_search(self, ip: bytes) -> bytes | None:
         """The MAC for ``ip``: broadcasts for broadcasts, None if it is not known."""
-        mac = self._macs.get(ip)
+        mac = self.macs.get(ip)
         if mac is None and ip in self._broadcasts:
             return BROADCAST_MAC
         return mac

@@ -16,7 +16,7 @@ from desim.slirp.slirp import Slirp
 from desim.slirp.version import VERSIONS
 from desim.stages import QEMU, Build, bare, mark, stages
 from desim.wire.addresses import ip_text
-from desim.wire.frame import Frame
+from desim.wire.frame import MIN_FRAME, Frame
 
 
 class SlirpState:
@@ -40,7 +40,7 @@ class SlirpState:
 
     def send(self, frame: Frame) -> int:
         """A frame for the guest; what the net layer says of it is not looked at."""
-        return self.nc.send(frame.padded() if self.pads else frame)
+        return self.nc.send(frame.padded() if self.pads and len(frame.raw) < MIN_FRAME else frame)
 
     def flush(self) -> None:
         """slirp always takes frames, so none ever waits for it."""

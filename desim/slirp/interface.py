@@ -66,6 +66,7 @@ class Interface:
         self.batchq: list[Session] = []
         self.next_m: Session | None = None
         """Where the next run starts in ``batchq`` (``Version.next_m``)."""
+        self._next_m = slirp.version.next_m
         self.if_start_busy = False
 
     def queued(self) -> int:
@@ -74,7 +75,13 @@ class Interface:
 
     def if_output(self, so: Socket | None, ifm: Mbuf) -> None:
         """Queue one packet of ``so`` (None: of nobody) and send what can be sent."""
-        session = self._enqueue(so, ifm)
+        batchq = self.batchq
+        if batchq or self.fastq or self._next_m or (so and so.so_iptos & IPTOS_LOWDELAY):
+            session = self._enqueue(so, ifm)
+        else:
+            # NOTE: nothing waits: what ``_enqueue`` does then, without that call.
+            session = Session(so, ifm)
+            batchq.append(session)
         if so is not None:
             so.so_queued += 1
             so.so_nqueued += 1
@@ -118,11 +125,15 @@ class Interface:
         if self.if_start_busy or not (self.fastq or self.batchq):
             return
         self.if_start_busy = True
-        now = self.slirp.clock.now()
-        if self.slirp.version.next_m:
-            self._walk_from_next_m(now)
+        batchq = self.batchq
+        if self._next_m:
+            self._walk_from_next_m(self.slirp.clock.now())
+        elif self.fastq or batchq[0] is not batchq[-1] or batchq[0].packets[0].resolution_requested:
+            self._walk(self.slirp.clock.now())
         else:
-            self._walk(now)
+            # NOTE: one session, whose first packet cannot have expired: the walk without its
+            # calls (3 a frame).
+            self._send_first(batchq, batchq[0], 0)
         self.if_start_busy = False
 
     def _walk(self, now: int) -> None:
@@ -168,7 +179,10 @@ class Interface:
             return False
         del session.packets[0]
         if not session.packets:
-            queue.remove(session)
+            if queue[0] is session:
+                del queue[0]
+            else:
+                queue.remove(session)
         so = session.so
         if so is not None:
             so.so_queued -= 1

@@ -218,7 +218,8 @@ class Ip:
 
         ``claimed`` is what its header says its length is, if that is wrong.
         """
-        length = 40 + len(tcp.options) + len(tcp.payload)
+        options = tcp.options
+        length = 40 + len(tcp.payload) + (len(options) if options else 0)
         if claimed is not None or length > self.slirp.config.if_mtu:
             packet = segment_frame(tcp).raw[14:]
             self._output(

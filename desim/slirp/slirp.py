@@ -211,27 +211,35 @@ class Slirp:
     def if_encap(self, ifm: Mbuf) -> bool:
         """Send a packet; False if it has to wait for its receiver's MAC."""
         dst = ifm.dst
-        if dst == IP_ANY and self.version.arp_drops_any:
-            self.ledger.lost(self._unsent(ifm), "slirp", reasons.TO_ANY)
-            return True
-        ipv4 = len(dst) == 4
-        mac = self.arp.arp_table_search(dst) if ipv4 else self.icmp6.ndp_table_search(dst)
-        if mac is None:
-            if not ifm.resolution_requested:
-                if ipv4:
-                    self.arp.request(dst)
-                else:
-                    self.icmp6.ndp_send_ns(dst)
-                ifm.resolution_requested = True
-                ifm.expiration_date = self.clock.now() + RESOLUTION_NS
-                self.ledger.held(self._unsent(ifm), "slirp", reasons.RESOLVING)
-            return False
+        mac: bytes | None
+        try:
+            mac = self.arp.macs[dst]
+        except KeyError:
+            if dst == IP_ANY and self.version.arp_drops_any:
+                self.ledger.lost(self._unsent(ifm), "slirp", reasons.TO_ANY)
+                return True
+            ipv4 = len(dst) == 4
+            mac = self.arp.arp_table_search(dst) if ipv4 else self.icmp6.ndp_table_search(dst)
+            if mac is None:
+                self._resolve(ifm, ipv4)
+                return False
         frame = self._frame(ifm, mac)
         if len(frame.raw) > self.version.frame_max:
             self.ledger.lost(frame, "slirp", reasons.TOO_LONG)
         else:
             self.net.send(frame)
         return True
+
+    def _resolve(self, ifm: Mbuf, ipv4: bool) -> None:
+        """Ask for a packet's receiver, once; it waits for the answer."""
+        if not ifm.resolution_requested:
+            if ipv4:
+                self.arp.request(ifm.dst)
+            else:
+                self.icmp6.ndp_send_ns(ifm.dst)
+            ifm.resolution_requested = True
+            ifm.expiration_date = self.clock.now() + RESOLUTION_NS
+            self.ledger.held(self._unsent(ifm), "slirp", reasons.RESOLVING)
 
     def _frame(self, ifm: Mbuf, mac: bytes) -> Frame:
         tcp = ifm.tcp

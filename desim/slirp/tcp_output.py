@@ -34,7 +34,6 @@ from desim.slirp.tcp_var import (
     TH_URG,
     TcpCb,
     rangeset,
-    seq_diff,
     seq_gt,
     seq_lt,
 )
@@ -85,7 +84,8 @@ class TcpOutput:
         """Send one segment, if one is due; whether there may be another."""
         so = tp.t_socket
         cc = len(so.so_snd.data)
-        off = seq_diff(tp.snd_nxt, tp.snd_una)
+        # NOTE: seq_diff and seq_gt are written out here and below (4 calls a segment).
+        off = ((tp.snd_nxt - tp.snd_una + 0x80000000) & SEQ) - 0x80000000
         win = tp.snd_wnd if tp.snd_wnd < tp.snd_cwnd else tp.snd_cwnd
         flags = TCP_OUTFLAGS[tp.t_state]
         if tp.t_force:
@@ -113,7 +113,11 @@ class TcpOutput:
         room = rcv.datalen - len(rcv.data)
         if room > TCP_MAXWIN:
             room = TCP_MAXWIN
-        if not (tp.t_flags & TF_ACKNOW or self._due(tp, length, off, cc, room, flags)):
+        if not (
+            length == tp.t_maxseg
+            or tp.t_flags & TF_ACKNOW
+            or self._due(tp, length, off, cc, room, flags)
+        ):
             if cc and not tp.t_timer[TCPT_REXMT] and not tp.t_timer[TCPT_PERSIST]:
                 tp.t_rxtshift = 0
                 self.tcp_setpersist(tp)
@@ -148,7 +152,7 @@ class TcpOutput:
         if room > promised and (room >= tp.t_maxseg or room >= rcv.datalen // 4):
             window = room
         urgent = 0
-        if seq_gt(tp.snd_up, tp.snd_una):
+        if (tp.snd_una - tp.snd_up) & 0x80000000:
             urgent = (tp.snd_up - seq) & 0xFFFF
             flags |= TH_URG
         else:
@@ -188,10 +192,10 @@ class TcpOutput:
         return again
 
     def _due(self, tp: TcpCb, length: int, off: int, cc: int, room: int, flags: int) -> bool:
-        """Whether to send ``length`` bytes from ``off``, though no ACK is owed (see above)."""
+        """Whether to send ``length`` bytes from ``off``, though they fill no segment and no ACK is
+        owed (see above)."""
         if length and (
-            length == tp.t_maxseg
-            or length + off >= cc
+            length + off >= cc
             or tp.t_force
             or (tp.max_sndwnd > 0 and length >= tp.max_sndwnd // 2)
             or seq_lt(tp.snd_nxt, tp.snd_max)
@@ -219,7 +223,7 @@ class TcpOutput:
             length += 1
             tp.t_flags |= TF_SENTFIN
         tp.snd_nxt = (start + length) & SEQ
-        if seq_gt(tp.snd_nxt, tp.snd_max):
+        if (tp.snd_max - tp.snd_nxt) & 0x80000000:
             tp.snd_max = tp.snd_nxt
             if not tp.t_rtt:
                 tp.t_rtt = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from desim.wire.parsed import Segment, parse_segment
 
@@ -19,29 +19,28 @@ class Frame:
     through copies that only pad; 0 means it has not been seen yet.
     """
 
-    __slots__ = ("_segment", "number", "raw")
+    __slots__ = ("number", "raw", "segment")
 
-    _segment: Segment | Literal[False] | None
-    """What ``segment`` has found; False while nobody has asked."""
+    segment: Segment | None
+    """Its TCP segment, read when it is first asked for; None if it is not plain TCP over IPv4."""
 
     def __init__(self, raw: bytes, number: int = 0) -> None:
         self.raw = raw
         self.number = number
-        self._segment = False
+
+    if not TYPE_CHECKING:
+        # NOTE: asked only for what is not there yet; a property is a call each time (2 a frame).
+        def __getattr__(self, name: str) -> Segment | None:
+            if name != "segment":
+                raise AttributeError(f"a Frame has no {name!r}")
+            found = self.segment = parse_segment(self.raw)
+            return found
 
     def __len__(self) -> int:
         return len(self.raw)
 
     def __repr__(self) -> str:
         return f"Frame({self.raw!r})"
-
-    @property
-    def segment(self) -> Segment | None:
-        """Its TCP segment, read at the first call; None if it is not plain TCP over IPv4."""
-        known = self._segment
-        if known is False:
-            known = self._segment = parse_segment(self.raw)
-        return known
 
     def padded(self, size: int = MIN_FRAME) -> Frame:
         """This frame, or one filled up with zeros to ``size`` bytes."""
@@ -50,5 +49,6 @@ class Frame:
         frame = Frame(self.raw.ljust(size, b"\0"), self.number)
         # IPv4 carries its own length, so padding does not change what is in it. It can
         # complete a frame that was cut short, so "nothing found" does not carry over.
-        frame._segment = self._segment or False
+        if self.segment is not None:
+            frame.segment = self.segment
         return frame

@@ -8,6 +8,7 @@ through the layers (``Ethernet``, ``Ipv4``, ``Tcp``).
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 from desim.wire.checksum import remainder
 from desim.wire.ethernet import ETH_P_IP
@@ -33,7 +34,6 @@ class Segment:
 
     __slots__ = (
         "_raw",
-        "_sums_ok",
         "ack",
         "df",
         "dport",
@@ -48,11 +48,16 @@ class Segment:
         "sport",
         "src",
         "src_mac",
+        "sums_ok",
         "tos",
         "ttl",
         "urgent",
         "window",
     )
+
+    sums_ok: bool
+    """Whether the checksums of both the IPv4 header and the segment are right; summed when it
+    is first asked for."""
 
     def __init__(
         self,
@@ -95,15 +100,16 @@ class Segment:
         self.df = df
         self.mss = TcpOptions.parse(options).mss if options else None
         self._raw = raw
-        self._sums_ok = sums_ok
+        if sums_ok is not None:
+            self.sums_ok = sums_ok
 
-    @property
-    def sums_ok(self) -> bool:
-        """Whether the checksums of both the IPv4 header and the segment are right."""
-        known = self._sums_ok
-        if known is None:
-            known = self._sums_ok = self._sum()
-        return known
+    if not TYPE_CHECKING:
+        # NOTE: as in Frame.
+        def __getattr__(self, name: str) -> bool:
+            if name != "sums_ok":
+                raise AttributeError(f"a Segment has no {name!r}")
+            known = self.sums_ok = self._sum()
+            return known
 
     def _sum(self) -> bool:
         raw = self._raw

@@ -9,6 +9,7 @@ sums it again. ``build_segment`` takes the fields one by one.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 from desim.wire.checksum import remainder
 from desim.wire.errors import WireError
@@ -76,16 +77,11 @@ def segment_frame(segment: Segment) -> Frame:
     """
     dst_mac, src_mac, src, dst = segment.dst_mac, segment.src_mac, segment.src, segment.dst
     options, payload, flags = segment.options, segment.payload, segment.flags
-    options_len = len(options)
+    options_len = len(options) if options else 0
     if options_len & 3 or options_len > MAX_OPTIONS or flags & ~0xFF:
         raise WireError(
             f"TCP: {options_len} bytes of options, flags {flags:#x}; "
             "expected 0 to 40 bytes in fours, and 8 bits"
-        )
-    if len(src) != 4 or len(dst) != 4 or len(dst_mac) != 6 or len(src_mac) != 6:
-        raise WireError(
-            f"TCP: addresses {dst_mac!r}, {src_mac!r}, {src!r}, {dst!r}; expected "
-            "6, 6, 4 and 4 bytes"
         )
     tos, ident, ttl = segment.tos, segment.ident, segment.ttl
     sport, dport, seq, ack = segment.sport, segment.dport, segment.seq, segment.ack
@@ -94,7 +90,7 @@ def segment_frame(segment: Segment) -> Frame:
     length = 20 + tcp_len
     offset_flags = 0x5000 + (options_len << 10) | flags
     fragment = 0x4000 if segment.df else 0
-    addresses = _from_bytes(src, "big") + _from_bytes(dst, "big")
+    addresses = _addresses(dst_mac, src_mac, src, dst)
     # 0x4500 and ttl << 8 | protocol are header words; a sum may hold 32-bit fields
     # unsplit, and -n % 0xFFFF is its checksum (see checksum.py).
     ip_sum = 0x4500 + tos + length + ident + fragment + (ttl << 8) + PROTO_TCP + addresses
@@ -147,7 +143,21 @@ def segment_frame(segment: Segment) -> Frame:
     except struct.error as error:
         raise WireError(f"TCP segment of {length} bytes: {error}") from None
     segment._raw = raw
-    segment._sums_ok = True
+    segment.sums_ok = True
     frame = Frame(raw)
-    frame._segment = segment
+    frame.segment = segment
     return frame
+
+
+@lru_cache(maxsize=1024)
+def _addresses(dst_mac: bytes, src_mac: bytes, src: bytes, dst: bytes) -> int:
+    """The sum of the IP addresses, when all four have been found to be as long as they should.
+
+    NOTE: kept, because all segments of a connection have the same (6 calls a segment).
+    """
+    if len(src) != 4 or len(dst) != 4 or len(dst_mac) != 6 or len(src_mac) != 6:
+        raise WireError(
+            f"TCP: addresses {dst_mac!r}, {src_mac!r}, {src!r}, {dst!r}; expected "
+            "6, 6, 4 and 4 bytes"
+        )
+    return _from_bytes(src, "big") + _from_bytes(dst, "big")

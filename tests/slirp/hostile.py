@@ -89,7 +89,7 @@ class Bed:
             "TCP": len(slirp.tcp_subr.tcb),
             "UDP": len(slirp.udp.udb),
             "ping": len(slirp.icmp.icmp),
-            "ARP": len(slirp.arp._macs),
+            "ARP": len(slirp.arp.macs),
             "NDP": len(slirp.icmp6._macs),
             "TFTP": sum(session is not None for session in slirp.tftp._sessions),
             "buffered": sum(so.so_snd.cc + so.so_rcv.cc for so in slirp.tcp_subr.tcb),
