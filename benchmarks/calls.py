@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import desim
-from benchmarks.workloads import HAS_LEVELS, MSS, READERS, Level, boot, bulk, exchanges, pings
+from benchmarks.workloads import MSS, READERS, boot, bulk, exchanges, pings
 from desim.config import MachineConfig
 from desim.machine import Machine
+from desim.record import Record
 
 DESIM = Path(desim.__file__).resolve().parent
 SMALL, LARGE = 200_000, 600_000
@@ -43,7 +44,7 @@ class Count(NamedTuple):
     """How many units lie between the two."""
 
 
-def _bulk(costs: str, level: Level, to_guest: bool, reader: Any) -> Count:
+def _bulk(costs: str, level: Record, to_guest: bool, reader: Any) -> Count:
     way = "host to guest" if to_guest else "guest to host"
     return Count(
         f"{way}, {READERS[reader][1]} reads, {costs}, {level}",
@@ -55,7 +56,7 @@ def _bulk(costs: str, level: Level, to_guest: bool, reader: Any) -> Count:
 
 
 def _all() -> list[Count]:
-    levels: tuple[Level, ...] = ("none", "trace") if HAS_LEVELS else ("trace",)
+    levels: tuple[...] = ("none", "trace")
     found = [
         _bulk(costs, level, to_guest, reader)
         for to_guest, reader in ((True, "nc"), (True, "busybox nc"), (False, "nc"))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import statistics
 import time
 
-from benchmarks.workloads import HAS_LEVELS, MSS, boot, bulk
+from benchmarks.workloads import MSS, boot, bulk
 from desim.config import MachineConfig
 from desim.machine import Machine
 
@@ -31,7 +31,8 @@ def seconds(config: MachineConfig) -> float:
 def variants(size: int) -> dict[str, MachineConfig]:
     """What is measured, by name; a machine for each must be made anew."""
     found = {}
-    for level in ("none", "trace") if HAS_LEVELS else ("trace",):
+    levels: tuple[...] = ("none", "trace")
+    for level in levels:
         for costs in ("zero", "study-2016"):
             found[f"{costs}, {level}"] = bulk(size, costs, level)
             found[f"{costs}, {level}, to the host"] = bulk(size, costs, level, to_guest=False)

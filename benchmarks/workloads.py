@@ -7,11 +7,11 @@ Bulk transfers name their reader. OpenBSD's ``nc`` reads up to 16 KiB at a time,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any, Literal
 
 from desim.config import InputFile, MachineConfig, RunCommand, Side
 from desim.devices import HostFwd, Nic, UserNet
+from desim.record import Record
 
 MSS = 1460
 """Bytes in each data segment of a bulk transfer."""
@@ -20,7 +20,6 @@ GUEST_PORT, HOST_PORT = 5556, 5555
 FIRST_RESTED_NS = 4_000_000_000
 """The guest has booted, and its interface is up."""
 
-Level = Literal["none", "counters", "journeys", "trace"]
 Reader = Literal["nc", "busybox nc", "ltool sink"]
 
 READERS: dict[Reader, tuple[str, str]] = {
@@ -29,9 +28,6 @@ READERS: dict[Reader, tuple[str, str]] = {
     "ltool sink": ("ltool sink {port} > copy", "64 KiB"),
 }
 """The command of each reader, and how much it reads at a time."""
-
-HAS_LEVELS = "record" in {field.name for field in fields(MachineConfig)}
-"""Whether a configuration says what is recorded."""
 
 
 def run_command(side: Side, number: int, command: str, at_ns: int | None = None) -> RunCommand:
@@ -42,7 +38,7 @@ def run_command(side: Side, number: int, command: str, at_ns: int | None = None)
 def machine_config(
     *,
     costs: str,
-    level: Level = "none",
+    level: Record = "none",
     guest: Sequence[RunCommand] = (),
     host: Sequence[RunCommand] = (),
     forwards: int = 1,
@@ -53,23 +49,21 @@ def machine_config(
     ``level`` is what the run keeps: with ``"trace"`` also captures, else no captures. The first
     of ``forwards`` forwarded ports is HOST_PORT; the others lie above it.
     """
-    if HAS_LEVELS:
-        more |= {"record": level, "capture": level == "trace"}
-    elif level != "trace":
-        raise LookupError(f"this desim cannot record {level!r} yet")
     ports = [HostFwd(host_port=HOST_PORT + n, guest_port=GUEST_PORT + n) for n in range(forwards)]
     return MachineConfig(
         user=UserNet(hostfwd=ports),
         nic=Nic(netdev="user.0"),
         hub=False,
         costs=costs,
+        record=level,
+        capture=level == "trace",
         guest=list(guest),
         host=list(host),
         **more,
     )
 
 
-def boot(costs: str, level: Level = "none") -> MachineConfig:
+def boot(costs: str, level: Record = "none") -> MachineConfig:
     """A machine whose guest boots, and nothing else."""
     return machine_config(costs=costs, level=level, until_ns=FIRST_RESTED_NS)
 
@@ -77,7 +71,7 @@ def boot(costs: str, level: Level = "none") -> MachineConfig:
 def bulk(
     size: int,
     costs: str,
-    level: Level = "none",
+    level: Record = "none",
     *,
     to_guest: bool = True,
     reader: Reader = "nc",
@@ -98,13 +92,13 @@ def bulk(
     return machine_config(costs=costs, level=level, guest=[guest], host=[host], **more)
 
 
-def pings(count: int, costs: str, level: Level = "none") -> MachineConfig:
+def pings(count: int, costs: str, level: Record = "none") -> MachineConfig:
     """``count`` pings of the guest, which slirp answers."""
     ping = f"ping -c {count} -i 0.2 10.0.2.2 > copy"
     return machine_config(costs=costs, level=level, guest=[run_command("guest", 1, ping)])
 
 
-def exchanges(count: int, costs: str, level: Level = "none") -> MachineConfig:
+def exchanges(count: int, costs: str, level: Record = "none") -> MachineConfig:
     """``count`` times one byte to the guest and one back, over one connection."""
     server = run_command("guest", 1, f"ltool tcpsrv {GUEST_PORT} 1 {count} > copy")
     client = f"ltool tcpcli 127.0.0.1 {HOST_PORT} 1 {count} 0 > copy"
