@@ -56,7 +56,7 @@ def _bulk(costs: str, level: Record, to_guest: bool, reader: Any) -> Count:
 
 
 def _all() -> list[Count]:
-    levels: tuple[...] = ("none", "trace")
+    levels: tuple[Record, ...] = ("none", "trace")
     found = [
         _bulk(costs, level, to_guest, reader)
         for to_guest, reader in ((True, "nc"), (True, "busybox nc"), (False, "nc"))

@@ -16,6 +16,7 @@ import time
 from benchmarks.workloads import MSS, boot, bulk
 from desim.config import MachineConfig
 from desim.machine import Machine
+from desim.record import Record
 
 MB = 1_000_000
 
@@ -31,7 +32,7 @@ def seconds(config: MachineConfig) -> float:
 def variants(size: int) -> dict[str, MachineConfig]:
     """What is measured, by name; a machine for each must be made anew."""
     found = {}
-    levels: tuple[...] = ("none", "trace")
+    levels: tuple[Record, ...] = ("none", "trace")
     for level in levels:
         for costs in ("zero", "study-2016"):
             found[f"{costs}, {level}"] = bulk(size, costs, level)
