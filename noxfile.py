@@ -52,9 +52,10 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def pages(session: nox.Session) -> None:
-    """Write the made parts of docs/commands.md and docs/trace.md anew."""
+    """Write anew what is made of the documents, and the schema of scenario files."""
     install(session, ".")
     session.run("python", "tests/commands_page.py")
+    session.run("python", "tests/scenario_page.py")
     session.run("python", "tests/trace_page.py")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import commands_page
 import pytest
+import scenario_page
 import trace_page
 from documents import (
     AT_ROOT,
@@ -74,6 +75,12 @@ def test_every_key_of_a_scenario_is_described_and_no_other() -> None:
         if not key.startswith(PREFIX)
     ]
     assert sorted(described) == sorted(keys_of(Scenario))
+
+
+def test_the_page_of_scenarios_and_the_schema_are_what_the_keys_say() -> None:
+    page = read(scenario_page.PAGE)
+    assert page == scenario_page.page(page), "stale: nox -s pages makes it anew"
+    assert read(scenario_page.SCHEMA) == scenario_page.schema(), "stale: nox -s pages"
 
 
 def test_every_setting_of_the_guests_tcp_is_described_with_its_limits() -> None:

@@ -269,8 +269,8 @@ class NameRecord(Table):
     """``[[dns.record]]``"""
 
     name: str = key(NAME)
-    a: list[bytes] = key(Spelled(_each(partial(read_address, kind="A"))), [])
-    aaaa: list[bytes] = key(Spelled(_each(partial(read_address, kind="AAAA"))), [])
+    a: list[bytes] = key(Spelled(_each(partial(read_address, kind="A")), "texts"), [])
+    aaaa: list[bytes] = key(Spelled(_each(partial(read_address, kind="AAAA")), "texts"), [])
     cname: str | None = key(NAME, None)
     ptr: str | None = key(NAME, None)
     ttl: int = key(Duration(_ttl), DEFAULT_TTL_S)
@@ -298,7 +298,7 @@ class NameRecord(Table):
 class Dns(Table):
     """``[dns]``"""
 
-    resolver: list[bytes] = key(Spelled(_each(read_resolver)), [])
+    resolver: list[bytes] = key(Spelled(_each(read_resolver), "texts"), [])
     record: list[NameRecord] = key(Tables(NameRecord, at_most=MAX_RECORDS), [])
 
     def contradictions(self) -> list[str]:
@@ -323,7 +323,9 @@ class Dns(Table):
 class Files(Table):
     """``[expect.guest]``, ``[expect.host]``"""
 
-    file: dict[str, bytes] = key(Named(Text(check=_virtual_name), Spelled(_expected)), {})
+    file: dict[str, bytes] = key(
+        Named(Text(check=_virtual_name), Spelled(_expected, "contents")), {}
+    )
 
 
 class Expected(Table):
@@ -356,7 +358,7 @@ class Scenario(Table):
     """A whole file."""
 
     description: str = key(Text(at_most=MAX_TEXT), "")
-    qemu: list[str] = key(Spelled(_qemu), [], judged=True)
+    qemu: list[str] = key(Spelled(_qemu, "texts"), [], judged=True)
     slirp: SlirpVersion | None = key(Slirp(*get_args(SlirpVersion)), None, judged=True)
     semantics: Literal["qemu", "datasheet"] = key(Choice("qemu", "datasheet"), "qemu")
     costs: str = key(Text(check=_costs), "study-2016")

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from desim.errors import UserError, nearest
 from desim.scenario.lines import Key, dotted
+
+Form = Literal["text", "texts", "contents"]
 
 REQUIRED: Final = object()
 """Instead of the default of a key that must be there."""
@@ -155,10 +157,15 @@ class Choice(Kind):
 
 
 class Spelled(Kind):
-    """A value of a form of its own, which ``check`` reads: a duration, QEMU's options."""
+    """A value of a form of its own, which ``check`` reads: a duration, QEMU's options.
 
-    def __init__(self, check: Check) -> None:
+    ``form`` is what the value may be at first sight, for editors: a ``"text"``, ``"texts"`` (one
+    or a list of them), or ``"contents"`` of a file.
+    """
+
+    def __init__(self, check: Check, form: Form = "text") -> None:
         self.check = check
+        self.form = form
 
     def read(self, value: Any, place: Place) -> Any:
         return self.check(value, place)

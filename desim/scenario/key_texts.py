@@ -1,0 +1,151 @@
+"""What each key of a scenario file is, in words: for ``docs/scenario.md``, the schema and editors.
+
+The tables in ``desim.scenario.schema`` say which keys there are and what their values must be;
+here is what people are told of them, and only those who ask load it. In Markdown.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class About(NamedTuple):
+    """What a key is, and what holds where a file does not have it."""
+
+    text: str
+    without: str = ""
+
+
+KEYS = {
+    "description": About(
+        "one line about the scenario, for reports",
+        "none",
+    ),
+    "qemu": About(
+        "QEMU's options, as text or as a list of texts ([below](#qemus-options))",
+        "QEMU's own default: one e1000 on a user network, through a hub",
+    ),
+    "slirp": About(
+        'whose behaviour slirp has: `"4.7"` (libslirp 4.7.0) or `"2.8"` (the slirp inside '
+        "QEMU 2.8)",
+        '`"4.7"`; `"2.8"` if the options have `-redir`, `-tftp`, `-bootp` or `vlan=`, which '
+        "newer QEMUs refuse",
+    ),
+    "semantics": About(
+        'whose timing the card has: `"qemu"`, or `"datasheet"` for that of Intel\'s manual '
+        "(delay timers, ITR, and a wire that takes time; see [the card](e1000.md#two-timings))",
+        '`"qemu"`',
+    ),
+    "costs": About(
+        "how long each function takes: a cost profile by its name (`desim costs` lists them), "
+        "or a file of one in the scenario's folder",
+        '`"study-2016"`',
+    ),
+    "seed": About(
+        "the seed of all random streams, a whole number from 0 on",
+        "1",
+    ),
+    "until": About(
+        "the virtual time at which the run is stopped",
+        '`"1h"`',
+    ),
+    "strict": About(
+        "whether every charge of time is a meeting of all threads: slow, and the same trace "
+        "([glossary](glossary.md))",
+        "`false`",
+    ),
+    "run.limits.frames": About(
+        "how many frames a run may have on the wire, copies and changed ones included; each "
+        "takes up to 8 kB of memory",
+        "250000",
+    ),
+    "run.limits.marks": About(
+        "how many entries and exits of functions it may record, of 10 bytes each",
+        "50000000",
+    ),
+    "run.limits.notes": About(
+        "how many other events of the trace it may record, of some 200 bytes each",
+        "2000000",
+    ),
+    "run.limits.events": About(
+        "how many steps of the engine it may take",
+        "200000000",
+    ),
+    "guest.modprobe": About(
+        "the guest's driver with its parameters: `\"e1000 InterruptThrottleRate=8000 "
+        'RxIntDelay=32"`. To compare with: `"e1000_plain"` (one interrupt, one frame) and '
+        '`"e1000_polling period_us=250"` (no interrupts); see [drivers](drivers.md)',
+        '`"e1000"`',
+    ),
+    "guest.ipv6": About(
+        "whether the guest's kernel speaks IPv6 (`false` is Linux's `ipv6.disable=1`)",
+        "`true`",
+    ),
+    "guest.sysctl": About(
+        'settings of the guest\'s TCP, a list such as `["net.ipv4.tcp_retries2=5"]` '
+        "([below](#settings-of-the-guests-tcp))",
+        "those of the recorded guest",
+    ),
+    "guest.run.command": About(
+        "a command line that the guest runs. Each `[[guest.run]]` is a terminal of its own",
+    ),
+    "guest.run.at": About(
+        "the instant at which it is typed",
+        "when the guest's network is up",
+    ),
+    "guest.run.stop": About(
+        'when it is stopped, as with Ctrl-C: an instant, or `"+3.5s"` for a time after its start',
+        "never",
+    ),
+    "host.run.command": About(
+        "a command line that the host runs",
+    ),
+    "host.run.at": About(
+        "the instant at which it is typed",
+        "the first whole second at which every guest command that has started waits for "
+        "input; one whose own `at` is later is not waited for",
+    ),
+    "host.run.stop": About(
+        "when it is stopped, as in the guest",
+        "never",
+    ),
+    "dns.resolver": About(
+        'the name servers of the host, in 127.0.0.0/8 or `"::1"`, as text or a list: slirp\'s '
+        "DNS address leads to them",
+        "none: the host has no resolver",
+    ),
+    "dns.record.name": About(
+        "the name that one table `[[dns.record]]` is about",
+    ),
+    "dns.record.a": About(
+        "its IPv4 addresses, as text or a list",
+        "none",
+    ),
+    "dns.record.aaaa": About(
+        "its IPv6 addresses, as text or a list",
+        "none",
+    ),
+    "dns.record.cname": About(
+        "the name that it is another name for",
+        "none",
+    ),
+    "dns.record.ptr": About(
+        "the name that an address (written as a name of `in-addr.arpa` or `ip6.arpa`) leads "
+        "to; desim makes these records for `a` and `aaaa` by itself",
+        "none",
+    ),
+    "dns.record.ttl": About(
+        "how long an answer may be kept, in whole seconds",
+        '`"5min"`',
+    ),
+    "expect.guest.file": About(
+        "by file name: the text of a file that programs of the guest write, or `{ same_as = "
+        '"FILE" }` for the contents of yours',
+        "none",
+    ),
+    "expect.host.file": About(
+        "the same of files that programs of the host write",
+        "none",
+    ),
+}
+"""By key, as ``--set`` takes it but without the numbers of arrays; in the order of the page."""
