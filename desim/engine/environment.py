@@ -294,19 +294,27 @@ class Environment(simpy.Environment):
         thread = self.running
         if thread is None:
             return
-        # NOTE: the case in which nobody is due earlier and time moves, of ``Thread.meet``
-        # written out (one call less at each touch point).
+        # NOTE: the case in which nobody is due earlier, of ``Thread.meet``, written out (one call
+        # less at each touch point).
         target = thread.now
-        if target > self._now and not thread.irq_pending:
+        if not thread.irq_pending:
             queue = self._queue
             if (
                 not queue
                 or (head := queue[0])[0] > target
                 or (head[0] == target and head[1] >= thread.key)
             ):
-                self._now = target
-                if len(thread.marks) > CHUNK and thread.collect is not None:
-                    thread.collect(thread)
+                if target > self._now:
+                    self._now = target
+                    if thread.collect is not None and len(thread.marks) > CHUNK:
+                        thread.collect(thread)
+                elif self.still_at != target:
+                    self.still_at = target
+                    self.still = 0
+                elif self.still < CIRCLING_LIMIT:
+                    self.still += 1
+                else:
+                    raise self.circling()
                 return
         thread.meet()
 

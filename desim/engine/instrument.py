@@ -4,7 +4,9 @@
 makes a subclass whose marked methods, on the running thread, note the entry,
 charge the entry's cost (fixed, plus per byte where the mark names an argument),
 call the real method, charge the exit's cost and note the exit. A mark with
-several names does so for each of them, outermost first.
+several names does so for each of them, outermost first. What this run does not
+record, and what costs nothing, is not done; where nothing is left to do, the method,
+or the whole class, stays as it is (``desim.engine.wrappers``).
 
 With ``watch`` set, each thread also keeps the stack of its open stages, and the
 watcher is called at every entry: that is how a breakpoint is made. It costs
@@ -15,13 +17,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Protocol, TypeVar, cast
 
 from desim.costs.profile import Cost, Profile
 from desim.engine.environment import Environment
 from desim.engine.marks import CODE_BITS, Codes
 from desim.engine.thread import Thread
-from desim.stages import Mark, marks_of
+from desim.engine.wrappers import wrap
+from desim.record import Record
+from desim.stages import Landmark, Mark, marks_of
 
 T = TypeVar("T")
 Method = Callable[..., Any]
@@ -30,14 +35,13 @@ Method = Callable[..., Any]
 class OpenStage:
     """One open stage on a watched thread's stack."""
 
-    __slots__ = ("args", "code", "file", "mark", "name", "owner", "size")
+    __slots__ = ("args", "file", "mark", "name", "owner", "size")
 
     def __init__(
         self,
         name: str,
         file: str,
         mark: Mark,
-        code: int,
         owner: object,
         args: tuple[Any, ...],
         size: int = 0,
@@ -45,7 +49,6 @@ class OpenStage:
         self.name = name
         self.file = file
         self.mark = mark
-        self.code = code
         self.owner = owner
         self.args = args
         self.size = size
@@ -70,10 +73,16 @@ class Instrument:
     """Makes instrumented subclasses for one environment."""
 
     def __init__(
-        self, env: Environment, codes: Codes, profile: Profile, watch: Watcher | None = None
+        self,
+        env: Environment,
+        codes: Codes,
+        profile: Profile,
+        watch: Watcher | None = None,
+        record: Record = "trace",
     ) -> None:
         self.env = env
         self.codes = codes
+        self.record = record
         self.profile = profile
         self.watch = watch
         self.stacks: dict[str, list[OpenStage]] = {}
@@ -84,7 +93,9 @@ class Instrument:
         if cls not in self._made:
             methods: dict[str, Any] = {}
             for name, mark in marks_of(cls):
-                methods[name] = self._wrap(inspect.getattr_static(cls, name), mark)
+                wrapped = self._wrap(inspect.getattr_static(cls, name), mark)
+                if wrapped is not None:
+                    methods[name] = wrapped
             if methods and not any("__slots__" not in vars(c) for c in cls.__mro__[:-1]):
                 methods["__slots__"] = ()
             self._made[cls] = cls
@@ -94,114 +105,66 @@ class Instrument:
                 self._made[cls] = type(cls.__name__, (cls,), methods)
         return cast("type[T]", self._made[cls])
 
-    def _wrap(self, method: Method, mark: Mark) -> Method:
+    def _wrap(self, method: Method, mark: Mark) -> Method | None:
+        """What stands around ``method``; None for nothing."""
         costs = [self.profile.cost(mark.file, name) for name in mark.names]
-        if self.watch is not None:
-            wrapped = self._watched(method, mark, costs, self.watch)
-        elif (
-            self.env.strict
-            or len(costs) > 1
-            or any(c.per_1000_bytes for c in costs)
-            or _takes_keywords(method)
-        ):
-            wrapped = self._general(method, mark, costs)
-        else:
-            code = self.codes.stage(mark.names[0], mark.file, mark.owner, mark.landmark)
-            wrapped = self._simple(method, code, costs[0])
-        wrapped.__name__ = method.__name__
-        wrapped.__doc__ = method.__doc__
-        return wrapped
-
-    def _simple(self, method: Method, code: int, cost: Cost) -> Method:
-        """One name, fixed costs, lazy, positional: what a bulk transfer consists of."""
-        env = self.env
-        leave_code = code + 1
-        enter, leave = cost.enter, cost.leave
-
-        def stage(self: Any, *args: Any) -> Any:
-            thread = env.running
-            if thread is None:
-                return method(self, *args)
-            now = thread.now
-            thread.marks.append(now << CODE_BITS | code)
-            thread.now = now + enter
-            try:
-                return method(self, *args)
-            finally:
-                thread.now = now = thread.now + leave
-                thread.marks.append(now << CODE_BITS | leave_code)
-
-        return stage
-
-    def _general(self, method: Method, mark: Mark, costs: list[Cost]) -> Method:
-        env = self.env
-        size_of = _size_of(method, mark)
-        steps = [
-            (
-                self.codes.stage(name, mark.file, mark.owner, mark.landmark),
-                cost.enter,
-                cost.per_1000_bytes,
-                cost.leave,
-            )
+        codes = [
+            self.codes.stage(name, mark.file, mark.owner, mark.landmark)
+            if self._is_marked(mark, cost)
+            else None
             for name, cost in zip(mark.names, costs, strict=True)
         ]
-        back = steps[::-1]
+        steps = list(zip(codes, costs, strict=True))
+        if self.watch is not None:
+            return self._watched(method, mark, steps, self.watch)
+        if any(code is not None or any(cost) for code, cost in steps):
+            return wrap(self.env, method, mark.size, steps)
+        return None
 
-        def stage(self: Any, *args: Any, **kwargs: Any) -> Any:
-            thread = env.running
-            if thread is None:
-                return method(self, *args, **kwargs)
-            size = size_of(args)
-            for code, enter, per_1000_bytes, _ in steps:
-                thread.marks.append(thread.now << CODE_BITS | code)
-                cost = enter + per_1000_bytes * size // 1000
-                if cost:
-                    thread.charge(cost)
-            try:
-                return method(self, *args, **kwargs)
-            finally:
-                for code, _, _, leave in back:
-                    if leave:
-                        thread.charge(leave)
-                    thread.marks.append(thread.now << CODE_BITS | code + 1)
+    def _is_marked(self, mark: Mark, cost: Cost) -> bool:
+        """Whether the run keeps the entries and exits of a stage."""
+        if self.record == "journeys":
+            return any(cost) or mark.landmark is not None
+        if self.record == "counters":
+            return mark.landmark is Landmark.INTERRUPT
+        return self.record == "trace"
 
-        return stage
-
-    def _watched(self, method: Method, mark: Mark, costs: list[Cost], watch: Watcher) -> Method:
+    def _watched(
+        self,
+        method: Method,
+        mark: Mark,
+        steps: list[tuple[int | None, Cost]],
+        watch: Watcher,
+    ) -> Method:
         env = self.env
         stacks = self.stacks
         size_of = _size_of(method, mark)
-        steps = [
-            (name, self.codes.stage(name, mark.file, mark.owner, mark.landmark), cost)
-            for name, cost in zip(mark.names, costs, strict=True)
-        ]
+        named = [(name, *step) for name, step in zip(mark.names, steps, strict=True)]
 
+        @wraps(method)
         def stage(self: Any, *args: Any, **kwargs: Any) -> Any:
             thread = env.running
             if thread is None:
                 return method(self, *args, **kwargs)
             stack = stacks.setdefault(thread.name, [])
             size = size_of(args)
-            for name, code, cost in steps:
-                thread.marks.append(thread.now << CODE_BITS | code)
-                stack.append(OpenStage(name, mark.file, mark, code, self, args, size))
+            for name, code, cost in named:
+                if code is not None:
+                    thread.marks.append(thread.now << CODE_BITS | code)
+                stack.append(OpenStage(name, mark.file, mark, self, args, size))
                 watch.entered(thread, stack)
                 thread.charge(cost.enter + cost.per_1000_bytes * size // 1000)
             try:
                 return method(self, *args, **kwargs)
             finally:
-                for _, code, cost in reversed(steps):
+                for _, code, cost in reversed(named):
                     thread.charge(cost.leave)
                     open_stage = stack.pop()
                     watch.left(thread, open_stage, len(stack))
-                    thread.marks.append(thread.now << CODE_BITS | code + 1)
+                    if code is not None:
+                        thread.marks.append(thread.now << CODE_BITS | code + 1)
 
         return stage
-
-
-def _takes_keywords(method: Method) -> bool:
-    parameters = inspect.signature(method).parameters.values()
-    return any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters)
 
 
 def _size_of(method: Method, mark: Mark) -> Callable[[tuple[Any, ...]], int]:

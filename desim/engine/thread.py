@@ -60,6 +60,8 @@ class Thread(Event):
     """Whether an interrupt waits to be taken; only a virtual CPU ever sets it."""
     irqs_on = False
     """Whether it may be taken at the next meeting."""
+    marks_waits = True
+    """Whether waits are recorded; whoever records says so."""
 
     def __init__(
         self, env: Environment, name: str, rank: int, body: Callable[[], object], codes: Codes
@@ -123,15 +125,15 @@ class Thread(Event):
             if alone:
                 if target > env._now:
                     env._now = target
-                    if len(self.marks) > CHUNK and self.collect is not None:
+                    if self.collect is not None and len(self.marks) > CHUNK:
                         self.collect(self)
                 elif env.still_at != target:
                     env.still_at = target
                     env.still = 0
-                else:
+                elif env.still < CIRCLING_LIMIT:
                     env.still += 1
-                    if env.still > CIRCLING_LIMIT:
-                        raise env.circling()
+                else:
+                    raise env.circling()
                 return
             self._sleep(target)
             if env._now == target and not (self.irq_pending and self.irqs_on):
@@ -144,13 +146,16 @@ class Thread(Event):
         time spent here.
         """
         assert self.now == self.env._now, f"{self.name} sleeps before it has met the others"
-        code = self.codes.wait(reason)
-        self.marks.append(self.now << CODE_BITS | code)
+        code = -1
+        if self.marks_waits:
+            code = self.codes.wait(reason)
+            self.marks.append(self.now << CODE_BITS | code)
         self.waiting = reason
         self._sleep(deadline)
         self.waiting = None
         self.now = self.env._now
-        self.marks.append(self.now << CODE_BITS | code + 1)
+        if code >= 0:
+            self.marks.append(self.now << CODE_BITS | code + 1)
 
     def wait(self, event: Event) -> Any:
         """Wait for any SimPy event and return its value, or raise its exception."""

@@ -26,6 +26,7 @@ from desim.engine.thread import Thread
 from desim.errors import OverBudgetError
 from desim.events import Event
 from desim.reasons import Reason
+from desim.record import Record, keeps
 
 
 class ThreadRecord:
@@ -90,12 +91,20 @@ class Trace:
     have not handed in yet.
     """
 
-    def __init__(self, codes: Codes | None = None, *, max_marks: int | None = None) -> None:
-        """``max_marks`` is how many marks a run may record; None: no limit.
+    def __init__(
+        self,
+        codes: Codes | None = None,
+        *,
+        record: Record = "trace",
+        max_marks: int | None = None,
+    ) -> None:
+        """``record`` is what the run keeps; ``max_marks`` how many marks it may record, None: no
+        limit.
 
-        It is looked at as a thread hands its marks in, some ten thousand at a time.
+        The limit is looked at as a thread hands its marks in, some ten thousand at a time.
         """
         self.codes = codes or Codes()
+        self._record = record
         self._max_marks = max_marks
         self._marks = 0
         self.threads: dict[str, ThreadRecord] = {}
@@ -103,6 +112,9 @@ class Trace:
     def follow(self, thread: Thread) -> None:
         """Record what ``thread`` notes."""
         assert thread.name not in self.threads, f"two threads called {thread.name}"
+        thread.marks_waits = keeps(self._record, "journeys")
+        if self._record == "none":
+            return
         self.threads[thread.name] = ThreadRecord(thread.name, thread.rank)
         thread.collect = self._collect
 

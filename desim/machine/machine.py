@@ -100,10 +100,10 @@ class Machine:
             strict=config.strict, without=without, event_limit=config.limits.events
         )
         limits = config.limits
-        self.trace = Trace(max_marks=limits.marks)
+        self.trace = Trace(record=config.record, max_marks=limits.marks)
         self.kit = Kit(
             env=self.env,
-            build=Instrument(self.env, self.trace.codes, self.profile, watch),
+            build=Instrument(self.env, self.trace.codes, self.profile, watch, config.record),
             recorder=Recorder(
                 self.env,
                 record=config.record,
