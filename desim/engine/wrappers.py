@@ -136,6 +136,7 @@ def wrap(
         co_varnames=given.co_varnames[: len(positional) + len(named)]
         + made.__code__.co_varnames[len(positional) + len(named) :],
         co_name=given.co_name,
+        co_qualname=given.co_qualname,
     )
     made.__name__ = method.__name__
     made.__qualname__ = method.__qualname__
