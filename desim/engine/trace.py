@@ -19,8 +19,9 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
+from desim.data import NamedTuple
 from desim.engine.marks import CODE_BITS, CODE_MASK, Codes
 from desim.engine.thread import Thread
 from desim.errors import OverBudgetError

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.engine.instrument import OpenStage, Watcher
 from desim.engine.thread import Thread
 from desim.errors import UserError

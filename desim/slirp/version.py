@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from desim.data import dataclass
 from desim.devices import SlirpVersion
 
 

@@ -6,9 +6,7 @@ them here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
-
+from desim.data import NamedTuple, dataclass, field
 from desim.ports import Endpoint
 
 # What ``open`` takes.
