@@ -5,6 +5,9 @@ and ``codes``, and a list of events ``(time, position, kind, data...)`` between 
 order within a thread is the order of its own time; threads are kept apart, because
 the order in which the simulator happened to run them means nothing.
 
+All of it lies in a spool (``desim.spool``), so a long run takes no more memory than a short
+one, and whoever reads a record goes through it instead of holding it.
+
 The fingerprint is SHA-256 over a canonical encoding, with its ingredients apart:
 ``times`` (when), ``names`` (which stages, by name, in which order) and ``bytes``
 (what crossed a capture point or was written to a file). When one of them changes
@@ -14,11 +17,13 @@ it says what kind of change it was.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from desim.data import NamedTuple
@@ -28,6 +33,35 @@ from desim.errors import OverBudgetError
 from desim.events import Event
 from desim.reasons import Reason
 from desim.record import Record, keeps
+from desim.spool import Batches, Column, Log, Spool
+
+LOOK_AHEAD = 4096
+"""Marks behind the entry of a stage among which ``Trace.spans`` looks for its exit."""
+
+
+Noted = tuple[Any, ...]
+"""An event as a thread has noted it: time, position, kind, data."""
+
+
+class Notes(Batches[Noted]):
+    """Events of a thread, in its order."""
+
+    __slots__ = ()
+
+    def _plain(self, values: list[Noted]) -> Any:
+        reasons = {
+            place: tuple(event[-1])
+            for place, event in enumerate(values)
+            if event[-1].__class__ is Reason  # it is the last of the data
+        }
+        return [e[:-1] if n in reasons else e for n, e in enumerate(values)], reasons
+
+    def _made(self, plain: Any) -> list[Noted]:
+        events: list[Noted]
+        events, reasons = plain
+        for place, reason in reasons.items():
+            events[place] += (Reason(*reason),)
+        return events
 
 
 class ThreadRecord:
@@ -39,20 +73,19 @@ class ThreadRecord:
 
     __slots__ = ("codes", "events", "name", "rank", "times")
 
-    def __init__(self, name: str, rank: int) -> None:
+    def __init__(self, name: str, rank: int, spool: Spool) -> None:
         self.name = name
         self.rank = rank
-        self.times = array("q")
-        self.codes = array("H")
-        self.events: list[tuple[Any, ...]] = []
+        self.times = Column(spool, "q")
+        self.codes = Column(spool, "H")
+        self.events = Notes(spool)
 
     def cut(self, before: int) -> None:
         """Forget everything from the instant ``before`` on."""
         keep = bisect_left(self.times, before)
-        del self.times[keep:]
-        del self.codes[keep:]
-        while self.events and self.events[-1][0] >= before:
-            self.events.pop()
+        self.times.cut(keep)
+        self.codes.cut(keep)
+        self.events.cut(lambda event: event[0] < before)
 
 
 E = TypeVar("E", bound=Event)
@@ -98,14 +131,17 @@ class Trace:
         *,
         record: Record = "trace",
         max_marks: int | None = None,
+        spool: Spool | None = None,
     ) -> None:
         """``record`` is what the run keeps; ``max_marks`` how many marks it may record, None: no
         limit.
 
         The limit is looked at as a thread hands its marks in, some ten thousand at a time.
+        ``spool`` is where the records lie; None: one of their own.
         """
         self.codes = codes or Codes()
         self._record = record
+        self._spool = spool or Spool()
         self._max_marks = max_marks
         self._marks = 0
         self.threads: dict[str, ThreadRecord] = {}
@@ -116,7 +152,7 @@ class Trace:
         thread.marks_waits = keeps(self._record, "journeys")
         if self._record == "none":
             return
-        self.threads[thread.name] = ThreadRecord(thread.name, thread.rank)
+        self.threads[thread.name] = ThreadRecord(thread.name, thread.rank, self._spool)
         thread.collect = self._collect
 
     def finish(self, threads: Iterable[Thread], before: int | None = None) -> None:
@@ -138,7 +174,7 @@ class Trace:
         marks = thread.marks
         record.times.extend([mark >> CODE_BITS for mark in marks])
         record.codes.extend([mark & CODE_MASK for mark in marks])
-        record.events += thread.events
+        record.events.extend(thread.events)
         thread.taken += len(marks)
         self._marks += len(marks)
         marks.clear()
@@ -148,37 +184,50 @@ class Trace:
                 f"more than {self._max_marks} marks by {thread.now} ns (run.limits.marks)"
             )
 
-    def spans(self, record: ThreadRecord) -> list[Span]:
-        """The passages through stages, in order of entry; open ones end with the record."""
-        spans: list[Span] = []
-        stack: list[int] = []
+    def spans(self, record: ThreadRecord) -> Iterator[Span]:
+        """The passages through stages, in order of entry; open ones end with the record.
+
+        Few stages are open for long. Those are looked for in a first pass; the second keeps
+        spans for a moment only, until their ends have come.
+        """
+        late = _late_ends(record)
+        waiting: deque[list[int]] = deque()
+        stack: list[list[int]] = []
+        number = 0
         for time, code in zip(record.times, record.codes, strict=True):
-            if code & 1:
-                place = stack.pop()
-                span = spans[place]
-                assert span.code == code - 1, "a stage was left that was not entered last"
-                spans[place] = Span(span.begin, time, span.depth, span.code)
-            else:
-                spans.append(Span(time, -1, len(stack), code))
-                stack.append(len(spans) - 1)
-        last = record.times[-1] if record.times else 0
-        for place in stack:
-            spans[place] = spans[place]._replace(end=last)
-        return spans
+            if not code & 1:
+                entered = [time, late.get(number, -1), len(stack), code]
+                number += 1
+                stack.append(entered)
+                waiting.append(entered)
+                continue
+            left = stack.pop()
+            assert left[3] == code - 1, "a stage was left that was not entered last"
+            left[1] = time
+            while waiting and waiting[0][1] >= 0:
+                yield Span(*waiting.popleft())
+        for entered in waiting:
+            yield Span(*entered)
+
+    def happened(self, kind: type[E]) -> Iterator[Happened[E]]:
+        """The events of a kind, in order of time, then of the threads' ranks, one by one."""
+        word = kind.kind
+
+        def of(record: ThreadRecord) -> Iterator[Happened[E]]:
+            for event in record.events:
+                if event[2] == word:
+                    yield Happened(event[0], record, event[1], kind(*event[3:]))
+
+        return heapq.merge(
+            *map(of, self.threads.values()),
+            key=lambda one: (one.time, one.record.rank, one.position),
+        )
 
     def events(self, kind: type[E]) -> list[Happened[E]]:
-        """All events of a kind, in order of time, then of the threads' ranks."""
-        word = kind.kind
-        found = [
-            Happened(event[0], record, event[1], kind(*event[3:]))
-            for record in self.threads.values()
-            for event in record.events
-            if event[2] == word
-        ]
-        found.sort(key=lambda one: (one.time, one.record.rank, one.position))
-        return found
+        """All that ``happened`` gives, at once."""
+        return list(self.happened(kind))
 
-    def fingerprint(self, crossed: Iterable[tuple[str, bytes]] = ()) -> Fingerprint:
+    def fingerprint(self, crossed: Iterable[tuple[str, bytes | Log]] = ()) -> Fingerprint:
         """The hashes of everything recorded so far, and of what ``crossed`` its sources.
 
         A source is a capture point or a file; what crossed one counts in its order.
@@ -187,14 +236,18 @@ class Trace:
         sources: dict[str, Any] = {}
         for source, piece in crossed:
             digest = sources.setdefault(source, hashlib.sha256())
-            digest.update(struct.pack("<Q", len(piece)))
-            digest.update(piece)
+            log = Log.of(piece) if isinstance(piece, bytes) else piece
+            digest.update(struct.pack("<Q", log.size))
+            for part in log.pieces():
+                digest.update(part)
         for name in sorted(self.threads):
             record = self.threads[name]
             for digest in (times, names):
                 digest.update(f"thread {name} {len(record.times)}\n".encode())
-            times.update(_little_endian(record.times))
-            names.update(_little_endian(self._canonical(record.codes, names)))
+            for chunk in record.times.chunks():
+                times.update(_little_endian(chunk))
+            for chunk in self._canonical(record.codes, names):
+                names.update(_little_endian(chunk))
             for event in record.events:
                 times.update(f"{event[0]} {event[2]}\n".encode())
                 data = event[3:]
@@ -212,18 +265,39 @@ class Trace:
             whole.hexdigest(), times.hexdigest(), names.hexdigest(), content.hexdigest()
         )
 
-    def _canonical(self, codes: array[int], names: Any) -> array[int]:
+    def _canonical(self, codes: Column, names: Any) -> Iterator[array[int]]:
         """Codes renumbered by first appearance; the names go into the hash in that order."""
         number: dict[int, int] = {}
-        for code in dict.fromkeys(codes):
-            number.setdefault(code & ~1, 2 * len(number))
+        for chunk in codes.chunks():
+            for code in dict.fromkeys(chunk):
+                number.setdefault(code & ~1, 2 * len(number))
         for code in number:
             names.update(f"{self.codes.name(code)} {self.codes.file(code)}\n".encode())
-        return array("H", [number[code & ~1] | code & 1 for code in codes])
+        of = number | {code + 1: new + 1 for code, new in number.items()}
+        for chunk in codes.chunks():
+            yield array("H", map(of.__getitem__, chunk))
+
+
+def _late_ends(record: ThreadRecord) -> dict[int, int]:
+    """When those stages were left that were open for more than ``LOOK_AHEAD`` marks, or when the
+    record ends if they never were: by their number in order of entry."""
+    ends: dict[int, int] = {}
+    stack: list[tuple[int, int]] = []
+    number = 0
+    for position, code in enumerate(record.codes):
+        if not code & 1:
+            stack.append((number, position))
+            number += 1
+            continue
+        opened, entered = stack.pop()
+        if position - entered > LOOK_AHEAD:
+            ends[opened] = record.times[position]
+    for opened, _ in stack:
+        ends[opened] = record.times[-1]
+    return ends
 
 
 def _little_endian(column: array[int]) -> bytes:
     if sys.byteorder == "big":
-        column = column[:]
         column.byteswap()
     return column.tobytes()

@@ -31,6 +31,7 @@ from desim.machine.threads.host import HostScheduler, HostTick
 from desim.machine.threads.main_loop import MainLoop
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
+from desim.spool import Spool
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Process
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
@@ -101,7 +102,8 @@ class Machine:
             strict=config.strict, without=without, event_limit=config.limits.events
         )
         limits = config.limits
-        self.trace = Trace(record=config.record, max_marks=limits.marks)
+        self.spool = Spool()
+        self.trace = Trace(record=config.record, max_marks=limits.marks, spool=self.spool)
         self.kit = Kit(
             env=self.env,
             build=Instrument(self.env, self.trace.codes, self.profile, watch, config.record),

@@ -3,11 +3,18 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from desim.engine import trace as trace_module
 from desim.engine.environment import Environment
 from desim.engine.marks import CODE_BITS
 from desim.engine.thread import Thread
-from desim.engine.trace import Trace
+from desim.engine.trace import Notes, Span, ThreadRecord, Trace
 from desim.events import Event
+from desim.reasons import Reason
+from desim.spool import Spool
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ def test_events_stand_between_the_records_they_happened_between():
     record = trace.threads["t"]
     assert list(record.times) == [3, 105, 107, 200]
     assert list(record.codes) == [0, 2, 3, 1]
-    assert record.events == [(106, 2, "note", "x")]
+    assert list(record.events) == [(106, 2, "note", "x")]
     assert trace.events(Note) == [(106, record, 2, Note("x"))]
 
 
@@ -91,3 +98,51 @@ def test_numbers_of_codes_do_not_matter_only_their_names():
         trace.finish([thread])
         prints.append(trace.fingerprint())
     assert prints[0].names == prints[1].names
+
+
+def spans_at_once(record: ThreadRecord) -> list[Span]:
+    """What ``Trace.spans`` gives, made the plain way."""
+    spans: list[Span] = []
+    stack: list[int] = []
+    for time, code in zip(record.times, record.codes, strict=True):
+        if code & 1:
+            place = stack.pop()
+            spans[place] = spans[place]._replace(end=time)
+        else:
+            spans.append(Span(time, -1, len(stack), code))
+            stack.append(len(spans) - 1)
+    for place in stack:
+        spans[place] = spans[place]._replace(end=record.times[-1])
+    return spans
+
+
+@pytest.mark.parametrize("look_ahead", [0, 3, 4096])
+@given(walk=st.lists(st.integers(0, 5), max_size=60))
+def test_spans_come_in_order_of_entry_however_far_one_looks_ahead(
+    walk: list[int], look_ahead: int
+) -> None:
+    """``walk``: 0 and 1 leave the innermost stage, if there is one; others enter one."""
+    trace, record = Trace(), ThreadRecord("t", 10, Spool(0))
+    stack: list[int] = []
+    for time, step in enumerate(walk):
+        code = step * 2 if step > 1 or not stack else stack.pop() + 1
+        if not code & 1:
+            stack.append(code)
+        record.times.extend([time])
+        record.codes.extend([code])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trace_module, "LOOK_AHEAD", look_ahead)
+        assert list(trace.spans(record)) == spans_at_once(record)
+
+
+def test_an_event_that_was_put_away_is_the_one_that_was_noted() -> None:
+    why = Reason("code", "held until {until_ns}", (("until_ns", 5),))
+    noted = [
+        (1, 0, "one", "x", True, 7, None, (b"\1\2", 80)),
+        (2, 1, "two", 1 << 40, why),
+        (3, 1, "three"),
+    ]
+    notes = Notes(Spool(0), size=1)
+    notes.extend(noted)
+    assert list(notes) == noted
+    assert type(notes[1][-1]) is Reason

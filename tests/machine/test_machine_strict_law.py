@@ -61,7 +61,7 @@ def trace_of(scenario: str, *, without: tuple[str, ...] = (), **changes: Any) ->
         machine.ended,
         machine.end_ns,
         machine.files(),
-        [record.events for record in machine.trace.threads.values()],
+        [list(record.events) for record in machine.trace.threads.values()],
         machine.captures().keys(),
         machine.transcripts(),
     )

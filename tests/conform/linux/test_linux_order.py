@@ -220,7 +220,7 @@ def test_meeting_at_every_step_makes_no_difference(name: str, test: str) -> None
         config.strict = strict
         machine = simulate(config)
         vcpu = machine.trace.threads["vcpu"]
-        seen.append((vcpu.times.tobytes(), vcpu.codes.tobytes(), machine.end_ns))
+        seen.append((list(vcpu.times), list(vcpu.codes), machine.end_ns))
     assert seen[0] == seen[1]
 
 
