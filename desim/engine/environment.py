@@ -297,7 +297,7 @@ class Environment(simpy.Environment):
         # NOTE: the case in which nobody is due earlier, of ``Thread.meet``, written out (one call
         # less at each touch point).
         target = thread.now
-        if not thread.irq_pending:
+        if not (thread.irq_pending and thread.irqs_on):
             queue = self._queue
             if (
                 not queue

@@ -65,7 +65,7 @@ class HostKernel(SharedCalls):
         timer: MakeTimer,
         wake_up: Callable[[WaitQueue], None],
         random: Random,
-        touch: Callable[[str], None],
+        touch: Callable[[], None],
         files: Callable[[str], bytes],
         tree: VirtualTree,
         hosts: Mapping[str, bytes] | None = None,
@@ -81,18 +81,23 @@ class HostKernel(SharedCalls):
             hosts=hosts,
             first_pid=first_pid,
         )
-        self._touch = touch
+        self.touch = touch
+        """The running thread meets the others at ``TOUCH_POINT``."""
         self.net = Loopback(now=now, timer=timer, wake_up=wake_up, observer=observer)
         self.tcp: Tcp[TcpSocket] = Tcp(self.net, random)
         self.udp = Udp(self.net, random)
         self.unix = Unix(self.net)
 
     def meet(self) -> None:
-        self._touch(TOUCH_POINT)
+        self.touch()
 
     def file(self, process: Process, fd: int) -> File:
-        self.meet()
-        return super().file(process, fd)
+        # NOTE: ``meet`` and the lookup, written out (3 calls less each time).
+        self.touch()
+        try:
+            return process.files[fd]
+        except KeyError:
+            raise failure(errno.EBADF) from None
 
     def socket(self, process: Process, kind: str) -> Socket:
         self.meet()

@@ -65,6 +65,7 @@ class QemuSockets(HostSockets):
         resolvers: Sequence[bytes] = (),
     ) -> None:
         self._kernel = kernel
+        self._touch = kernel.touch
         self._on_ready = on_ready
         self._start = start
         self._terminal = terminal
@@ -74,9 +75,6 @@ class QemuSockets(HostSockets):
         self._next_fd = FIRST_FD
         self._watches: dict[Fd, int] = {}
         self._revents: dict[Fd, int] = {}
-
-    def _touch(self) -> None:
-        self._kernel.meet()
 
     def _install(self, socket: Socket) -> Fd:
         fd = self._next_fd

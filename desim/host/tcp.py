@@ -383,7 +383,11 @@ class TcpSocket(Socket):
             events |= POLLHUP
         if self.recv_shutdown or self.receive.size:
             events |= POLLIN
-        if self.send_shutdown or self._writeable():
+        peer = self.peer
+        # NOTE: nothing, or little, is in the own buffer: nearly always so, and asked at each poll.
+        if self.send_shutdown or (peer is not None and peer.receive.size <= RCVBUF):
+            events |= POLLOUT
+        elif self._writeable():
             events |= POLLOUT
         if self.urgent is not None:
             events |= POLLPRI

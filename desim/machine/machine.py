@@ -123,14 +123,13 @@ class Machine:
     def _set_up_host(self) -> None:
         """The host's kernel; its programs start later."""
         env, build = self.env, self.kit.build
-        meet = {HOST_SOCKET: env.touch_point(HOST_SOCKET)}
         self.scheduler = HostScheduler(env, self.trace.codes, build)
         self.host = build(HostKernel)(
             now=env.time,
             timer=self._host_timer,
             wake_up=self.scheduler.wake_up,
             random=self.kit.streams,
-            touch=lambda point: meet[point](),
+            touch=env.touch_point(HOST_SOCKET),
             files=reader(self.config.host_files),
             tree=self._trees["host"],
             observer=Connections(self.recorder),

@@ -100,6 +100,7 @@ class Epoll(File):
         return [i.file for i in self.interests.values() if isinstance(i.file, Epoll)]
 
     def poll_events(self) -> int:
+        self._forget_closed()
         for interest in self.interests.values():
             if interest.file.poll_events() & (interest.events | POLLERR | POLLHUP):
                 return POLLIN

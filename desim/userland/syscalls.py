@@ -172,20 +172,22 @@ class SharedCalls(Processes, SystemCalls):
         self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int | None = None
     ) -> list[tuple[int, int]]:
         found = []
-        files: list[File] = []
-        ready = False
+        files = process.files
+        looked = False
+        ready = 0
         for fd, events in fds:
             revents = 0
             if fd >= 0:
                 try:
-                    file = self.file(process, fd)
-                except OSError:
+                    # NOTE: no time passes in here, so the first one's touch point does for all.
+                    file = files[fd] if looked else self.file(process, fd)
+                except (OSError, KeyError):
                     revents = POLLNVAL
                 else:
-                    files += file.sources()
                     revents = file.poll_events() & (events | POLLERR | POLLHUP)
+                looked = True
             found.append((fd, revents))
-            ready = ready or revents != 0
+            ready |= revents
         if ready:
             return found
         deadline = process.deadline_ns
@@ -193,7 +195,8 @@ class SharedCalls(Processes, SystemCalls):
             deadline = self.now() + timeout_ns
         if deadline is not None and self.now() >= deadline:
             return found
-        raise self.block(process, files, deadline)
+        sources = [source for fd, _ in fds if fd in files for source in files[fd].sources()]
+        raise self.block(process, sources, deadline)
 
     def sys_ppoll(
         self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int

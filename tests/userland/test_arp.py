@@ -28,7 +28,7 @@ def run(line: str) -> tuple[str, int | None]:
         timer=VirtualClock().timer,
         wake_up=lambda queue: None,
         random=Streams(1),
-        touch=lambda point: None,
+        touch=lambda: None,
         files=lambda name: b"",
         tree=VirtualTree(Quota(1)),
     )

@@ -43,7 +43,7 @@ class Waiter:
             timer=VirtualClock().timer,
             wake_up=lambda queue: None,
             random=Streams(1),
-            touch=lambda point: None,
+            touch=lambda: None,
             files=lambda name: {}[name],
             tree=VirtualTree(Quota(1000)),
         )

@@ -211,7 +211,7 @@ def kernel(**files: bytes) -> HostKernel:
         timer=VirtualClock().timer,
         wake_up=lambda queue: None,
         random=Streams(1),
-        touch=lambda point: None,
+        touch=lambda: None,
         files=lambda name: files[name],
         tree=VirtualTree(Quota(1000)),
     )

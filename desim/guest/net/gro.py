@@ -82,7 +82,7 @@ class Gro:
         cb = skb.cb = RcvSkb(seg, raw_len)
         payload_len = cb.len
         key = (seg.src, seg.dst, seg.sport, seg.dport)
-        if raw_len != 54 + len(seg.options) + payload_len or not seg.sums_ok:
+        if raw_len != cb.headers_len + payload_len or not seg.sums_ok:
             # Padded or broken: nothing of its flow may overtake it.
             held = self.held.pop(key, None)
             if held is not None:
@@ -91,8 +91,8 @@ class Gro:
             return
         flags = seg.flags
         closes = flags & _CLOSING
-        held = self.held.get(key)
-        if held is not None:
+        if key in self.held:
+            held = self.held[key]
             into = held.cb
             assert into is not None
             if self.tcp_gro_receive(into, cb):
@@ -136,8 +136,8 @@ class Gro:
 
     def skb_gro_receive(self, into: RcvSkb, cb: RcvSkb) -> None:
         """Take over the data of ``cb``: as a fragment while there is room, else as a packet."""
-        into.pieces.append(seg_payload := cb.seg.payload)
-        into.len += len(seg_payload)
+        into.pieces.append(cb.seg.payload)
+        into.len += cb.len
         into.gso_segs += 1
         if into.last_frags < MAX_SKB_FRAGS:
             into.last_frags += 1

@@ -11,6 +11,8 @@ that falls behind follow from it. The sizes are those of an x86-64 kernel 6.1:
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 SKB_STRUCT = 256
 """``SKB_DATA_ALIGN(sizeof(struct sk_buff))``."""
 
@@ -32,6 +34,7 @@ def skb_truesize(size: int) -> int:
     return size + SKB_STRUCT + SKB_SHARED_INFO
 
 
+@lru_cache(maxsize=4096)
 def rx_room(frame_len: int) -> tuple[int, int]:
     """Truesize of a received frame, and the bytes of its buffer that may hold a packet."""
     size = _SMALL if frame_len + _FCS <= _COPYBREAK else max(_LARGE, frame_len + _NET_SKB_PAD)

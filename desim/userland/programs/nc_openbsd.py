@@ -302,7 +302,7 @@ def readwrite(fd: int, options: Options) -> Step:
             ],
             options.timeout_ns,
         )
-        on_stdin, on_netout, on_netin, on_stdout = (revents for _, revents in found)
+        (_, on_stdin), (_, on_netout), (_, on_netin), (_, on_stdout) = found
         if not (on_stdin or on_netout or on_netin or on_stdout):
             return
         broken = POLLERR | POLLNVAL

@@ -488,7 +488,7 @@ class Tcp:
             left = skb.len - offset
             taken = min(left, wanted)
             if taken:
-                self._take(skb.pieces, offset, taken, pieces)
+                pieces.append(skb.read(offset, taken))
                 sk.copied_seq += taken
                 ends.append(sk.copied_seq)
                 wanted -= taken
