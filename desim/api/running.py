@@ -13,7 +13,7 @@ from desim.api.result import Result
 from desim.api.scenario import Scenario
 from desim.config import MachineConfig
 from desim.errors import ScenarioError, UserError
-from desim.experiment.backtrace import Backtrace, find_function
+from desim.experiment.backtrace import Backtrace, find_functions
 from desim.experiment.run import RunResult, unused_instructions
 from desim.experiment.run import backtrace as run_to
 from desim.record import Record, checked, not_captured
@@ -99,7 +99,8 @@ def backtrace(
     None if the run ends without such a call.
 
     ``function`` is a function of QEMU, slirp or the guest's kernel, with its file where
-    several have one of this name: ``"slirp/ip_output.c:ip_output"``, or the end of the path.
+    several have one of this name: ``"slirp/ip_output.c:ip_output"``, or the end of the path; or
+    a pattern such as ``"e1000_receive*"``, of which the first one called counts.
     Counted are calls at or after ``after``, with ``packet`` only those that have that frame
     in their hands (its number in the trace); the ``hit``-th of them is it. ``calls`` adds
     what the function then called until it returned. Nothing else is kept of the run.
@@ -109,10 +110,10 @@ def backtrace(
     """
     if type(hit) is not int or hit < 1:
         raise UserError(f"hit {hit!r}: must be a whole number, counted from 1")
-    function = find_function(function)
+    functions = find_functions(function)
     after_ns = None if after is None else _instant("after", after)
     config = _configuration(_changed(scenario, seed=seed, until=None), costs)
-    return run_to(config, function, hit=hit, packet=packet, after_ns=after_ns, calls=calls)
+    return run_to(config, functions, hit=hit, packet=packet, after_ns=after_ns, calls=calls)
 
 
 @final

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 
 from desim.cli._arguments import (
     Parser,
@@ -26,8 +27,17 @@ apart, in full or by its end, as in gdb:
 
   desim backtrace hello --break slirp/ip_output.c:ip_output
 
+Of a pattern the first function that is called counts:
+
+  desim backtrace hello --break 'e1000_rec*' --after 5s
+
 Exit code: 0 done, 1 the run ended without this hit.
 """
+
+LIST = "list"
+SHOWN = 6
+"""Functions of a pattern that are named."""
+INDENT = "    "
 
 
 def parser() -> Parser:
@@ -39,7 +49,8 @@ def parser() -> Parser:
         dest="function",
         metavar="[FILE:]FUNCTION",
         required=True,
-        help="a function of QEMU, slirp or the guest's kernel",
+        help="a function of QEMU, slirp or the guest's kernel; of a pattern such as 'e1000_rec*' the "
+        "first that is called counts; list prints all there are",
     )
     made.add_argument(
         "--hit",
@@ -61,12 +72,15 @@ def parser() -> Parser:
 def command(words: list[str]) -> int:
     """Run a scenario up to a function and print the stack it was called on."""
     arguments = parser().read(words)
+    if arguments.function == LIST:
+        say(_list())
+        return 0
     from desim.api.running import backtrace
-    from desim.experiment.backtrace import find_function
+    from desim.experiment.backtrace import find_functions
 
     scenario = load(arguments)
-    function = find_function(arguments.function)
-    complain(*_other_files(function), *scenario.notes)
+    function = arguments.function
+    complain(*_others(function, find_functions(function)), *scenario.notes)
     found = backtrace(
         scenario,
         function,
@@ -90,13 +104,29 @@ def command(words: list[str]) -> int:
     return 0
 
 
-def _other_files(function: str) -> Iterator[str]:
-    """A bare name that several files have stops in any of them: worth a word."""
-    from desim.stages import files_of
-
-    files = files_of(function)
-    if len(files) > 1:
+def _others(wanted: str, found: list[tuple[str, str]]) -> Iterator[str]:
+    """Whoever names several functions stops in any of them: worth a word."""
+    if len(found) == 1:
+        return
+    names = list(dict.fromkeys(name for name, _ in found))
+    if len(names) == 1:
+        files = [file for _, file in found]
         yield (
-            f"{function} is in {' and '.join(files)}; the first that is called counts "
-            f"(--break {files[-1]}:{function} names one)"
+            f"{wanted} is in {' and '.join(files)}; the first that is called counts "
+            f"(--break {files[-1]}:{wanted} names one)"
         )
+    else:
+        shown = ", ".join(names[:SHOWN]) + ", ..." * (len(names) > SHOWN)
+        yield f"{wanted} is {len(names)} functions; the first that is called counts: {shown}"
+
+
+def _list() -> str:
+    """All functions that are modelled, file by file."""
+    from desim.stages import known_stages
+
+    lines = []
+    for owner, file in sorted({(known.owner, file) for (_, file), known in known_stages().items()}):
+        names = [name for name, of in sorted(known_stages()) if of == file]
+        lines.append(f"{owner}  {file}")
+        lines += wrap(", ".join(names), 78, initial_indent=INDENT, subsequent_indent=INDENT)
+    return "\n".join(lines)

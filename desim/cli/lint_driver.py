@@ -74,5 +74,6 @@ def command(words: list[str]) -> int:
         for report in reports:
             for line in (*report.findings, *(f"note: {note}" for note in report.notes)):
                 say(f"{report.place}: {line}")
-        say(f"{count} findings")
+        if reports or not bad:  # of what cannot be read there is nothing to count
+            say(f"{count} findings")
     return 2 if bad else 1 if count else 0

@@ -26,9 +26,11 @@ the registers ask for.
   desim rates 0 8000 --modprobe 'e1000 RxIntDelay=128 RxAbsIntDelay=512'
 """
 
+REQUESTED, STATE = 7, 21
+NAMED = REQUESTED + STATE
 HEAD = (
-    f"{'InterruptThrottleRate':<28}{'programmed':>14}  {'received frames':<24}  sent frames",
-    f"{'requested':<28}{'ITR':>6}{'per s':>8}" + f"  {'every us':>9}{'per s':>8}  by   " * 2,
+    f"{'InterruptThrottleRate':<{NAMED}}{'programmed':>14}  {'received frames':<24}  sent frames",
+    f"{'requested':<{NAMED}}{'ITR':>6}{'per s':>8}" + f"  {'every us':>9}{'per s':>8}  by   " * 2,
 )
 
 
@@ -74,10 +76,12 @@ def command(words: list[str]) -> int:
     if arguments.json:
         say(json.dumps([_record(row) for row in rows], indent=2))
         return 0
+    # A value of eight digits or more makes its column wider, in the head as well.
+    wider = max(0, *(len(str(row.requested)) + 1 - REQUESTED for row in rows))
     for line in HEAD:
-        say(line.rstrip())
+        say((line[:NAMED] + " " * wider + line[NAMED:]).rstrip())
     for row in rows:
-        say(_line(row))
+        say(_line(row, REQUESTED + wider))
     for note in _notes(rows, FLOOR_NS):
         say(note)
     return 0
@@ -109,9 +113,9 @@ def _per_second(interval_ns: int) -> int:
     return (2 * 10**9 + interval_ns) // (2 * interval_ns)
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, width: int) -> str:
     rate = "none" if row.rate is None else f"{row.rate:,}"
-    head = f"{row.requested:<7}{row.state:<21}{row.itr:>6}{rate:>8}"
+    head = f"{row.requested:<{width}}{row.state:<{STATE}}{row.itr:>6}{rate:>8}"
     return f"{head}  {_window(row.received)}  {_window(row.sent)}".rstrip()
 
 

@@ -8,14 +8,17 @@ runs nested on the same stack.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from typing import Any
 
 from desim.data import NamedTuple
 from desim.engine.instrument import OpenStage, Watcher
 from desim.engine.thread import Thread
 from desim.errors import UserError
-from desim.stages import files_of, known_stages
+from desim.guest.skb import Skb
+from desim.stages import known_stages
 from desim.wire.describe import describe
 from desim.wire.frame import Frame
 
@@ -59,7 +62,8 @@ class Backtrace(NamedTuple):
         lines = [f'Thread "{self.thread}" hit Breakpoint 1, {top.function} at {top.file}']
         lines.append(f"{self.at_ns // 10**9}.{self.at_ns % 10**9:09d} s, hit {self.hit}")
         if self.packet_text is not None:
-            lines.append(f"packet {self.packet}: {self.packet_text}")
+            packet = "packet" if self.packet is None else f"packet {self.packet}"
+            lines.append(f"{packet}: {self.packet_text}")
         lines.append("(gdb) bt")
         for number, frame in enumerate(self.frames):
             where = "in " if number else ""
@@ -88,26 +92,35 @@ class Backtrace(NamedTuple):
         return json.dumps(document, indent=2)
 
 
-def find_function(wanted: str) -> str:
-    """``wanted`` as a breakpoint understands it: a name, or a whole ``FILE:NAME``.
+Function = tuple[str, str]
+"""A function that is modelled: its name and its file."""
 
-    A bare name that several files have stops in any of them. Raises ``UserError`` for a
-    function that is not modelled, or not in that file.
+
+def find_functions(wanted: str) -> list[Function]:
+    """The modelled functions that ``wanted`` means, in alphabetical order of names and files.
+
+    ``wanted`` is a name, or ``FILE:NAME`` with the file's path or the end of it; a name may
+    have the wildcards of a shell's file names. Raises ``UserError`` if there is none, or if a
+    file is named that is several.
     """
     file, _, name = wanted.rpartition(":")
-    files = files_of(name)
-    if not files:
-        known_names = sorted({known for known, _ in known_stages()})
-        near = get_close_matches(name, known_names, n=3, cutoff=0.5)
+    known = sorted(known_stages())
+    if set(name) & set("*?["):
+        found = [one for one in known if fnmatchcase(one[0], name)]
+    else:
+        found = [one for one in known if one[0] == name]
+    if not found:
+        near = get_close_matches(name, sorted({one for one, _ in known}), n=3, cutoff=0.5)
         hint = f"; the nearest are {', '.join(near)}" if near else ""
         raise UserError(f"{wanted or repr(wanted)}: no modelled function has this name{hint}")
     if not file:
-        return name
-    meant = [known for known in files if known == file or known.endswith(f"/{file}")]
-    if len(meant) != 1:
+        return found
+    meant = [one for one in found if one[1] == file or one[1].endswith(f"/{file}")]
+    if len({path for _, path in meant}) != 1:
         which = "is in more than one such file" if meant else "is not in this file"
-        raise UserError(f"{wanted}: {name} {which}; it is in {', '.join(files)}")
-    return f"{meant[0]}:{name}"
+        files = ", ".join(sorted({path for _, path in found}))
+        raise UserError(f"{wanted}: {name} {which}; it is in {files}")
+    return meant
 
 
 class Hit(Exception):  # noqa: N818 - not an error: the run has got where it was to get
@@ -119,23 +132,18 @@ class Hit(Exception):  # noqa: N818 - not an error: the run has got where it was
 
 
 class Breakpoint(Watcher):
-    """Watches the stages of a run and stops it at the wanted entry of ``function``.
-
-    ``function`` is a name, or ``FILE:NAME`` where several files have one.
-    """
+    """Watches the stages of a run and stops it at the wanted entry of one of ``functions``."""
 
     def __init__(
         self,
-        function: str,
+        functions: Iterable[Function],
         *,
         hit: int = 1,
         packet: int | None = None,
         after_ns: int | None = None,
         calls: bool = False,
     ) -> None:
-        file, _, name = function.rpartition(":")
-        self.name = name
-        self.file = file
+        self.functions = frozenset(functions)
         self.wanted = hit
         self.packet = packet
         self.after_ns = after_ns or 0
@@ -156,11 +164,11 @@ class Breakpoint(Watcher):
                 )
             return
         stage = stack[-1]
-        if stage.name != self.name or (self.file and stage.file != self.file):
+        if (stage.name, stage.file) not in self.functions:
             return
         if thread.now < self.after_ns:
             return
-        frame = _frame_in(stack)
+        frame, raw = _packet_in(stack)
         if self.packet is not None and (frame is None or frame.number != self.packet):
             return
         self.hits += 1
@@ -172,7 +180,7 @@ class Breakpoint(Watcher):
             self.hits,
             [StackFrame(open_.name, open_.file) for open_ in reversed(stack)],
             frame.number if frame is not None else None,
-            describe(frame.raw) if frame is not None else None,
+            describe(raw) if raw is not None else None,
             [] if self.calls else None,
         )
         self._thread = thread
@@ -189,10 +197,20 @@ class Breakpoint(Watcher):
         return self._found
 
 
-def _frame_in(stack: list[OpenStage]) -> Frame | None:
-    """The frame that the innermost stage with one was called with."""
+def _packet_in(stack: list[OpenStage]) -> tuple[Frame | None, bytes | None]:
+    """The packet that the innermost stage with one was called with: a frame, and its bytes.
+
+    A packet that the guest is about to send is no frame yet, and has no number.
+    """
     for stage in reversed(stack):
         for argument in stage.args:
-            if isinstance(argument, Frame):
-                return argument
-    return None
+            # A list of packets is told by its first.
+            one = argument[0] if isinstance(argument, list) and argument else argument
+            if isinstance(one, Skb):
+                if one.frame is not None:
+                    return one.frame, one.frame.raw
+                if any(one.head[12:14]):  # its Ethernet header is there
+                    return None, bytes(one.head) + b"".join(one.frags)
+            elif isinstance(one, Frame):
+                return one, one.raw
+    return None, None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from desim.config import MachineConfig
 from desim.costs.profile import INSTRUCTIONS, load
 from desim.data import replace
 from desim.engine.trace import Fingerprint, Trace
-from desim.experiment.backtrace import Backtrace, Breakpoint, Hit
+from desim.experiment.backtrace import Backtrace, Breakpoint, Function, Hit
 from desim.experiment.journey import Journey, follow
 from desim.experiment.trace_lines import named
 from desim.machine import Machine, Transcript
@@ -247,20 +247,20 @@ def unused_instructions(config: MachineConfig) -> list[str]:
 
 def backtrace(
     config: MachineConfig,
-    function: str,
+    functions: Iterable[Function],
     *,
     hit: int = 1,
     packet: int | None = None,
     after_ns: int | None = None,
     calls: bool = False,
 ) -> Backtrace | None:
-    """Run ``config`` to the ``hit``-th entry of ``function`` and take the stack; None if never.
+    """Run ``config`` to the ``hit``-th entry of ``functions`` and take the stack; None if never.
 
     Only entries at or after ``after_ns`` count, and with ``packet`` only those that
     have that frame (by its number in the trace) in their hands. ``calls`` adds what
     the function went on to call until it returned.
     """
-    breakpoint_ = Breakpoint(function, hit=hit, packet=packet, after_ns=after_ns, calls=calls)
+    breakpoint_ = Breakpoint(functions, hit=hit, packet=packet, after_ns=after_ns, calls=calls)
     machine = Machine(replace(config, record="none", capture=False), watch=breakpoint_)
     try:
         machine.run()

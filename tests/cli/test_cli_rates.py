@@ -7,6 +7,8 @@ import json
 import pytest
 from runs import desim
 
+from desim.cli import main
+
 
 @pytest.mark.slow
 def test_the_table_says_what_decides_and_why_rows_are_equal() -> None:
@@ -68,3 +70,14 @@ def test_mistakes_are_one_line() -> None:
         assert done.returncode == 2
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_long_values_keep_their_columns_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    values = ["-2147483648", "99999999", "8000"]
+    assert main(["rates", "--", *values]) == 0
+    head, names, *rows = capsys.readouterr().out.splitlines()[:5]
+    assert [row.split()[0] for row in rows] == values
+    assert [row.split()[1] for row in rows] == ["refused", "refused", "fixed"]
+    ends = [row.index(row.split()[2]) + len(row.split()[2]) for row in rows]
+    assert set(ends) == {names.index("ITR") + 3}
+    assert head.index("programmed") + 10 == names.index("per s") + 5

@@ -170,7 +170,7 @@ def test_bad_input_is_named_and_is_exit_code_2(
     (tmp_path / name).write_bytes(content)
     code, lines, complaints = run(capsys, "e1000", tmp_path / name)
     assert code == 2
-    assert lines == ["0 passed, 0 failed"]
+    assert lines == []
     assert str(tmp_path / name) in complaints
     assert complaint in complaints
 

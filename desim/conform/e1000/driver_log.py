@@ -55,8 +55,12 @@ def lint_log(path: Path) -> Iterator[Report]:
         check_regular(path)
     recorded = is_folder or path.name.endswith((".json", *ARCHIVES))
     if recorded:
+        some = False
         for place, vector in read_recordings(path):
+            some = True
             yield lint_recording(place, vector)
+        if not some:
+            raise RecordingError("no recordings in it")
     else:
         yield from lint_trace(path)
 

@@ -649,3 +649,13 @@ def test_no_sequence_of_accesses_is_too_odd_to_judge(
         assert finding.rule in RULES
         assert finding.count >= 1
         assert int(finding.where.split()[1]) < len(accesses)
+
+
+def test_of_what_cannot_be_read_nothing_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, message in (("none", "No such file"), ("", "no recordings in it")):
+        assert main(["lint-driver", str(tmp_path / name)]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert message in err
