@@ -8,9 +8,9 @@ packed bytes. Nothing here checks: whoever reads options does that.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Literal
 
-from desim.data import dataclass, field
 from desim.wire.addresses import IP_ANY, ip, mac
 
 Proto = Literal["tcp", "udp"]

@@ -13,10 +13,10 @@ host by theirs (``conn``), and bytes of a connection's one direction by their co
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Protocol, TypeVarTuple
 
-from desim.data import dataclass
 from desim.ports import Endpoint
 from desim.reasons import Reason
 

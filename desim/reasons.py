@@ -12,8 +12,7 @@ Each core declares its own in a module ``reasons`` (``desim.net.reasons``,
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from desim.data import NamedTuple
+from typing import NamedTuple
 
 Datum = int | str
 

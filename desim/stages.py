@@ -23,9 +23,7 @@ from enum import Enum
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, TypeVar
-
-from desim.data import NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 

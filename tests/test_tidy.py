@@ -58,7 +58,6 @@ BANNED_ATTRIBUTES = {
     ("os", "urandom"): "use a named stream (Random port)",
     ("os", "system"): "a scenario starts no process",
 }
-ALLOWED_CALLS = {("desim/data.py", "exec"): "constructors are written from a class's own fields"}
 
 
 @cache

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from typing import NamedTuple
 
 from desim.costs import profile
-from desim.data import NamedTuple
 from desim.scenario.shipped import shipped_scenarios
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from desim.data import NamedTuple
+from typing import NamedTuple
+
 from desim.engine.instrument import OpenStage, Watcher
 from desim.engine.thread import Thread
 from desim.stages import GUEST, Landmark, stages_at

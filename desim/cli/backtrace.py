@@ -49,8 +49,8 @@ def parser() -> Parser:
         dest="function",
         metavar="[FILE:]FUNCTION",
         required=True,
-        help="a function of QEMU, slirp or the guest's kernel; of a pattern such as 'e1000_rec*' the "
-        "first that is called counts; list prints all there are",
+        help="a function of QEMU, slirp or the guest's kernel; of a pattern such as 'e1000_rec*' "
+        "the first that is called counts; list prints all there are",
     )
     made.add_argument(
         "--hit",

@@ -20,11 +20,11 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from desim.conform.archives import ARCHIVES
-from desim.data import dataclass, field
 from desim.disk import kind_of
 
 MANIFEST = "manifest.json"

@@ -19,9 +19,8 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from desim.data import NamedTuple
 from desim.disk import kind_of
 from desim.errors import ProfileError, nearest
 from desim.stages import Known, known_stages

@@ -24,7 +24,7 @@ flexible filter registers do; they only keep what is written.
 
 from __future__ import annotations
 
-from desim.data import NamedTuple
+from typing import NamedTuple
 
 REGISTERS_COUNT = 0x8000
 WINDOW_SIZE = REGISTERS_COUNT * 4

@@ -24,9 +24,8 @@ from array import array
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from desim.data import NamedTuple
 from desim.engine.marks import CODE_BITS, CODE_MASK, Codes
 from desim.engine.thread import Thread
 from desim.errors import OverBudgetError

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from desim.config import MachineConfig
-from desim.data import NamedTuple
 from desim.engine.trace import Trace
 from desim.events import PinDriven
 from desim.machine.ports import Captured

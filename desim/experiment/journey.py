@@ -32,9 +32,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
-from desim.data import NamedTuple, dataclass
 from desim.engine.trace import E, Happened, ThreadRecord, Trace
 from desim.events import (
     Connected,

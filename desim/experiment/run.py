@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
 from desim.config import MachineConfig
 from desim.costs.profile import INSTRUCTIONS, load
-from desim.data import replace
 from desim.engine.trace import Fingerprint, Trace
 from desim.experiment.backtrace import Backtrace, Breakpoint, Function, Hit
 from desim.experiment.journey import Journey, follow

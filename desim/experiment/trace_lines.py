@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from desim.data import fields
 from desim.events import KINDS
 from desim.reasons import Reason
 from desim.wire.addresses import ip_text

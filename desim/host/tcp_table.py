@@ -6,9 +6,8 @@ The kernel's hash tables (net/ipv4/inet_hashtables.c) and TIME_WAIT
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from desim.data import NamedTuple
 from desim.host.loopback import Bindable, Endpoints, Loopback, wildcard
 from desim.ports import Endpoint, Random
 from desim.userland.uapi import SocketRow

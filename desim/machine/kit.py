@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from desim.data import NamedTuple
+from typing import NamedTuple
+
 from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument
 from desim.engine.streams import Streams

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from desim.config import MachineConfig, RunCommand, Side
 from desim.costs.profile import load
-from desim.data import NamedTuple
 from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument, Watcher
 from desim.engine.marks import CODE_MASK

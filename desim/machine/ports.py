@@ -10,9 +10,8 @@ What can be noted says ``desim.events``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVarTuple, cast
+from typing import NamedTuple, TypeVarTuple, cast
 
-from desim.data import NamedTuple
 from desim.engine.environment import Environment
 from desim.engine.trace import Trace
 from desim.errors import OverBudgetError

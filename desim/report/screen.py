@@ -11,9 +11,9 @@ wrong; a line is cut in its middle, so that its end stays; what did not happen i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from desim.config import MachineConfig
-from desim.data import NamedTuple
 from desim.experiment.figures import NORMAL_LOSSES, Card, Transfer, card, transfers
 from desim.experiment.run import RunResult
 from desim.machine import Transcript

@@ -15,12 +15,12 @@ import shlex
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from typing import Any, Protocol
 
 from desim.config import Expect, MachineConfig, RunCommand, Side
 from desim.costs.profile import shipped as shipped_profiles
-from desim.data import dataclass, replace
 from desim.errors import ScenarioError
 from desim.scenario.inputs import Inputs
 from desim.scenario.lines import Key, Lines, dotted, unquoted

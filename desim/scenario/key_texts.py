@@ -6,7 +6,7 @@ here is what people are told of them, and only those who ask load it. In Markdow
 
 from __future__ import annotations
 
-from desim.data import NamedTuple
+from typing import NamedTuple
 
 
 class About(NamedTuple):

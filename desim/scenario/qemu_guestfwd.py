@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from desim.data import dataclass, field
 from desim.devices import Chardev, GuestFwd, UserNet
 from desim.errors import nearest
 from desim.scenario.addresses import inet_aton, show_ipv4

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from desim.config import (
@@ -43,7 +44,6 @@ from desim.config import (
     NetFilter,
     ReorderFilter,
 )
-from desim.data import dataclass
 from desim.errors import UserError, nearest
 from desim.scenario.durations import parse_duration
 from desim.scenario.qemu_user import Complain, allowed

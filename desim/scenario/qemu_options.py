@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from desim.config import NetdevEnd, NetFilter
-from desim.data import dataclass, field
 from desim.devices import CARD_SWITCHES, CardModel, Nic, SlirpVersion, UserNet
 from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac

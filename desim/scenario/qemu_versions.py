@@ -19,8 +19,9 @@ gone                              asked for 4.7     today
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from desim.data import NamedTuple, dataclass, field
 from desim.devices import SlirpVersion
 from desim.errors import UserError
 from desim.scenario.qemu_words import Option

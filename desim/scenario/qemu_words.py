@@ -21,10 +21,10 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
-from desim.data import NamedTuple, dataclass, field
 from desim.errors import nearest
 
 

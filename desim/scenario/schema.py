@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from desim.config import (
     DEFAULT_MODPROBE,
@@ -21,7 +21,6 @@ from desim.config import (
     RecordKind,
     Side,
 )
-from desim.data import NamedTuple
 from desim.devices import SlirpVersion
 from desim.errors import UserError, nearest
 from desim.guest.net.tcp import sysctl

@@ -18,9 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
-from desim.data import NamedTuple
 from desim.errors import UserError, nearest
 from desim.scenario.lines import Key, dotted
 

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from desim.data import dataclass
+from dataclasses import dataclass
+
 from desim.devices import SlirpVersion
 
 

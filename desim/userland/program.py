@@ -8,9 +8,7 @@ are, with their types, are ``desim.userland.calls``.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, TypeAlias, TypeVar
-
-from desim.data import NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from desim.data import NamedTuple
 from desim.userland.command import Command, Pipeline, ProgramFile, Redirection
 from desim.userland.files import normalise
 from desim.userland.sh import sh

@@ -6,7 +6,9 @@ them here.
 
 from __future__ import annotations
 
-from desim.data import NamedTuple, dataclass, field
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
 from desim.ports import Endpoint
 
 # What ``open`` takes.

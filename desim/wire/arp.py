@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
-from desim.data import dataclass
 from desim.wire.errors import WireError
 from desim.wire.ethernet import ETH_P_IP
 

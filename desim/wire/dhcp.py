@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from desim.data import dataclass, field
 from desim.wire.errors import WireError
 
 SERVER_PORT = 67

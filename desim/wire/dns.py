@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import dataclass, field
 
-from desim.data import dataclass, field
 from desim.wire.errors import WireError
 
 PORT = 53

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from desim.data import dataclass, field
+from dataclasses import dataclass, field
+
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.errors import WireError
 from desim.wire.ipv6 import NEXT_ICMPV6

@@ -7,8 +7,8 @@ stepped over, as RFC 4861 section 4.6 asks.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass, field
 
-from desim.data import dataclass, field
 from desim.wire.errors import WireError
 from desim.wire.icmpv6 import (
     NDISC_NEIGHBOUR_ADVERTISEMENT,

@@ -15,9 +15,9 @@ of them turns up.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
 
-from desim.data import dataclass
 from desim.version import __version__
 from desim.wire.errors import WireError
 

@@ -20,12 +20,12 @@ import re
 import shlex
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from desim.conform.archives import TARS, check_size, gunzipped, members
-from desim.data import NamedTuple, dataclass, field
 from desim.disk import kind_of
 from desim.errors import RecordingError
 

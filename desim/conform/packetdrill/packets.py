@@ -8,10 +8,11 @@ they follow each other and make up its length; its flags are then those of the l
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from desim.conform.packetdrill.errors import NotModelled
 from desim.conform.packetdrill.script import IcmpError, Packet, TcpOption
-from desim.data import NamedTuple, dataclass
 from desim.guest.skb import Skb
 from desim.wire.ethernet import ETH_P_IP, Ethernet
 from desim.wire.frame import Frame

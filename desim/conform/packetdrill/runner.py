@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,6 @@ from desim.conform.packetdrill.script import (
     SystemCall,
 )
 from desim.conform.packetdrill.settings import Settings
-from desim.data import dataclass
 from desim.guest.kernel import GuestKernel
 from desim.guest.net.tcp.tcp_sock import INFINITE_SSTHRESH, CaState, State
 from desim.guest.printk import KernelLog

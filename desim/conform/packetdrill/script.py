@@ -6,7 +6,7 @@ of the script, in which both ends begin where its first packets say.
 
 from __future__ import annotations
 
-from desim.data import dataclass, field
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from desim.conform.packetdrill.errors import NotModelled, ScriptError
-from desim.data import dataclass, field
 from desim.guest.net.tcp import sysctl
 from desim.guest.net.tcp.sysctl import PREFIX, TcpSysctl
 

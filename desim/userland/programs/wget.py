@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from desim.data import dataclass, field
 from desim.ports import POLLIN, POLLPRI
 from desim.userland.calls import sys
 from desim.userland.program import Part, Program

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from desim.conform.e1000.lint.log import Access, HandedOver, Log, LookedAt
-from desim.data import NamedTuple, dataclass
 
 
 class Found(NamedTuple):

@@ -21,8 +21,8 @@ Not modelled: several boards (one driver object drives one card), and fiber card
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from desim.data import dataclass
 from desim.guest.drivers.modprobe import INT, UINT, Parameter
 
 FC_NONE, FC_RX_PAUSE, FC_TX_PAUSE, FC_FULL, FC_DEFAULT = 0, 1, 2, 3, 0xFF

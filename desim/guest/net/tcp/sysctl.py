@@ -8,9 +8,9 @@ timer, which is not modelled.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from desim.data import dataclass, fields, replace
 from desim.errors import nearest
 from desim.guest.cpu.context import HZ
 
