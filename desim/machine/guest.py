@@ -22,6 +22,7 @@ from desim.machine.threads.vcpu import Vcpu
 from desim.ports import Mmio
 from desim.userland.calls import sys
 from desim.userland.files import Terminal, VirtualTree
+from desim.userland.filesystem import ROOT
 from desim.userland.process import Process
 from desim.userland.program import Program
 from desim.userland.programs import GUEST_PROGRAMS
@@ -179,6 +180,8 @@ def reader(files: dict[str, InputFile]) -> Callable[[str], bytes]:
     """What ``< FILE`` reads: the file as it was when the configuration was made."""
 
     def read(name: str) -> bytes:
+        if name == ROOT:
+            return "".join(f"{one}\n" for one in files if not one.endswith("/")).encode()
         return files[name].data
 
     return read

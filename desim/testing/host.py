@@ -16,7 +16,9 @@ from desim.host.loopback import SocketObserver
 from desim.host.sockets import QemuSockets
 from desim.ports import Random
 from desim.testing.clock import VirtualClock
+from desim.userland.command import ProgramFile
 from desim.userland.files import Quota, Terminal, VirtualTree
+from desim.userland.filesystem import ROOT
 from desim.userland.process import Blocked, Process
 from desim.userland.program import Call, Program
 from desim.userland.programs import HOST_PROGRAMS
@@ -72,7 +74,7 @@ class Host:
             wake_up=self._wake_up,
             random=random or Streams(1),
             touch=self._touch,
-            files=lambda name: self.files[name],
+            files=self._read,
             tree=self.tree,
             observer=observer,
         )
@@ -93,9 +95,11 @@ class Host:
     def time(self, now: int) -> None:
         self.clock.advance_to(now)
 
-    def start(self, line: str) -> list[Process]:
+    def start(
+        self, line: str, programs: Mapping[str, ProgramFile] = HOST_PROGRAMS
+    ) -> list[Process]:
         """Start a command line; its programs run in ``settle``."""
-        return self.kernel.spawn(parse(line, HOST_PROGRAMS), self._terminal(line))
+        return self.kernel.spawn(parse(line, programs), self._terminal(line))
 
     def serve(self, program: Program) -> None:
         """Start a program that no command line names, and let it get to its first sleep."""
@@ -143,6 +147,11 @@ class Host:
     def written(self, name: str) -> bytes:
         """What programs have written to a file."""
         return self.tree.files[name].content()
+
+    def _read(self, name: str) -> bytes:
+        if name == ROOT:
+            return "".join(f"{one}\n" for one in self.files if not one.endswith("/")).encode()
+        return self.files[name]
 
     def _terminal(self, name: str) -> Terminal:
         return Terminal(name, now=self.clock.now, quota=self.quota)

@@ -66,6 +66,10 @@ class SystemCalls(ABC):
         """What there is of that name; ENOENT if there is nothing."""
 
     @abstractmethod
+    def sys_listdir(self, process: Process, name: str, /) -> list[str]:
+        """The names in a folder, sorted; ENOENT, ENOTDIR (``getdents``)."""
+
+    @abstractmethod
     def sys_unlink(self, process: Process, name: str, /) -> None:
         """Removes a file that a program has written."""
 
@@ -333,6 +337,7 @@ class sys:
     write = _call(SystemCalls.sys_write)
     open = _call(SystemCalls.sys_open)
     stat = _call(SystemCalls.sys_stat)
+    listdir = _call(SystemCalls.sys_listdir)
     unlink = _call(SystemCalls.sys_unlink)
     isatty = _call(SystemCalls.sys_isatty)
     close = _call(SystemCalls.sys_close)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from desim.userland.files import DEVICES
 from desim.userland.program import Program
 
 
@@ -69,7 +70,7 @@ class Command(NamedTuple):
     @property
     def inputs(self) -> list[str]:
         """The files of the user's that are its input."""
-        own = [name for _, kind, name in self.redirections if kind == "<" and name != "/dev/null"]
+        own = [name for _, kind, name in self.redirections if kind == "<" and name not in DEVICES]
         return own + [name for command in self.inner for name in command.inputs]
 
     @property

@@ -14,6 +14,7 @@ are 64 KiB however they were written.
 from __future__ import annotations
 
 import errno
+import hashlib
 from collections import deque
 from collections.abc import Callable
 
@@ -25,6 +26,9 @@ from desim.userland.waitqueue import WaitQueue
 PIPE_SIZE = 65536
 PIPE_BUF = 4096
 """A write of up to this many bytes goes into a pipe in one piece."""
+
+DEVICES = ("/dev/null", "/dev/random", "/dev/urandom", "/dev/zero")
+"""What can be opened under /dev."""
 
 MAX_NAME = 255
 MAX_PATH = 4096
@@ -256,6 +260,39 @@ class Null(File):
 
     def write(self, data: bytes) -> int:
         return len(data)
+
+
+class Zero(Null):
+    """/dev/zero."""
+
+    __slots__ = ()
+
+    def read(self, size: int) -> bytes:
+        return bytes(size)
+
+
+class RandomBytes(Null):
+    """/dev/urandom and /dev/random: bytes that follow from ``key`` and nothing else."""
+
+    __slots__ = ("_counter", "_held", "_key")
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+        self._key = key
+        self._counter = 0
+        self._held = b""
+
+    def read(self, size: int) -> bytes:
+        made = [self._held]
+        missing = size - len(self._held)
+        while missing > 0:
+            block = hashlib.sha512(self._key + self._counter.to_bytes(8, "big")).digest()
+            self._counter += 1
+            made.append(block)
+            missing -= len(block)
+        data = b"".join(made)
+        self._held = data[size:]
+        return data[:size]
 
 
 class Terminal(File):

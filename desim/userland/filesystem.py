@@ -8,18 +8,31 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Mapping
 
+from desim.ports import Random
 from desim.userland.errors import failure
-from desim.userland.files import File, InputFile, Null, VirtualTree, plain
+from desim.userland.files import (
+    DEVICES,
+    File,
+    InputFile,
+    Null,
+    RandomBytes,
+    VirtualTree,
+    Zero,
+    plain,
+)
 from desim.userland.uapi import FileStatus
 from desim.wire.addresses import LOOPBACK, ip_text
+
+ROOT = "./"
 
 
 class FileSystem:
     """The files of one side.
 
     ``files`` reads the user's file of that name, or raises ``KeyError``; that of a folder
-    (``NAME/``) lists the files below it, one per line. ``tree`` takes what programs write.
-    ``hosts`` is /etc/hosts. ``system`` makes each file of the system anew at each reading.
+    (``NAME/``) lists the files below it, one per line; ``ROOT`` all that there are. ``tree``
+    takes what programs write. ``hosts`` is /etc/hosts, ``random`` gives /dev/urandom its key.
+    ``system`` makes each file of the system anew at each reading.
     """
 
     def __init__(
@@ -27,10 +40,12 @@ class FileSystem:
         *,
         files: Callable[[str], bytes],
         tree: VirtualTree,
+        random: Random,
         hosts: Mapping[str, bytes] | None = None,
     ) -> None:
         self.files = files
         self.tree = tree
+        self._random = random
         self.hosts = {"localhost": LOOPBACK} if hosts is None else dict(hosts)
         self.resolv_conf = ""
         """/etc/resolv.conf."""
@@ -45,11 +60,19 @@ class FileSystem:
 
         ENOENT, EISDIR, ENOTDIR; ``ValueError`` for a name that may not be written.
         """
-        if name == "/dev/null":
-            return Null()
+        if name in DEVICES:
+            return self._device(name)
         if kind == "<":
             return InputFile(name, self.content(name))
         return self.tree.open(name, append=kind == ">>")
+
+    def _device(self, name: str) -> File:
+        if name == "/dev/null":
+            return Null()
+        if name == "/dev/zero":
+            return Zero()
+        stream = self._random("urandom")
+        return RandomBytes(b"".join(stream.u32().to_bytes(4, "big") for _ in range(8)))
 
     def content(self, name: str) -> bytes:
         """What the file ``name`` holds now; ENOENT if there is none, EISDIR for a folder."""
@@ -75,6 +98,23 @@ class FileSystem:
         except IsADirectoryError:
             return FileStatus(0, 0, True)
 
+    def listdir(self, name: str) -> list[str]:
+        """The names in a folder, sorted; ENOENT, or ENOTDIR for a file."""
+        if not self.status(name).folder:
+            raise failure(errno.ENOTDIR)
+        path = plain(name)
+        prefix = path + "/" if path else ""
+        known = [*self.tree.files, *self._users()]
+        below = {one[len(prefix) :].partition("/")[0] for one in known if one.startswith(prefix)}
+        return sorted(below)
+
+    def _users(self) -> list[str]:
+        """The names of the user's files."""
+        try:
+            return self.files(ROOT).decode().splitlines()
+        except KeyError:
+            return []
+
     def _etc_hosts(self) -> str:
         rows = (f"{ip_text(address)}\t{known}\n" for known, address in self.hosts.items())
         return "".join(rows)
@@ -84,7 +124,7 @@ class FileSystem:
         if path == "":
             return True
         below = path + "/"
-        if any(written.startswith(below) for written in self.tree.files):
+        if any(one.startswith(below) for one in (*self.tree.files, *self._users())):
             return True
         parts = path.split("/")
         for depth in range(1, len(parts) + 1):

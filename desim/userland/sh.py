@@ -12,13 +12,15 @@ Not modelled: that a shell runs ``echo`` and the last command of ``-c`` itself.
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from desim.userland.calls import sys
 from desim.userland.command import Pipeline
 from desim.userland.process import SIGNALS
 from desim.userland.program import Part, Program
+
+T = TypeVar("T")
 
 STDERR = 2
 INTERRUPTED = 128 + SIGNALS["SIGINT"]
@@ -59,14 +61,18 @@ def _run(pipeline: Pipeline) -> Part[int]:
 def wait_for(pid: int) -> Part[tuple[int, int]]:
     """The status of a child and its ns on the processor, once it has ended; Ctrl-C is the
     child's affair."""
+    ended = yield from persist(lambda: sys.wait(pid))
+    return ended
+
+
+def persist(call: Callable[[], Part[T]]) -> Part[T]:
+    """The call's outcome, made again whenever a signal comes between."""
     while True:
         try:
-            ended = yield from sys.wait(pid)
-        except OSError as error:
-            if error.errno != errno.EINTR:
-                raise
-        else:
-            return ended
+            outcome = yield from call()
+        except InterruptedError:
+            continue
+        return outcome
 
 
 def _bash(duration_ns: int) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from desim.userland.command import Command, Pipeline, ProgramFile, Redirection
-from desim.userland.files import normalise
+from desim.userland.files import DEVICES, normalise
 from desim.userland.sh import sh
 
 MAX_LINE = 65536
@@ -269,7 +269,7 @@ def _redirection(operator: _Token, name: _Token) -> Redirection:
     text = operator.text
     if text.endswith("<"):
         return Redirection(0, "<", name.text)
-    if name.text != "/dev/null":
+    if name.text not in DEVICES:
         try:
             normalise(name.text)
         except ValueError as error:

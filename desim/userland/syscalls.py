@@ -75,7 +75,7 @@ class SharedCalls(Processes, SystemCalls):
     ) -> None:
         super().__init__(now=now, wake_up=wake_up, first_pid=first_pid)
         self.random = random
-        self.filesystem = FileSystem(files=files, tree=tree, hosts=hosts)
+        self.filesystem = FileSystem(files=files, tree=tree, random=random, hosts=hosts)
         self.build: Build = bare
         """What ``load`` makes a program's own code with. The guest's takes time as a cost
         profile says; a profile's figures for it are the guest's, and the host's takes none."""
@@ -143,6 +143,10 @@ class SharedCalls(Processes, SystemCalls):
     def sys_stat(self, process: Process, name: str) -> FileStatus:
         self.meet()
         return self.filesystem.status(name)
+
+    def sys_listdir(self, process: Process, name: str) -> list[str]:
+        self.meet()
+        return self.filesystem.listdir(name)
 
     def sys_unlink(self, process: Process, name: str) -> None:
         self.meet()

@@ -6,19 +6,25 @@ from desim.userland.command import ProgramFile
 from desim.userland.programs import (
     arp,
     curl,
+    dd,
     dmesg,
     echo,
     ethtool,
+    head,
     httpd,
     ifconfig,
+    ls,
     ltool,
     nc_busybox,
     nc_openbsd,
     netstat,
     nslookup,
     ping,
+    seq,
     small,
+    tail,
     tftp,
+    time,
     tr,
     udhcpc,
     wget,
@@ -34,8 +40,18 @@ _CURL = ProgramFile(curl.curl, curl.check)
 _HTTPD = ProgramFile(httpd.httpd, httpd.check, httpd.reads)
 _WGET = ProgramFile(wget.wget, wget.check)
 _TFTP = ProgramFile(tftp.tftp, tftp.check, tftp.reads)
+_BUSYBOX = {
+    "dd": ProgramFile(dd.dd_busybox, dd.check_busybox, dd.reads),
+    "head": ProgramFile(head.head_busybox, head.check_busybox, head.reads),
+    "ls": ProgramFile(ls.ls_busybox, ls.check_busybox),
+    "seq": ProgramFile(seq.seq_busybox, seq.check_busybox),
+    "tail": ProgramFile(tail.tail_busybox, tail.check_busybox, tail.reads),
+    "time": ProgramFile(time.time, time.check, wraps=time.WRAPS),
+}
+"""What the guest has from busybox, and the host from coreutils."""
 
 _COMMON = {
+    **{f"busybox {name}": program for name, program in _BUSYBOX.items()},
     "busybox httpd": _HTTPD,
     "busybox nc": _NC_BUSYBOX,
     "busybox nslookup": _NSLOOKUP,
@@ -65,10 +81,16 @@ _UDHCPC = ProgramFile(udhcpc.udhcpc, udhcpc.check)
 
 HOST_PROGRAMS = _COMMON | {
     "busybox ping": _PING_HOST,
+    "dd": ProgramFile(dd.dd, dd.check, dd.reads),
+    "head": ProgramFile(head.head, head.check, head.reads),
+    "ls": ProgramFile(ls.ls, ls.check),
     "ping": _PING_HOST,
+    "seq": ProgramFile(seq.seq, seq.check),
+    "tail": ProgramFile(tail.tail, tail.check, tail.reads),
+    "time": ProgramFile(small.true, small.check, timer=True),
     "tr": ProgramFile(tr.tr, tr.check),
 }
-GUEST_PROGRAMS = _COMMON | {
+GUEST_PROGRAMS = (_COMMON | _BUSYBOX) | {
     "arp": _ARP,
     "busybox arp": _ARP,
     "busybox dmesg": _DMESG,

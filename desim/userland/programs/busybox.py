@@ -24,6 +24,22 @@ def applet(name: str, usage: str, main: Program) -> Program:
     return 1
 
 
+SUFFIXES = {"b": 512, "k": 1024, "m": 1024**2}
+"""``bkm_suffixes``."""
+
+
+def suffixed(text: str, suffixes: dict[str, int] = SUFFIXES, low: int = 0) -> int:
+    """A number with a suffix (``xatou_range_sfx``)."""
+    digits = len(text) - len(text.lstrip("0123456789"))
+    factor = suffixes.get(text[digits:], 0) if text[digits:] else 1
+    if not digits or not factor or digits > 19:
+        raise Fatal(f"invalid number '{text}'")
+    value = int(text[:digits]) * factor
+    if value < low:
+        raise Fatal(f"number {text} is not in {low}..{2**63 - 1} range")
+    return value
+
+
 def number(text: str, low: int = 0, high: int = 2**31 - 1) -> int:
     """A number of an option (``xatou_range``)."""
     if not (text.isascii() and text.isdigit()) or len(text) > 20:

@@ -23,3 +23,36 @@ def put(text: str, fd: int = STDOUT) -> Step:
 def err(text: str) -> Step:
     """Write ``text`` to standard error."""
     return put(text, STDERR)
+
+
+BLOCK = 4096
+"""What glibc makes the buffer of a file, a pipe or a socket: st_blksize."""
+
+
+class Stdio:
+    """The C library's buffer of standard output: what is written appears when 4,096 bytes have
+    come together, and at the end; on a terminal, line by line."""
+
+    def __init__(self) -> None:
+        self.held = b""
+        self._is_terminal: bool | None = None
+
+    def begin(self) -> Step:
+        """Look whether it is a terminal, if that has not been done."""
+        if self._is_terminal is None:
+            self._is_terminal = yield from sys.isatty(STDOUT)
+
+    def write(self, data: bytes) -> Step:
+        """``fwrite``. Raises what ``write`` raises."""
+        yield from self.begin()
+        held = self.held + data
+        whole = held.rfind(b"\n") + 1 if self._is_terminal else len(held) - len(held) % BLOCK
+        self.held = held[whole:]
+        if whole:
+            yield from sys.write(STDOUT, held[:whole])
+
+    def flush(self) -> Step:
+        """``fflush``. Raises what ``write`` raises."""
+        held, self.held = self.held, b""
+        if held:
+            yield from sys.write(STDOUT, held)

@@ -13,12 +13,10 @@ import string
 
 from desim.userland.calls import sys
 from desim.userland.program import Program
-from desim.userland.programs.output import STDIN, STDOUT, err
+from desim.userland.programs.output import STDIN, Stdio, err
 
 READ_SIZE = 8192
 """BUFSIZ."""
-WRITE_SIZE = 4096
-"""What glibc makes the buffer of a pipe or a socket: st_blksize."""
 
 CLASSES = {
     "alnum": string.digits + string.ascii_uppercase + string.ascii_lowercase,
@@ -144,20 +142,15 @@ def tr(argv: list[str]) -> Program:
             yield from err("tr: when not truncating set1, string2 must be non-empty\n")
             return 1
         table = _table(*sets)
-    is_terminal = yield from sys.isatty(STDOUT)
-    held = b""
+    out = Stdio()
+    yield from out.begin()
     last = -1
     while data := (yield from sys.read(STDIN, READ_SIZE)):
         made = data.translate(table, deleted)
         if squeezed:
             made, last = _squeezed(made, squeezed, last)
-        held += made
-        whole = held.rfind(b"\n") + 1 if is_terminal else len(held) - len(held) % WRITE_SIZE
-        if whole:
-            yield from sys.write(STDOUT, held[:whole])
-            held = held[whole:]
-    if held:
-        yield from sys.write(STDOUT, held)
+        yield from out.write(made)
+    yield from out.flush()
     return 0
 
 
