@@ -134,11 +134,11 @@ class Result:
 
         return terminal.text(self._run, self._run.config, width, verbosity)
 
-    def show(self, width: int = 80, *, verbosity: int = 0) -> None:
-        """Print the report, with colours if standard output is a terminal."""
+    def show(self, width: int = 80, *, verbosity: int = 0, colours: bool | None = None) -> None:
+        """Print the report; ``colours`` None: with colours if standard output is a terminal."""
         from desim.report import terminal
 
-        terminal.show(self._run, self._run.config, width, verbosity)
+        terminal.show(self._run, self._run.config, width, verbosity, colours)
 
     def __str__(self) -> str:
         return self.report()

@@ -173,9 +173,18 @@ class Machine:
             for point, packets in sorted(self._machine.captures().items())
         }
 
-    def run(self, progress: Callable[[int], None] | None = None) -> Result:
-        """Run to the end; what came of it. Raises :class:`desim.UserError` the second time."""
-        self._machine.run(progress)
+    def run(
+        self,
+        progress: Callable[[int], None] | None = None,
+        *,
+        interrupted: Callable[[], None] | None = None,
+    ) -> Result:
+        """Run to the end; what came of it. Raises :class:`desim.UserError` the second time.
+
+        ``progress`` is called now and then with the virtual time in ns, and ``interrupted`` as
+        soon as Ctrl-C is pressed: the run ends at its next event.
+        """
+        self._machine.run(progress, interrupted)
         return Result(self.scenario, RunResult(self._machine.config, self._machine))
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -29,6 +30,14 @@ def add_results(parser: Parser) -> None:
     )
     parser.add_argument(
         "--force", action="store_true", help="replace the results of an earlier run in DIR"
+    )
+    parser.add_argument(
+        "--color",
+        metavar="WHEN",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="colours: auto (default: on a terminal, and as NO_COLOR and FORCE_COLOR say), always "
+        "or never",
     )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
@@ -65,14 +74,17 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         output.prepare(arguments.out, force=arguments.force)
     complain(*machine.notes)
-    with progress_line() as progress:
-        result = machine.run(progress)
-    if arguments.out is not None:
-        result.save(arguments.out, force=arguments.force)
+    with progress_line(scenario) as progress:
+        result = machine.run(progress, interrupted=_finishing)
+        if arguments.out is not None:
+            if progress is not None:
+                progress.writing(arguments.out)
+            result.save(arguments.out, force=arguments.force)
     if arguments.json:
         print(output.summary_text(result.summary), end="")
     elif not arguments.quiet:
-        result.show(console_width(), verbosity=arguments.verbosity)
+        colours = wants_colours(arguments.color)
+        result.show(console_width(), verbosity=arguments.verbosity, colours=colours)
     sys.stdout.flush()
     complain_at_length(*(f"expected otherwise: {failure}" for failure in result.expectations))
     if result.failed:
@@ -81,6 +93,19 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
         complain(f"interrupted at {seconds(result.end_ns)} of virtual time")
         return 130
     return 1 if result.expectations or result.failed else 0
+
+
+def _finishing() -> None:
+    complain("finishing; again to stop at once")
+
+
+def wants_colours(when: str) -> bool | None:
+    """What ``--color`` says, or else NO_COLOR and FORCE_COLOR; None: the terminal does."""
+    if when == "auto":
+        if os.environ.get("NO_COLOR"):
+            return False
+        return True if os.environ.get("FORCE_COLOR") else None
+    return when == "always"
 
 
 def seconds(ns: int) -> str:

@@ -16,6 +16,7 @@ from desim.experiment.backtrace import Backtrace, Breakpoint, Function, Hit
 from desim.experiment.journey import Journey, follow
 from desim.experiment.trace_lines import named
 from desim.machine import Machine, Transcript
+from desim.machine.conduct import INTERRUPTED
 from desim.machine.counts import frame_counts
 from desim.machine.ports import Captured
 from desim.record import Record, keeps, not_captured, not_recorded
@@ -50,7 +51,9 @@ class RunResult:
         self.profile = machine.profile
         self.files: dict[str, bytes] = machine.files()
         self.transcripts: list[Transcript] = machine.transcripts()
-        self.expectations = failures(config.expect, self.files)
+        # Of a run that somebody has stopped there is no telling what it would have done.
+        stopped = self.ended == INTERRUPTED
+        self.expectations = [] if stopped else failures(config.expect, self.files)
 
     def keeps(self, level: Record) -> bool:
         """Whether the run has recorded what ``level`` keeps."""

@@ -11,16 +11,18 @@ from desim.engine.environment import Environment
 
 
 @contextmanager
-def ctrl_c(env: Environment) -> Iterator[None]:
+def ctrl_c(env: Environment, told: Callable[[], None] | None = None) -> Iterator[None]:
     """Within this block Ctrl-C raises ``KeyboardInterrupt`` out of ``env.run``, at its next event.
 
-    A second Ctrl-C does not wait for that. Where Python has no say about signals (another
-    thread), or somebody else handles this one, it is left alone.
+    ``told`` is called at once. A second Ctrl-C does not wait for the event. Where Python has no
+    say about signals (another thread), or somebody else handles this one, it is left alone.
     """
     usual = signal.default_int_handler
 
     def interrupt(*_: object) -> None:
         signal.signal(signal.SIGINT, usual)
+        if told is not None:
+            told()
         Alarm(env, ring).set(env._now)
 
     def ring() -> None:

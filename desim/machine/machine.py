@@ -223,9 +223,14 @@ class Machine:
             self._next_rank += len(parse(command.command, HOST_PROGRAMS))
         return ranks
 
-    def run(self, progress: Callable[[int], None] | None = None) -> None:
+    def run(
+        self,
+        progress: Callable[[int], None] | None = None,
+        interrupted: Callable[[], None] | None = None,
+    ) -> None:
         """Run to the end. Ctrl-C ends the run early, and so does a limit (``failed``);
-        ``ended`` says so, and what there is can be looked at.
+        ``ended`` says so, and what there is can be looked at. ``interrupted`` is called as soon
+        as Ctrl-C is pressed.
 
         Raises ``UserError`` for a machine that has run, or has been closed."""
         if self._spent:
@@ -237,7 +242,7 @@ class Machine:
         try:
             if progress is not None:
                 env.process(self._report(progress))
-            with ctrl_c(env):
+            with ctrl_c(env, interrupted):
                 env.run(stop)
             over = self.conductor.over
             self.ended = str(over.value) if over.triggered else UNTIL

@@ -40,16 +40,23 @@ WIDTH = 100
 
 
 def show(
-    result: RunResult, config: MachineConfig, width: int = screen.WIDTH, verbosity: int = 0
+    result: RunResult,
+    config: MachineConfig,
+    width: int = screen.WIDTH,
+    verbosity: int = 0,
+    colours: bool | None = None,
 ) -> None:
-    """Print the report of a run to standard output, with colours if that is a terminal."""
-    if not sys.stdout.isatty():
+    """Print the report of a run to standard output.
+
+    With ``colours``, or, if that is None, with colours if standard output is a terminal.
+    """
+    if not (sys.stdout.isatty() if colours is None else colours):
         print(text(result, config, width, verbosity))
         return
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, force_terminal=colours)
     for line in lines(result, config, width, verbosity):
         console.print(Text(line.text, style=line.style))
 
