@@ -108,6 +108,9 @@ class GuestSocket(Socket):
     def peek(self, size: int) -> bytes:
         return self.sock.peek(size)
 
+    def peekfrom(self, size: int) -> tuple[bytes, Endpoint]:
+        return self.sock.peekfrom(size)
+
     def send(self, data: bytes, *, more: bool = False) -> int:
         return self._tcp.send(data, more) if more else self.sock.send(data)
 

@@ -98,9 +98,13 @@ class DatagramSocket(Socket):
         return message.data[:size], message.sender
 
     def peek(self, size: int) -> bytes:
+        return self.peekfrom(size)[0]
+
+    def peekfrom(self, size: int) -> tuple[bytes, Endpoint]:
         if not self.datagrams:
             raise failure(errno.EAGAIN)
-        return self.datagrams[0].data[:size]
+        message = self.datagrams[0]
+        return message.data[:size], message.sender
 
     def inq(self) -> int:
         return len(self.datagrams[0].data) if self.datagrams else 0
@@ -269,9 +273,9 @@ class UdpSocket(DatagramSocket):
         self._raise_error()
         return super().recvfrom(size)
 
-    def peek(self, size: int) -> bytes:
+    def peekfrom(self, size: int) -> tuple[bytes, Endpoint]:
         self._raise_error()
-        return super().peek(size)
+        return super().peekfrom(size)
 
     def recvmsg(self, size: int) -> Message:
         self._raise_error()

@@ -227,8 +227,11 @@ class SystemCalls(ABC):
         """The number of bytes sent. To a packet socket ``to`` is (MAC, ethertype)."""
 
     @abstractmethod
-    def sys_recvfrom(self, process: Process, fd: int, size: int, /) -> tuple[bytes, Endpoint]:
-        """Data and its sender. A packet socket gives IP packets from their header on."""
+    def sys_recvfrom(
+        self, process: Process, fd: int, size: int, flags: int = 0, /
+    ) -> tuple[bytes, Endpoint]:
+        """Data and its sender; with MSG_PEEK it stays. A packet socket gives IP packets from
+        their header on."""
 
     @abstractmethod
     def sys_recvmsg(self, process: Process, fd: int, size: int, flags: int = 0, /) -> Message:

@@ -204,6 +204,10 @@ class Socket(File):
         """As ``read``, and what is read stays (MSG_PEEK)."""
         raise failure(errno.EOPNOTSUPP)
 
+    def peekfrom(self, size: int) -> tuple[bytes, Endpoint]:
+        """As ``recvfrom``, and the datagram stays (MSG_PEEK)."""
+        raise failure(errno.EOPNOTSUPP)
+
     def send(self, data: bytes, *, more: bool = False) -> int:
         """As ``write``; with ``more``, what fills no segment may wait (MSG_MORE)."""
         if more:

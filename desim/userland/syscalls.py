@@ -376,9 +376,14 @@ class SharedCalls(Processes, SystemCalls):
         socket = self._socket(process, fd)
         return self.wait_for(process, socket, lambda: socket.sendto(data, to))
 
-    def sys_recvfrom(self, process: Process, fd: int, size: int) -> tuple[bytes, Endpoint]:
+    def sys_recvfrom(
+        self, process: Process, fd: int, size: int, flags: int = 0
+    ) -> tuple[bytes, Endpoint]:
         socket = self._socket(process, fd)
-        return self.wait_for_message(process, socket, lambda: socket.recvfrom(size))
+        if flags & ~MSG_PEEK:
+            raise failure(errno.EINVAL)
+        attempt = socket.peekfrom if flags else socket.recvfrom
+        return self.wait_for_message(process, socket, lambda: attempt(size))
 
     def sys_recvmsg(self, process: Process, fd: int, size: int, flags: int = 0) -> Message:
         socket = self._socket(process, fd)

@@ -204,3 +204,17 @@ def test_lists_run_one_pipeline_after_the_other_on_both_sides(folder: Path, stri
     assert shown(result, "host 1") == "ok\n"
     assert [t.status for t in result.transcripts[1:]] == [0, 0, 130, 0]
     assert result.ended == "all programs have ended"
+
+
+def test_nc_over_udp_both_ways(folder: Path) -> None:
+    result = made(
+        folder,
+        qemu=",hostfwd=udp::5555-:5556",
+        guest=["echo pong | nc -luv 5556 > a", "echo out | nc -u -q 1 10.0.2.2 7000"],
+        host=["echo ping | nc -u -w 2 localhost 5555", "sleep 1"],
+        stop_first=True,
+    )
+    assert result.files["guest/a"] == b"ping\n"
+    assert shown(result, "guest 1").startswith("Bound on 0.0.0.0 5556\nConnection received on 10.0")
+    assert shown(result, "host 1") == "pong\n"
+    assert result.transcripts[2].status == 0

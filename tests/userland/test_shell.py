@@ -112,7 +112,7 @@ def test_the_files_that_a_line_reads_are_known_before_it_runs() -> None:
         ("busybox nx", 9, "did you mean nc?"),
         ("busybox", 1, "needs the name of an applet"),
         ("echo a\nrm", 7, "several lines"),
-        ("nc -u localhost 5", 1, "option -u exists, but is not modelled; modelled are -4 -k -l"),
+        ("nc -U localhost 5", 1, "option -U exists, but is not modelled; modelled are -4 -k -l"),
         ("nc localhost 1-9", 1, "port ranges"),
         ("nc.busybox -l -e cat", 1, "option -e exists"),
         ("nc.busybox -ll -p 5", 1, "-ll is not modelled"),

@@ -155,6 +155,10 @@ class Socket(ABC):
         """As ``recv``, and what is read stays."""
         raise error_of(errno.EOPNOTSUPP)
 
+    def peekfrom(self, size: int) -> tuple[bytes, Endpoint]:
+        """As ``recvfrom``, and what is read stays."""
+        raise error_of(errno.EOPNOTSUPP)
+
     @abstractmethod
     def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
         """Up to ``size`` bytes, and who sent them."""
@@ -267,12 +271,16 @@ class DatagramSocket(SkbFree, Socket):
         return super().getsockopt(option)
 
     def peek(self, size: int) -> bytes:
+        return self.peekfrom(size)[0]
+
+    def peekfrom(self, size: int) -> tuple[bytes, Endpoint]:
         self._take_error()
         if not self.receive_queue:
             raise would_block()
-        data = self.receive_queue[0][0].data[:size]
+        message = self.receive_queue[0][0]
+        data = message.data[:size]
         self.skb_copy_datagram_iter(data)
-        return data
+        return data, message.sender
 
     def inq(self) -> int:
         """Bytes of the oldest message (``first_packet_length``)."""

@@ -1,4 +1,4 @@
-"""``nc`` of OpenBSD as Debian 12 ships it (netcat-openbsd 1.219-1), over TCP and IPv4.
+"""``nc`` of OpenBSD as Debian 12 ships it (netcat-openbsd 1.219-1), over TCP, UDP and IPv4.
 
 Theory of operation
 -------------------
@@ -17,7 +17,13 @@ What ends it is where flavours differ:
 * ``-q SECS`` then delays the exit; in this version it does not end a connection
   that the peer keeps open. ``-w SECS`` limits a connect and each poll.
 
-Not modelled: UDP, UNIX sockets, IPv6, proxies, port ranges and the options for
+Over UDP (``-u``) each read of input is a datagram. A server peeks at the first datagram, and
+connects to its sender; with ``-k`` it takes all comers and can answer none. There is no end of
+the network: what ends it is ``-w``, an error (nobody listens), or in a client ``-q``. With ``-v``
+or ``-z`` a client first tests for 3 s, or as long as ``-w`` says, whether its port is refused:
+the server sees an X at once, another one, and one every second.
+
+Not modelled: UNIX sockets, IPv6, proxies, port ranges and the options for
 them (refused when a line is read). Neither side has /etc/services: the service in
 "succeeded!" is ``*``, where a real host may print a name (5556 is ``freeciv``).
 """
@@ -34,6 +40,7 @@ from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
 from desim.userland.programs.output import STDIN, STDOUT, Step, err
 from desim.userland.programs.resolver import getaddrinfo
 from desim.userland.uapi import (
+    MSG_PEEK,
     POLLNVAL,
     SHUT_RD,
     SHUT_WR,
@@ -43,9 +50,11 @@ from desim.userland.uapi import (
 from desim.wire.addresses import IP_ANY, ip_text
 
 SPEC = "46bCDdFhI:i:klM:m:NnO:P:p:q:rSs:T:tUuV:vW:w:X:x:Zz"
-MODELLED = "4klNnp:q:s:vw:"
+MODELLED = "4klNnp:q:s:uvw:z"
 BUFSIZE = 16384
+PEEK_SIZE = 2048
 NS = 1_000_000_000
+UDP_SCAN_S = 3
 
 _INTEGER = re.compile(r"[ \t\n\v\f\r]*([+-]?)0*([0-9]+)")
 
@@ -73,6 +82,8 @@ class Options:
         self.keep = "k" in flags
         self.verbose = "v" in flags
         self.numeric = "n" in flags
+        self.udp = "u" in flags
+        self.scan = "z" in flags
         self.shutdown = "N" in flags
         self.quit_s = _number(values["q"], "quit timer", -(2**31)) if "q" in values else -1
         self.timeout_ns = _number(values["w"], "timeout", 0) * NS if "w" in values else None
@@ -92,11 +103,18 @@ class Options:
             self.host, port = operands
         elif len(operands) != 1:
             raise GetoptError("")
+        if self.listen and self.scan:
+            raise _Fatal("cannot use -z and -l")
         if self.keep and not self.listen:
             raise _Fatal("must use -l with -k")
         if port is None:
             raise _Fatal("missing port number")
         self.port = _port(port)
+
+    @property
+    def protocol(self) -> str:
+        """As messages name it."""
+        return "udp" if self.udp else "tcp"
 
     @property
     def shuts_down(self) -> bool:
@@ -180,11 +198,11 @@ def _text(address: bytes, options: Options) -> Part[str]:
 
 
 def _serve(name: str, options: Options) -> Program:
+    if options.udp:
+        return (yield from _serve_udp(options))
     listener = yield from local_listen(options)
     if options.verbose:
-        address, port = yield from sys.getsockname(listener)
-        text = yield from _text(address, options)
-        yield from err(f"Listening on {text} {port}\n")
+        yield from _report_listener("Listening", listener, options)
     while True:
         fd, client = yield from sys.accept(listener)
         yield from sys.set_nonblocking(fd, True)
@@ -199,6 +217,28 @@ def _serve(name: str, options: Options) -> Program:
     return 0
 
 
+def _serve_udp(options: Options) -> Program:
+    while True:
+        fd = yield from local_listen(options)
+        if options.verbose:
+            yield from _report_listener("Bound", fd, options)
+        if not options.keep:
+            _, client = yield from sys.recvfrom(fd, PEEK_SIZE, MSG_PEEK)
+            yield from sys.connect(fd, *client)
+            if options.verbose:
+                yield from _report_connection(client, options)
+        yield from readwrite(fd, options)
+        yield from sys.close(fd)
+        if not options.keep:
+            return 0
+
+
+def _report_listener(what: str, fd: int, options: Options) -> Step:
+    address, port = yield from sys.getsockname(fd)
+    text = yield from _text(address, options)
+    yield from err(f"{what} on {text} {port}\n")
+
+
 def _report_connection(client: Endpoint, options: Options) -> Step:
     text = yield from _text(client[0], options)
     yield from err(f"Connection received on {text} {client[1]}\n")
@@ -209,12 +249,13 @@ def local_listen(options: Options) -> Part[int]:
     address = IP_ANY
     if options.host is not None:
         address = yield from _resolve(options.host, options.port, options)
-    fd = yield from sys.socket("tcp")
+    fd = yield from sys.socket(options.protocol)
     yield from sys.setsockopt(fd, SO_REUSEADDR, 1)
     yield from sys.setsockopt(fd, SO_REUSEPORT, 1)
     try:
         yield from sys.bind(fd, address, options.port)
-        yield from sys.listen(fd, 1)
+        if not options.udp:
+            yield from sys.listen(fd, 1)
     except OSError as error:
         raise _Fatal(f"{error.strerror}") from None
     return fd
@@ -226,22 +267,46 @@ def _connect(name: str, options: Options) -> Program:
     fd = yield from remote_connect(name, address, options)
     if fd < 0:
         return 1
-    if options.verbose:
+    if options.udp and (options.verbose or options.scan):
+        if not (yield from _udptest(fd, options)):
+            return 1
+    if options.verbose or options.scan:
         where = (
             options.host
             if options.host == ip_text(address)
             else (f"{options.host} ({ip_text(address)})")
         )
-        yield from err(f"Connection to {where} {options.port} port [tcp/*] succeeded!\n")
-    yield from readwrite(fd, options)
+        if options.verbose:
+            protocol = options.protocol
+            yield from err(f"Connection to {where} {options.port} port [{protocol}/*] succeeded!\n")
+    if not options.scan:
+        yield from readwrite(fd, options)
     yield from sys.close(fd)
+    if options.scan:
+        return 0
     yield from _delay_exit(options)
     return 0
 
 
+def _udptest(fd: int, options: Options) -> Part[bool]:
+    """Whether nobody says that the port is refused."""
+    seconds = UDP_SCAN_S if options.timeout_ns is None else options.timeout_ns // NS
+    for number in range(seconds + 2):
+        if number > 1:
+            yield from sys.nanosleep(NS)
+        try:
+            yield from sys.write(fd, b"X")
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            if not number:
+                return False
+    return True
+
+
 def remote_connect(name: str, address: bytes, options: Options) -> Part[int]:
     """A connected socket, or -1."""
-    fd = yield from sys.socket("tcp")
+    fd = yield from sys.socket(options.protocol)
     if options.source is not None or options.source_port is not None:
         source = IP_ANY
         if options.source is not None:
@@ -261,9 +326,8 @@ def remote_connect(name: str, address: bytes, options: Options) -> Part[int]:
         host = options.host
         where = host if host == ip_text(address) else f"{host} ({ip_text(address)})"
         failed = "timed out" if outcome.errno == errno.EINPROGRESS else "failed"
-        yield from err(
-            f"{name}: connect to {where} port {options.port} (tcp) {failed}: {outcome.strerror}\n"
-        )
+        port = f"{options.port} ({options.protocol})"
+        yield from err(f"{name}: connect to {where} port {port} {failed}: {outcome.strerror}\n")
     yield from sys.close(fd)
     return -1
 
@@ -347,6 +411,9 @@ def readwrite(fd: int, options: Options) -> Step:
             if options.shuts_down:
                 yield from _shutdown(netout, SHUT_WR)
             netout = -1
+            if options.udp and options.quit_s >= 0:
+                yield from _shutdown(netin, SHUT_RD)
+                netin = -1
         if netin < 0 and not in_buffer:
             stdout = -1
 
