@@ -326,8 +326,8 @@ def remote_connect(name: str, address: bytes, options: Options) -> Part[int]:
         host = options.host
         where = host if host == ip_text(address) else f"{host} ({ip_text(address)})"
         failed = "timed out" if outcome.errno == errno.EINPROGRESS else "failed"
-        port = f"{options.port} ({options.protocol})"
-        yield from err(f"{name}: connect to {where} port {port} {failed}: {outcome.strerror}\n")
+        target = f"{options.port} ({options.protocol})"
+        yield from err(f"{name}: connect to {where} port {target} {failed}: {outcome.strerror}\n")
     yield from sys.close(fd)
     return -1
 
