@@ -109,13 +109,8 @@ class Environment(simpy.Environment):
         self.still_at = -1
         self.steps = 0
         self.event_limit = event_limit
-        self._hub: greenlet.greenlet | None = None
-
-    @property
-    def hub(self) -> greenlet.greenlet:
-        """The coroutine that runs the heap; threads switch to it when they wait."""
-        assert self._hub is not None, "a thread can wait only while the environment runs"
-        return self._hub
+        self.hub: greenlet.greenlet | None = None
+        """The coroutine that runs the heap, while one does; threads switch to it when they wait."""
 
     def schedule(self, event: Event, priority: Any = NORMAL, delay: float = 0) -> None:
         """As in SimPy; ``delay`` is an ``int`` of ns, or ``TypeError`` is raised."""
@@ -177,11 +172,11 @@ class Environment(simpy.Environment):
             if until.callbacks is None:
                 return until.value
             until.callbacks.append(StopSimulation.callback)
-        self._hub = greenlet.getcurrent()
+        self.hub = greenlet.getcurrent()
         try:
             return self._run(until)
         finally:
-            self._hub = None
+            self.hub = None
             self.running = None
 
     def _stop_at(self, until: Any) -> Any:

@@ -67,11 +67,11 @@ def test_frames_lost_on_the_way_are_counted_by_place_and_reason(
     deliver = NetClientState.deliver
     count = 0
 
-    def pulled(self: NetClientState, sender: NetClientState, passing: Frame) -> int:
+    def pulled(self: NetClientState, sender: NetClientState, frame: Frame) -> int:
         nonlocal count
         count += self.is_nic
         self.link_down = self.is_nic and count == 2
-        return deliver(self, sender, passing)
+        return deliver(self, sender, frame)
 
     monkeypatch.setattr(NetClientState, "deliver", pulled)
     result = run(config("hello-redir", guest_ipv6=False, until_ns=20 * SECOND))
