@@ -55,6 +55,23 @@ def _bulk(costs: str, level: Record, to_guest: bool, reader: Any) -> Count:
     )
 
 
+def _boot(_: int, costs: str, level: Record) -> MachineConfig:
+    return boot(costs, level)
+
+
+def _small(
+    what: str, unit: str, make: Callable[[int, str, Record], MachineConfig], level: Record
+) -> Count:
+    sizes = (0, 1) if make is _boot else (FEW, MANY)
+    return Count(
+        f"one {what}, study-2016, {level}",
+        unit,
+        lambda count: make(count, "study-2016", level),
+        sizes,
+        sizes[1] - sizes[0],
+    )
+
+
 def _all() -> list[Count]:
     levels: tuple[Record, ...] = ("none", "trace")
     found = [
@@ -65,27 +82,9 @@ def _all() -> list[Count]:
     ]
     for level in levels:
         found += [
-            Count(
-                f"one ping of the guest, study-2016, {level}",
-                "ping",
-                lambda count, level=level: pings(count, "study-2016", level),
-                (FEW, MANY),
-                MANY - FEW,
-            ),
-            Count(
-                f"one byte each way, study-2016, {level}",
-                "exchange",
-                lambda count, level=level: exchanges(count, "study-2016", level),
-                (FEW, MANY),
-                MANY - FEW,
-            ),
-            Count(
-                f"one boot, study-2016, {level}",
-                "boot",
-                lambda _, level=level: boot("study-2016", level),
-                (0, 1),
-                1,
-            ),
+            _small("ping of the guest", "ping", pings, level),
+            _small("byte each way", "exchange", exchanges, level),
+            _small("boot", "boot", _boot, level),
         ]
     return found
 

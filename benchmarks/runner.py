@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 ROOMS = {
@@ -69,7 +71,7 @@ def at_least(limit: float) -> Target:
 def text(row: Row) -> str:
     """One line of the table."""
     if row.value is None:
-        return f"  {row.what:<42} {row.unit}"
+        return textwrap.fill(f"  {row.what:<42} {row.unit}", WIDTH, subsequent_indent=" " * 45)
     digits = 0 if row.value >= 1000 else 1 if row.value >= 100 else 2
     line = f"  {row.what:<42} {row.value:>10,.{digits}f} {row.unit:<10}"
     if row.target is None:
@@ -89,6 +91,7 @@ def main(argv: list[str]) -> int:
     if argv and argv[0] in ROOMS:
         room = importlib.import_module(f"benchmarks.{argv[0]}")
         return int(room.main(argv[1:]) or 0)
+    from benchmarks import peers
     from benchmarks.table import BENCHES
 
     epilog = "\n".join(f"  {name:8} {what}" for name, what in ROOMS.items())
@@ -102,11 +105,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object for each row")
     parser.add_argument("--only", action="append", metavar="NAME", choices=BENCHES, help="a bench")
     parser.add_argument("--slow", action="store_true", help="those that take minutes, too")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        metavar="DIR",
+        help="where ns-3 and ns.py are installed (build/peers if not given)",
+    )
     arguments = parser.parse_args(argv)
     if arguments.list:
         for name, bench in BENCHES.items():
             print(f"{name:14} {bench.title}{' (--slow)' if bench.slow else ''}")
         return 0
+    if arguments.peers:
+        peers.folder = arguments.peers
     every = [name for name, bench in BENCHES.items() if arguments.slow or not bench.slow]
     shown = ""
     for name, row in rows(BENCHES, arguments.only or every):

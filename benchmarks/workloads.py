@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from desim.config import InputFile, MachineConfig, RunCommand, Side
+from desim.config import SECOND_NS, InputFile, MachineConfig, RunCommand, Side
 from desim.devices import HostFwd, Nic, UserNet
 from desim.record import Record
 
@@ -17,6 +17,7 @@ MSS = 1460
 """Bytes in each data segment of a bulk transfer."""
 
 GUEST_PORT, HOST_PORT = 5556, 5555
+PAGE_BYTES = 1000
 FIRST_RESTED_NS = 4_000_000_000
 """The guest has booted, and its interface is up."""
 
@@ -105,3 +106,21 @@ def exchanges(count: int, costs: str, level: Record = "none") -> MachineConfig:
     return machine_config(
         costs=costs, level=level, guest=[server], host=[run_command("host", 1, client)]
     )
+
+
+def clients(count: int, costs: str = "zero", level: Record = "none") -> MachineConfig:
+    """``count`` clients of the host, one each 10 ms, which all get a page from the guest."""
+    server = run_command("guest", 1, f"httpd -f -p {GUEST_PORT}")
+    get = f"wget -q -O - http://localhost:{HOST_PORT}/page"
+    hosts = [
+        run_command("host", 1 + n, get, FIRST_RESTED_NS + 10_000_000 * n) for n in range(count)
+    ]
+    page = {"page": InputFile(name="page", data=bytes(PAGE_BYTES))}
+    return machine_config(costs=costs, level=level, guest=[server], host=hosts, guest_files=page)
+
+
+def idle(seconds: int, costs: str = "study-2016", level: Record = "none") -> MachineConfig:
+    """A guest that boots and then sleeps."""
+    sleep = run_command("guest", 1, f"sleep {seconds}")
+    until_ns = (seconds + 60) * SECOND_NS
+    return machine_config(costs=costs, level=level, guest=[sleep], until_ns=until_ns)
