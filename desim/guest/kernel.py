@@ -27,6 +27,7 @@ from desim.stages import GUEST, Landmark, mark, stages
 from desim.userland.errors import failure
 from desim.userland.ethtool import EthtoolDevice
 from desim.userland.files import Socket, VirtualTree
+from desim.userland.pages import PagePiece
 from desim.userland.process import Process
 from desim.userland.syscalls import SharedCalls
 from desim.userland.uapi import (
@@ -114,6 +115,16 @@ class GuestSocket(Socket):
     def send(self, data: bytes, *, more: bool = False) -> int:
         return self._tcp.send(data, more) if more else self.sock.send(data)
 
+    def sendpage(self, piece: PagePiece, flags: int, copied: int | None) -> int:
+        return self._tcp.sendpage(piece, flags, copied)
+
+    def splice_eof(self) -> None:
+        self._tcp.splice_eof()
+
+    def keep_error(self, error: OSError) -> None:
+        if self.is_stream:
+            self._tcp.keep_error(error)
+
     def sendto(self, data: bytes, to: Endpoint) -> int:
         return self.sock.sendto(data, to)
 
@@ -169,6 +180,11 @@ class GuestKernel(SharedCalls):
             "__vdso_clock_gettime", file="lib/vdso/gettimeofday.c", landmark=Landmark.CLOCK_READ
         ),
         sys_nanosleep=mark("hrtimer_nanosleep", file="kernel/time/hrtimer.c"),
+        sys_sendfile=mark("do_sendfile", file="fs/read_write.c"),
+        generic_file_splice_read=mark("generic_file_splice_read", file="fs/splice.c"),
+        splice_from_pipe=mark(
+            "generic_splice_sendpage", "splice_from_pipe", "__splice_from_pipe", file="fs/splice.c"
+        ),
         sys_ppoll=mark("do_sys_poll", file="fs/select.c"),
         sys_recvmsg=mark("__sys_recvmsg", file="net/socket.c"),
     )
@@ -213,6 +229,10 @@ class GuestKernel(SharedCalls):
 
     def meet(self) -> None:
         self.cpu.touch("user")
+
+    def splice_from_pipe(self, process: Process, out: Socket, flags: int) -> None:
+        self.cpu.cond_resched()
+        super().splice_from_pipe(process, out, flags)
 
     def proc_create(self, name: str, show: Callable[[], str]) -> None:
         """Make a file under /proc, whose text ``show`` makes anew at each reading."""

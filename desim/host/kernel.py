@@ -48,6 +48,7 @@ class HostKernel(SharedCalls):
         HOST,
         sys_read=mark("read", file="host kernel"),
         sys_write=mark("write", file="host kernel", size="data"),
+        sys_sendfile=mark("sendfile", file="host kernel"),
         sys_poll=mark("poll", file="host kernel"),
         sys_accept=mark("accept", file="host kernel"),
         sys_connect=mark("connect", file="host kernel"),

@@ -32,7 +32,8 @@ the other end may still read what had arrived, then gets ECONNRESET once (EPIPE 
 seen the FIN), then end of stream.
 
 Not modelled: windows, segments, congestion, SYN cookies and all other timers;
-auto-tuning of the buffers (they have their final size from the start); a close that waits.
+auto-tuning of the buffers (they have their final size from the start); other options, which
+are EINVAL.
 """
 
 from __future__ import annotations
@@ -47,11 +48,17 @@ from desim.host.timers import HostTimer
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint
 from desim.userland.errors import failure
 from desim.userland.files import ByteQueue, Socket
+from desim.userland.pages import PagePiece
 from desim.userland.uapi import (
+    KEEPALIVE_MOST,
+    SO_KEEPALIVE,
     SO_LINGER,
     SO_OOBINLINE,
     SO_REUSEADDR,
     SO_REUSEPORT,
+    TCP_KEEPCNT,
+    TCP_KEEPIDLE,
+    TCP_KEEPINTVL,
     TCP_NODELAY,
     SocketRow,
 )
@@ -69,6 +76,8 @@ SYNACK_RETRIES = 5
 RTO_MIN_NS = 200_000_000
 """TCP_RTO_MIN: what the retransmission timeout is on a loopback interface."""
 SECOND_NS = 1_000_000_000
+KEEPALIVE = {SO_KEEPALIVE: 0, TCP_KEEPIDLE: 7200, TCP_KEEPINTVL: 75, TCP_KEEPCNT: 9}
+"""As they begin: net.ipv4.tcp_keepalive_time, _intvl, _probes."""
 
 CLOSE = "CLOSE"
 LISTEN = "LISTEN"
@@ -87,11 +96,12 @@ class TcpSocket(Socket):
 
     ``watcher`` is told of every change (QEMU's poll); programs sleep on ``queue``.
     ``oobinline`` is SO_OOBINLINE: urgent bytes are read in their place instead of skipped.
-    ``aborts`` is SO_LINGER with 0 seconds: ``close`` resets the connection.
+    ``linger_s`` is SO_LINGER: how long ``close`` waits until the peer has taken everything, 0 to
+    reset the connection, -1 for neither. ``keepalive`` holds SO_KEEPALIVE and its times: they
+    change nothing, for the kernel at the other end always answers.
     """
 
     __slots__ = (
-        "aborts",
         "accept_queue",
         "arrived_ns",
         "backlog",
@@ -99,6 +109,8 @@ class TcpSocket(Socket):
         "error",
         "fin_received",
         "fin_sent",
+        "keepalive",
+        "linger_s",
         "listener",
         "local",
         "name",
@@ -145,7 +157,9 @@ class TcpSocket(Socket):
         self.sent_total = 0
         self.received_total = 0
         self.urgent: int | None = None
-        self.oobinline = self.aborts = self.nodelay = False
+        self.oobinline = self.nodelay = False
+        self.linger_s = -1
+        self.keepalive = dict(KEEPALIVE)
         self.error = 0
         self.fin_sent = self.fin_received = False
         self.send_shutdown = self.recv_shutdown = False
@@ -174,8 +188,14 @@ class TcpSocket(Socket):
             self.reuse_port = bool(value)
         elif option == SO_OOBINLINE:
             self.oobinline = bool(value)
-        elif option == SO_LINGER and value == 0:
-            self.aborts = True
+        elif option == SO_LINGER:
+            self.linger_s = max(value, -1)
+        elif option == SO_KEEPALIVE:
+            self.keepalive[option] = int(bool(value))
+        elif option in self.keepalive:
+            if not 1 <= value <= KEEPALIVE_MOST[option]:
+                raise failure(errno.EINVAL)
+            self.keepalive[option] = value
         elif option == TCP_NODELAY:
             self.nodelay = bool(value)  # nothing is ever delayed here
         else:
@@ -186,8 +206,9 @@ class TcpSocket(Socket):
             SO_REUSEADDR: self.reuse_address,
             SO_REUSEPORT: self.reuse_port,
             SO_OOBINLINE: self.oobinline,
-            SO_LINGER: 0 if self.aborts else -1,
+            SO_LINGER: self.linger_s,
             TCP_NODELAY: self.nodelay,
+            **self.keepalive,
         }
         return int(values[option]) if option in values else super().getsockopt(option)
 
@@ -263,7 +284,8 @@ class TcpSocket(Socket):
         """The other end of a connection in the making."""
         server = TcpSocket(self.tcp, None)
         server.reuse_address, server.reuse_port = self.reuse_address, self.reuse_port
-        server.oobinline, server.aborts = self.oobinline, self.aborts
+        server.oobinline, server.linger_s = self.oobinline, self.linger_s
+        server.keepalive = dict(self.keepalive)
         self.tcp.take(server, own)
         self.tcp.sockets.append(server)
         server.remote = client
@@ -484,6 +506,14 @@ class TcpSocket(Socket):
     def write(self, data: bytes) -> int:
         return self._send(data, urgent=False)
 
+    def sendpage(self, piece: PagePiece, flags: int, copied: int | None) -> int:
+        # What MSG_MORE holds back goes at the same instant, with the last page or splice_eof().
+        return self._send(piece.data, urgent=False)
+
+    def keep_error(self, error: OSError) -> None:
+        if error.errno not in (None, errno.EPIPE):
+            self.error = error.errno
+
     def send_oob(self, data: bytes) -> int:
         """As ``write``; if all is taken, the last byte is urgent data."""
         return self._send(data, urgent=True)
@@ -556,6 +586,8 @@ class TcpSocket(Socket):
         peer = self.peer
         assert peer is not None
         self.fin_received = self.recv_shutdown = True
+        if peer.linger_s > 0:
+            self.net.wake_up(peer.queue)
         if not self.fin_sent:
             self.state, peer.state = CLOSE_WAIT, FIN_WAIT2
         elif not peer.fin_received:
@@ -599,12 +631,25 @@ class TcpSocket(Socket):
             self.accept_queue.popleft()._reset()
         self._changed()
 
+    def begin_close(self) -> int:
+        if self.linger_s <= 0 or self.state in (LISTEN, CLOSE, SYN_SENT):
+            return 0
+        if self.receive.size:
+            self._reset()
+        elif not self.fin_sent:
+            self.recv_shutdown = True
+            self._send_fin()
+        return self.linger_s * SECOND_NS
+
+    def closing(self) -> bool:
+        return self.state in (FIN_WAIT1, CLOSING, LAST_ACK)
+
     def close(self) -> None:
         if self.state == LISTEN:
             self._stop_listening()
         elif self.state in (CLOSE, SYN_SENT):
             self._done()
-        elif self.receive.size or self.aborts:
+        elif self.receive.size or self.linger_s == 0:
             self._reset()
         else:
             self.orphaned_ns = self.net.now()

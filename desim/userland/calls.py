@@ -57,6 +57,13 @@ class SystemCalls(ABC):
         """The number of bytes taken: all of them unless ``fd`` is non-blocking."""
 
     @abstractmethod
+    def sys_sendfile(
+        self, process: Process, out_fd: int, in_fd: int, offset: int | None, count: int, /
+    ) -> int:
+        """How many bytes of a file from ``offset`` on, or from its position, which then moves on,
+        ``out_fd`` took; 0 at the file's end. A socket takes pages without copying them."""
+
+    @abstractmethod
     def sys_open(self, process: Process, name: str, flags: int = O_RDONLY, /) -> int:
         """A descriptor for reading, or for writing a file (O_WRONLY | O_CREAT with O_TRUNC
         or O_APPEND); ENOENT, EISDIR, EACCES ..., EINVAL for other flags."""
@@ -79,8 +86,8 @@ class SystemCalls(ABC):
 
     @abstractmethod
     def sys_close(self, process: Process, fd: int, /) -> None:
-        """Frees the descriptor; the last one of a guest's connection with SO_LINGER waits until
-        all is acknowledged, or the time is over."""
+        """Frees the descriptor; the last one of a connection with SO_LINGER waits until all
+        is acknowledged, or the time is over."""
 
     @abstractmethod
     def sys_set_nonblocking(self, process: Process, fd: int, nonblocking: bool, /) -> None:
@@ -338,6 +345,7 @@ class sys:
 
     read = _call(SystemCalls.sys_read)
     write = _call(SystemCalls.sys_write)
+    sendfile = _call(SystemCalls.sys_sendfile)
     open = _call(SystemCalls.sys_open)
     stat = _call(SystemCalls.sys_stat)
     listdir = _call(SystemCalls.sys_listdir)

@@ -99,6 +99,12 @@ class Epoll(File):
     def _nested(self) -> list[Epoll]:
         return [i.file for i in self.interests.values() if isinstance(i.file, Epoll)]
 
+    def read(self, size: int) -> bytes:
+        raise failure(errno.EINVAL)
+
+    def write(self, data: bytes) -> int:
+        raise failure(errno.EINVAL)
+
     def poll_events(self) -> int:
         self._forget_closed()
         for interest in self.interests.values():

@@ -20,6 +20,7 @@ TEXTS = {
     errno.EINVAL: "Invalid argument",
     errno.ENOTTY: "Inappropriate ioctl for device",
     errno.ENOSPC: "No space left on device",
+    errno.ESPIPE: "Illegal seek",
     errno.EPIPE: "Broken pipe",
     errno.ENAMETOOLONG: "File name too long",
     errno.EINTR: "Interrupted system call",

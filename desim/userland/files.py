@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
 from desim.userland.errors import failure
+from desim.userland.pages import PAGE_SIZE, PagePiece, Pages
 from desim.userland.uapi import Message
 from desim.userland.waitqueue import WaitQueue
 
@@ -106,14 +107,19 @@ class ByteQueue:
 class File:
     """An open file. ``users`` counts the descriptors that stand for it."""
 
-    __slots__ = ("nonblocking", "queue", "users")
+    __slots__ = ("nonblocking", "position", "queue", "users")
 
     can_poll = False
     """Whether it can be waited for; what cannot is always ready."""
+    readable = writable = True
+    """FMODE_READ, FMODE_WRITE."""
+    seekable = False
+    """FMODE_LSEEK, FMODE_PREAD."""
 
     def __init__(self, name: str) -> None:
         self.queue = WaitQueue(name)
         self.users = 0
+        self.position = 0
         self.nonblocking = False
 
     def read(self, size: int) -> bytes:
@@ -123,6 +129,13 @@ class File:
     def write(self, data: bytes) -> int:
         """Take at least one byte of ``data``: how many."""
         raise failure(errno.EBADF)
+
+    def keep_error(self, error: OSError) -> None:
+        """A write that had taken bytes does not tell of ``error``: the next call will."""
+
+    def splice_read(self, start: int, size: int) -> list[PagePiece]:
+        """The pages in which ``size`` bytes from ``start`` on lie; EINVAL where there are none."""
+        raise failure(errno.EINVAL)
 
     def poll_events(self) -> int:
         """What it is ready for now (POLLIN, POLLOUT ...)."""
@@ -214,6 +227,17 @@ class Socket(File):
             raise failure(errno.EOPNOTSUPP)
         return self.write(data)
 
+    def sendpage(self, piece: PagePiece, flags: int, copied: int | None) -> int:
+        """Send a page of a file without copying it: how much was taken, at least one byte.
+
+        ``flags`` are MSG_MORE and MSG_SENDPAGE_NOTLAST. ``copied`` is None at first, and what has
+        been taken before if this is the same call again, which had to wait.
+        """
+        raise failure(errno.EOPNOTSUPP)
+
+    def splice_eof(self) -> None:
+        """The file whose pages were sent with MSG_MORE has ended."""
+
     def sendto(self, data: bytes, to: Endpoint) -> int:
         """Send a datagram."""
         raise failure(errno.EOPNOTSUPP)
@@ -255,6 +279,8 @@ class Null(File):
     """/dev/null."""
 
     __slots__ = ()
+
+    seekable = True
 
     def __init__(self) -> None:
         super().__init__("/dev/null")
@@ -334,26 +360,46 @@ class Terminal(File):
 class InputFile(File):
     """A file of the user's that is only read (``< FILE``)."""
 
-    __slots__ = ("_at", "_data")
+    __slots__ = ("_cache", "_data")
+
+    writable = False
+    seekable = True
 
     def __init__(self, name: str, data: bytes) -> None:
         super().__init__(name)
         self._data = data
-        self._at = 0
+        self._cache: dict[int, Pages] = {}
+        """The pages of the page cache that somebody has asked for, by number."""
 
     def read(self, size: int) -> bytes:
-        data = self._data[self._at : self._at + size]
-        self._at += len(data)
+        data = self._data[self.position : self.position + size]
+        self.position += len(data)
         return data
 
+    def splice_read(self, start: int, size: int) -> list[PagePiece]:
+        end = min(start + size, len(self._data))
+        pieces = []
+        while start < end:
+            number, offset = divmod(start, PAGE_SIZE)
+            data = self._data[start : min(end, (number + 1) * PAGE_SIZE)]
+            pages = self._cache.get(number)
+            if pages is None:
+                pages = self._cache[number] = Pages()
+            pieces.append(PagePiece(data, pages, offset))
+            start += len(data)
+        return pieces
+
     def inq(self) -> int:
-        return len(self._data) - self._at
+        return len(self._data) - self.position
 
 
 class OutputFile(File):
     """A file that programs write (``> FILE``), in memory."""
 
     __slots__ = ("_quota", "chunks", "modified_ns", "size")
+
+    readable = False
+    seekable = True
 
     def __init__(self, name: str, quota: Quota) -> None:
         super().__init__(name)
@@ -466,6 +512,7 @@ class PipeReader(File):
     __slots__ = ("_pipe",)
 
     can_poll = True
+    writable = False
 
     def __init__(self, pipe: Pipe) -> None:
         super().__init__("pipe")
@@ -500,6 +547,7 @@ class PipeWriter(File):
     __slots__ = ("_pipe",)
 
     can_poll = True
+    readable = False
 
     def __init__(self, pipe: Pipe) -> None:
         super().__init__("pipe")
@@ -512,12 +560,21 @@ class PipeWriter(File):
             raise failure(errno.EPIPE)
         if not data:
             return 0
-        room = PIPE_SIZE - pipe.buffer.size
-        if room == 0 or room < len(data) <= PIPE_BUF:
+        room = self.room()
+        if room < len(data) <= PIPE_BUF:
             raise failure(errno.EAGAIN)
         pipe.buffer.push(data[:room])
         pipe.wake_up(pipe.queue)
         return min(room, len(data))
+
+    def room(self) -> int:
+        """Bytes that it takes now; EAGAIN if none, EPIPE if nobody reads."""
+        pipe = self._pipe
+        if pipe.reader is None:
+            raise failure(errno.EPIPE)
+        if pipe.buffer.size == PIPE_SIZE:
+            raise failure(errno.EAGAIN)
+        return PIPE_SIZE - pipe.buffer.size
 
     def poll_events(self) -> int:
         pipe = self._pipe

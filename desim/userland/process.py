@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from desim.userland.errors import failure
 from desim.userland.files import File, Terminal
+from desim.userland.pages import SplicePipe
 from desim.userland.program import Call, Program
 from desim.userland.waitqueue import WaitQueue
 
@@ -30,7 +31,8 @@ class Process:
     """One running program. ``job`` holds all processes of its pipeline or list.
 
     ``exit_status`` is the program's own, or minus the number of the signal that
-    ended it. ``deadline_ns``, ``progress`` and ``received`` belong to the call it is in.
+    ended it. ``deadline_ns``, ``progress``, ``received`` and ``splice_pipe`` belong to
+    the call it is in.
     """
 
     __slots__ = (
@@ -53,6 +55,7 @@ class Process:
         "received",
         "signals",
         "spins",
+        "splice_pipe",
         "started_ns",
         "terminal",
         "waiting",
@@ -95,6 +98,7 @@ class Process:
         self.deadline_ns: int | None = None
         self.progress = 0
         self.received: list[bytes] = []
+        self.splice_pipe = SplicePipe()
 
     def __repr__(self) -> str:
         return f"Process({self.pid}, {self.name!r})"

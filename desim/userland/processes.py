@@ -215,6 +215,8 @@ class Processes:
         process.progress = 0
         if process.received:
             process.received = []
+        if process.splice_pipe.pieces:
+            process.splice_pipe.clear()
 
     def block(
         self, process: Process, files: Iterable[File], deadline_ns: int | None = None

@@ -20,7 +20,7 @@ from desim.userland.errors import failure
 from desim.userland.files import File, OutputFile, Socket, Terminal, VirtualTree
 from desim.userland.filesystem import FileSystem
 from desim.userland.process import Process
-from desim.userland.processes import Processes
+from desim.userland.splice import Splices
 from desim.userland.uapi import (
     MSG_DONTWAIT,
     MSG_MORE,
@@ -59,7 +59,7 @@ OPENINGS = {
 """The flags of ``open`` that are modelled, and the redirection that has them."""
 
 
-class SharedCalls(Processes, SystemCalls):
+class SharedCalls(Splices, SystemCalls):
     """Processes, their files, and the calls that every kernel answers in the same way."""
 
     def __init__(
@@ -120,8 +120,9 @@ class SharedCalls(Processes, SystemCalls):
                 process.progress += write(data[process.progress :])
             except BlockingIOError:
                 raise self.block(process, (file,)) from None
-            except OSError:
+            except OSError as error:
                 if process.progress:
+                    file.keep_error(error)
                     return process.progress
                 raise
             if process.progress == len(data):

@@ -31,8 +31,8 @@ SO_RCVBUF = "SO_RCVBUF"
 SO_SNDBUF = "SO_SNDBUF"
 """Bytes; the kernel takes twice as much, and ``getsockopt`` says so."""
 SO_LINGER = "SO_LINGER"
-"""Seconds that close() waits for the peer's acknowledgement, in the guest; 0: closing resets the
-connection; -1 in the guest: off, as it begins. exit() never waits."""
+"""Seconds that close() waits for the peer's acknowledgement; 0: closing resets the connection; -1:
+off, as it begins. exit() never waits."""
 SO_OOBINLINE = "SO_OOBINLINE"
 """Urgent bytes are read in their place."""
 IP_TTL = "IP_TTL"
@@ -45,6 +45,8 @@ TCP_KEEPINTVL = "TCP_KEEPINTVL"
 """Seconds, 1 to 32767, like TCP_KEEPIDLE."""
 TCP_KEEPCNT = "TCP_KEEPCNT"
 """1 to 127."""
+KEEPALIVE_MOST = {TCP_KEEPIDLE: 32767, TCP_KEEPINTVL: 32767, TCP_KEEPCNT: 127}
+"""MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL and MAX_TCP_KEEPCNT; each is at least 1."""
 TCP_USER_TIMEOUT = "TCP_USER_TIMEOUT"
 """Milliseconds that what is sent may stay unanswered; 0 for as many tries as usual."""
 TCP_CORK = "TCP_CORK"
@@ -63,6 +65,9 @@ MSG_WAITALL = 0x100
 """Of a stream: waits until all that was asked for is there, or nothing more comes."""
 MSG_MORE = 0x8000
 """Of a stream: more will be written at once, so what fills no segment can wait."""
+
+MSG_SENDPAGE_NOTLAST = 0x20000
+"""Inside the kernel only: of a page that ``sendfile`` sends, another follows in this call."""
 
 # What ``shutdown`` takes.
 SHUT_RD = 0

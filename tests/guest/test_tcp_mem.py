@@ -9,7 +9,8 @@ import pytest
 from desim.guest.entropy import Entropy
 from desim.guest.mm.slab import FREE_AT_BOOT, KmemCache, Slabs
 from desim.guest.net.tcp.tcp_mem import PAGE_FRAG_BYTES, PageFrag, TcpMemory
-from desim.guest.net.tcp.tcp_skb import Pages, SndSkb
+from desim.guest.net.tcp.tcp_skb import SndSkb
+from desim.userland.pages import Pages
 from desim.wire.tcp import ACK
 
 
@@ -49,9 +50,10 @@ def write(memory: TcpMemory, skb: SndSkb, frag: PageFrag, data: bytes) -> None:
     while data:
         memory.sk_page_frag_refill(frag)
         assert frag.pages is not None
+        offset = PAGE_FRAG_BYTES - frag.left
         piece, data = data[: frag.left], data[frag.left :]
         frag.left -= len(piece)
-        skb.append(piece, frag.pages)
+        skb.append(piece, frag.pages, offset)
 
 
 def test_a_packet_goes_back_when_it_is_acknowledged_and_the_card_is_done(

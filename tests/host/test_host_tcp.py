@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from desim.host.tcp import RCVBUF, SNDBUF, TcpSocket
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint
-from desim.userland.uapi import SO_LINGER, SO_OOBINLINE, SO_REUSEADDR
+from desim.userland.calls import sys
+from desim.userland.program import Program
+from desim.userland.uapi import (
+    SO_KEEPALIVE,
+    SO_LINGER,
+    SO_OOBINLINE,
+    SO_REUSEADDR,
+    TCP_KEEPCNT,
+    TCP_KEEPIDLE,
+    TCP_KEEPINTVL,
+)
 from desim.wire.addresses import IP_ANY, LOOPBACK
 
 PORT = 5555
@@ -171,7 +181,6 @@ def test_a_socket_that_does_not_linger_resets_when_it_is_closed(pair: Pair) -> N
     pair.client.close()
     assert pair.server.read(100) == b"before"
     assert raised(pair.server.read, 100) == errno.ECONNRESET
-    assert raised(pair.server.setsockopt, SO_LINGER, 5) == errno.EINVAL
 
 
 def test_an_empty_send_probes_for_an_error(pair: Pair) -> None:
@@ -283,3 +292,69 @@ def test_bytes_arrive_in_order_and_complete(
         out += data
     assert out == b"".join(chunks)
     assert pair.server.received_total == pair.client.sent_total == len(out)
+
+
+@pytest.mark.parametrize(("reads_after_s", "closed_after_s"), [(2, 2), (9, 5)])
+def test_a_close_that_lingers_waits_for_who_has_no_room(
+    reads_after_s: int, closed_after_s: int
+) -> None:
+    host, second = Host(), 1_000_000_000
+    closed: list[int] = []
+    got: list[bytes] = []
+
+    def server() -> Program:
+        listener = yield from sys.socket("tcp")
+        yield from sys.bind(listener, LOOPBACK, PORT)
+        yield from sys.listen(listener, 1)
+        fd, _ = yield from sys.accept(listener)
+        yield from sys.sleep_ns(reads_after_s * second)
+        while data := (yield from sys.read(fd, 1 << 20)):
+            got.append(data)
+        return 0
+
+    def client() -> Program:
+        fd = yield from sys.socket("tcp")
+        yield from sys.connect(fd, LOOPBACK, PORT)
+        yield from sys.setsockopt(fd, SO_LINGER, 5)
+        yield from sys.write(fd, bytes(RCVBUF + 1))
+        yield from sys.close(fd)
+        closed.append((yield from sys.now()))
+        return 0
+
+    host.serve(server())
+    host.serve(client())
+    host.settle()
+    assert closed == [closed_after_s * second]
+    assert sum(map(len, got)) == RCVBUF + 1
+
+
+def test_a_close_that_lingers_is_over_at_once_if_all_has_arrived(pair: Pair) -> None:
+    pair.client.setsockopt(SO_LINGER, 5)
+    pair.client.write(b"all")
+    pair.client.begin_close()
+    assert not pair.client.closing()
+
+
+def test_a_close_that_lingers_resets_with_unread_data(pair: Pair) -> None:
+    pair.client.setsockopt(SO_LINGER, 5)
+    pair.server.write(b"unread")
+    pair.client.begin_close()
+    assert not pair.client.closing()
+    assert raised(pair.server.read, 1) == errno.ECONNRESET
+
+
+def test_what_has_not_begun_does_not_linger(pair: Pair) -> None:
+    for socket in (pair.listener, pair.socket()):
+        socket.setsockopt(SO_LINGER, 5)
+        assert socket.begin_close() == 0
+
+
+def test_keeping_alive_is_taken_and_told_and_changes_nothing(pair: Pair) -> None:
+    client = pair.client
+    names = (SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT)
+    assert [client.getsockopt(name) for name in names] == [0, 7200, 75, 9]
+    for name, value in zip(names, (9, 10, 1, 3), strict=True):
+        client.setsockopt(name, value)
+    assert [client.getsockopt(name) for name in names] == [1, 10, 1, 3]
+    for name, value in ((TCP_KEEPIDLE, 0), (TCP_KEEPINTVL, 32768), (TCP_KEEPCNT, 128)):
+        assert raised(client.setsockopt, name, value) == errno.EINVAL

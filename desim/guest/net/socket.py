@@ -29,7 +29,9 @@ from desim.guest.net.tcp.tcp_sock import (
 )
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
 from desim.stages import GUEST, mark, stages
+from desim.userland.pages import PagePiece
 from desim.userland.uapi import (
+    KEEPALIVE_MOST,
     SHUT_RD,
     SHUT_WR,
     SO_KEEPALIVE,
@@ -47,8 +49,6 @@ from desim.userland.uapi import (
 )
 from desim.wire.addresses import IP_ANY
 
-_KEEPALIVE = {SO_KEEPALIVE: None, TCP_KEEPIDLE: 32767, TCP_KEEPINTVL: 32767, TCP_KEEPCNT: 127}
-"""Options about keeping alive, each with its largest value (MAX_TCP_KEEPIDLE ...)."""
 _MAXSEG_MIN = 88
 _MAXSEG_MAX = 32767
 """TCP_MIN_MSS and MAX_TCP_WINDOW (include/net/tcp.h)."""
@@ -74,6 +74,7 @@ class TcpSocket(Socket):
         tcp_ioctl_outq=mark("tcp_ioctl", file="net/ipv4/tcp.c"),
         tcp_get_info=mark("tcp_get_info", file="net/ipv4/tcp.c"),
         poll_events=mark("tcp_poll", file="net/ipv4/tcp.c"),
+        sendpage=mark("inet_sendpage", file="net/ipv4/af_inet.c"),
     )
 
     type = "tcp"
@@ -161,8 +162,21 @@ class TcpSocket(Socket):
         With ``more`` what fills no segment waits for the next call (MSG_MORE).
         """
         if more:
-            return self._tcp.tcp_sendmsg(self.sk, data, True)
-        return self._tcp.tcp_sendmsg(self.sk, data)
+            return self._tcp.send.tcp_sendmsg(self.sk, data, True)
+        return self._tcp.send.tcp_sendmsg(self.sk, data)
+
+    def sendpage(self, piece: PagePiece, flags: int, copied: int | None = None) -> int:
+        """As ``send``, of a page that is not copied (``desim.userland.files.Socket``)."""
+        return self._tcp.send.tcp_sendpage(self.sk, piece, flags, copied)
+
+    def splice_eof(self) -> None:
+        """Nothing comes behind what was sent with MSG_MORE."""
+        self._tcp.send.tcp_splice_eof(self.sk)
+
+    def keep_error(self, error: OSError) -> None:
+        """What a call has taken off the socket and not told its program; EPIPE tells itself."""
+        if error.errno not in (None, errno.EPIPE):
+            self.sk.err = error.errno
 
     def peek(self, size: int) -> bytes:
         return self._tcp.tcp_peek(self.sk, size)
@@ -241,7 +255,7 @@ class TcpSocket(Socket):
             self.set_cork(bool(value))
         elif option == TCP_QUICKACK:
             self.set_quickack(value)
-        elif option in _KEEPALIVE:
+        elif option == SO_KEEPALIVE or option in KEEPALIVE_MOST:
             self.set_keepalive(option, value)
         elif option == TCP_USER_TIMEOUT:
             if value < 0:
@@ -292,8 +306,7 @@ class TcpSocket(Socket):
     def set_keepalive(self, option: str, value: int) -> None:
         """SO_KEEPALIVE, TCP_KEEPIDLE and TCP_KEEPINTVL (seconds), TCP_KEEPCNT."""
         sk, tcp = self.sk, self._tcp
-        most = _KEEPALIVE[option]
-        if most is not None and not 1 <= value <= most:
+        if option != SO_KEEPALIVE and not 1 <= value <= KEEPALIVE_MOST[option]:
             raise error_of(errno.EINVAL)
         tcp.lock_sock(sk)
         if option == SO_KEEPALIVE:

@@ -11,7 +11,7 @@ In: the driver's poll -> ``Device.napi_gro_receive`` -> ``Gro`` -> ``NetCore``
 (netif_receive_skb) -> ``Ip.ip_list_rcv`` -> ``TcpIpv4.tcp_v4_rcv`` -> ``TcpInput`` -> the
 receive queue, and the program is woken.
 
-Out: ``Tcp.tcp_sendmsg`` -> ``TcpOutput.tcp_write_xmit`` -> ``__tcp_transmit_skb`` ->
+Out: ``TcpSend.tcp_sendmsg`` -> ``TcpOutput.tcp_write_xmit`` -> ``__tcp_transmit_skb`` ->
 ``Ip.ip_queue_xmit`` -> ``ip_output`` -> ``ip_finish_output2`` -> the neighbour ->
 ``NetCore.dev_queue_xmit`` -> ``sch_direct_xmit`` -> ``dev_hard_start_xmit`` -> the driver.
 

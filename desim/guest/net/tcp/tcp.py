@@ -3,23 +3,23 @@
 Theory of operation
 -------------------
 ``Tcp`` owns the parts: ``ipv4`` (whose segment is it), ``input`` (states), ``ack`` (what
-an ACK does), ``data`` (where data goes, when it is acknowledged), ``output``,
-``retransmit``, ``timer``, ``minisocks``. Each function of Linux is a method of the part that
-its file belongs to, with the socket as its first argument.
+an ACK does), ``data`` (where data goes, when it is acknowledged), ``send`` (what programs
+write), ``output``, ``retransmit``, ``timer``, ``minisocks``. Each function of Linux is a
+method of the part that its file belongs to, with the socket as its first argument.
 
 A program's call takes the socket's lock (``lock_sock``): segments that arrive meanwhile
 wait in the backlog, timers that fire leave a note. ``release_sock`` deals with both.
 
-Writing fills packets of up to 64 KiB in the write queue and pushes them; while the
-buffer is full the program sleeps. A short packet is not sent while an earlier one still
-waits in the card (autocorking, TSQ): ``tcp_wfree``, which runs when the card is done
-with a packet, sends it from a tasklet.
+Writing fills packets in the write queue and pushes them; while the buffer is full the
+program sleeps. A short packet is not sent while an earlier one still waits in the card
+(autocorking, TSQ): ``tcp_wfree``, which runs when the card is done with a packet, sends it
+from a tasklet.
 
 Closing with unread data resets the connection; else a FIN goes out behind the data and
 the connection ends without its program, unless that wants to wait (SO_LINGER) until the
 peer has acknowledged the FIN.
 
-Not modelled: what the parts name, and zero-copy, splice, urgent data,
+Not modelled: what the parts name, and zero-copy of a program's own memory, urgent data,
 options other than those of ``TcpSocket.setsockopt``.
 """
 
@@ -32,7 +32,6 @@ from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.entropy import Entropy
 from desim.guest.mm.slab import Slabs
 from desim.guest.net.ip import Ip
-from desim.guest.net.skbuff import MAX_TCP_HEADER
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import RCV_SHUTDOWN, SEND_SHUTDOWN, error_of, would_block
 from desim.guest.net.tcp.sysctl import DEFAULTS, TcpSysctl
@@ -45,15 +44,12 @@ from desim.guest.net.tcp.tcp_mem import TcpMemory
 from desim.guest.net.tcp.tcp_minisocks import RequestSock, TcpMinisocks
 from desim.guest.net.tcp.tcp_output import TcpOutput
 from desim.guest.net.tcp.tcp_retransmit import TcpRetransmit
+from desim.guest.net.tcp.tcp_send import TcpSend
 from desim.guest.net.tcp.tcp_skb import SndSkb
 from desim.guest.net.tcp.tcp_sock import (
     ACK_TIMER,
-    GSO_MAX_SIZE,
     INFINITE_SSTHRESH,
     INIT_CWND,
-    MSS_DEFAULT,
-    NAGLE_CORK,
-    NAGLE_PUSH,
     SOMAXCONN,
     TIMEOUT_FALLBACK,
     State,
@@ -62,7 +58,7 @@ from desim.guest.net.tcp.tcp_sock import (
 from desim.guest.net.tcp.tcp_timer import TcpTimer
 from desim.ports import Random
 from desim.stages import GUEST, Build, bare, mark, stages
-from desim.wire.tcp import ACK, FIN, PSH
+from desim.wire.tcp import FIN
 
 
 class Tcp:
@@ -74,10 +70,6 @@ class Tcp:
         tcp_tasklet_func=mark("tcp_tasklet_func", file="net/ipv4/tcp_output.c"),
         tcp_done=mark("tcp_done", file="net/ipv4/tcp.c"),
         inet_csk_accept=mark("inet_csk_accept", file="net/ipv4/inet_connection_sock.c"),
-        tcp_sendmsg=mark("tcp_sendmsg", "tcp_sendmsg_locked", file="net/ipv4/tcp.c"),
-        skb_copy_to_page_nocache=mark(
-            "skb_copy_to_page_nocache", file="include/net/sock.h", size="piece"
-        ),
         tcp_recvmsg=mark("tcp_recvmsg", "tcp_recvmsg_locked", file="net/ipv4/tcp.c"),
         tcp_peek=mark("tcp_recvmsg", "tcp_recvmsg_locked", file="net/ipv4/tcp.c"),
         skb_copy_datagram_iter=mark(
@@ -119,6 +111,7 @@ class Tcp:
         self.input: TcpInput = build(TcpInput)(self)
         self.ack: TcpAck = build(TcpAck)(self)
         self.data: TcpData = build(TcpData)(self)
+        self.send: TcpSend = build(TcpSend)(self)
         self.output: TcpOutput = build(TcpOutput)(self)
         self.retransmit: TcpRetransmit = build(TcpRetransmit)(self)
         self.timer: TcpTimer = build(TcpTimer)(self)
@@ -315,106 +308,6 @@ class Tcp:
         finally:
             self.release_sock(sk)
         return child
-
-    def tcp_sendmsg(self, sk: TcpSock, data: bytes, more: bool = False) -> int:
-        """Take as much of ``data`` as the buffer has room for; ``more`` is MSG_MORE."""
-        self.lock_sock(sk)
-        try:
-            return self._sendmsg_locked(sk, data, more)
-        finally:
-            self.release_sock(sk)
-
-    def _sendmsg_locked(self, sk: TcpSock, data: bytes, more: bool) -> int:
-        if sk.state not in (State.ESTABLISHED, State.CLOSE_WAIT):
-            self._raise_unless_connecting(sk)
-            raise would_block()
-        if sk.err or sk.shutdown & SEND_SHUTDOWN:
-            raise self._write_error(sk)
-        output = self.output
-        goal = self.tcp_xmit_size_goal(sk)
-        size = len(data)
-        copied = 0
-        while copied < size:
-            skb = sk.write_queue[-1] if sk.write_queue else None
-            room = goal - skb.len if skb is not None else 0
-            if skb is None or room <= 0:
-                if not sk.stream_memory_free():
-                    break
-                self.cpu.cond_resched()  # as every allocation that may sleep does
-                skb = self.mem.tcp_stream_alloc_skb(sk.write_seq, ACK)
-                output.tcp_queue_skb(sk, skb)
-                room = goal
-            frag = sk.page_frag
-            self.mem.sk_page_frag_refill(frag)
-            assert frag.pages is not None
-            room = min(room, frag.left)
-            piece = data[copied : copied + room] if copied or room < size else data
-            frag.left -= len(piece)
-            self.skb_copy_to_page_nocache(piece)
-            if not copied:
-                skb.flags &= ~PSH
-            skb.append(piece, frag.pages)
-            sk.wmem_queued += len(piece)
-            sk.write_seq += len(piece)
-            copied += len(piece)
-            if copied < size and skb.len >= goal:
-                if sk.write_seq > sk.pushed_seq + (sk.max_window >> 1):
-                    # Half a window since the last push.
-                    self._mark_push(sk, skb)
-                    output.push(sk, NAGLE_PUSH)
-                elif skb is sk.write_queue[0]:
-                    output.tcp_write_xmit(sk, NAGLE_PUSH, True)
-        if copied < size:
-            sk.nospace = True
-            if copied:
-                self.tcp_push(sk, NAGLE_PUSH, goal)
-            else:
-                raise would_block()
-        else:
-            self.tcp_push(sk, sk.nonagle, goal, more)
-        return copied
-
-    def skb_copy_to_page_nocache(self, piece: bytes) -> None:
-        """From the program's memory."""
-
-    def tcp_xmit_size_goal(self, sk: TcpSock) -> int:
-        """Bytes of the packets that a write fills: no more than half of the peer's window."""
-        size = GSO_MAX_SIZE - 1 - MAX_TCP_HEADER
-        limit = sk.max_window >> 1 if sk.max_window > MSS_DEFAULT else sk.max_window
-        if limit and size > limit:
-            size = max(limit, 48)
-        mss = sk.mss_cache
-        return max(size // mss * mss, mss)
-
-    def _mark_push(self, sk: TcpSock, skb: SndSkb) -> None:
-        skb.flags |= PSH
-        sk.pushed_seq = sk.write_seq
-
-    def tcp_push(self, sk: TcpSock, nonagle: int, goal: int, more: bool = False) -> None:
-        """The end of a write: mark it with PSH unless ``more`` follows, send what may go."""
-        if not sk.write_queue:
-            return
-        skb = sk.write_queue[-1]
-        if not more or sk.write_seq > sk.pushed_seq + (sk.max_window >> 1):
-            self._mark_push(sk, skb)
-        self.cpu.touch("lock_sock")  # what the card is done with counts
-        held = skb.len < goal and sk.rtx_queue and sk.wmem_alloc > skb.truesize
-        if held and self.sysctl.tcp_autocorking:
-            # Autocorking: more may be written before the card is done with the last packet.
-            if not sk.tsq_throttled:
-                self._ext["TCPAutoCorking"] += 1
-                sk.tsq_throttled = True
-            return
-        self.output.push(sk, NAGLE_CORK if more else nonagle)
-
-    def _raise_unless_connecting(self, sk: TcpSock) -> None:
-        if sk.state == State.SYN_SENT:
-            return
-        raise self._write_error(sk)
-
-    def _write_error(self, sk: TcpSock) -> OSError:
-        number, sk.err = sk.err, 0
-        return error_of(number or errno.EPIPE)
 
     def tcp_recvmsg(self, sk: TcpSock, size: int) -> bytes:
         """Up to ``size`` bytes from the start of what has arrived; b"" is end of stream."""

@@ -18,8 +18,9 @@ packet is acknowledged before that, it first gets a head of its own (``skb_unclo
 from __future__ import annotations
 
 from desim.guest.mm.slab import SKB_HEAD, KmemCache, Slabs
-from desim.guest.net.tcp.tcp_skb import Pages, SharedMemory, SndSkb
+from desim.guest.net.tcp.tcp_skb import SharedMemory, SndSkb
 from desim.stages import GUEST, mark, stages
+from desim.userland.pages import Pages
 
 FCLONE = 512
 """``sizeof(struct sk_buff_fclones)``, rounded up to cache lines."""

@@ -126,14 +126,10 @@ class TcpRetransmit:
             space -= skb.len
             if space < 0 or skb.end_seq > sk.wnd_end():
                 return
+            if not into.shift(skb):
+                return
             del queue[at]
-            into.pieces = [*into.payload(), *skb.payload()]
-            into.pages += skb.pages
-            for page in skb.pages:
-                page.users += 1
             self.tcp.mem.tcp_wmem_free_skb(skb)
-            into.skip = 0
-            into.len += skb.len
             into.end_seq = skb.end_seq
             into.flags |= skb.flags
             into.ever_retrans |= skb.ever_retrans

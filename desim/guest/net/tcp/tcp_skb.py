@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from desim.guest.net.skbuff import SEND_SKB_TRUESIZE, rx_room
+from desim.userland.pages import Pages
 from desim.wire.segment import Segment
 from desim.wire.tcp import FIN, SYN
+
+MAX_SKB_FRAGS = 17
+"""So many pieces a packet has at most (include/linux/skbuff.h, pages of 4 KiB)."""
 
 
 def unwrap(number: int, near: int) -> int:
@@ -122,26 +126,19 @@ class SharedMemory:
             self._give_back()
 
 
-class Pages:
-    """A block of pages, and how many packets (and tasks that fill it) hold on to it."""
-
-    __slots__ = ("users",)
-
-    def __init__(self) -> None:
-        self.users = 1
-
-
 class SndSkb:
     """A packet in a socket's write queue or retransmit queue.
 
-    The payload is ``pieces``, of which the first ``skip`` bytes have been acknowledged
-    already; ``len`` is what is left. Each piece lies in the block of ``pages`` of the same
-    index. ``fclone`` and ``head`` are what clones share with it.
+    The payload is ``pieces``, its fragments, of which the first ``skip`` bytes have been
+    acknowledged already; ``len`` is what is left. Each piece lies in the block of ``pages`` of
+    the same index, and ends there at the byte that ``ends`` says. ``fclone`` and ``head`` are
+    what clones share with it.
     """
 
     __slots__ = (
         "clones",
         "end_seq",
+        "ends",
         "ever_retrans",
         "fclone",
         "flags",
@@ -166,6 +163,7 @@ class SndSkb:
         self.flags = flags
         self.pieces: list[bytes] = []
         self.pages: list[Pages] = []
+        self.ends: list[int] = []
         self.skip = 0
         self.len = 0
         self.pcount = 0
@@ -186,14 +184,36 @@ class SndSkb:
         size = self.len
         self.pcount = 1 if size <= mss else (size + mss - 1) // mss
 
-    def append(self, data: bytes, pages: Pages) -> None:
-        """Add payload at the end."""
-        self.pieces.append(data)
-        self.pages.append(pages)
-        pages.users += 1
+    def can_coalesce(self, pages: Pages, offset: int) -> bool:
+        """``skb_can_coalesce``: whether byte ``offset`` of ``pages`` is behind the last piece."""
+        return bool(self.pages) and self.pages[-1] is pages and self.ends[-1] == offset
+
+    def append(self, data: bytes, pages: Pages, offset: int) -> None:
+        """Add payload at the end, which begins at byte ``offset`` of ``pages``."""
+        if self.can_coalesce(pages, offset):
+            self.pieces[-1] += data
+            self.ends[-1] += len(data)
+        else:
+            self.pieces.append(data)
+            self.pages.append(pages)
+            self.ends.append(offset + len(data))
+            pages.users += 1
         self.len += len(data)
         self.end_seq += len(data)
         self.pcount = 0
+
+    def shift(self, other: SndSkb) -> bool:
+        """``skb_shift``: take over all payload of ``other``; False if that is too many pieces."""
+        joins = bool(other.pages) and self.can_coalesce(
+            other.pages[0], other.ends[0] - len(other.pieces[0]) + other.skip
+        )
+        if len(self.pieces) + len(other.pieces) - joins > MAX_SKB_FRAGS:
+            return False
+        pcount = self.pcount
+        for data, pages, end in zip(other.payload(), other.pages, other.ends, strict=True):
+            self.append(data, pages, end - len(data))
+        self.pcount = pcount
+        return True
 
     def trim_head(self, size: int) -> list[Pages]:
         """Forget ``size`` bytes of acknowledged payload: the pages that they were in."""
@@ -206,7 +226,7 @@ class SndSkb:
             self.skip -= len(pieces[done])
             done += 1
         freed = self.pages[:done]
-        del pieces[:done], self.pages[:done]
+        del pieces[:done], self.pages[:done], self.ends[:done]
         return freed
 
     def payload(self) -> list[bytes]:
@@ -228,18 +248,19 @@ class SndSkb:
         self.end_seq = self.seq + size
         self.len = size
         room = size + self.skip
-        pieces, pages = self.pieces, self.pages
+        pieces, pages, ends = self.pieces, self.pages, self.ends
         at = 0
         while at < len(pieces) and room >= len(pieces[at]):
             room -= len(pieces[at])
             at += 1
-        rest.pieces[:], rest.pages[:] = pieces[at:], pages[at:]
-        del pieces[at:], pages[at:]
+        rest.pieces[:], rest.pages[:], rest.ends[:] = pieces[at:], pages[at:], ends[at:]
+        del pieces[at:], pages[at:], ends[at:]
         if room:
             # One piece is in both.
             piece = rest.pieces[0]
             pieces.append(piece[:room])
             rest.pieces[0] = piece[room:]
+            ends.append(rest.ends[0] - len(rest.pieces[0]))
             pages.append(rest.pages[0])
             rest.pages[0].users += 1
         self.pcount = 0
