@@ -32,6 +32,8 @@ POLLPRI = 0x02
 POLLOUT = 0x04
 POLLERR = 0x08
 POLLHUP = 0x10
+POLLRDHUP = 0x2000
+"""The peer has closed its sending side; programs may ask for it, QEMU does not."""
 
 
 class Timer(Protocol):

@@ -33,7 +33,7 @@ seen the FIN), then end of stream.
 
 Not modelled: windows, segments, congestion, SYN cookies and all other timers;
 auto-tuning of the buffers (they have their final size from the start); other options, which
-are EINVAL.
+are ENOPROTOOPT.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from collections.abc import Callable
 from desim.host.loopback import loopback_of, wildcard
 from desim.host.tcp_table import TIME_WAIT_NS, Tcp
 from desim.host.timers import HostTimer
-from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, Endpoint
 from desim.userland.errors import failure
 from desim.userland.files import ByteQueue, Socket
 from desim.userland.pages import PagePiece
@@ -199,7 +199,7 @@ class TcpSocket(Socket):
         elif option == TCP_NODELAY:
             self.nodelay = bool(value)  # nothing is ever delayed here
         else:
-            raise failure(errno.EINVAL)
+            raise failure(errno.ENOPROTOOPT)
 
     def getsockopt(self, option: str) -> int:
         values = {
@@ -403,7 +403,9 @@ class TcpSocket(Socket):
         events = 0
         if self.state == CLOSE or (self.send_shutdown and self.recv_shutdown):
             events |= POLLHUP
-        if self.recv_shutdown or self.receive.size:
+        if self.recv_shutdown:
+            events |= POLLIN | POLLRDHUP
+        if self.receive.size:
             events |= POLLIN
         peer = self.peer
         # NOTE: nothing, or little, is in the own buffer: nearly always so, and asked at each poll.

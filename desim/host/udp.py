@@ -36,6 +36,7 @@ from desim.wire.checksum import checksum
 from desim.wire.icmp import ICMP_DEST_UNREACH, ICMP_ECHO, ICMP_ECHOREPLY, ICMP_PORT_UNREACH
 
 RMEM_DEFAULT = RMEM_MAX = 212_992
+SOCK_MIN_RCVBUF = 2304
 OVERHEAD = 768
 """What Linux counts for a small datagram beside its bytes (skb and its head)."""
 MAX_DATAGRAM = {4: 65_507, 16: 65_527}
@@ -188,11 +189,11 @@ class UdpSocket(DatagramSocket):
         elif option == IP_TTL and 0 < value < 256:
             self.ttl = value
         elif option == SO_RCVBUF:
-            self.rcvbuf = 2 * min(value, RMEM_MAX)
+            self.rcvbuf = max(2 * min(value & 0xFFFFFFFF, RMEM_MAX), SOCK_MIN_RCVBUF)
         elif option == SO_BROADCAST:
             self.broadcast = bool(value)  # there is nothing to broadcast to
         else:
-            raise failure(errno.EINVAL)
+            raise failure(errno.ENOPROTOOPT)
 
     def getsockopt(self, option: str) -> int:
         values = {

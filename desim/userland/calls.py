@@ -114,7 +114,7 @@ class SystemCalls(ABC):
         self, process: Process, epfd: int, what: int, fd: int, events: int = 0, data: int = 0, /
     ) -> None:
         """EPOLL_CTL_ADD, EPOLL_CTL_MOD or EPOLL_CTL_DEL of what is waited for of ``fd``: events
-        as ``poll`` has them, level triggered. EINVAL for EPOLLET, EPOLLONESHOT and others."""
+        as ``poll`` has them, level triggered, or EPOLLONESHOT. EINVAL for EPOLLET and others."""
 
     @abstractmethod
     def sys_epoll_wait(
@@ -190,7 +190,7 @@ class SystemCalls(ABC):
 
     @abstractmethod
     def sys_setsockopt(self, process: Process, fd: int, option: str, value: int, /) -> None:
-        """Sets ``option``; EINVAL for one that the socket does not know."""
+        """Sets ``option``; ENOPROTOOPT for one that the socket does not know."""
 
     @abstractmethod
     def sys_getsockopt(self, process: Process, fd: int, option: str, /) -> int:

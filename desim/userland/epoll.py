@@ -4,9 +4,9 @@ An interest belongs to a descriptor and the file that it stands for, and ends wh
 last descriptor is closed. What has been reported goes behind the others, so that a program
 which takes few events at once hears of all.
 
-Not modelled: EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE and EPOLLWAKEUP (refused: use the
-level-triggered kind, and ``EPOLL_CTL_MOD`` to be silent), and the order in which files became
-ready: those that have not been reported come in the order in which they were added.
+Not modelled: EPOLLET, EPOLLEXCLUSIVE and EPOLLWAKEUP (refused: use the level-triggered kind, with
+EPOLLONESHOT to be told once), and the order in which files became ready: those that have not
+been reported come in the order in which they were added.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from __future__ import annotations
 import errno
 from typing import NamedTuple
 
-from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP
 from desim.userland.errors import failure
 from desim.userland.files import File
-from desim.userland.uapi import EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD
+from desim.userland.uapi import EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLONESHOT
 
-EVENTS = POLLIN | POLLPRI | POLLOUT | POLLERR | POLLHUP
+EVENTS = POLLIN | POLLPRI | POLLOUT | POLLERR | POLLHUP | POLLRDHUP | EPOLLONESHOT
+ALWAYS = POLLERR | POLLHUP
 MAX_NESTS = 4
 """EP_MAX_NESTS: so many epoll files may stand below another in a row."""
 
@@ -47,9 +48,7 @@ class Epoll(File):
         """The epoll files that wait for this one."""
 
     def control(self, what: int, fd: int, file: File, events: int, data: int) -> None:
-        """``epoll_ctl``. EPERM for a file that is always ready, EEXIST, ENOENT, EINVAL, ELOOP."""
-        if not file.can_poll:
-            raise failure(errno.EPERM)
+        """``epoll_ctl`` of a file that can be waited for: EEXIST, ENOENT, EINVAL, ELOOP."""
         if file is self or events & ~EVENTS:
             raise failure(errno.EINVAL)
         key = (fd, file)
@@ -61,7 +60,7 @@ class Epoll(File):
                 if file.holds(self) or file.below() + 1 + self.above() > MAX_NESTS:
                     raise failure(errno.ELOOP)
                 file.holders.append(self)
-            self.interests[key] = Interest(file, events, data)
+            self.interests[key] = Interest(file, events | ALWAYS, data)
         elif what not in (EPOLL_CTL_DEL, EPOLL_CTL_MOD):
             raise failure(errno.EINVAL)
         elif key not in self.interests:
@@ -69,17 +68,20 @@ class Epoll(File):
         elif what == EPOLL_CTL_DEL:
             self._drop(key)
         else:
-            self.interests[key] = Interest(file, events, data)
+            self.interests[key] = Interest(file, events | ALWAYS, data)
 
     def ready(self, limit: int) -> list[tuple[int, int]]:
         """(events, data) of at most ``limit`` files that are ready."""
         self._forget_closed()
         found = []
         for key, interest in list(self.interests.items()):
-            events = interest.file.poll_events() & (interest.events | POLLERR | POLLHUP)
+            events = interest.file.poll_events() & interest.events
             if events:
                 found.append((events, interest.data))
-                self.interests[key] = self.interests.pop(key)
+                del self.interests[key]
+                if interest.events & EPOLLONESHOT:
+                    interest = interest._replace(events=EPOLLONESHOT)
+                self.interests[key] = interest
                 if len(found) == limit:
                     break
         return found
@@ -108,7 +110,7 @@ class Epoll(File):
     def poll_events(self) -> int:
         self._forget_closed()
         for interest in self.interests.values():
-            if interest.file.poll_events() & (interest.events | POLLERR | POLLHUP):
+            if interest.file.poll_events() & interest.events:
                 return POLLIN
         return 0
 

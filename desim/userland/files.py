@@ -178,8 +178,8 @@ class Socket(File):
         self.rcvtimeo_ns: int | None = None
 
     def setsockopt(self, option: str, value: int) -> None:
-        """Set an option (``sys.setsockopt``); EINVAL for an option that it does not know."""
-        raise failure(errno.EINVAL)
+        """Set an option (``sys.setsockopt``); ENOPROTOOPT for an option that it does not know."""
+        raise failure(errno.ENOPROTOOPT)
 
     def getsockopt(self, option: str) -> int:
         """What an option is; ENOPROTOOPT for an option that it does not know."""

@@ -223,6 +223,8 @@ class SharedCalls(Splices, SystemCalls):
     ) -> None:
         self.file(process, epfd)
         file = self.file(process, fd)
+        if not file.can_poll:
+            raise failure(errno.EPERM)
         self._epoll(process, epfd).control(what, fd, file, events, data)
 
     def sys_epoll_wait(

@@ -86,6 +86,8 @@ IFF_MULTICAST = 0x1000
 EPOLL_CTL_ADD = 1
 EPOLL_CTL_DEL = 2
 EPOLL_CTL_MOD = 3
+EPOLLONESHOT = 1 << 30
+"""Among the events: after it has been told of once, silent until EPOLL_CTL_MOD."""
 
 POLLNVAL = 0x20
 """``poll`` answers this for a descriptor that is not open."""

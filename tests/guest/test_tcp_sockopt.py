@@ -9,6 +9,7 @@ from fakes_net import MS, SECOND, SLIRP, Guest, Peer
 
 from desim.guest.net.socket import TcpSocket
 from desim.guest.net.tcp.tcp_sock import State
+from desim.ports import POLLOUT
 from desim.userland.uapi import (
     SO_ATTACH_FILTER,
     SO_BROADCAST,
@@ -73,8 +74,12 @@ def sizes(guest: Guest) -> list[int]:
         (SO_RCVBUF, 131072, 20_000, 40_000),
         (SO_RCVBUF, 131072, 1 << 20, 425_984),
         (SO_RCVBUF, 131072, 0, 2304),
+        (SO_RCVBUF, 131072, 1152, 2304),
+        (SO_RCVBUF, 131072, 1153, 2306),
+        (SO_RCVBUF, 131072, -1, 425_984),  # as a number without a sign
         (SO_SNDBUF, 16384, 10_000, 20_000),
         (SO_SNDBUF, 16384, 1, 4608),
+        (SO_SNDBUF, 16384, -1, 425_984),
         (SO_LINGER, -1, 0, 0),
         (SO_LINGER, -1, 7, 7),
         (TCP_NODELAY, 0, 1, 1),
@@ -102,7 +107,7 @@ def test_an_unknown_option_is_refused(guest: Guest) -> None:
     sock = guest.stack.tcp_socket()
     with pytest.raises(OSError) as wrong:
         sock.setsockopt(SO_ATTACH_FILTER, 1)
-    assert wrong.value.errno == errno.EINVAL
+    assert wrong.value.errno == errno.ENOPROTOOPT
     with pytest.raises(OSError) as wrong:
         sock.getsockopt(SO_ATTACH_FILTER)
     assert wrong.value.errno == errno.ENOPROTOOPT
@@ -122,6 +127,22 @@ def test_a_cork_keeps_what_fills_no_segment_until_it_is_taken_off(guest: Guest) 
     assert sizes(guest) == [MSS]
     sock.setsockopt(TCP_CORK, 0)
     assert sizes(guest) == [4]
+
+
+def test_what_a_closed_window_holds_goes_after_nodelay_whatever_is_set_later(guest: Guest) -> None:
+    """``TCP_NAGLE_PUSH`` stays set until the next packet is written (``tcp_skb_entail``)."""
+    sock, peer = connected(guest)
+    sock.setsockopt(TCP_CORK, 1)
+    sock.send(b"head")
+    sock.sk.snd_cwnd = 0
+    sock.setsockopt(TCP_NODELAY, 1)
+    sock.setsockopt(TCP_NODELAY, 0)
+    assert (sizes(guest), sock.getsockopt(TCP_CORK), sock.getsockopt(TCP_NODELAY)) == ([], 1, 0)
+    sock.sk.snd_cwnd = 10
+    assert [s.payload for s in peer.send(ACK)] == [b"head"]
+    sock.send(b"more")
+    peer.ack += 4
+    assert peer.send(ACK) == sizes(guest) == []  # corked, as ever
 
 
 def test_a_cork_gives_way_after_200_ms(guest: Guest) -> None:
@@ -144,6 +165,47 @@ def test_without_quickack_an_ack_waits(guest: Guest) -> None:
     (ack,) = guest.segments()
     assert ack.ack == 2
     assert len(peer.send(ACK | PSH, b"y")) == 1
+
+
+def test_an_even_quickack_is_for_one_acknowledgement(guest: Guest) -> None:
+    """``__tcp_sock_set_quickack``: the conversation goes on as one."""
+    sock, peer = connected(guest)
+    sock.setsockopt(TCP_QUICKACK, 0)
+    peer.send(ACK | PSH, b"x")
+    assert sock.recv(10) == b"x"
+    assert guest.segments() == []
+    sock.setsockopt(TCP_QUICKACK, 2)
+    assert [s.ack for s in guest.segments()] == [2]
+    assert sock.getsockopt(TCP_QUICKACK) == 0
+    assert peer.send(ACK | PSH, b"y") == []
+
+
+def test_a_larger_send_buffer_wakes_who_waits_for_room(guest: Guest) -> None:
+    """``sk_stream_write_space``, from ``sock_setsockopt``."""
+    sock, _ = connected(guest)
+    sock.setsockopt(SO_SNDBUF, 2304)
+    while sock.poll_events() & POLLOUT:
+        sock.send(bytes(65536))
+    guest.cpu.woken.clear()
+    sock.setsockopt(SO_SNDBUF, 4000)
+    assert "tcp socket" not in guest.cpu.woken
+    sock.setsockopt(SO_SNDBUF, 200_000)
+    assert "tcp socket" in guest.cpu.woken
+    assert sock.poll_events() & POLLOUT
+
+
+def test_a_segment_size_that_comes_too_late_changes_nothing(guest: Guest) -> None:
+    """``tcp_connect_init`` and ``tcp_parse_options`` have read it; a closed socket tells it."""
+    sock, _ = connected(guest)
+    sock.setsockopt(TCP_MAXSEG, 500)
+    assert sock.getsockopt(TCP_MAXSEG) == MSS
+    sock.send(bytes(MSS))
+    assert sizes(guest) == [MSS]
+    idle = guest.stack.tcp_socket()
+    idle.setsockopt(TCP_MAXSEG, 500)
+    assert idle.getsockopt(TCP_MAXSEG) == 500
+    idle.setsockopt(TCP_MAXSEG, 0)
+    assert idle.getsockopt(TCP_MAXSEG) == 536
 
 
 def test_closing_with_no_time_to_linger_resets(guest: Guest) -> None:

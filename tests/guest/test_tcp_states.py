@@ -10,7 +10,7 @@ from fakes_net import MS, SECOND, SLIRP, Guest, Peer, story
 from desim.guest.net.socket import TcpSocket
 from desim.guest.net.tcp.tcp_minisocks import TimewaitSock
 from desim.guest.net.tcp.tcp_sock import State
-from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP
 from desim.wire.tcp import ACK, FIN, PSH, RST, SYN, TcpOptions
 
 ANY = bytes(4)
@@ -529,3 +529,11 @@ def test_time_wait_higher_syn_is_a_new_connection(guest: Guest) -> None:
     peer.seq += 1000
     (synack,) = peer.send(SYN, mss=1460)
     assert synack.flags == SYN | ACK
+
+
+def test_poll_tells_that_the_peer_sends_no_more(guest: Guest) -> None:
+    """``tcp_poll``: EPOLLRDHUP from the FIN on, and from one's own shutdown(SHUT_RD)."""
+    sock, peer = connected(guest)
+    assert not sock.poll_events() & POLLRDHUP
+    peer.send(ACK | FIN)
+    assert sock.poll_events() & (POLLIN | POLLRDHUP | POLLHUP) == POLLIN | POLLRDHUP

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desim.host.tcp import RCVBUF, SNDBUF, TcpSocket
-from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, Endpoint
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, Endpoint
 from desim.userland.calls import sys
 from desim.userland.program import Program
 from desim.userland.uapi import (
@@ -107,7 +107,7 @@ def test_a_refused_nonblocking_connect_shows_in_poll(pair: Pair) -> None:
     socket = pair.socket()
     socket.nonblocking = True
     assert raised(socket.connect, LOOPBACK, 1) == errno.EINPROGRESS
-    assert socket.poll_events() == POLLIN | POLLOUT | POLLERR | POLLHUP
+    assert socket.poll_events() == POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDHUP
     error = socket.take_error()
     assert error is not None
     assert error.errno == errno.ECONNREFUSED
@@ -123,7 +123,7 @@ def test_a_nonblocking_connect_is_done_by_the_next_poll(pair: Pair) -> None:
 
 def test_a_half_closed_connection_still_carries_the_other_direction(pair: Pair) -> None:
     pair.client.shutdown(write=True)
-    assert pair.server.poll_events() == POLLIN | POLLOUT
+    assert pair.server.poll_events() == POLLIN | POLLOUT | POLLRDHUP
     assert pair.server.read(10) == b""
     assert pair.server.write(b"answer") == 6
     assert pair.client.read(10) == b"answer"
@@ -134,7 +134,7 @@ def test_a_half_closed_connection_still_carries_the_other_direction(pair: Pair) 
 def test_after_both_fins_the_socket_is_not_connected(pair: Pair) -> None:
     pair.client.shutdown(write=True)
     pair.server.close()
-    assert pair.client.poll_events() == POLLIN | POLLOUT | POLLHUP
+    assert pair.client.poll_events() == POLLIN | POLLOUT | POLLHUP | POLLRDHUP
     assert pair.client.read(10) == b""
     assert raised(pair.client.getpeername) == errno.ENOTCONN
     with pytest.raises(OSError, match="not connected"):
@@ -162,7 +162,7 @@ def test_data_for_a_socket_that_is_shut_both_ways_resets_that_one_too(pair: Pair
     pair.client.shutdown(read=True, write=True)
     assert pair.server.write(b"late") == 4
     for socket in (pair.client, pair.server):
-        assert socket.poll_events() == POLLIN | POLLOUT | POLLERR | POLLHUP
+        assert socket.poll_events() == POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDHUP
 
 
 def test_closing_with_unread_data_resets(pair: Pair) -> None:

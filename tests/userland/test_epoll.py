@@ -9,13 +9,13 @@ import pytest
 
 from desim.engine.streams import Streams
 from desim.host.kernel import HostKernel
-from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP
 from desim.testing import VirtualClock
 from desim.userland.errors import failure
 from desim.userland.files import File, Null, Quota, Terminal, VirtualTree
 from desim.userland.process import Blocked, Process
 from desim.userland.program import Call, Program
-from desim.userland.uapi import EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD
+from desim.userland.uapi import EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLONESHOT
 
 EPOLLET = 1 << 31
 SECOND = 1_000_000_000
@@ -160,12 +160,33 @@ def test_five_epoll_files_may_stand_in_each_other(waiter: Waiter, inwards: bool)
     waiter.call("epoll_ctl", too_many[0], EPOLL_CTL_ADD, too_many[1], POLLIN)
 
 
+def test_oneshot_is_told_once_and_again_when_it_is_asked_for(waiter: Waiter) -> None:
+    """``ep_send_events``: nothing is left, not even errors, until EPOLL_CTL_MOD."""
+    fd, file = waiter.add(POLLIN | EPOLLONESHOT, data=7, ready=POLLIN)
+    assert waiter.wait() == [(POLLIN, 7)]
+    file.events = POLLIN | POLLERR | POLLHUP
+    assert waiter.wait() == []
+    waiter.call("epoll_ctl", waiter.epfd, EPOLL_CTL_MOD, fd, POLLIN | EPOLLONESHOT, 8)
+    assert waiter.wait() == [(POLLIN | POLLERR | POLLHUP, 8)]
+    assert waiter.wait() == []
+    with pytest.raises(OSError, match=r"\S") as there:
+        waiter.call("epoll_ctl", waiter.epfd, EPOLL_CTL_ADD, fd, POLLIN)
+    assert there.value.errno == errno.EEXIST
+
+
+def test_the_end_of_the_peers_stream_is_told_to_who_asks(waiter: Waiter) -> None:
+    waiter.add(POLLIN | POLLRDHUP, ready=POLLIN | POLLRDHUP)
+    waiter.add(POLLIN, data=1, ready=POLLIN | POLLRDHUP)
+    assert waiter.wait() == [(POLLIN | POLLRDHUP, 0), (POLLIN, 1)]
+
+
 def test_what_is_refused(waiter: Waiter) -> None:
     fd, _ = waiter.add()
     null = waiter.process.install(Null())
     other = waiter.process.install(Ready())
     refused = [
         (("epoll_ctl", waiter.epfd, EPOLL_CTL_ADD, null, POLLIN), errno.EPERM),
+        (("epoll_ctl", fd, EPOLL_CTL_ADD, null, POLLIN), errno.EPERM),
         (("epoll_ctl", waiter.epfd, EPOLL_CTL_ADD, fd, POLLIN), errno.EEXIST),
         (("epoll_ctl", waiter.epfd, EPOLL_CTL_MOD, other, POLLIN), errno.ENOENT),
         (("epoll_ctl", waiter.epfd, EPOLL_CTL_DEL, other), errno.ENOENT),

@@ -19,7 +19,7 @@ from desim.conform.packetdrill.script import (
     Struct,
     SystemCall,
 )
-from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP
 from desim.userland.program import Call
 from desim.userland.uapi import (
     EPOLL_CTL_ADD,
@@ -55,7 +55,13 @@ EPOLL = {
     "EPOLL_CTL_MOD": EPOLL_CTL_MOD,
     "EPOLL_CTL_DEL": EPOLL_CTL_DEL,
 }
-EVENTS = {"POLLIN": POLLIN, "POLLOUT": POLLOUT, "POLLERR": POLLERR, "POLLHUP": POLLHUP}
+EVENTS = {
+    "POLLIN": POLLIN,
+    "POLLOUT": POLLOUT,
+    "POLLERR": POLLERR,
+    "POLLHUP": POLLHUP,
+    "POLLRDHUP": POLLRDHUP,
+}
 OPTIONS = (
     "SO_KEEPALIVE",
     "SO_LINGER",

@@ -46,13 +46,13 @@ error_of = failure
 
 
 def rcvbuf_of(size: int) -> int:
-    """The receive buffer for SO_RCVBUF with ``size`` (``sock_setsockopt``)."""
-    return max(min(size, RMEM_MAX) * 2, SOCK_MIN_RCVBUF)
+    """The receive buffer for SO_RCVBUF with ``size`` (``sock_setsockopt``), which has no sign."""
+    return max(min(size & 0xFFFFFFFF, RMEM_MAX) * 2, SOCK_MIN_RCVBUF)
 
 
 def sndbuf_of(size: int) -> int:
     """The same for SO_SNDBUF."""
-    return max(min(size, WMEM_MAX) * 2, SOCK_MIN_SNDBUF)
+    return max(min(size & 0xFFFFFFFF, WMEM_MAX) * 2, SOCK_MIN_SNDBUF)
 
 
 def would_block() -> OSError:
@@ -108,9 +108,9 @@ class Socket(ABC):
         return number
 
     def setsockopt(self, option: str, value: int) -> None:
-        """setsockopt(2); EINVAL for an option that it does not have."""
+        """setsockopt(2); ENOPROTOOPT for an option that it does not have."""
         if option not in (SO_REUSEADDR, SO_REUSEPORT, SO_BROADCAST):
-            raise error_of(errno.EINVAL)
+            raise error_of(errno.ENOPROTOOPT)
         self._flags[option] = int(bool(value))
 
     def getsockopt(self, option: str) -> int:

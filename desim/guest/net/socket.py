@@ -27,7 +27,7 @@ from desim.guest.net.tcp.tcp_sock import (
     State,
     TcpSock,
 )
-from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, Endpoint
 from desim.stages import GUEST, mark, stages
 from desim.userland.pages import PagePiece
 from desim.userland.uapi import (
@@ -273,8 +273,9 @@ class TcpSocket(Socket):
         elif option == SO_SNDBUF:
             self._tcp.lock_sock(self.sk)
             self.sk.sndbuf, self.sk.sndbuf_locked = sndbuf_of(value), True
-            if self.sk.nospace and self.sk.stream_is_writeable():
-                self.sock_def_readable()  # sk_write_space
+            if self.sk.stream_is_writeable():  # sk_stream_write_space
+                self.sk.nospace = False
+                self.sock_def_readable()
             self._tcp.release_sock(self.sk)
         elif option == SO_LINGER:
             self._cpu.touch("lock_sock")
@@ -327,7 +328,9 @@ class TcpSocket(Socket):
             sk.nonagle |= NAGLE_CORK
         else:
             sk.nonagle &= ~NAGLE_CORK
-            tcp.output.push(sk, sk.nonagle | NAGLE_PUSH if sk.nonagle & NAGLE_OFF else sk.nonagle)
+            if sk.nonagle & NAGLE_OFF:
+                sk.nonagle |= NAGLE_PUSH
+            tcp.output.tcp_push_pending_frames(sk)
         tcp.release_sock(sk)
 
     def set_quickack(self, value: int) -> None:
@@ -348,8 +351,9 @@ class TcpSocket(Socket):
         sk, tcp = self.sk, self._tcp
         tcp.lock_sock(sk)
         if on:
-            sk.nonagle |= NAGLE_OFF
-            tcp.output.push(sk, sk.nonagle | NAGLE_PUSH)
+            # PUSH stays until a new packet is written: what waits now goes, whatever is set later.
+            sk.nonagle |= NAGLE_OFF | NAGLE_PUSH
+            tcp.output.tcp_push_pending_frames(sk)
         else:
             sk.nonagle &= ~NAGLE_OFF
         tcp.release_sock(sk)
@@ -424,7 +428,7 @@ class TcpSocket(Socket):
         if sk.shutdown == both or sk.state == State.CLOSE:
             events |= POLLHUP
         if sk.shutdown & RCV_SHUTDOWN:
-            events |= POLLIN
+            events |= POLLIN | POLLRDHUP
         if sk.state != State.SYN_SENT:
             if sk.rcv_nxt > sk.copied_seq and sk.receive_queue:
                 events |= POLLIN

@@ -171,6 +171,7 @@ class TcpSend:
         self._cpu.cond_resched()  # as every allocation that may sleep does
         skb = self.tcp.mem.tcp_stream_alloc_skb(sk.write_seq, ACK)
         self.tcp.output.tcp_queue_skb(sk, skb)
+        sk.nonagle &= ~NAGLE_PUSH
         return skb
 
     def _append(self, sk: TcpSock, skb: SndSkb, piece: PagePiece, *, first: bool) -> None:
