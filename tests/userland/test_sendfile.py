@@ -34,7 +34,7 @@ class Task:
             timer=self.clock.timer,
             wake_up=lambda queue: None,
             random=Streams(1),
-            touch=lambda point: None,
+            touch=lambda: None,
             files=lambda name: {"data": DATA}[name],
             tree=VirtualTree(Quota(1 << 20)),
         )
