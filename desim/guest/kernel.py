@@ -15,7 +15,7 @@ import errno
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
-from desim.guest.cpu.context import Cpu
+from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.ethtool import Ethtool
 from desim.guest.net.packet import PacketSocket
 from desim.guest.net.sock import Socket as KernelSocket
@@ -32,14 +32,18 @@ from desim.userland.process import Process
 from desim.userland.syscalls import SharedCalls
 from desim.userland.uapi import (
     IFF_LOOPBACK,
+    IFF_RUNNING,
+    IFF_UP,
     SHUT_RD,
     SHUT_RDWR,
     SHUT_WR,
+    InetAddress,
     Interface,
     Message,
+    Route,
     SocketRow,
 )
-from desim.wire.addresses import IP_ANY
+from desim.wire.addresses import IP_ANY, network_of
 from desim.wire.ethernet import ETH_P_IP
 
 T = TypeVar("T")
@@ -259,13 +263,16 @@ class GuestKernel(SharedCalls):
         for found in self.stack.interfaces():
             device = self.stack.devices[found.name]
             loopback = bool(found.flags & IFF_LOOPBACK)
+            flags = found.flags
+            if loopback and flags & IFF_UP:
+                flags |= IFF_RUNNING  # dev_get_flags: it has carrier whenever it is up
             held = [a for a in self.stack.ip.addresses if a.device is device]
             inet6 = self.stack.inet6
             shown.append(
                 Interface(
                     found.name,
                     b"" if loopback else found.mac,
-                    found.flags,
+                    flags,
                     found.mtu,
                     addresses=[(a.address, a.prefix) for a in held]
                     + ([] if inet6 is None else inet6.addresses(device)),
@@ -329,11 +336,56 @@ class GuestKernel(SharedCalls):
         else:
             self.stack.dev_close(device)
 
+    def sys_del_route(self, process: Process, network: bytes, prefix: int) -> None:
+        self.cpu.local_bh_disable()
+        try:
+            self.stack.del_route(network, prefix)
+        finally:
+            self.cpu.local_bh_enable()
+
+    def sys_routes(self, process: Process) -> list[Route]:
+        self.cpu.touch("lock_sock")
+        shown = []
+        for route in self.stack.ip.routes:
+            own = any(
+                held.device is route.device
+                and held.prefix == route.prefix
+                and network_of(held.address, held.mask) == route.network
+                for held in self.stack.ip.addresses
+            )
+            source = route.source if own and route.gateway is None else None
+            shown.append(
+                Route(route.network, route.prefix, route.gateway, route.device.name, source)
+            )
+        return sorted(shown, key=lambda route: (route.network, -route.prefix))
+
+    def sys_addresses(self, process: Process) -> list[InetAddress]:
+        self.cpu.touch("lock_sock")
+        shown = [
+            InetAddress(held.device.name, held.address, held.prefix)
+            for held in self.stack.ip.addresses
+        ]
+        inet6 = self.stack.inet6
+        for device in self.stack.devices.values():
+            for ifp in [] if inet6 is None else inet6.devs.of[device].addr_list:
+                valid, preferred = (
+                    None if end is None else max(0, end - self.cpu.jiffies) // HZ
+                    for end in (ifp.valid_until, ifp.preferred_until)
+                )
+                shown.append(
+                    InetAddress(
+                        device.name, ifp.address, ifp.prefix_len, valid, preferred, ifp.tentative
+                    )
+                )
+        return shown
+
     def sys_add_route(
         self, process: Process, network: bytes, prefix: int, gateway: bytes | None, device: str
     ) -> None:
         if device not in self.stack.devices:
             raise failure(errno.ENODEV)
         self.cpu.local_bh_disable()
-        self.stack.add_route(network, prefix, gateway=gateway, device=device)
-        self.cpu.local_bh_enable()
+        try:
+            self.stack.add_route(network, prefix, gateway=gateway, device=device)
+        finally:
+            self.cpu.local_bh_enable()

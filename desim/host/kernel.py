@@ -32,7 +32,15 @@ from desim.userland.ethtool import EthtoolDevice
 from desim.userland.files import File, Socket, VirtualTree
 from desim.userland.process import Process
 from desim.userland.syscalls import SharedCalls
-from desim.userland.uapi import IFF_LOOPBACK, IFF_RUNNING, IFF_UP, Interface, SocketRow
+from desim.userland.uapi import (
+    IFF_LOOPBACK,
+    IFF_RUNNING,
+    IFF_UP,
+    InetAddress,
+    Interface,
+    Route,
+    SocketRow,
+)
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.addresses import IP6_LOOPBACK, LOOPBACK
 
@@ -150,3 +158,12 @@ class HostKernel(SharedCalls):
         self, process: Process, network: bytes, prefix: int, gateway: bytes | None, device: str
     ) -> None:
         raise failure(errno.EPERM)
+
+    def sys_del_route(self, process: Process, network: bytes, prefix: int) -> None:
+        raise failure(errno.EPERM)
+
+    def sys_routes(self, process: Process) -> list[Route]:
+        return []
+
+    def sys_addresses(self, process: Process) -> list[InetAddress]:
+        return [InetAddress("lo", LOOPBACK, 8), InetAddress("lo", IP6_LOOPBACK, 128)]

@@ -28,8 +28,10 @@ from desim.userland.program import Call, Part
 from desim.userland.uapi import (
     O_RDONLY,
     FileStatus,
+    InetAddress,
     Interface,
     Message,
+    Route,
     SocketRow,
 )
 
@@ -315,6 +317,18 @@ class SystemCalls(ABC):
         """Prefix 0 is the default route."""
 
     @abstractmethod
+    def sys_del_route(self, process: Process, network: bytes, prefix: int, /) -> None:
+        """ESRCH if there is none."""
+
+    @abstractmethod
+    def sys_routes(self, process: Process, /) -> list[Route]:
+        """The IPv4 routes of the main table, by network."""
+
+    @abstractmethod
+    def sys_addresses(self, process: Process, /) -> list[InetAddress]:
+        """The addresses of all interfaces, IPv4 before IPv6."""
+
+    @abstractmethod
     def sys_ethtool(self, process: Process, device: str, ask: Callable[[EthtoolDevice], T], /) -> T:
         """What ``ask`` gets from an interface's driver; ENODEV without such an interface."""
 
@@ -398,5 +412,8 @@ class sys:
     set_address = _call(SystemCalls.sys_set_address)
     set_link_up = _call(SystemCalls.sys_set_link_up)
     add_route = _call(SystemCalls.sys_add_route)
+    del_route = _call(SystemCalls.sys_del_route)
+    routes = _call(SystemCalls.sys_routes)
+    addresses = _call(SystemCalls.sys_addresses)
     ethtool = _call(SystemCalls.sys_ethtool)
     syslog = _call(SystemCalls.sys_syslog)

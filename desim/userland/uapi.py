@@ -120,6 +120,30 @@ class Interface:
     tx_bytes: int = 0
 
 
+class InetAddress(NamedTuple):
+    """An address as netlink tells it (RTM_NEWADDR)."""
+
+    device: str
+    address: bytes
+    prefix: int
+    valid_s: int | None = None
+    """For how long; None: for ever."""
+    preferred_s: int | None = None
+    tentative: bool = False
+    """Duplicate address detection is not through (IFA_F_TENTATIVE)."""
+
+
+class Route(NamedTuple):
+    """A route as netlink tells it (RTM_NEWROUTE)."""
+
+    network: bytes
+    prefix: int
+    gateway: bytes | None
+    device: str
+    source: bytes | None
+    """The own address of a network that one came with."""
+
+
 class FileStatus(NamedTuple):
     """What ``stat`` says of a name."""
 

@@ -13,6 +13,7 @@ from desim.userland.programs import (
     head,
     httpd,
     ifconfig,
+    ip_busybox,
     ls,
     ltool,
     nc_busybox,
@@ -77,6 +78,7 @@ _COMMON = {
 
 _DMESG = ProgramFile(dmesg.dmesg, dmesg.check)
 _IFCONFIG = ProgramFile(ifconfig.ifconfig, ifconfig.check)
+_IP = ProgramFile(ip_busybox.ip_program, ip_busybox.check)
 _UDHCPC = ProgramFile(udhcpc.udhcpc, udhcpc.check)
 
 HOST_PROGRAMS = _COMMON | {
@@ -95,11 +97,13 @@ GUEST_PROGRAMS = (_COMMON | _BUSYBOX) | {
     "busybox arp": _ARP,
     "busybox dmesg": _DMESG,
     "busybox ifconfig": _IFCONFIG,
+    "busybox ip": _IP,
     "busybox ping": _PING,
     "busybox udhcpc": _UDHCPC,
     "dmesg": _DMESG,
     "ethtool": ProgramFile(ethtool.ethtool, ethtool.check),
     "ifconfig": _IFCONFIG,
+    "ip": _IP,
     "ping": _PING,
     "udhcpc": _UDHCPC,
 }
