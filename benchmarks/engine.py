@@ -18,7 +18,7 @@ from typing import Any
 
 import simpy
 
-from desim.engine.environment import Environment
+from desim.engine.simpy_environment import SimPyEnvironment
 
 CHAINS = 10
 Work = Callable[[Any, int], Any]
@@ -114,7 +114,7 @@ def ratio(ours: Work, theirs: Work, count: int, rounds: int) -> tuple[float, flo
     rates, ratios = [], []
     for _ in range(rounds + 1):
         taken = []
-        for work, make in ((theirs, simpy.Environment), (ours, Environment)):
+        for work, make in ((theirs, simpy.Environment), (ours, SimPyEnvironment)):
             gc.collect()
             start = time.process_time()
             result = work(make(), count)

@@ -60,7 +60,7 @@ NAMED = (
     ),
     Named(
         "desim.engine.events",
-        "desim.engine.environment",
+        "desim.engine.simpy_environment",
         "an event of SimPy has its environment, which makes events",
     ),
 )

@@ -146,7 +146,9 @@ class Machine:
         ``yield environment.timeout(1_000_000)`` waits for 1 ms. At one instant SimPy's
         events come before the machine's threads.
         """
-        return self._machine.env
+        from desim.engine.simpy_environment import SimPyEnvironment
+
+        return SimPyEnvironment.of(self._machine.env)
 
     @property
     def now_ns(self) -> int:

@@ -1,7 +1,7 @@
 """Virtual time: the environment, threads with their own clock, instruments, trace.
 
 What users of the Python API need is reached from here (``from desim.engine import
-Environment``); a process written for SimPy runs on that environment unchanged.
+SimPyEnvironment``); a process written for SimPy runs on that environment unchanged.
 
 The names are looked up when they are first used: a core imports only the mark of a
 stage from this room, and must not load SimPy by that.
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from desim.engine.environment import TOUCH_POINTS as TOUCH_POINTS
     from desim.engine.environment import Environment as Environment
     from desim.engine.instrument import Instrument as Instrument
+    from desim.engine.simpy_environment import SimPyEnvironment as SimPyEnvironment
     from desim.engine.streams import Stream as Stream
     from desim.engine.streams import Streams as Streams
     from desim.engine.thread import Thread as Thread
@@ -28,6 +29,7 @@ _HOMES = {
         "Environment",
     ),
     "instrument": ("Instrument",),
+    "simpy_environment": ("SimPyEnvironment",),
     "streams": ("Stream", "Streams"),
     "thread": ("Thread",),
     "trace": ("Fingerprint", "Trace"),

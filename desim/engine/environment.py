@@ -1,13 +1,16 @@
-"""Virtual time: a SimPy environment that counts whole nanoseconds.
+"""Virtual time: what happens in which order, counted in whole nanoseconds.
 
 Theory of operation
 -------------------
-``Environment`` is ``simpy.Environment`` with four additions; processes written
-for SimPy run on it unchanged.
+``Environment`` is what a machine runs on. It becomes a ``simpy.Environment`` when somebody asks
+for one (``desim.engine.simpy_environment``): until then SimPy is not even imported, but its
+events have their place on the heap and in the loop.
 
 * Time is an ``int`` of nanoseconds. A delay of any other type is refused.
-* Its run loop is its own, over heap entries that may be plain calls (``call_at``); processes
-  may yield an ``int`` to sleep (``desim.engine.events``).
+* An entry of the heap is ``(time, key, target, argument)``. If the argument is ``EVENT``, the
+  target is an event of SimPy's, whose callbacks are called; else it is a function that is called
+  with the argument (``call_at``). The key is the rank in bands of ``BAND``, plus a sequence
+  number: entries of one rank go in the order in which they were made.
 * Threads (``desim.engine.thread``) live on the same heap. The order is time, rank,
   sequence: at one instant SimPy's own urgent and normal events come first (ranks 0 and 1),
   then the threads by rank, so that the number of events that somebody else made cannot
@@ -24,22 +27,19 @@ many meetings at one instant (``CirclingError``), too many events (``TooManyEven
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from itertools import count
 from operator import length_hint
-from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import greenlet
-import simpy
-from simpy.core import EmptySchedule, StopSimulation
-from simpy.events import NORMAL, URGENT, Event
 
-from desim.engine.events import BAND, EVENT, REUSE, Process, Timeout
 from desim.errors import CirclingError, TooManyEventsError
 
 if TYPE_CHECKING:
+    from simpy.events import Event
+
     from desim.engine.thread import Thread
 
 TOUCH_POINTS = (
@@ -73,9 +73,28 @@ CIRCLING_LIMIT = 100_000
 EVENT_LIMIT = 200_000_000
 """Heap entries after which a run is stopped."""
 
+BAND: Final = 1 << 52
+"""Sequence numbers of one rank: more than a run can make."""
 
-class Environment(simpy.Environment):
-    """A SimPy environment in integer nanoseconds, with threads.
+NORMAL: Final = 1
+"""The rank of SimPy's normal events, and of plain calls."""
+
+EVENT: Final = object()
+"""The argument of an entry whose target is an event."""
+
+DRY: Final = object()
+"""What a run returns when nothing is left on the heap."""
+
+REUSE: Final = sys.implementation.name == "cpython" and sys.version_info < (3, 14)
+"""Whether a reference count of 2 says that only the run loop still knows a Timeout."""
+
+
+class Stop(Exception):  # noqa: N818 - it is no error
+    """Ends the run from an entry of the heap; the argument is what the run returns."""
+
+
+class Environment:
+    """Time in integer nanoseconds, and what is due; with threads.
 
     ``still`` counts the meetings at the instant ``still_at``.
 
@@ -83,9 +102,10 @@ class Environment(simpy.Environment):
     ``without`` takes touch points away, for the test of that law.
     """
 
-    _now: int
-    # SimPy types its heap for entries of its own shape; those of ours are another.
-    _queue: list[tuple[int, int, Any, Any]]  # type: ignore[assignment]
+    stops: tuple[type[Exception], ...] = (Stop,)
+    """What ends a run."""
+    reused: Any = None
+    """The events that the loop keeps for the next one when nobody needs them any more."""
 
     def __init__(
         self,
@@ -94,11 +114,10 @@ class Environment(simpy.Environment):
         without: Iterable[str] = (),
         event_limit: int = EVENT_LIMIT,
     ) -> None:
-        super().__init__(initial_time=0)
+        self._now = 0
+        self._queue: list[tuple[int, int, Any, Any]] = []
         self._eid = count(BAND)
-        # NOTE: bound to the instance, as SimPy does for its own class (1.05).
-        self.event = MethodType(Event, self)  # type: ignore[method-assign]  # as SimPy itself does
-        self._spare: list[Timeout] = []
+        self._spare: list[Any] = []
         self.strict = strict
         self.without = frozenset(without)
         if unknown := self.without.difference(TOUCH_POINTS):
@@ -111,6 +130,10 @@ class Environment(simpy.Environment):
         self.event_limit = event_limit
         self.hub: greenlet.greenlet | None = None
         """The coroutine that runs the heap, while one does; threads switch to it when they wait."""
+
+    def idle(self) -> bool:
+        """Whether nothing is due at this instant any more."""
+        return not self._queue or self._queue[0][0] > self._now
 
     def schedule(self, event: Event, priority: Any = NORMAL, delay: float = 0) -> None:
         """As in SimPy; ``delay`` is an ``int`` of ns, or ``TypeError`` is raised."""
@@ -130,13 +153,13 @@ class Environment(simpy.Environment):
         instant that is not an ``int``, and ``ValueError`` for one that is past.
         """
         if type(instant) is not int or instant < self._now:
-            raise _no_time("the instant", instant, self._now)
+            raise no_time("the instant", instant, self._now)
         heappush(self._queue, (instant, next(self._eid), function, argument))
 
     def call_in(self, delay: int, function: Callable[[Any], object], argument: Any = None) -> None:
         """Call ``function(argument)`` when ``delay`` ns have passed: see ``call_at``."""
         if type(delay) is not int or delay < 0:
-            raise _no_time("the delay", delay, 0)
+            raise no_time("the delay", delay, 0)
         heappush(self._queue, (self._now + delay, next(self._eid), function, argument))
 
     def call_by_rank(self, instant: int, rank: int, function: Callable[[Any], object]) -> None:
@@ -144,62 +167,30 @@ class Environment(simpy.Environment):
         entry = (instant, next(self._eid) + (rank - 1) * BAND, function, None)
         heappush(self._queue, entry)
 
-    def timeout(self, delay: float = 0, value: Any = None) -> Timeout:
-        """As in SimPy; ``delay`` is an ``int`` of ns, or ``TypeError`` is raised."""
-        if type(delay) is not int or delay < 0:
-            raise _no_time("the delay", delay, 0)
-        # NOTE: made in place, and from one that nobody needs any more (1.3 with the loop's part).
-        try:
-            event = self._spare.pop()
-        except IndexError:
-            event = Timeout.__new__(Timeout)
-            event.env = self
-            event.callbacks = []
-            event._ok = True
-        event._value = value
-        event._delay = delay
-        heappush(self._queue, (self._now + delay, next(self._eid), event, EVENT))
-        return event
+    def run_to(self, instant: int) -> Any:
+        """Run to ``instant`` (ns), or until ``stop``: what that was given, or None."""
+        self.call_at(instant, self.stop)
+        return self._run()
 
-    def process(self, generator: Generator[Any, Any, Any]) -> Process:
-        """As in SimPy; the generator may also yield an ``int`` to sleep that many ns."""
-        return Process(self, generator)
+    def stop(self, reason: Any = None) -> None:
+        """End the run when what is on the heap for this instant, before its threads, is done."""
+        self.call_at(self._now, _stop, reason)
 
-    def run(self, until: Any = None) -> Any:
-        """As in SimPy; ``until`` is an instant in ns (``int``), an event or None."""
-        if until is not None:
-            until = self._stop_at(until)
-            if until.callbacks is None:
-                return until.value
-            until.callbacks.append(StopSimulation.callback)
+    def _run(self) -> Any:
+        """Take entries off the heap until one raises ``Stop``: what that was given, or ``DRY``."""
         self.hub = greenlet.getcurrent()
         try:
-            return self._run(until)
+            return self._loop()
         finally:
             self.hub = None
             self.running = None
 
-    def _stop_at(self, until: Any) -> Any:
-        """The event at which the run ends; an instant becomes one, ahead of all others there."""
-        if hasattr(until, "callbacks"):
-            return until
-        if type(until) is not int:
-            raise TypeError(f"time is an int of nanoseconds; the instant {until!r} is not")
-        if until <= self._now:
-            raise ValueError(f"until ({until}) must be greater than the current simulation time")
-        event = Event(self)
-        event._ok = True
-        event._value = None
-        self.schedule(event, URGENT, until - self._now)
-        return event
-
-    def _run(self, until: Any) -> Any:
-        """SimPy's ``run`` with ``step`` written out."""
+    def _loop(self) -> Any:
         # NOTE: one loop instead of a call for each entry, its names local, its entries counted
         # by the iterator (1.15).
         queue, pop, spare = self._queue, heappop, self._spare
         references: Callable[[object], int] = sys.getrefcount if REUSE else id
-        timeout, is_event = Timeout, EVENT
+        reused, is_event = self.reused, EVENT
         steps = iter(range(self.event_limit - self.steps))
         target: Any = None
         argument: Any = None
@@ -217,10 +208,10 @@ class Environment(simpy.Environment):
                 for callback in callbacks:
                     callback(target)
                 if not target._ok and not hasattr(target, "_defused"):
-                    raise _copy_of(target._value)
+                    raise copy_of(target._value)
                 # Two references are this frame's and that of the call itself: no process, no
                 # condition and no user has this one any more.
-                if type(target) is timeout and references(target) == 2:
+                if type(target) is reused and references(target) == 2:
                     callbacks.clear()
                     target.callbacks = callbacks
                     spare.append(target)
@@ -229,38 +220,13 @@ class Environment(simpy.Environment):
                     raise TooManyEventsError(
                         f"more than {self.event_limit} events by {self._now} ns"
                     )
-        except StopSimulation as stop:
+        except self.stops as stop:
             if argument is EVENT:
                 self._again(target, callbacks, callback)
             return stop.args[0]
         finally:
             self.steps = self.event_limit - length_hint(steps)
-        if until is not None:
-            raise RuntimeError(
-                f'No scheduled events left but "until" event was not triggered: {until}'
-            )
-        return None
-
-    def step(self) -> None:
-        """Take the next entry off the heap; ``simpy.core.EmptySchedule`` is raised without one."""
-        if not self._queue:
-            raise EmptySchedule
-        if self.steps >= self.event_limit:
-            raise TooManyEventsError(f"more than {self.event_limit} events by {self._now} ns")
-        self.steps += 1
-        self._now, _, target, argument = heappop(self._queue)
-        if argument is not EVENT:
-            target(argument)
-            return
-        callbacks, target.callbacks = target.callbacks, None
-        try:
-            for callback in callbacks:
-                callback(target)
-        except StopSimulation:
-            self._again(target, callbacks, callback)
-            raise
-        if not target._ok and not hasattr(target, "_defused"):
-            raise _copy_of(target._value)
+        return DRY
 
     def _again(self, event: Any, callbacks: list[Any], last: Any) -> None:
         """A callback has stopped the run: those behind it are called when it goes on."""
@@ -330,11 +296,15 @@ class Environment(simpy.Environment):
             thread.kill()
 
 
+def _stop(reason: Any) -> None:
+    raise Stop(reason)
+
+
 def _pass_by() -> None:
     """What a touch point does that has been taken away."""
 
 
-def _no_time(what: str, given: object, least: int) -> Exception:
+def no_time(what: str, given: object, least: int) -> Exception:
     """What is wrong with an instant or a delay that is no ``int`` from ``least`` on."""
     if type(given) is not int:
         return TypeError(f"time is an int of nanoseconds; {what} {given!r} is not")
@@ -343,7 +313,7 @@ def _no_time(what: str, given: object, least: int) -> Exception:
     return ValueError(f"{what} {given} is before now, {least}")
 
 
-def _copy_of(error: BaseException) -> BaseException:
+def copy_of(error: BaseException) -> BaseException:
     """The failure that nobody has dealt with, with a traceback of its own."""
     copy = type(error)(*error.args)
     copy.__cause__ = error

@@ -2,11 +2,6 @@
 
 Theory of operation
 -------------------
-An entry of the heap is ``(time, key, target, argument)``. The key is the rank in bands of
-``BAND``, plus a sequence number: entries of one instant go by rank, and entries of one rank in
-the order in which they were made. If the argument is ``EVENT``, the target is an event whose
-callbacks are called; else the target is a function that is called with the argument.
-
 * ``Timeout`` is SimPy's, made without running any constructor, and made again from one that
   nobody but the run loop refers to any more.
 * ``Process`` is SimPy's with two more ways: it may yield an ``int`` to sleep that many ns,
@@ -19,7 +14,6 @@ the same workload, from ``python -m benchmarks engine``.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator
 from heapq import heappush
 from typing import TYPE_CHECKING, Any, Final
@@ -27,21 +21,13 @@ from typing import TYPE_CHECKING, Any, Final
 import simpy
 from simpy.events import URGENT, EventCallbacks
 
+from desim.engine.environment import BAND
+
 if TYPE_CHECKING:
-    from desim.engine.environment import Environment
-
-BAND: Final = 1 << 52
-"""Sequence numbers of one rank: more than a run can make."""
-
-EVENT: Final = object()
-"""The argument of an entry whose target is an event."""
-
+    from desim.engine.simpy_environment import SimPyEnvironment
 
 EARLY: Final = (URGENT - 1) * BAND
 """What is added to the next number (which counts from ``BAND``) for SimPy's two priorities."""
-
-REUSE: Final = sys.implementation.name == "cpython" and sys.version_info < (3, 14)
-"""Whether a reference count of 2 says that only the run loop still knows a Timeout."""
 
 
 class Timeout(simpy.Timeout):
@@ -70,9 +56,9 @@ _STARTED: Any = _Started()
 class Process(simpy.Process):
     """A ``simpy.Process`` that may yield an ``int`` to sleep that many ns."""
 
-    env: Environment
+    env: SimPyEnvironment
 
-    def __init__(self, env: Environment, generator: Generator[Any, Any, Any]) -> None:
+    def __init__(self, env: SimPyEnvironment, generator: Generator[Any, Any, Any]) -> None:
         # NOTE: SimPy's constructor is written out, without its Initialize event.
         if not hasattr(generator, "throw"):
             raise ValueError(f"{generator} is not a generator.")

@@ -27,21 +27,21 @@ from heapq import heappush
 from typing import TYPE_CHECKING, Any, cast
 
 import greenlet
-from simpy.events import Event
 
-from desim.engine.environment import CHUNK, CIRCLING_LIMIT
-from desim.engine.events import BAND
+from desim.engine.environment import BAND, CHUNK, CIRCLING_LIMIT
 from desim.engine.marks import CODE_BITS, Codes
 
 if TYPE_CHECKING:
+    from simpy.events import Event
+
     from desim.engine.environment import Environment
 
 FIRST_RANK = 10
 """Ranks below this one are SimPy's own priorities."""
 
 
-class Thread(Event):
-    """One thread of control; as a SimPy event it happens when the body has returned.
+class Thread:
+    """One thread of control.
 
     At one instant the thread with the lower ``rank`` goes first. The body starts
     at the instant at which the thread is made.
@@ -67,11 +67,11 @@ class Thread(Event):
     def __init__(
         self, env: Environment, name: str, rank: int, body: Callable[[], object], codes: Codes
     ) -> None:
-        super().__init__(env)
         if rank < FIRST_RANK:
             raise ValueError(f"rank {rank} of {name} is SimPy's; threads start at {FIRST_RANK}")
         if any(thread.rank == rank and thread.is_alive for thread in env.threads):
             raise ValueError(f"there is a thread of rank {rank} already")
+        self.env = env
         self.name = name
         self.rank = rank
         self.key = rank * BAND
@@ -85,6 +85,9 @@ class Thread(Event):
         self.is_alive = True
         self.collect: Callable[[Thread], None] | None = None
         self._body = body
+        self.value: Any = None
+        """What the body returned."""
+        self._over: Event | None = None
         self._due: int | None = None
         self._entries: list[int] = []  # the heap's entries for this thread, earliest last
         self._greenlet = greenlet.greenlet(self._main)
@@ -93,6 +96,17 @@ class Thread(Event):
 
     def __repr__(self) -> str:
         return f"<Thread {self.name}>"
+
+    @property
+    def over(self) -> Event:
+        """The SimPy event that happens when the body has returned, with what that was."""
+        if self._over is None:
+            from desim.engine.simpy_environment import SimPyEnvironment
+
+            self._over = SimPyEnvironment.of(self.env).event()
+            if not self.is_alive:
+                self._over.succeed(self.value)
+        return self._over
 
     # --- what the thread itself does
 
@@ -232,7 +246,9 @@ class Thread(Event):
         self.meet()
         self.is_alive = False
         self._due = None
-        self.succeed(value)
+        self.value = value
+        if self._over is not None:
+            self._over.succeed(value)
 
     def _sleep(self, until: int | None) -> None:
         env = self.env

@@ -75,14 +75,13 @@ class Stage(Protocol):
 
 
 class Conductor:
-    """Starts and stops the commands of one run; ``over`` happens with the reason."""
+    """Starts and stops the commands of one run, and stops the run with the reason."""
 
     def __init__(
         self, env: Environment, machine: Stage, guest: list[RunCommand], host: list[RunCommand]
     ) -> None:
         self.env = env
         self.machine = machine
-        self.over = env.event()
         self.started: list[Started] = []
         self.booted = False
         self._open = len(guest) + len(host)
@@ -145,7 +144,7 @@ class Conductor:
         if reason is None:
             self._check.set(self.env._now + CHECK_NS)
         else:
-            self.over.succeed(reason)
+            self.env.stop(reason)
 
     def _reason(self) -> str | None:
         if not self.booted or self._open or not self.machine.at_rest():

@@ -238,14 +238,11 @@ class Machine:
         self._spent = True
         env = self.env
         in_the_middle = False
-        stop = env.any_of([env.timeout(self.config.until_ns), self.conductor.over])
         try:
             if progress is not None:
-                env.process(self._report(progress))
+                env.call_at(env._now, self._report, progress)
             with ctrl_c(env, interrupted):
-                env.run(stop)
-            over = self.conductor.over
-            self.ended = str(over.value) if over.triggered else UNTIL
+                self.ended = env.run_to(self.config.until_ns) or UNTIL
         except KeyboardInterrupt:
             self.ended = INTERRUPTED
         except EngineError as error:
@@ -288,10 +285,9 @@ class Machine:
         lines.append(f"replay: desim run {config.name} --seed {config.seed} --costs {config.costs}")
         return "\n".join(lines)
 
-    def _report(self, progress: Callable[[int], None]) -> Any:
-        while True:
-            progress(self.env._now)
-            yield self.env.timeout(PROGRESS_NS)
+    def _report(self, progress: Callable[[int], None]) -> None:
+        progress(self.env._now)
+        self.env.call_in(PROGRESS_NS, self._report, progress)
 
     # --- for the conductor
 
@@ -347,7 +343,7 @@ class Machine:
     def at_rest(self) -> bool:
         """Nothing is in motion: vCPU halted, main loop asleep in poll, no host program runs."""
         return (
-            self.env.peek() > self.env.now
+            self.env.idle()
             and self.vcpu.at_rest()
             and self.qemu.loop.polling
             and not self.qemu.sockets.ready()

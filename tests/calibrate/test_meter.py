@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from desim.calibrate.meter import Meter
 from desim.costs.profile import Cost, Profile
-from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument
+from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.engine.trace import Trace
 from desim.stages import GUEST, QEMU, Landmark, mark, stages
@@ -39,7 +39,7 @@ class Guest:
 
 
 def metered(body: Callable[[Guest], object], *, thread: str = "vcpu", points: str = "") -> Meter:
-    env, trace = Environment(), Trace()
+    env, trace = SimPyEnvironment(), Trace()
     meter = Meter(frozenset(points.split()))
     guest = Instrument(env, trace.codes, Profile("test", "", "assumed", COSTS), meter)(Guest)()
     trace.follow(Thread(env, thread, 10, lambda: body(guest), trace.codes))

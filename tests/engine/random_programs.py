@@ -14,8 +14,8 @@ from collections.abc import Callable
 from functools import partial
 
 from desim.costs.profile import Cost, Profile
-from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument
+from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.engine.trace import Fingerprint, Trace
 from desim.guest.cpu.context import JIFFY_NS, NET_RX_SOFTIRQ
@@ -38,7 +38,7 @@ class Program:
     """One random machine. ``run`` gives the fingerprint of what it did."""
 
     def __init__(self, seed: int, *, strict: bool, without: tuple[str, ...] = ()) -> None:
-        self.env = env = Environment(strict=strict, without=without)
+        self.env = env = SimPyEnvironment(strict=strict, without=without)
         self.trace = Trace()
         self.codes = self.trace.codes
         self.random = random.Random(seed)

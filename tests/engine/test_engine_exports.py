@@ -23,3 +23,16 @@ def test_a_core_runs_without_simpy(room):
     code = f"import desim.{room}, sys; print('simpy' in sys.modules, 'greenlet' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["False", "False"]
+
+
+def test_a_machine_runs_without_simpy_until_somebody_asks_for_its_environment():
+    code = """
+import desim, sys
+with desim.assemble(desim.load("hello")) as machine:
+    machine.run()
+    before = "simpy" in sys.modules
+    machine.environment
+    print(before, "simpy" in sys.modules)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["False", "True"]

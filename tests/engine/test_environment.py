@@ -4,8 +4,8 @@ import pytest
 import simpy
 
 from desim.engine.alarm import Alarm
-from desim.engine.environment import Environment
 from desim.engine.marks import Codes
+from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.errors import CirclingError, TooManyEventsError
 from desim.machine.threads.big_lock import BigLock
@@ -13,7 +13,7 @@ from desim.machine.threads.big_lock import BigLock
 
 @pytest.fixture
 def env():
-    return Environment()
+    return SimPyEnvironment()
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_thread_can_wait_for_a_simpy_event_and_a_process_for_a_thread(env, thr
         return "done"
 
     def process():
-        seen.append((yield t))
+        seen.append((yield t.over))
         seen.append(env.now)
 
     t = thread("t", body)
@@ -157,7 +157,7 @@ def test_circling_threads_are_named(env, thread):
 
 
 def test_a_run_with_too_many_events_is_ended():
-    env = Environment(event_limit=10)
+    env = SimPyEnvironment(event_limit=10)
 
     def process():
         while True:
@@ -239,4 +239,4 @@ def test_an_unknown_touch_point_is_refused(env):
     with pytest.raises(ValueError, match="nowhere"):
         env.touch_point("nowhere")
     with pytest.raises(ValueError, match="nowhere"):
-        Environment(without=["nowhere"])
+        SimPyEnvironment(without=["nowhere"])

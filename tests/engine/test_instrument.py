@@ -3,8 +3,8 @@
 import pytest
 
 from desim.costs.profile import Cost, Profile
-from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument
+from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.engine.trace import Trace
 from desim.stages import QEMU, mark, stages
@@ -47,7 +47,7 @@ COSTS = {
 
 
 def run(body, *, strict=False, watch=None):
-    env = Environment(strict=strict)
+    env = SimPyEnvironment(strict=strict)
     trace = Trace()
     build = Instrument(env, trace.codes, Profile("test", "", "assumed", COSTS), watch)
     core = build(Core)()
@@ -73,7 +73,7 @@ def test_costs_are_charged_and_spans_nest(strict):
 
 
 def test_outside_of_threads_a_core_just_works():
-    env = Environment()
+    env = SimPyEnvironment()
     core = Instrument(env, Trace().codes, Profile("test", "", "assumed", COSTS))(Core)()
     assert core.outer(b"abc") == 3
     assert env.now == 0
@@ -83,7 +83,7 @@ def test_a_class_without_marks_stays_itself():
     class Plain:
         pass
 
-    build = Instrument(Environment(), Trace().codes, Profile("none", "", "assumed", {}))
+    build = Instrument(SimPyEnvironment(), Trace().codes, Profile("none", "", "assumed", {}))
     assert build(Plain) is Plain
     assert build(Core) is build(Core)
 
@@ -96,7 +96,7 @@ def test_the_marks_of_an_overridden_method_are_those_of_the_override():
             return None
 
     trace = Trace()
-    env = Environment()
+    env = SimPyEnvironment()
     core = Instrument(env, trace.codes, Profile("none", "", "assumed", {}))(Changed)()
     Thread(env, "t", 10, core.middle, trace.codes)
     env.run()
@@ -141,4 +141,4 @@ def test_a_mark_that_takes_its_size_from_nowhere_is_refused():
 
     profile = Profile("p", "", "assumed", {(FILE, "wrong"): Cost(per_1000_bytes=1)})
     with pytest.raises(TypeError, match="frame"):
-        Instrument(Environment(), Trace().codes, profile)(Wrong)
+        Instrument(SimPyEnvironment(), Trace().codes, profile)(Wrong)

@@ -10,12 +10,13 @@ import simpy
 from simpy_programs import outcome
 
 from desim.engine.environment import Environment, TooManyEventsError
+from desim.engine.simpy_environment import SimPyEnvironment
 
 
 @pytest.mark.parametrize("first", range(0, 2000, 250))
 def test_random_programs_run_in_the_order_of_simpy(first: int) -> None:
     for seed in range(first, first + 250):
-        assert outcome(Environment, seed) == outcome(simpy.Environment, seed), f"seed {seed}"
+        assert outcome(SimPyEnvironment, seed) == outcome(simpy.Environment, seed), f"seed {seed}"
 
 
 def test_the_programs_reach_what_they_are_for() -> None:
@@ -24,7 +25,7 @@ def test_the_programs_reach_what_they_are_for() -> None:
 
 
 def _log(seed: int) -> list[tuple[Any, ...]]:
-    found = outcome(Environment, seed)
+    found = outcome(SimPyEnvironment, seed)
     return found if isinstance(found, list) else []
 
 
@@ -32,7 +33,7 @@ def _log(seed: int) -> list[tuple[Any, ...]]:
 
 
 def test_an_int_is_a_sleep_of_as_many_ns() -> None:
-    env, seen = Environment(), []
+    env, seen = SimPyEnvironment(), []
 
     def process(step: Any, name: str) -> Iterator[Any]:
         for _ in range(3):
@@ -46,7 +47,7 @@ def test_an_int_is_a_sleep_of_as_many_ns() -> None:
 
 
 def test_ints_and_events_take_turns() -> None:
-    env, seen = Environment(), []
+    env, seen = SimPyEnvironment(), []
 
     def process() -> Iterator[Any]:
         yield 5
@@ -61,7 +62,7 @@ def test_ints_and_events_take_turns() -> None:
 
 
 def test_an_interrupt_cuts_a_sleep_short_and_the_rest_of_it_wakes_nobody() -> None:
-    env, seen = Environment(), []
+    env, seen = SimPyEnvironment(), []
 
     def sleeper() -> Iterator[Any]:
         for length in (100, 30, 200):
@@ -84,7 +85,7 @@ def test_an_interrupt_cuts_a_sleep_short_and_the_rest_of_it_wakes_nobody() -> No
 
 
 def test_a_negative_sleep_is_raised_in_the_process_as_simpy_does() -> None:
-    env, seen = Environment(), []
+    env, seen = SimPyEnvironment(), []
 
     def process() -> Iterator[Any]:
         try:
@@ -100,7 +101,7 @@ def test_a_negative_sleep_is_raised_in_the_process_as_simpy_does() -> None:
 
 @pytest.mark.parametrize("wrong", [1.5, True, "5s", None])
 def test_what_is_no_event_and_no_int_is_refused_by_name(wrong: object) -> None:
-    env = Environment()
+    env = SimPyEnvironment()
 
     def sampler() -> Iterator[Any]:
         yield wrong
@@ -111,7 +112,7 @@ def test_what_is_no_event_and_no_int_is_refused_by_name(wrong: object) -> None:
 
 
 def test_events_that_have_happened_already_are_passed_without_end() -> None:
-    env = Environment()
+    env = SimPyEnvironment()
     done = env.event().succeed(1)
 
     def process() -> Iterator[Any]:
@@ -128,7 +129,7 @@ def test_events_that_have_happened_already_are_passed_without_end() -> None:
 
 
 def test_a_timeout_that_somebody_keeps_is_not_used_again() -> None:
-    env = Environment()
+    env = SimPyEnvironment()
     kept = []
 
     def process() -> Iterator[Any]:
@@ -146,7 +147,7 @@ def test_a_timeout_that_somebody_keeps_is_not_used_again() -> None:
 
 
 def test_a_timeout_is_simpys() -> None:
-    env = Environment()
+    env = SimPyEnvironment()
     event = env.timeout(5, value="x")
     assert isinstance(event, simpy.Timeout)
     assert (event.triggered, event.processed, event.value) == (True, False, "x")
@@ -157,7 +158,7 @@ def test_a_timeout_is_simpys() -> None:
 
 
 def test_calls_come_in_the_order_of_events() -> None:
-    env, seen = Environment(), []
+    env, seen = SimPyEnvironment(), []
     env.timeout(5).callbacks.append(lambda _: seen.append("event"))
     env.call_in(5, seen.append, "call")
     env.call_at(5, seen.append, "another")
@@ -169,11 +170,11 @@ def test_calls_come_in_the_order_of_events() -> None:
 @pytest.mark.parametrize("instant", [1.0, True])
 def test_an_instant_is_an_int(instant: Any) -> None:
     with pytest.raises(TypeError, match="int of nanoseconds"):
-        Environment().call_at(instant, print)
+        SimPyEnvironment().call_at(instant, print)
 
 
 def test_nothing_is_called_in_the_past() -> None:
-    env = Environment()
+    env = SimPyEnvironment()
     env.timeout(10)
     env.run()
     with pytest.raises(ValueError, match="the instant 9 is before now, 10"):
@@ -186,7 +187,7 @@ def test_nothing_is_called_in_the_past() -> None:
 
 
 def test_steps_are_counted_over_several_runs() -> None:
-    env = Environment(event_limit=10)
+    env = SimPyEnvironment(event_limit=10)
 
     def process() -> Iterator[Any]:
         while True:
@@ -201,7 +202,7 @@ def test_steps_are_counted_over_several_runs() -> None:
 
 
 def test_step_takes_one_entry() -> None:
-    env, seen = Environment(), []
+    env, seen = SimPyEnvironment(), []
     env.call_in(1, seen.append, "call")
     env.timeout(2).callbacks.append(lambda _: seen.append("event"))
     env.step()
@@ -214,4 +215,36 @@ def test_step_takes_one_entry() -> None:
 
 def test_a_run_until_a_time_that_is_no_int_is_refused() -> None:
     with pytest.raises(TypeError, match="int of nanoseconds"):
-        Environment().run(until=1.5)
+        SimPyEnvironment().run(until=1.5)
+
+
+def test_an_environment_becomes_one_of_simpy_in_the_middle_of_a_run() -> None:
+    plain, seen = Environment(), []
+
+    def process(env: simpy.Environment) -> Iterator[Any]:
+        yield env.timeout(5)
+        seen.append(env.now)
+        yield env.timeout(2) & env.process(child())
+        seen.append(env.now)
+
+    def child() -> Iterator[Any]:
+        yield 3
+
+    def ask(_: object) -> None:
+        env = SimPyEnvironment.of(plain)
+        assert isinstance(env, simpy.Environment)
+        assert env is plain is SimPyEnvironment.of(plain)
+        env.process(process(env))
+
+    plain.call_at(10, ask)
+    assert plain.run_to(20) is None
+    assert (seen, plain.time()) == ([15, 18], 20)
+
+
+def test_a_stop_comes_behind_what_is_due_at_its_instant() -> None:
+    env, seen = Environment(), []
+    env.call_at(3, lambda _: (seen.append("first"), env.stop("enough")))
+    env.call_at(3, seen.append, "second")
+    env.call_at(4, seen.append, "never")
+    assert env.run_to(10) == "enough"
+    assert (seen, env.time(), env.idle()) == (["first", "second"], 3, True)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desim.engine import trace as trace_module
-from desim.engine.environment import Environment
 from desim.engine.marks import CODE_BITS
+from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.engine.trace import Notes, Span, ThreadRecord, Trace
 from desim.events import Event
@@ -27,7 +27,7 @@ class Note(Event):
 
 def story(*steps, end=None):
     """The trace of one thread that records these steps: ``(time, code or kind)``."""
-    env = Environment()
+    env = SimPyEnvironment()
     trace = Trace()
     for name in ("a", "b"):
         trace.codes.stage(name, "f.c")
@@ -79,7 +79,7 @@ def test_each_ingredient_changes_alone():
 
 
 def test_numbers_of_codes_do_not_matter_only_their_names():
-    env = Environment()
+    env = SimPyEnvironment()
     prints = []
     for names in (("x", "a"), ("a",)):
         trace = Trace()

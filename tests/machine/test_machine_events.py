@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from desim.engine.environment import Environment
+from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.engine.trace import Trace
 from desim.events import EVENTS, KINDS, Closed, Held, Lost, Read
@@ -93,7 +93,7 @@ def test_the_file_names_the_data_of_an_event(result: RunResult) -> None:
 
 def ledger_of(*told: tuple[str, Reason]) -> Trace:
     """The trace of a thread that loses a frame at each place for a reason."""
-    env, trace = Environment(), Trace()
+    env, trace = SimPyEnvironment(), Trace()
     ledger = FrameLedger(Recorder(env))
 
     def body() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from desim.engine.environment import Environment
 from desim.engine.marks import Codes
+from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.main_loop import MS, MainLoop
@@ -36,7 +36,7 @@ class Poller:
 
 @pytest.fixture
 def env():
-    return Environment()
+    return SimPyEnvironment()
 
 
 @pytest.fixture

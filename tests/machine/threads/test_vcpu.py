@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from desim.engine.environment import Environment
 from desim.engine.marks import Codes
+from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.guest.cpu.context import NET_RX_SOFTIRQ
 from desim.guest.cpu.rcu import Rcu
@@ -52,7 +52,7 @@ class Bench:
     """A virtual CPU that runs programs; ``order`` is what was said, and when in us."""
 
     def __init__(self, build: Build = bare) -> None:
-        self.env = Environment()
+        self.env = SimPyEnvironment()
         codes = Codes()
         loop = MainLoop(self.env, BigLock(self.env))
         loop.poller = NoSockets()
