@@ -3,6 +3,7 @@
 import pytest
 from runs import config
 
+from desim.engine.simpy_environment import SimPyEnvironment
 from desim.machine import Machine
 
 
@@ -27,12 +28,13 @@ def test_a_broken_assertion_carries_time_last_stages_and_a_replay():
 
 def test_what_fails_beside_the_machine_is_no_fault_of_the_model():
     machine = Machine(config("refused"))
+    env = SimPyEnvironment.of(machine.env)
 
     def mine():
-        yield machine.env.timeout(1_500)
+        yield env.timeout(1_500)
         raise ValueError("mine")
 
-    machine.env.process(mine())
+    env.process(mine())
     with pytest.raises(ValueError, match="mine") as caught:
         machine.run()
     machine.close()
