@@ -172,6 +172,12 @@ class RunCommand:
     stop_ns: int | None = None
     """When it is stopped, as with Ctrl-C; counted from its start if ``stop_relative``."""
     stop_relative: bool = False
+    expect_exit: int | None = None
+    """The exit status that it must end with; None: any, or none."""
+    expect_output: str | None = None
+    """Text that must be in what its terminal shows; None: any."""
+    expect_time: str | None = None
+    """The condition on how long it took, as written; None: any."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -180,6 +186,10 @@ class Expect:
 
     guest_files: dict[str, bytes] = field(default_factory=dict)
     host_files: dict[str, bytes] = field(default_factory=dict)
+    metrics: dict[str, str] = field(default_factory=dict)
+    """Conditions on figures of the run, as written, by the figure's name."""
+    fingerprint: str = ""
+    """How the fingerprint begins, in hexadecimal; "": as it likes."""
 
 
 @dataclass(slots=True, kw_only=True)

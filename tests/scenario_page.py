@@ -17,7 +17,7 @@ from desim.scenario.key_texts import KEYS
 PAGE = ROOT / "docs" / "scenario.md"
 SCHEMA = ROOT / "scenarios" / "scenario.schema.json"
 
-_ROW = re.compile(r"^\| `([a-z0-9_.]+)` \| .*\|$", flags=re.M)
+_ROW = re.compile(r"^\| `([a-z0-9_.]+)` \|.*\|$", flags=re.M)
 
 
 def row(found: re.Match[str]) -> str:

@@ -9,11 +9,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
+from desim.errors import UserError, nearest
 from desim.experiment import output
 from desim.experiment.journey import Journey
 from desim.experiment.run import RunResult
+from desim.experiment.verdict import failed_programs
+from desim.scenario.metrics import METRICS
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from desim.api.scenario import Scenario
     from desim.engine.trace import Fingerprint
     from desim.machine import Transcript
@@ -67,6 +72,25 @@ class Result:
     def expectations(self) -> tuple[str, ...]:
         """What the scenario expected and did not get, with the difference; empty if all is well."""
         return tuple(self._run.expectations)
+
+    @property
+    def failed_programs(self) -> tuple[str, ...]:
+        """Programs that ended with a status other than 0 and were not expected to, as text."""
+        return tuple(failed_programs(self._run))
+
+    def metric(self, name: str) -> int | Fraction | None:
+        """A figure of the run by its name in ``expect``, such as ``"ping.p99"`` or ``"irq_rate"``.
+
+        Times are in ns, rates in bytes per second, ``irq_rate`` is per second. None if the run
+        has no such figure: nothing was pinged, nothing transferred.
+
+        Raises :class:`desim.UserError` for an unknown name, and for what was not recorded.
+        """
+        if name not in METRICS:
+            raise UserError(
+                f"{name}: no such figure; there are {', '.join(METRICS)}{nearest(name, METRICS)}"
+            )
+        return self._run.metrics.value(name)
 
     @property
     def files(self) -> Mapping[str, bytes]:

@@ -39,6 +39,11 @@ def add_results(parser: Parser) -> None:
         help="colours: auto (default: on a terminal, and as NO_COLOR and FORCE_COLOR say), always "
         "or never",
     )
+    parser.add_argument(
+        "--strict-exit",
+        action="store_true",
+        help="exit with 1 if a program failed that was not expected to",
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "-v",
@@ -61,8 +66,11 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     from desim.api.running import assemble
     from desim.experiment import output
 
-    # The screen and the summary have the fingerprint, and DIR has everything.
-    everything = arguments.out is not None or not arguments.quiet
+    # The screen and the summary have the fingerprint, DIR has everything, and what is expected
+    # of figures is judged by what was recorded.
+    expect = scenario.configuration().expect
+    judged = bool(expect.metrics or expect.fingerprint)
+    everything = arguments.out is not None or not arguments.quiet or judged
     machine = assemble(
         scenario,
         costs=arguments.costs,
@@ -87,12 +95,14 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
         result.show(console_width(), verbosity=arguments.verbosity, colours=colours)
     sys.stdout.flush()
     complain_at_length(*(f"expected otherwise: {failure}" for failure in result.expectations))
+    failed = list(result.failed_programs) if arguments.strict_exit else []
+    complain(*(f"{program} (--strict-exit)" for program in failed))
     if result.failed:
         complain(f"{result.ended}; the results are those up to there")
     if result.ended == "interrupted":
         complain(f"interrupted at {seconds(result.end_ns)} of virtual time")
         return 130
-    return 1 if result.expectations or result.failed else 0
+    return 1 if result.expectations or failed or result.failed else 0
 
 
 def _finishing() -> None:

@@ -193,6 +193,11 @@ def card(
     )
 
 
+def busy_ns(sent: Sequence[Transfer]) -> int:
+    """How long at least one of ``sent`` was under way."""
+    return sum(end - begin for begin, end in _together((t.begin_ns, t.end_ns) for t in sent))
+
+
 def _together(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Stretches of time, those that overlap made one."""
     found: list[tuple[int, int]] = []

@@ -14,13 +14,14 @@ from desim.costs.profile import INSTRUCTIONS, load
 from desim.engine.trace import Fingerprint, Trace
 from desim.experiment.backtrace import Backtrace, Breakpoint, Function, Hit
 from desim.experiment.journey import Journey, follow
+from desim.experiment.metrics import Metrics
 from desim.experiment.trace_lines import named
+from desim.experiment.verdict import failures
 from desim.machine import Machine, Transcript
 from desim.machine.conduct import INTERRUPTED
 from desim.machine.counts import frame_counts
 from desim.machine.ports import Captured
 from desim.record import Record, keeps, not_captured, not_recorded
-from desim.scenario.expectations import failures
 from desim.version import __version__
 from desim.wire.pcapng import INBOUND, OUTBOUND, PcapngWriter
 
@@ -51,9 +52,25 @@ class RunResult:
         self.profile = machine.profile
         self.files: dict[str, bytes] = machine.files()
         self.transcripts: list[Transcript] = machine.transcripts()
-        # Of a run that somebody has stopped there is no telling what it would have done.
-        stopped = self.ended == INTERRUPTED
-        self.expectations = [] if stopped else failures(config.expect, self.files)
+
+    @cached_property
+    def expectations(self) -> list[str]:
+        """One text for each expectation of the scenario that was not met.
+
+        Of a run that somebody has stopped there is no telling what it would have done: none.
+        """
+        return [] if self.ended == INTERRUPTED else failures(self)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """The figures of the run that have a name."""
+        return Metrics(self)
+
+    @cached_property
+    def frame_counts(self) -> dict[str, Any]:
+        """What became of the frames, counted."""
+        self._need("frame counts", "counters")
+        return self._counts()
 
     def keeps(self, level: Record) -> bool:
         """Whether the run has recorded what ``level`` keeps."""
@@ -201,7 +218,7 @@ class RunResult:
                 for side in (config.guest_files, config.host_files)
                 for name, file in sorted(side.items())
             },
-            "frames": self._counts() if self.keeps("counters") else None,
+            "frames": self.frame_counts if self.keeps("counters") else None,
             "outside": self._outside,
             "journey": None
             if not journey

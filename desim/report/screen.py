@@ -16,6 +16,7 @@ from typing import NamedTuple
 from desim.config import MachineConfig
 from desim.experiment.figures import NORMAL_LOSSES, Card, Transfer, card, transfers
 from desim.experiment.run import RunResult
+from desim.experiment.verdict import STOPPED, expects_something, failed
 from desim.machine import Transcript
 from desim.machine.machine import BOOT
 from desim.report.stations import (
@@ -29,7 +30,6 @@ from desim.report.stations import (
     group_rows,
 )
 from desim.report.text import (
-    STOPPED,
     Line,
     amount,
     command_line,
@@ -122,7 +122,7 @@ def _title(result: RunResult, config: MachineConfig, width: int) -> Line:
 
 def _outcome(result: RunResult, config: MachineConfig) -> tuple[str, str]:
     """How the run came out, in a word, and its look."""
-    expects = config.expect.guest_files or config.expect.host_files
+    expects = expects_something(config)
     if result.ended == "interrupted":
         return "interrupted", "bold yellow"
     if result.failed or result.expectations:
@@ -147,16 +147,16 @@ def _programs(result: RunResult, shown: Sequence[Transcript], width: int) -> Ite
         return
     for number, transcript in enumerate(shown[:MAX_PROGRAMS]):
         head = "programs" if number == 0 else ""
-        state, style = _state(transcript)
+        state, style = _state(transcript, failed(transcript, result.config))
         room = width - 18 - len(state) - 2
         command = cut(escape(transcript.command).replace("\n", " "), room)
         yield Line(f"{head:<12}{transcript.side:<6}{command:<{room}}  {state}", style)
-        yield from _said(transcript)
+        yield from _said(transcript, failed(transcript, result.config))
     if len(shown) > MAX_PROGRAMS:
         yield Line(f"{'':<12}and {len(shown) - MAX_PROGRAMS} more: -v shows them", "dim")
 
 
-def _state(transcript: Transcript) -> tuple[str, str]:
+def _state(transcript: Transcript, is_wrong: bool) -> tuple[str, str]:
     """What became of a program."""
     if transcript.ended_ns is None:
         return "running at the end", ""
@@ -165,15 +165,14 @@ def _state(transcript: Transcript) -> tuple[str, str]:
         return f"{took}  ok", ""
     if transcript.status == STOPPED:
         return f"{took}  stopped", ""
-    return f"{took}  exit {transcript.status}", "red"
+    return f"{took}  exit {transcript.status}", "red" if is_wrong else ""
 
 
-def _said(transcript: Transcript) -> Iterator[Line]:
+def _said(transcript: Transcript, is_wrong: bool) -> Iterator[Line]:
     """The last lines of a program that failed; of ping its statistics."""
     output = escape(transcript.output.replace(b"\r\n", b"\n")).rstrip("\n").split("\n")
-    failed = transcript.ended_ns is not None and transcript.status not in (0, STOPPED)
     words = transcript.command.split()
-    if failed:
+    if is_wrong:
         wanted = output[-LAST_LINES:]
     elif "ping" in words[:2] and transcript.ended_ns is not None:
         wanted = [line for line in output[-STATISTICS:] if not line.startswith("---")]
@@ -181,7 +180,7 @@ def _said(transcript: Transcript) -> Iterator[Line]:
         return
     for line in wanted:
         if line:
-            yield Line(f"{'':<14}{line.expandtabs(8)}", "red" if failed else "dim")
+            yield Line(f"{'':<14}{line.expandtabs(8)}", "red" if is_wrong else "dim")
 
 
 def _transfers(sent: Sequence[Transfer], width: int) -> Iterator[Line]:
@@ -318,6 +317,6 @@ def _outside(addresses: Sequence[str]) -> Iterator[Line]:
 def _verdict(result: RunResult, shown: Sequence[Transcript]) -> Iterator[Line]:
     """Why the run ended, and how many programs failed."""
     yield Line(f"ended       at {duration(result.end_ns)}: {result.ended}")
-    failed = sum(t.ended_ns is not None and t.status not in (0, STOPPED) for t in shown)
-    if failed:
-        yield Line(f"failed      {'1 program' if failed == 1 else f'{failed} programs'}", "red")
+    count = sum(failed(transcript, result.config) for transcript in shown)
+    if count:
+        yield Line(f"failed      {'1 program' if count == 1 else f'{count} programs'}", "red")

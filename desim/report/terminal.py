@@ -22,10 +22,11 @@ from desim.config import MachineConfig
 from desim.experiment.figures import NORMAL_LOSSES
 from desim.experiment.journey import Journey
 from desim.experiment.run import RunResult
+from desim.experiment.verdict import STOPPED
 from desim.machine import Transcript
 from desim.report import screen
 from desim.report.stations import Group, group_rows
-from desim.report.text import STOPPED, Line, cut, duration, escape, grouped, quoted, seconds, share
+from desim.report.text import Line, cut, duration, escape, grouped, quoted, seconds, share
 
 MAX_LINES = 40
 """Lines of a program's output that are shown; the rest is counted."""

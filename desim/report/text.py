@@ -15,9 +15,6 @@ from desim.scenario.qemu_words import shell_words
 MAX_TEXT = 24
 """Bytes of a message or a small file that are shown."""
 
-STOPPED = 130
-"""The exit status of a program that Ctrl-C has ended, as the scenario wanted."""
-
 
 class Line(NamedTuple):
     """A line of the report, and how it looks where there are colours (rich's words)."""

@@ -216,7 +216,12 @@ class Document:
             host=_commands("host", [(run, run.command) for run in scenario.host.run]),
             guest_files=reading.files["guest"],
             host_files=reading.files["host"],
-            expect=Expect(guest_files=expect.guest.file, host_files=expect.host.file),
+            expect=Expect(
+                guest_files=expect.guest.file,
+                host_files=expect.host.file,
+                metrics=expect.conditions(),
+                fingerprint=expect.fingerprint,
+            ),
             folder=reading.inputs.folder,
             notes=network.notes + reading.notes + without_card,
         )
@@ -236,6 +241,9 @@ def _commands(side: Side, runs: Sequence[tuple[Run, str]]) -> list[RunCommand]:
             at_ns=run.at,
             stop_ns=None if run.stop is None else run.stop.ns,
             stop_relative=run.stop is not None and run.stop.relative,
+            expect_exit=run.expect.exit,
+            expect_output=run.expect.output,
+            expect_time=run.expect.time,
         )
         for number, (run, command) in enumerate(runs, 1)
     ]

@@ -1,4 +1,4 @@
-"""``[expect]``: what a run was to leave behind, compared with what it left."""
+"""``[expect]`` of files: what programs were to write, compared with what they wrote."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from desim.scenario.metrics import METRICS
+
 
 class About(NamedTuple):
     """What a key is, and what holds where a file does not have it."""
@@ -97,6 +99,9 @@ KEYS = {
         'when it is stopped, as with Ctrl-C: an instant, or `"+3.5s"` for a time after its start',
         "never",
     ),
+    "guest.run.expect.exit": About("the exit status that it must end with", "any"),
+    "guest.run.expect.output": About("a text that its terminal must show", "any"),
+    "guest.run.expect.time": About('how long it must take: a condition, such as `"< 2s"`', "any"),
     "host.run.command": About(
         "a command line that the host runs",
     ),
@@ -109,6 +114,9 @@ KEYS = {
         "when it is stopped, as in the guest",
         "never",
     ),
+    "host.run.expect.exit": About("the exit status that it must end with", "any"),
+    "host.run.expect.output": About("a text that its terminal must show", "any"),
+    "host.run.expect.time": About('how long it must take: a condition, such as `"< 2s"`', "any"),
     "dns.resolver": About(
         'the name servers of the host, in 127.0.0.0/8 or `"::1"`, as text or a list: slirp\'s '
         "DNS address leads to them",
@@ -147,5 +155,7 @@ KEYS = {
         "the same of files that programs of the host write",
         "none",
     ),
+    "expect.fingerprint": About("how the fingerprint of the run begins: 8 digits or more", "any"),
+    **{f"expect.{name}": About(metric.about, "any") for name, metric in METRICS.items()},
 }
 """By key, as ``--set`` takes it but without the numbers of arrays; in the order of the page."""

@@ -13,6 +13,7 @@ from desim.scenario.document import Document
 from desim.scenario.inputs import Inputs
 from desim.scenario.key_texts import KEYS
 from desim.scenario.loader import load_document
+from desim.scenario.metrics import METRICS
 
 WIDTH = 78
 _BELOW = re.compile(r" \(\[[^]]*\]\([^)]*\)\)")
@@ -36,11 +37,13 @@ def commented(path: Path, label: str) -> str:
     begin = f"# Made from {label}. desim schema prints the schema that editors can check it by.\n"
     lines = [begin, text.strip("\n"), "", "# What else can be said:"]
     for key, about in KEYS.items():
-        if not _says(document, key):
+        if not _says(document, key) and key.removeprefix("expect.") not in METRICS:
             without = f" Without it: {about.without}." if about.without else ""
             text_only = _BELOW.sub("", f"{about.text}.{without}")
             said = _LINK.sub(r"\1", text_only).replace("`", "")
             lines += ["#", *(f"# {line}" for line in wrap(f"{key}: {said}", WIDTH))]
+    figures = f'expect.NAME: a condition, such as "< 400us", on {", ".join(METRICS)}.'
+    lines += ["#", *(f"# {line}" for line in wrap(figures, WIDTH, break_on_hyphens=False))]
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,7 @@ shells do, and files are opened, so that one pass finds every mistake.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
@@ -27,6 +28,8 @@ from desim.guest.net.tcp import sysctl
 from desim.scenario.commands import check_command, check_services
 from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.inputs import Inputs
+from desim.scenario.metrics import METRICS, read_condition
+from desim.scenario.metrics import Kind as MetricKind
 from desim.scenario.modprobe import check_modprobe
 from desim.scenario.name_records import (
     check,
@@ -231,11 +234,40 @@ def _line(check: Check) -> Text:
     return Text(empty=False, at_most=MAX_COMMAND, check=check)
 
 
+class Figure(Spelled):
+    """A condition on a figure of the run, as text: it is kept as it is written."""
+
+
+def _condition(kind: MetricKind) -> Figure:
+    def check(value: Any, place: Place) -> str:
+        if not isinstance(value, str):
+            shown = f'; did you mean "{value}"?' if type(value) is int else ""
+            raise ValueError(f'a condition is text such as "< 400us" or "1 .. 3"{shown}')
+        return read_condition(value, kind).text
+
+    return Figure(check)
+
+
+def _fingerprint(value: str, place: Place) -> str:
+    if not re.fullmatch("[0-9a-f]{8,64}", value):
+        raise ValueError("must be 8 to 64 digits of the fingerprint, in lower case")
+    return value
+
+
+class ExpectedOfProgram(Table):
+    """``[guest.run.expect]``, ``[host.run.expect]``"""
+
+    exit: int | None = key(Whole(0, most=255), None)
+    output: str | None = key(Text(at_most=MAX_TEXT, empty=False), None)
+    time: str | None = key(_condition("time"), None)
+
+
 class Run(Table):
-    """When a command is typed into a terminal, and when it is stopped."""
+    """When a command is typed into a terminal, when it is stopped, and what must come of it."""
 
     at: int | None = key(INSTANT, None)
     stop: Stop | None = key(Duration(_stop), None)
+    expect: ExpectedOfProgram = key(Inner(ExpectedOfProgram))
 
 
 class GuestRun(Run):
@@ -328,11 +360,45 @@ class Files(Table):
     )
 
 
-class Expected(Table):
-    """``[expect]``"""
+def _conditions(group: str, names: Sequence[str]) -> type[Table]:
+    """``[expect.GROUP]``: conditions on the metrics of one group."""
+    keys = {name: key(_condition(METRICS[f"{group}.{name}"].kind), None) for name in names}
+    return type(f"Expected{group.title()}", (Table,), {"__doc__": f"``[expect.{group}]``", **keys})
+
+
+def _metrics() -> dict[str, Any]:
+    """A key for each metric that is in no group, and one for each group."""
+    groups: dict[str, list[str]] = {}
+    made: dict[str, Any] = {}
+    for name, metric in METRICS.items():
+        group, dot, rest = name.partition(".")
+        if dot:
+            groups.setdefault(group, []).append(rest)
+        else:
+            made[name] = key(_condition(metric.kind), None)
+    return made | {group: key(Inner(_conditions(group, names))) for group, names in groups.items()}
+
+
+class ExpectedFiles(Table):
+    """What ``[expect]`` says of the files that programs write, and of the whole run."""
 
     guest: Files = key(Inner(Files))
     host: Files = key(Inner(Files))
+    fingerprint: str = key(Text(check=_fingerprint), "")
+
+    def conditions(self) -> dict[str, str]:
+        """The conditions on metrics, by the metric's name."""
+        found = {}
+        for name in METRICS:
+            at: Any = self
+            for part in name.split("."):
+                at = getattr(at, part)
+            if at is not None:
+                found[name] = at
+        return found
+
+
+Expected = type("Expected", (ExpectedFiles,), {"__doc__": "``[expect]``", **_metrics()})
 
 
 class RunLimits(Table):
@@ -369,4 +435,4 @@ class Scenario(Table):
     dns: Dns = key(Inner(Dns))
     guest: Guest = key(Inner(Guest))
     host: Host = key(Inner(Host))
-    expect: Expected = key(Inner(Expected))
+    expect: ExpectedFiles = key(Inner(Expected))

@@ -17,6 +17,7 @@ import desim
 from desim.cli._commands import COMMANDS
 from desim.cli._main import main
 from desim.scenario.key_texts import KEYS
+from desim.scenario.metrics import METRICS
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -56,7 +57,8 @@ def test_a_new_scenario_is_the_one_that_it_was_made_from(
     data = tomllib.loads(text)
     for key in KEYS:
         said = key.split(".")[0] in data
-        assert said or f"# {key}: " in text
+        assert said or f"# {key}: " in text or key.removeprefix("expect.") in METRICS
+    assert "# expect.NAME: a condition" in text
 
 
 def test_new_replaces_nothing(
@@ -91,7 +93,7 @@ def test_version_names_what_a_report_should(capsys: pytest.CaptureFixture[str]) 
 
 COMPLETED = [
     (["run", "hel"], ["hello", "hello-close", "hello-hub", "hello-redir"]),
-    (["run", "--co"], ["--costs"]),
+    (["run", "--cos"], ["--costs"]),
     (["run", "--costs", "t"], ["tcg"]),
     (["run", "--semantics", ""], ["qemu", "datasheet"]),
     (["qemu", "-net"], ["-net", "-netdev"]),

@@ -42,13 +42,21 @@ FULL: dict[str, Any] = {
         "record": [{"name": "a.example", "a": "10.0.0.1", "aaaa": ["fd00::1"], "ttl": "1min"}],
     },
     "guest": {
-        "run": [{"command": "cat", "at": "5s", "stop": "+1s"}],
+        "run": [
+            {"command": "cat", "at": "5s", "stop": "+1s", "expect": {"exit": 0, "time": "< 1s"}}
+        ],
         "modprobe": "e1000",
         "sysctl": ["net.ipv4.tcp_retries2=5"],
         "ipv6": True,
     },
     "host": {"run": [{"command": "cat", "at": "5 µs"}]},
-    "expect": {"guest": {"file": {"a": "text"}}, "host": {"file": {"b": "text"}}},
+    "expect": {
+        "guest": {"file": {"a": "text"}},
+        "host": {"file": {"b": "text"}},
+        "ping": {"p99": "< 400us"},
+        "irq_rate": "<= 7813",
+        "fingerprint": "0123abcd",
+    },
 }
 
 

@@ -1,0 +1,183 @@
+"""The named figures of a run (``desim.scenario.metrics``), worked out from what it left.
+
+A figure that the run does not have (no ping ran, nothing was transferred) is None. One that needs
+what was not recorded raises ``UserError``, which says which ``record`` keeps it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from desim.experiment.figures import Card, Transfer, busy_ns, card, transfers
+from desim.machine.machine import BOOT
+from desim.scenario.metrics import Value
+
+if TYPE_CHECKING:
+    from desim.experiment.run import RunResult
+
+_TRIP = re.compile(rb"\btime=([0-9]+(?:\.[0-9]+)?) ms\b")
+_STATISTICS = re.compile(rb"^([0-9]+) packets transmitted, ([0-9]+) packets received", re.MULTILINE)
+_LTOOL = re.compile(rb'^\{"test":"ping",.*\}$', re.MULTILINE)
+
+
+class Pings(NamedTuple):
+    """What all programs that ping have shown: requests, answers, round trips (ns) in order."""
+
+    sent: int
+    received: int
+    trips_ns: list[int]
+
+
+class Metrics:
+    """The figures of one run."""
+
+    def __init__(self, result: RunResult) -> None:
+        self.result = result
+
+    def value(self, name: str) -> Value | None:
+        """The figure called ``name`` in ``METRICS``: ns, a count, or an exact ratio."""
+        return _VALUES[name](self)
+
+    # --- what several figures are made of, each made once
+
+    @property
+    def end_ns(self) -> int:
+        """The end of the run."""
+        return self.result.end_ns
+
+    @cached_property
+    def booted_ns(self) -> int | None:
+        """The end of the guest's boot."""
+        return next((t.ended_ns for t in self.result.transcripts if t.name == BOOT), None)
+
+    @cached_property
+    def transfers(self) -> list[Transfer]:
+        """All transfers of the run, in the order of their first data."""
+        return transfers(self.result.packets, self.result.config)
+
+    @cached_property
+    def busy_ns(self) -> int:
+        """How long transfers were under way."""
+        return busy_ns(self.transfers)
+
+    @cached_property
+    def card(self) -> Card | None:
+        """What the card did; None if there is none."""
+        result = self.result
+        if result.config.nic is None:
+            return None
+        counts = result.frame_counts
+        return card(result.trace, result.packets, counts, self.booted_ns, self.transfers)
+
+    @cached_property
+    def pings(self) -> Pings | None:
+        """What was pinged; None if nothing was."""
+        found = list(_pings(t.output for t in self.result.transcripts))
+        if not found:
+            return None
+        trips = sorted(trip for one in found for trip in one.trips_ns)
+        return Pings(sum(one.sent for one in found), sum(one.received for one in found), trips)
+
+
+def _pings(outputs: Iterator[bytes]) -> Iterator[Pings]:
+    for output in outputs:
+        trips = [int(Decimal(text.decode()) * 10**6) for text in _TRIP.findall(output)]
+        statistics = [(int(sent), int(back)) for sent, back in _STATISTICS.findall(output)]
+        if statistics or trips:
+            sent = sum(sent for sent, _ in statistics)
+            yield Pings(sent, sum(back for _, back in statistics), trips)
+        for line in _LTOOL.findall(output):
+            told = json.loads(line)
+            trips = [
+                got - went
+                for got, went in zip(told["recv_ns"], told["send_ns"], strict=True)
+                if got >= 0
+            ]
+            yield Pings(len(told["send_ns"]), told["received"], trips)
+
+
+def _trip(of: Callable[[list[int]], Value]) -> Callable[[Metrics], Value | None]:
+    """A figure of the round trips."""
+
+    def value(metrics: Metrics) -> Value | None:
+        pings = metrics.pings
+        return of(pings.trips_ns) if pings is not None and pings.trips_ns else None
+
+    return value
+
+
+def _percentile(share: int) -> Callable[[list[int]], Value]:
+    """The smallest value that ``share`` percent of all are not larger than (nearest rank)."""
+    return lambda ordered: ordered[-(-len(ordered) * share // 100) - 1]
+
+
+def _ping(of: Callable[[Pings], Value]) -> Callable[[Metrics], Value | None]:
+    return lambda metrics: None if metrics.pings is None else of(metrics.pings)
+
+
+def _card(of: Callable[[Card], Value | None]) -> Callable[[Metrics], Value | None]:
+    return lambda metrics: None if metrics.card is None else of(metrics.card)
+
+
+def _per_second(card: Card) -> Value | None:
+    return Fraction(card.busy_interrupts * 10**9, card.busy_ns) if card.busy_ns else None
+
+
+def _frames_each(card: Card) -> Value | None:
+    return Fraction(card.busy_frames, card.busy_interrupts) if card.busy_interrupts else None
+
+
+def _rate(metrics: Metrics) -> Value | None:
+    size = sum(transfer.size for transfer in metrics.transfers)
+    return Fraction(size * 10**9, metrics.busy_ns) if metrics.busy_ns else None
+
+
+def _slowest(metrics: Metrics) -> Value | None:
+    rates = [Fraction(t.size * 10**9, t.duration_ns) for t in metrics.transfers if t.duration_ns]
+    return min(rates, default=None)
+
+
+def _message(name: str) -> Callable[[Metrics], Value | None]:
+    def value(metrics: Metrics) -> Value | None:
+        journey = metrics.result.journey
+        return getattr(journey, name) if journey else None
+
+    return value
+
+
+_VALUES: dict[str, Callable[[Metrics], Value | None]] = {
+    "end": lambda metrics: metrics.end_ns,
+    "boot": lambda metrics: metrics.booted_ns,
+    "message.time": _message("total_ns"),
+    "message.own": _message("own_ns"),
+    "message.waiting": _message("waiting_ns"),
+    "ping.sent": _ping(lambda pings: pings.sent),
+    "ping.lost": _ping(lambda pings: pings.sent - pings.received),
+    "ping.min": _trip(min),
+    "ping.mean": _trip(lambda trips: Fraction(sum(trips), len(trips))),
+    "ping.p50": _trip(_percentile(50)),
+    "ping.p90": _trip(_percentile(90)),
+    "ping.p95": _trip(_percentile(95)),
+    "ping.p99": _trip(_percentile(99)),
+    "ping.max": _trip(max),
+    "transfers": lambda metrics: len(metrics.transfers),
+    "transfer.bytes": lambda metrics: sum(transfer.size for transfer in metrics.transfers),
+    "transfer.time": lambda metrics: metrics.busy_ns if metrics.transfers else None,
+    "transfer.rate": _rate,
+    "transfer.slowest": _slowest,
+    "transfer.retransmissions": lambda metrics: sum(t.retransmitted for t in metrics.transfers),
+    "frames.to_guest": _card(lambda card: card.to_guest),
+    "frames.from_guest": _card(lambda card: card.from_guest),
+    "frames.lost": _card(lambda card: card.lost),
+    "irq": _card(lambda card: card.interrupts),
+    "irq_busy": _card(lambda card: card.busy_interrupts),
+    "irq_rate": _card(_per_second),
+    "irq_frames": _card(_frames_each),
+    "irq_held": _card(lambda card: card.held_back),
+}
