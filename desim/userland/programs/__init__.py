@@ -25,7 +25,7 @@ from desim.userland.programs import (
     small,
     tail,
     tftp,
-    time,
+    time_busybox,
     tr,
     udhcpc,
     wget,
@@ -47,7 +47,7 @@ _BUSYBOX = {
     "ls": ProgramFile(ls.ls_busybox, ls.check_busybox),
     "seq": ProgramFile(seq.seq_busybox, seq.check_busybox),
     "tail": ProgramFile(tail.tail_busybox, tail.check_busybox, tail.reads),
-    "time": ProgramFile(time.time, time.check, wraps=time.WRAPS),
+    "time": ProgramFile(time_busybox.time, time_busybox.check, wraps=time_busybox.WRAPS),
 }
 """What the guest has from busybox, and the host from coreutils."""
 
