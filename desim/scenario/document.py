@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from desim.config import Expect, MachineConfig, RunCommand, Side
 from desim.costs.profile import shipped as shipped_profiles
+from desim.engine.streams import Stream
 from desim.errors import ScenarioError
 from desim.scenario.inputs import Inputs
 from desim.scenario.lines import Key, Lines, dotted, unquoted
@@ -140,6 +141,50 @@ class Changed:
         return self._of(key).tell(key, message, *given)
 
 
+class Extended:
+    """Keys of a file that extends another one: what it says itself, and the rest of ``base``."""
+
+    def __init__(self, own: Source, data: Mapping[str, Any], base: Source) -> None:
+        self._own = own
+        self._data = data
+        self._base = base
+
+    def _of(self, key: Key) -> Source:
+        at: Any = self._data
+        for part in key:
+            if isinstance(at, list):
+                return self._own  # an array is whoever's it is as a whole
+            if not isinstance(at, dict) or part not in at:
+                return self._base if isinstance(at, dict) else self._own
+            at = at[part]
+        return self._own
+
+    def order(self, key: Key) -> int:
+        """What the file says itself stands behind what it extends."""
+        of = self._of(key)
+        return of.order(key) + (1 << 32 if of is self._own else 0)
+
+    def place(self, key: Key) -> str:
+        """As whoever wrote it calls it."""
+        return self._of(key).place(key)
+
+    def tell(self, key: Key, message: str, *given: object) -> str:
+        """As whoever wrote it is told."""
+        return self._of(key).tell(key, message, *given)
+
+
+def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says that extends another: tables are joined, all else is its own."""
+    made = dict(base)
+    for name, value in own.items():
+        before = base.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            made[name] = merged(before, value)
+        else:
+            made[name] = value
+    return made
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One scenario before it is judged. ``data`` must not be changed.
@@ -193,7 +238,7 @@ class Document:
                 place(("semantics",)), scenario.semantics, network.nic, usual="qemu"
             ),
         ]
-        expect = scenario.expect
+        expect, seed = scenario.expect, scenario.seed
         return MachineConfig(
             name=self.name,
             description=scenario.description,
@@ -205,15 +250,15 @@ class Document:
             dns=scenario.dns.made(),
             costs=scenario.costs,
             icount_shift=network.icount_shift,
-            seed=scenario.seed,
+            seed=seed,
             strict=scenario.strict,
             limits=scenario.run.limits.made(),
             until_ns=scenario.until,
             modprobe=scenario.guest.modprobe,
             sysctl=tuple(scenario.guest.sysctl),
             guest_ipv6=scenario.guest.ipv6,
-            guest=_commands("guest", [(run, run.command) for run in scenario.guest.run]),
-            host=_commands("host", [(run, run.command) for run in scenario.host.run]),
+            guest=_commands("guest", [(run, run.command) for run in scenario.guest.run], seed),
+            host=_commands("host", [(run, run.command) for run in scenario.host.run], seed),
             guest_files=reading.files["guest"],
             host_files=reading.files["host"],
             expect=Expect(
@@ -232,21 +277,31 @@ class Document:
         return [self.source.tell(key, message, *given) for key, message, given in found]
 
 
-def _commands(side: Side, runs: Sequence[tuple[Run, str]]) -> list[RunCommand]:
-    return [
-        RunCommand(
-            side=side,
-            command=command,
-            terminal=f"{side} {number}",
-            at_ns=run.at,
-            stop_ns=None if run.stop is None else run.stop.ns,
-            stop_relative=run.stop is not None and run.stop.relative,
-            expect_exit=run.expect.exit,
-            expect_output=run.expect.output,
-            expect_time=run.expect.time,
-        )
-        for number, (run, command) in enumerate(runs, 1)
-    ]
+def _commands(side: Side, runs: Sequence[tuple[Run, str]], seed: int) -> list[RunCommand]:
+    made = []
+    for number, (run, command) in enumerate(runs, 1):
+        terminal = f"{side} {number}"
+        if run.every is None or run.times is None or run.at is None:
+            made.append(_command(side, run, command, terminal, run.at))
+            continue
+        instants = run.every.instants(run.at, run.times, Stream(seed, f"every {terminal}"))
+        for time, instant in enumerate(instants, 1):
+            made.append(_command(side, run, command, f"{terminal}.{time}", instant))
+    return made
+
+
+def _command(side: Side, run: Run, command: str, terminal: str, at_ns: int | None) -> RunCommand:
+    return RunCommand(
+        side=side,
+        command=command,
+        terminal=terminal,
+        at_ns=at_ns,
+        stop_ns=None if run.stop is None else run.stop.ns,
+        stop_relative=run.stop is not None and run.stop.relative,
+        expect_exit=run.expect.exit,
+        expect_output=run.expect.output,
+        expect_time=run.expect.time,
+    )
 
 
 # Keys

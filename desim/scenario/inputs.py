@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from copy import copy
 from pathlib import Path
 
 from desim.config import InputFile
@@ -29,6 +30,14 @@ class Inputs:
         self.folder = folder
         self._any_file = any_file
         self._inside = [Path(os.path.realpath(path)) for path in (folder, *allowed)]
+        self._beside: Inputs | None = None
+
+    def beside(self, other: Inputs) -> Inputs:
+        """These, and what is not in this folder from ``other``'s: a file that is extended has
+        brought its own."""
+        made = copy(self)
+        made._beside = other
+        return made
 
     def path(self, name: str) -> Path:
         """Where ``name`` really is, if it may be read."""
@@ -41,6 +50,8 @@ class Inputs:
             raise ValueError(
                 "outside the scenario's folder; allow its folder with --allow-read DIR"
             )
+        if self._beside is not None and self.kind(real) is None:
+            return self._beside.path(name)
         return real
 
     @staticmethod

@@ -19,6 +19,11 @@ class About(NamedTuple):
 
 
 KEYS = {
+    "extends": About(
+        "another scenario, by its name or as a file beside this one, that this one is made from: "
+        "tables are joined, all else that is said here replaces what is said there",
+        "none",
+    ),
     "description": About(
         "one line about the scenario, for reports",
         "none",
@@ -99,6 +104,12 @@ KEYS = {
         'when it is stopped, as with Ctrl-C: an instant, or `"+3.5s"` for a time after its start',
         "never",
     ),
+    "guest.run.every": About(
+        "the command comes again, each time in a terminal of its own: so long after the start "
+        'before, `"1ms"`, or by chance, `"uniform 1ms .. 3ms"`, `"exponential 1ms"` (the mean)',
+        "never",
+    ),
+    "guest.run.times": About("how many times it is started in all, at most 1000", "1"),
     "guest.run.expect.exit": About("the exit status that it must end with", "any"),
     "guest.run.expect.output": About("a text that its terminal must show", "any"),
     "guest.run.expect.time": About('how long it must take: a condition, such as `"< 2s"`', "any"),
@@ -114,6 +125,12 @@ KEYS = {
         "when it is stopped, as in the guest",
         "never",
     ),
+    "host.run.every": About(
+        "the command comes again, each time in a terminal of its own: so long after the start "
+        'before, `"1ms"`, or by chance, `"uniform 1ms .. 3ms"`, `"exponential 1ms"` (the mean)',
+        "never",
+    ),
+    "host.run.times": About("how many times it is started in all, at most 1000", "1"),
     "host.run.expect.exit": About("the exit status that it must end with", "any"),
     "host.run.expect.output": About("a text that its terminal must show", "any"),
     "host.run.expect.time": About('how long it must take: a condition, such as `"< 2s"`', "any"),

@@ -10,14 +10,19 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from desim.config import MachineConfig
-from desim.errors import ScenarioError
-from desim.scenario.document import Document, InFile, as_in_a_file
+from desim.errors import ScenarioError, nearest
+from desim.scenario.document import Document, Extended, InFile, as_in_a_file, merged
 from desim.scenario.inputs import Inputs
-from desim.scenario.shipped import find_scenario
+from desim.scenario.shipped import find_scenario, shipped_scenarios
 from desim.toml_limits import LONG_KEY, MAX_BYTES, TOO_DEEP, TOO_LARGE, long_key, too_deep
+
+EXTENDS = "extends"
+MAX_EXTENDED = 8
+"""Files that may extend each other, one behind the other."""
 
 
 def load_scenario(name: str, *, allow_read: Sequence[Path] = ()) -> MachineConfig:
@@ -30,14 +35,53 @@ def load_scenario(name: str, *, allow_read: Sequence[Path] = ()) -> MachineConfi
 
 def load_document(name: str, *, allow_read: Sequence[Path] = ()) -> Document:
     """What the file of the scenario ``name`` says. Raises ``ScenarioError`` if it is no TOML."""
-    path, label = find_scenario(name)
+    return _load(*find_scenario(name), allow_read, ())
+
+
+def _load(
+    path: Path, label: str, allow_read: Sequence[Path], extending: tuple[Path, ...]
+) -> Document:
+    """``extending`` are the files on whose behalf this one is read, innermost last."""
     try:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ScenarioError(f"{label}: cannot be read: {error.strerror}") from None
-    folder = Path(os.path.realpath(path)).parent
-    return parse_document(raw, label, Inputs(folder, allowed=allow_read))
+    real = Path(os.path.realpath(path))
+    document = parse_document(raw, label, Inputs(real.parent, allowed=allow_read))
+    wanted = document.data.get(EXTENDS)
+    if not isinstance(wanted, str):
+        return document
+    own = {key: value for key, value in document.data.items() if key != EXTENDS}
+    chain = (*extending, real)
+    try:
+        other, other_label = _extended(wanted, document.inputs)
+        if Path(os.path.realpath(other)) in chain:
+            raise ValueError("the file would extend itself")
+        if len(chain) > MAX_EXTENDED:
+            raise ValueError(f"more than {MAX_EXTENDED} files one behind the other")
+    except ValueError as error:
+        raise ScenarioError(document.source.tell((EXTENDS,), str(error), wanted)) from None
+    base = _load(other, other_label, allow_read, chain)
+    return replace(
+        document,
+        data=merged(base.data, own),
+        source=Extended(document.source, own, base.source),
+        inputs=document.inputs.beside(base.inputs),
+    )
+
+
+def _extended(name: str, inputs: Inputs) -> tuple[Path, str]:
+    """The file that ``extends = name`` means: one beside it, or else one that ships."""
+    shipped = shipped_scenarios()
+    path = inputs.path(name)
+    if inputs.kind(path) == "file":
+        return path, name
+    if name in shipped:
+        return shipped[name], f"{name}.toml"
+    raise ValueError(
+        f"neither a file in the scenario's folder nor a shipped scenario{nearest(name, shipped)}"
+    )
 
 
 def parse_scenario(raw: bytes, label: str, inputs: Inputs) -> MachineConfig:

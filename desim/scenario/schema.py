@@ -25,6 +25,7 @@ from desim.config import (
 from desim.devices import SlirpVersion
 from desim.errors import UserError, nearest
 from desim.guest.net.tcp import sysctl
+from desim.scenario.arrivals import FORMS, Arrivals, read_arrivals
 from desim.scenario.commands import check_command, check_services
 from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.inputs import Inputs
@@ -58,6 +59,8 @@ from desim.scenario.tables import (
 from desim.userland.files import normalise
 
 MAX_COMMANDS = 64
+MAX_TIMES = 1000
+"""How many times a command may come again."""
 MAX_SETTINGS = 100
 MAX_COMMAND = 4096
 MAX_RECORDS = 1000
@@ -108,6 +111,16 @@ def _stop(value: Any, place: Place) -> Stop:
             f'before it starts, at {show_duration(at)}; write "+" for a time after that'
         )
     return stop
+
+
+def _every(value: Any, place: Place) -> Arrivals:
+    if not isinstance(value, str):
+        raise ValueError(f"must be {FORMS}, as text")
+    return read_arrivals(value)
+
+
+def _extends(value: str, place: Place) -> None:
+    raise ValueError("only a file extends another one, as it is loaded")
 
 
 def _at(value: Any, place: Place) -> int:
@@ -267,7 +280,19 @@ class Run(Table):
 
     at: int | None = key(INSTANT, None)
     stop: Stop | None = key(Duration(_stop), None)
+    every: Arrivals | None = key(Spelled(_every), None)
+    times: int | None = key(Whole(2, most=MAX_TIMES), None)
     expect: ExpectedOfProgram = key(Inner(ExpectedOfProgram))
+
+    def contradictions(self) -> list[str]:
+        """What comes again needs an instant to begin at, how often, and how many times."""
+        if self.every is None and self.times is None:
+            return []
+        if self.every is None:
+            return ['times needs every, such as every = "1ms"']
+        if self.times is None:
+            return ["every needs times, such as times = 10"]
+        return [] if self.at is not None else ['every needs at, such as at = "5s"']
 
 
 class GuestRun(Run):
@@ -423,6 +448,7 @@ class WholeRun(Table):
 class Scenario(Table):
     """A whole file."""
 
+    extends: None = key(Text(check=_extends), None)
     description: str = key(Text(at_most=MAX_TEXT), "")
     qemu: list[str] = key(Spelled(_qemu, "texts"), [], judged=True)
     slirp: SlirpVersion | None = key(Slirp(*get_args(SlirpVersion)), None, judged=True)
