@@ -27,9 +27,9 @@ apart, in full or by its end, as in gdb:
 
   desim backtrace hello --break slirp/ip_output.c:ip_output
 
-Of a pattern the first function that is called counts:
+A name may be a pattern, and the first of its functions that is called counts:
 
-  desim backtrace hello --break 'e1000_rec*' --after 5s
+  desim backtrace hello --break 'e1000_receive_i*' --after 5s
 
 Exit code: 0 done, 1 the run ended without this hit.
 """
