@@ -222,5 +222,14 @@ class HostSockets(Protocol):
     def watch(self, fd: Fd, events: int) -> None:
         """Watch ``fd`` for ``events`` in the next poll; watches last for one poll."""
 
+    def watch_always(self, fd: Fd, events: int) -> None:
+        """Watch ``fd`` for ``events``, none of them POLLOUT, in every poll until it is closed."""
+
+    def stop_watching(self, fd: Fd) -> None:
+        """Undo ``watch_always``."""
+
+    def ready_always(self) -> list[Fd]:
+        """Those of ``watch_always`` for which the last poll has found something."""
+
     def revents(self, fd: Fd) -> int:
         """What the last poll found for ``fd``: 0 if it was not watched."""

@@ -139,7 +139,8 @@ class Endpoints:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._bound: dict[int, list[Bindable]] = {}
+        self._bound: dict[int, dict[Bindable, None]] = {}
+        """Who has which port, in the order in which they took it."""
 
     def resting(self) -> Collection[int]:
         """Ports that nobody has, but that are not free either."""
@@ -160,15 +161,14 @@ class Endpoints:
     def take(self, socket: Bindable, local: Endpoint) -> None:
         """Note that ``socket`` has ``local``."""
         socket.local = local
-        self._bound.setdefault(local[1], []).append(socket)
+        self._bound.setdefault(local[1], {})[socket] = None
 
     def release(self, socket: Bindable) -> None:
         """``socket`` needs its endpoint no longer."""
         if socket.local is not None:
             port = socket.local[1]
-            users = self._bound.get(port, [])
-            if socket in users:
-                users.remove(socket)
+            users = self._bound.get(port, {})
+            users.pop(socket, None)
             if not users:
                 self._bound.pop(port, None)
 

@@ -5,7 +5,7 @@ connections, SO_REUSEADDR on listeners, IP_RECVERR on UDP. Poll works as in slir
 main loop: descriptors are watched for one poll; ``ready`` tells whether that poll would
 return at once, ``on_ready`` is called when a watched descriptor becomes ready later,
 and ``collect`` fixes the answers. The main loop meets the other threads before it
-polls, so ``ready``, ``collect``, ``watch`` and ``revents`` do not.
+polls, so ``ready``, ``collect``, ``revents`` and the watches do not.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ class QemuSockets(HostSockets):
         self._sockets: dict[Fd, Socket] = {}
         self._next_fd = FIRST_FD
         self._watches: dict[Fd, int] = {}
+        self._always: dict[Fd, int] = {}
+        """What ``watch_always`` has asked for."""
+        self._candidates: dict[Fd, None] = {}
+        """Of these, who may be ready: no other has changed since it was found not to be."""
+        self._ready_always: list[Fd] = []
         self._revents: dict[Fd, int] = {}
 
     def _install(self, socket: Socket) -> Fd:
@@ -186,6 +191,8 @@ class QemuSockets(HostSockets):
         socket = self._find(fd)
         del self._sockets[fd]
         self._watches.pop(fd, None)
+        self._always.pop(fd, None)
+        self._candidates.pop(fd, None)
         self._revents.pop(fd, None)
         socket.users -= 1
         socket.close()
@@ -240,19 +247,45 @@ class QemuSockets(HostSockets):
         self._find(fd)
         self._watches[fd] = self._watches.get(fd, 0) | events
 
+    def watch_always(self, fd: Fd, events: int) -> None:
+        """NOTE: only what has changed (``_changed``) can have become ready: a poll does not look
+        at the others, be they thousands."""
+        self._find(fd)
+        self._always[fd] = events
+        self._candidates[fd] = None
+
+    def stop_watching(self, fd: Fd) -> None:
+        self._always.pop(fd, None)
+        self._candidates.pop(fd, None)
+
     def revents(self, fd: Fd) -> int:
         return self._revents.get(fd, 0)
+
+    def ready_always(self) -> list[Fd]:
+        return self._ready_always
 
     def ready(self) -> bool:
         """Whether a poll of the watched descriptors would return at once."""
         state = self.state
+        for fd in list(self._candidates):
+            if state(fd) & (self._always[fd] | ALWAYS):
+                return True
+            del self._candidates[fd]
         return any(state(fd) & (events | ALWAYS) for fd, events in self._watches.items())
 
     def collect(self) -> None:
-        """Fix what each watched descriptor is ready for, and end the watches."""
+        """Fix what each watched descriptor is ready for, and end the watches of this poll."""
         state = self.state
         self._revents = {fd: state(fd) & (events | ALWAYS) for fd, events in self._watches.items()}
         self._watches = {}
+        self._ready_always = []
+        for fd in list(self._candidates):
+            found = state(fd) & (self._always[fd] | ALWAYS)
+            if found:
+                self._revents[fd] = found
+                self._ready_always.append(fd)
+            else:
+                del self._candidates[fd]
 
     def state(self, fd: Fd) -> int:
         """All that ``fd`` is ready for now."""
@@ -260,5 +293,10 @@ class QemuSockets(HostSockets):
 
     def _changed(self, fd: Fd) -> None:
         events = self._watches.get(fd)
-        if events is not None and self.state(fd) & (events | ALWAYS):
+        if events is None:
+            events = self._always.get(fd)
+            if events is None:
+                return
+            self._candidates[fd] = None
+        if self.state(fd) & (events | ALWAYS):
             self._on_ready()

@@ -224,7 +224,7 @@ class TcpSocket(Socket):
         if self.state == CLOSE:
             if self.tcp.conflict(self, *self.local):
                 raise failure(errno.EADDRINUSE)
-            self.tcp.sockets.append(self)
+            self.tcp.listen(self, self.local[1])
         self.backlog = backlog
         self.state = LISTEN
 
@@ -256,7 +256,7 @@ class TcpSocket(Socket):
         self.state = SYN_SENT
         self.send_shutdown = self.recv_shutdown = False
         self.retries = 0
-        self.tcp.sockets.append(self)
+        self.tcp.sockets[self] = None
         self.net.transmit(self._syn_arrives)
         if self.state == SYN_SENT:
             self._wait(SECOND_NS)
@@ -287,7 +287,7 @@ class TcpSocket(Socket):
         server.oobinline, server.linger_s = self.oobinline, self.linger_s
         server.keepalive = dict(self.keepalive)
         self.tcp.take(server, own)
-        self.tcp.sockets.append(server)
+        self.tcp.sockets[server] = None
         server.remote = client
         server.listener = self
         server.state = SYN_RECV
@@ -622,8 +622,7 @@ class TcpSocket(Socket):
         self.state = CLOSE
         self._stop_waiting()
         self.send_shutdown = self.recv_shutdown = True
-        if self in self.tcp.sockets:
-            self.tcp.sockets.remove(self)
+        self.tcp.remove(self)
         self.tcp.release(self)
 
     def _stop_listening(self) -> None:

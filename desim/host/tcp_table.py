@@ -6,7 +6,10 @@ The kernel's hash tables (net/ipv4/inet_hashtables.c) and TIME_WAIT
 
 from __future__ import annotations
 
+from collections import Counter, deque
+from collections.abc import Collection
 from typing import Generic, NamedTuple, Protocol, TypeVar
+
 
 from desim.host.loopback import Bindable, Endpoints, Loopback, wildcard
 from desim.ports import Endpoint, Random
@@ -45,14 +48,33 @@ class Tcp(Endpoints, Generic[S]):
     def __init__(self, net: Loopback, random: Random) -> None:
         super().__init__(random)
         self.net = net
-        self.sockets: list[S] = []
-        self._time_wait: list[TimeWait] = []
+        self.sockets: dict[S, None] = {}
+        self._listeners: dict[int, dict[S, None]] = {}
+        """Those that listen, by port, in the order in which they began to."""
+        self._time_wait: deque[TimeWait] = deque()
+        self._resting: Counter[int] = Counter()
+        """Of how many connections in TIME_WAIT it is the local port."""
+
+    def listen(self, socket: S, port: int) -> None:
+        """``socket`` takes the connections of ``port`` from now on."""
+        self.sockets[socket] = None
+        self._listeners.setdefault(port, {})[socket] = None
+
+    def remove(self, socket: S) -> None:
+        """``socket`` neither listens nor is connected any more."""
+        self.sockets.pop(socket, None)
+        port = 0 if socket.local is None else socket.local[1]
+        held = self._listeners.get(port)
+        if held is not None:
+            held.pop(socket, None)
+            if not held:
+                del self._listeners[port]
 
     def listener(self, address: bytes, port: int) -> S | None:
         """Who takes connections to ``address``:``port``: an exact address before a wildcard."""
         found: S | None = None
-        for socket in self.sockets:
-            if not socket.listening or socket.local is None or socket.local[1] != port:
+        for socket in self._listeners.get(port, ()):
+            if not socket.listening or socket.local is None:
                 continue
             if socket.local[0] == address:
                 return socket
@@ -71,15 +93,22 @@ class Tcp(Endpoints, Generic[S]):
     def rest(self, local: Endpoint, remote: Endpoint) -> None:
         """The end that closed first keeps its endpoints for a while (TIME_WAIT)."""
         self._time_wait.append(TimeWait(local, remote, self.net.now() + TIME_WAIT_NS))
+        self._resting[local[1]] += 1
 
-    def time_wait(self) -> list[TimeWait]:
-        """The connections in TIME_WAIT now."""
+    def time_wait(self) -> deque[TimeWait]:
+        """The connections in TIME_WAIT now, in the order in which they end."""
         now = self.net.now()
-        self._time_wait = [entry for entry in self._time_wait if entry.until_ns > now]
-        return self._time_wait
+        entries, resting = self._time_wait, self._resting
+        while entries and entries[0].until_ns <= now:
+            port = entries.popleft().local[1]
+            resting[port] -= 1
+            if not resting[port]:
+                del resting[port]
+        return entries
 
-    def resting(self) -> set[int]:
-        return {entry.local[1] for entry in self.time_wait()}
+    def resting(self) -> Collection[int]:
+        self.time_wait()
+        return self._resting
 
     def rows(self) -> list[SocketRow]:
         """What netstat shows: listeners newest first, then connections, as /proc/net has them."""

@@ -131,16 +131,20 @@ class Udp(Endpoints):
     def __init__(self, net: Loopback, random: Random) -> None:
         super().__init__(random)
         self.net = net
-        self.sockets: list[UdpSocket] = []
+        self.sockets: dict[UdpSocket, None] = {}
 
     def receiver(self, source: Endpoint, to: Endpoint) -> UdpSocket | None:
         """Who gets a datagram: a connected socket before an exact address before a wildcard."""
         best, best_score = None, 0
-        for socket in self.sockets:
+        for socket in self.at(to[1]):
             score = socket.score(source, to)
             if score > best_score:
                 best, best_score = socket, score
         return best
+
+    def at(self, port: int) -> list[UdpSocket]:
+        """The sockets of a port."""
+        return [socket for socket in self._bound.get(port, ()) if isinstance(socket, UdpSocket)]
 
     def rows(self) -> list[SocketRow]:
         """What netstat shows."""
@@ -209,7 +213,7 @@ class UdpSocket(DatagramSocket):
 
     def bind(self, address: bytes, port: int) -> None:
         self.udp.bind(self, address, port)
-        self.udp.sockets.append(self)
+        self.udp.sockets[self] = None
 
     def connect(self, address: bytes, port: int) -> None:
         address = self.net.route(address)
@@ -311,8 +315,7 @@ class UdpSocket(DatagramSocket):
     def close(self) -> None:
         self.watcher = None
         self.udp.release(self)
-        if self in self.udp.sockets:
-            self.udp.sockets.remove(self)
+        self.udp.sockets.pop(self, None)
 
     def row(self) -> SocketRow:
         """Its line in netstat."""

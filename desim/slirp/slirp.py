@@ -36,8 +36,6 @@ from typing import NamedTuple
 from desim.devices import GuestFwd, HostFwd, UserNet
 from desim.ports import (
     POLLERR,
-    POLLHUP,
-    POLLIN,
     POLLOUT,
     POLLPRI,
     Clock,
@@ -67,6 +65,7 @@ from desim.slirp.ip import Ip
 from desim.slirp.ip6 import Ip6
 from desim.slirp.ncsi import Ncsi
 from desim.slirp.socket import (
+    NEWS,
     SS_FACCEPTCONN,
     SS_FCANTRCVMORE,
     SS_FCANTSENDMORE,
@@ -76,6 +75,7 @@ from desim.slirp.socket import (
     SS_ISFCONNECTING,
     SS_NOFDREF,
     SS_PERSISTENT_MASK,
+    UDP_QUEUED_MAX,
     Socket,
 )
 from desim.slirp.socket_io import SocketIo
@@ -105,12 +105,7 @@ TIMEOUT_SLOW_MS = 499
 TIMEOUT_DEFAULT_MS = 1000
 RESOLUTION_NS = 1_000_000_000
 """How long a frame waits for its receiver's MAC."""
-UDP_QUEUED_MAX = 4
-"""With more frames of a UDP session waiting, its host socket is not read."""
-
 ETH_HLEN = 14
-
-_NEWS = POLLIN | POLLHUP | POLLERR
 
 
 class Connection(NamedTuple):
@@ -365,19 +360,20 @@ class Slirp:
         """Have descriptors watched; how long the main loop may sleep at most, in ms."""
         tcb = self.tcp_subr.tcb
         self.do_slowtimo = bool(tcb) or bool(self.ip.ipq)
-        for so in self.newest_first(tcb):
+        for so in self.newest_first(self.tcp_subr.connections):
             self._fill_tcp(so)
-        for so in self.newest_first(self.udp.udb):
+        self.udp.watch_forwards()
+        for so in self.newest_first(self.udp.sessions):
             if self._expired(so, self.udp.udp_detach):
                 continue
             so.watched = bool(so.so_state & SS_ISFCONNECTED) and so.so_queued <= UDP_QUEUED_MAX
             if so.watched:
-                self.sockets.watch(so.fd, _NEWS)
+                self.sockets.watch(so.fd, NEWS)
         for so in self.newest_first(self.icmp.icmp):
             if self._expired(so, self.icmp.icmp_detach):
                 continue
             so.watched = True
-            self.sockets.watch(so.fd, _NEWS)
+            self.sockets.watch(so.fd, NEWS)
         if self.time_fasttimo:
             return TIMEOUT_FAST_MS
         return TIMEOUT_SLOW_MS if self.do_slowtimo else TIMEOUT_DEFAULT_MS
@@ -397,8 +393,6 @@ class Slirp:
         events = 0
         if state & SS_NOFDREF or so.fd == -1:
             pass
-        elif state & SS_FACCEPTCONN:
-            events = _NEWS
         elif state & SS_ISFCONNECTING:
             events = POLLOUT | POLLERR
         elif state & SS_ISFCONNECTED:
@@ -406,7 +400,7 @@ class Slirp:
                 events = POLLOUT | POLLERR
             snd = so.so_snd
             if not state & SS_FCANTRCVMORE and len(snd.data) < snd.datalen // 2:
-                events |= _NEWS | POLLPRI
+                events |= NEWS | POLLPRI
         so.watched = events != 0
         if events:
             self.sockets.watch(so.fd, events)
@@ -422,16 +416,16 @@ class Slirp:
             self.tcp_timer.tcp_slowtimo()
             self.last_slowtimo = now
         revents = self.sockets.revents
-        for so in self.newest_first(self.tcp_subr.tcb):
+        for so in self.tcp_subr.to_look_at():
             if so.watched and not so.closed and not so.so_state & SS_NOFDREF:
                 found = revents(so.fd)
                 if found:
                     self._poll_tcp(so, found)
-        for so in self.newest_first(self.udp.udb):
-            if so.watched and not so.closed and revents(so.fd) & _NEWS:
+        for so in self.udp.to_look_at():
+            if so.watched and not so.closed and revents(so.fd) & NEWS:
                 self.socket_io.sorecvfrom(so)
         for so in self.newest_first(self.icmp.icmp):
-            if so.watched and not so.closed and revents(so.fd) & _NEWS:
+            if so.watched and not so.closed and revents(so.fd) & NEWS:
                 self.icmp.icmp_receive(so)
         self.interface.if_start()
 
@@ -439,7 +433,7 @@ class Slirp:
         if found & POLLPRI:
             if self.socket_io.sorecvoob(so) < 0:
                 return
-        elif found & _NEWS:
+        elif found & NEWS:
             if so.so_state & SS_FACCEPTCONN:
                 self.tcp_subr.tcp_connect(so)
                 return
@@ -509,5 +503,5 @@ class Slirp:
             or so.so_tcpcb.t_timer[TCPT_REXMT]
             or so.so_tcpcb.t_timer[TCPT_PERSIST]
             or so.so_tcpcb.t_timer[TCPT_2MSL]
-            for so in self.tcp_subr.tcb
+            for so in self.tcp_subr.connections
         )

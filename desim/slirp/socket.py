@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from desim.ports import Endpoint, Fd
+from desim.ports import POLLERR, POLLHUP, POLLIN, Endpoint, Fd
 from desim.slirp.sbuf import Sbuf
 
 if TYPE_CHECKING:
@@ -40,6 +40,12 @@ SO_EXPIREFAST = 10_000
 IPTOS_LOWDELAY = 0x10
 IPTOS_THROUGHPUT = 0x08
 
+UDP_QUEUED_MAX = 4
+"""With more frames of a UDP session waiting, its host socket is not read."""
+
+NEWS = POLLIN | POLLHUP | POLLERR
+"""What a descriptor that is to be read from, or accepted from, is watched for."""
+
 NOWHERE: Endpoint = (b"", 0)
 
 
@@ -52,6 +58,7 @@ class Socket:
         "fhost",
         "guestfwd",
         "lhost",
+        "number",
         "so_expire",
         "so_ffamily",
         "so_iptos",
@@ -69,6 +76,8 @@ class Socket:
 
     def __init__(self) -> None:
         self.fd: Fd = -1
+        self.number = 0
+        """Counts the sockets of its protocol in the order in which they came onto the list."""
         self.closed = False
         """It has been freed (``sofree``); whoever still holds it must let go."""
         self.watched = False

@@ -14,11 +14,12 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from desim.ports import Endpoint
+from desim.ports import Endpoint, Fd
 from desim.slirp.ip import MAXTTL
 from desim.slirp.socket import (
     IPTOS_LOWDELAY,
     IPTOS_THROUGHPUT,
+    NEWS,
     SS_FACCEPTCONN,
     SS_HOSTFWD,
     SS_INCOMING,
@@ -84,6 +85,10 @@ class TcpSubr:
         self.slirp = slirp
         self.tcb: dict[Socket, None] = {}
         """All TCP sockets, listening ones too, oldest first."""
+        self.connections: dict[Socket, None] = {}
+        """Those that do not listen, oldest first: all that timers and polls have to go over."""
+        self._listeners: dict[Fd, Socket] = {}
+        self._attached = 0
         self._by_ends: dict[tuple[Endpoint, Endpoint], list[Socket]] = {}
         """Sockets by their two ends, which several may share; the newest last."""
         self.tcp_last_so: Socket | None = None
@@ -107,8 +112,18 @@ class TcpSubr:
         headers = 40 if so.so_ffamily == 4 else 60
         tp = TcpCb(so, min(self.slirp.config.if_mtu - headers, TCP_MAXSEG_MAX))
         so.so_tcpcb = tp
-        self.tcb[so] = None
+        self._attached += 1
+        so.number = self._attached
+        self.tcb[so] = self.connections[so] = None
         return tp
+
+    def to_look_at(self) -> list[Socket]:
+        """The connections, and the listeners that have something, newest first."""
+        ready = [fd for fd in self.slirp.sockets.ready_always() if fd in self._listeners]
+        if not ready:
+            return self.slirp.newest_first(self.connections)
+        found = [*self.connections, *(self._listeners[fd] for fd in ready)]
+        return sorted(found, key=lambda so: so.number, reverse=True)
 
     def name(self, so: Socket, lhost: Endpoint, fhost: Endpoint) -> None:
         """Give ``so`` its two ends."""
@@ -197,6 +212,8 @@ class TcpSubr:
     def remove(self, so: Socket) -> None:
         """Take ``so`` off the list and free it."""
         del self.tcb[so]
+        self.connections.pop(so, None)
+        self._listeners.pop(so.fd, None)
         self._forget_ends(so)
         if self.tcp_last_so is so:
             self.tcp_last_so = None
@@ -274,4 +291,8 @@ class TcpSubr:
         self.tcp_attach(so)
         self.name(so, guest, so.fhost)
         so.so_state = SS_FACCEPTCONN | SS_HOSTFWD
+        del self.connections[so]
+        self._listeners[fd] = so
+        slirp.sockets.watch_always(fd, NEWS)
+        so.watched = True
         return so

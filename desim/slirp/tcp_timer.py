@@ -58,16 +58,16 @@ class TcpTimer:
 
     def tcp_fasttimo(self) -> None:
         """Send every ACK that was delayed."""
-        for so in self.slirp.newest_first(self.slirp.tcp_subr.tcb):
+        for so in self.slirp.newest_first(self.slirp.tcp_subr.connections):
             tp = so.so_tcpcb
             if not so.closed and tp.t_flags & TF_DELACK:
                 tp.t_flags = tp.t_flags & ~TF_DELACK | TF_ACKNOW
                 self.slirp.tcp_output.tcp_output(tp)
 
     def tcp_slowtimo(self) -> None:
-        """One tick for every connection."""
+        """One tick for every connection; a listener's counters mean nothing."""
         subr = self.slirp.tcp_subr
-        for so in self.slirp.newest_first(subr.tcb):
+        for so in self.slirp.newest_first(subr.connections):
             if not so.closed:
                 self._tick(so.so_tcpcb)
         subr.tcp_iss = (subr.tcp_iss + TCP_ISSINCR // PR_SLOWHZ) & SEQ

@@ -14,16 +14,18 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from desim.ports import Endpoint
+from desim.ports import Endpoint, Fd
 from desim.slirp import reasons
 from desim.slirp.datagram import Datagram
 from desim.slirp.icmp import ICMP_TIMXCEED, ICMP_UNREACH, ICMP_UNREACH_NET
 from desim.slirp.ip import IPDEFTTL, IPPROTO_UDP
 from desim.slirp.socket import (
+    NEWS,
     SO_EXPIRE,
     SS_HOSTFWD,
     SS_ISFCONNECTED,
     SS_PERSISTENT_MASK,
+    UDP_QUEUED_MAX,
     Socket,
 )
 from desim.stages import QEMU, mark, stages
@@ -53,6 +55,12 @@ class Udp:
         self.slirp = slirp
         self.udb: dict[Socket, None] = {}
         """The sessions (``slirp->udb``), oldest first."""
+        self.sessions: dict[Socket, None] = {}
+        """Those that are no forwarded ports, oldest first."""
+        self._forwards: dict[Fd, Socket] = {}
+        self._held_back: list[Socket] = []
+        """Forwarded ports that the last poll did not watch."""
+        self._attached = 0
         self._by_guest: dict[Endpoint, Socket] = {}
         """The newest session of each of the guest's ends."""
         self.udp_last_so: Socket | None = None
@@ -145,13 +153,51 @@ class Udp:
             so.so_expire = self.slirp.curtime + SO_EXPIRE
             so.lhost = guest
             so.so_iptos = iptos
-            self.udb[so] = None
+            self._attach(so)
+            self.sessions[so] = None
             self._by_guest[guest] = so
         return so
+
+    def _attach(self, so: Socket) -> None:
+        """Give ``so`` its place in the list."""
+        self._attached += 1
+        so.number = self._attached
+        self.udb[so] = None
+
+    def watch_forwards(self) -> None:
+        """Of the forwarded ports, those with many frames in the output queues are not watched
+        by the next poll."""
+        interface, sockets = self.slirp.interface, self.slirp.sockets
+        waiting = interface.fastq or interface.batchq
+        if not waiting and not self._held_back:
+            return
+        for so in self._held_back:
+            if not so.closed:
+                so.watched = True
+                sockets.watch_always(so.fd, NEWS)
+        sessions = (session.so for session in (*interface.fastq, *interface.batchq))
+        self._held_back = [
+            so
+            for so in dict.fromkeys(sessions)
+            if so is not None and self._forwards.get(so.fd) is so and so.so_queued > UDP_QUEUED_MAX
+        ]
+        for so in self._held_back:
+            so.watched = False
+            sockets.stop_watching(so.fd)
+
+    def to_look_at(self) -> list[Socket]:
+        """The sessions, and the forwarded ports that have something, newest first."""
+        ready = [fd for fd in self.slirp.sockets.ready_always() if fd in self._forwards]
+        if not ready:
+            return self.slirp.newest_first(self.sessions)
+        found = [*self.sessions, *(self._forwards[fd] for fd in ready)]
+        return sorted(found, key=lambda so: so.number, reverse=True)
 
     def udp_detach(self, so: Socket) -> None:
         """The session is over."""
         del self.udb[so]
+        self.sessions.pop(so, None)
+        self._forwards.pop(so.fd, None)
         if self.udp_last_so is so:
             self.udp_last_so = None
         self._name_newest(so.lhost)
@@ -175,7 +221,10 @@ class Udp:
         slirp.socket_io.sotranslate_accept(so)
         so.lhost = guest
         so.so_state = SS_ISFCONNECTED | SS_HOSTFWD
-        self.udb[so] = None
+        self._attach(so)
+        self._forwards[so.fd] = so
+        slirp.sockets.watch_always(so.fd, NEWS)
+        so.watched = True
         self._by_guest[guest] = so
         return so
 

@@ -156,11 +156,11 @@ class GuestCpu:
 
     def armed(self) -> list[str]:
         """Names of the timers that are armed."""
-        return [timer.name for timer in self.wheel._armed]
+        return [timer.name for timer in self.wheel.armed()]
 
     def next_bucket_ns(self) -> int | None:
         """When the wheel has to be looked at next."""
-        buckets = [timer.bucket for timer in self.wheel._armed if timer.bucket is not None]
+        buckets = [timer.bucket for timer in self.wheel.armed() if timer.bucket is not None]
         return min(buckets) * JIFFY_NS if buckets else None
 
     def step(self, until: int) -> bool:

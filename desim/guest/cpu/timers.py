@@ -21,6 +21,7 @@ tick accounts for.
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 from desim.guest.cpu.context import JIFFY_NS
 from desim.userland.timerwheel import bucket_of
@@ -78,7 +79,13 @@ class TimerWheel:
         self._now = now
         self.touch = touch
         self._program = program
-        self._armed: dict[WheelTimer, None] = {}
+        self._buckets: dict[int, dict[WheelTimer, None]] = {}
+        """What is armed, by the jiffy in which it fires."""
+        self._heap: list[int] = []
+        """Their jiffies, each once, and some of buckets that are empty by now."""
+        self._in_heap: set[int] = set()
+        self._waiting = 0
+        """How many are armed that are not periodic."""
         self._order = 0
         self._next: int | None = None
 
@@ -100,31 +107,45 @@ class TimerWheel:
         timer.expires = expires
         if bucket == timer.bucket:
             return
+        if timer.bucket is not None:
+            self._take_out(timer, timer.bucket)
         self._order += 1
         timer.bucket, timer.level, timer.order = bucket, level, self._order
-        self._armed[timer] = None
+        if bucket in self._buckets:
+            self._buckets[bucket][timer] = None
+        else:
+            self._buckets[bucket] = {timer: None}
+            if bucket not in self._in_heap:
+                self._in_heap.add(bucket)
+                heappush(self._heap, bucket)
+        self._waiting += not timer.periodic
         self._reprogram()
 
     def delete(self, timer: WheelTimer) -> None:
         """``del_timer``."""
         self.touch()
         if timer.bucket is not None:
-            timer.bucket = None
-            del self._armed[timer]
+            self._take_out(timer, timer.bucket)
             self._reprogram()
+
+    def _take_out(self, timer: WheelTimer, bucket: int) -> None:
+        """``timer`` is armed no more."""
+        timer.bucket = None
+        self._waiting -= not timer.periodic
+        held = self._buckets[bucket]
+        del held[timer]
+        if not held:
+            del self._buckets[bucket]
 
     def run(self) -> None:
         """The timer softirq: call what is due (``__run_timers``)."""
         self.touch()
         while True:
-            jiffies = self.jiffies
-            due = [t for t in self._armed if t.bucket is not None and t.bucket <= jiffies]
-            if not due:
+            bucket = self._first()
+            if bucket is None or bucket > self.jiffies:
                 break
-            due.sort(key=lambda t: (t.bucket, -t.level, -t.order))
-            timer = due[0]
-            timer.bucket = None
-            del self._armed[timer]
+            timer = max(self._buckets[bucket], key=_outer_and_newer)
+            self._take_out(timer, bucket)
             timer.function()
         self._next = self._first()
         self._program_next()
@@ -133,12 +154,20 @@ class TimerWheel:
         """Whether a bucket has been reached that holds something."""
         return self._next is not None and self._next <= self.jiffies
 
+    def armed(self) -> list[WheelTimer]:
+        """What is armed, of one bucket in the order of arming."""
+        return [timer for held in self._buckets.values() for timer in held]
+
     def waiting(self) -> bool:
         """Whether a timer that is not periodic is armed."""
-        return any(not timer.periodic for timer in self._armed)
+        return self._waiting > 0
 
     def _first(self) -> int | None:
-        return min((t.bucket for t in self._armed if t.bucket is not None), default=None)
+        """The jiffy of the next that fires."""
+        heap, buckets = self._heap, self._buckets
+        while heap and heap[0] not in buckets:
+            self._in_heap.discard(heappop(heap))
+        return heap[0] if heap else None
 
     def _reprogram(self) -> None:
         first = self._first()
@@ -148,3 +177,8 @@ class TimerWheel:
 
     def _program_next(self) -> None:
         self._program(None if self._next is None else self._next * JIFFY_NS)
+
+
+def _outer_and_newer(timer: WheelTimer) -> tuple[int, int]:
+    """Of one bucket, timers of outer levels fire first, and of one level the newest."""
+    return timer.level, timer.order
