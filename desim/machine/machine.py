@@ -15,6 +15,8 @@ from desim.engine.streams import Streams
 from desim.engine.thread import FIRST_RANK, Thread
 from desim.engine.trace import Trace
 from desim.errors import EngineError, OverBudgetError, UserError
+from desim.events import FrameTaken
+from desim.guest.mm.memory import Memory
 from desim.host.kernel import TOUCH_POINT as HOST_SOCKET
 from desim.host.kernel import HostKernel
 from desim.machine import names
@@ -23,7 +25,7 @@ from desim.machine.counts import frame_counts
 from desim.machine.ctrl_c import ctrl_c
 from desim.machine.guest import DHCP_CLIENT, ETH0, Guest, reader
 from desim.machine.kit import Kit
-from desim.machine.ports import Captured, Connections, GuestMemory, Recorder
+from desim.machine.ports import Captured, Connections, Recorder
 from desim.machine.qemu import IRQ_LINE, Qemu
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.host import HostScheduler, HostTick
@@ -167,7 +169,7 @@ class Machine:
             jiffies_zero_ns=self.config.boot.jiffies_zero_ns,
             build=self.kit.build,
         )
-        self.memory = GuestMemory(MEMORY_BYTES, self.recorder)
+        self.memory = Memory(MEMORY_BYTES, taken=self.recorder.noter(FrameTaken))
 
     def _start_qemu(self) -> None:
         """Main loop, network and card."""

@@ -20,7 +20,6 @@ from desim.events import (
     Connected,
     FramePassed,
     FrameStored,
-    FrameTaken,
     Held,
     Kind,
     Lost,
@@ -299,22 +298,6 @@ class Connections(SocketObserver, ReadObserver):
     def read(self, local: Endpoint, remote: Endpoint, first_byte: int, count: int) -> None:
         if self._read is not None:
             self._read(remote, first_byte, count)
-
-
-class GuestMemory(Memory):
-    """The guest's memory; it notes when the driver takes a received frame out of it."""
-
-    __slots__ = ("_note",)
-
-    def __init__(self, size: int, recorder: Recorder) -> None:
-        super().__init__(size)
-        self._note = recorder.noter(FrameTaken)
-
-    def frame_at(self, address: int, size: int) -> Frame | None:
-        frame = super().frame_at(address, size)
-        if frame is not None and self._note is not None:
-            self._note(frame.number)
-        return frame
 
 
 class Bus(PciBus):

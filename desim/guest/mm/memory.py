@@ -34,6 +34,8 @@ Not modelled: caches, IOMMU, several zones, fragmentation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from desim.wire.frame import Frame
 
 _PAGE_BITS = 16
@@ -64,14 +66,17 @@ class Memory:
         "_notes",
         "_pages",
         "_sizes",
+        "_taken",
         "_views",
         "size",
     )
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, taken: Callable[[int], object] | None = None) -> None:
+        """``taken`` is told the number of each frame that ``frame_at`` finds."""
         if size <= HEAP:
             raise ValueError(f"memory size {size}: must be more than {HEAP} bytes")
         self.size = size
+        self._taken = taken
         self._pages: dict[int, bytearray] = {}
         self._views: dict[int, memoryview] = {}
         self._notes: dict[int, list[_Note]] = {}
@@ -161,6 +166,8 @@ class Memory:
             return None
         for start, end, frame in notes:
             if start == address and end == address + size:
+                if self._taken is not None:
+                    self._taken(frame.number)
                 return frame
         return None
 

@@ -181,6 +181,7 @@ class Ip:
         self.loopback = loopback
         self._frags = frags
         self.addresses: list[InetAddress] = []
+        self._know_addresses()
         self.routes: list[Route] = []
         self.dev_queue_xmit: Callable[[Skb, Device], bool] = _not_attached
         self.tcp_v4_rcv: Callable[[Skb], None] = _no_tcp
@@ -196,6 +197,7 @@ class Ip:
     def add_address(self, device: Device, address: bytes, prefix: int) -> None:
         """``ip addr add``; the network of the prefix becomes reachable."""
         self.addresses.append(InetAddress(device, address, prefix))
+        self._know_addresses()
         if prefix < 32 and device is not self.loopback:
             network = network_of(address, mask_from_prefix(prefix))
             self.routes.append(Route(network, prefix, device, None, address))
@@ -205,6 +207,7 @@ class Ip:
         self.addresses = [
             a for a in self.addresses if a.device is not device or a.address != address
         ]
+        self._know_addresses()
         self.routes = [r for r in self.routes if r.device is not device or r.source != address]
 
     def add_route(self, network: bytes, prefix: int, device: Device, gateway: bytes | None) -> None:
@@ -231,17 +234,22 @@ class Ip:
             raise ProcessLookupError(errno.ESRCH, "No such process")
         self.routes = kept
 
+    def _know_addresses(self) -> None:
+        """Note what every packet is asked for."""
+        self._ours = frozenset(held.address for held in self.addresses)
+        self._broadcasts = frozenset(h.broadcast for h in self.addresses if h.prefix < 31)
+
     def is_local(self, address: bytes) -> bool:
         """Whether it is ours (``inet_addr_type`` RTN_LOCAL)."""
         if address[0] == 127:
             return True
-        return any(held.address == address for held in self.addresses)
+        return address in self._ours
 
     def is_broadcast(self, address: bytes) -> bool:
         """Whether it means everybody on a link of ours."""
         if address == IP_BROADCAST:
             return True
-        return any(held.broadcast == address and held.prefix < 31 for held in self.addresses)
+        return address in self._broadcasts
 
     def is_martian(self, src: bytes, dst: bytes, device: Device) -> bool:
         """Addresses that no packet from a wire can have (``ip_route_input_slow``).
@@ -251,10 +259,11 @@ class Ip:
         """
         if device.flags & IFF_LOOPBACK:
             return False
-        if is_multicast_ip(src) or src == IP_BROADCAST:
+        # NOTE: ``is_multicast_ip``, written out (4 calls a packet).
+        if src[0] & 0xF0 == 0xE0 or src == IP_BROADCAST:
             return True
         everybody = dst == IP_BROADCAST or src == dst == IP_ANY
-        if is_multicast_ip(dst):
+        if dst[0] & 0xF0 == 0xE0:
             # ip_mc_validate_source; who has no address yet may speak to its own link.
             if src[0] == 0:
                 return dst[:3] != b"\xe0\0\0"
@@ -262,7 +271,7 @@ class Ip:
             return True
         if src[0] == 127 and not everybody:
             return True
-        return any(held.address == src for held in self.addresses)
+        return src in self._ours
 
     def select_addr(self, device: Device, target: bytes) -> bytes | None:
         """``inet_select_addr``: our address towards ``target`` on a link."""

@@ -160,6 +160,7 @@ class Vcpu:
     def _make_timers(self, clock: Clock, jiffies_zero_ns: int, build: Build) -> None:
         """The tick, and what waits for it or for an instant."""
         env = self.env
+        self._zero_ns = jiffies_zero_ns
         self.tick = Tick(
             time=env.time,
             meet=self._meet_clock,
@@ -348,7 +349,9 @@ class Vcpu:
     @property
     def jiffies(self) -> int:
         """The tick counter."""
-        return self.tick.jiffies()
+        # NOTE: ``Tick.jiffies``, written out (2 calls less each time, 14 a segment to the host).
+        self._meet_clock()
+        return (self.env.time() - self._zero_ns) // JIFFY_NS
 
     def touch(self, point: str) -> None:
         self._touches[point]()
