@@ -10,7 +10,6 @@ from collections import Counter, deque
 from collections.abc import Collection
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-
 from desim.host.loopback import Bindable, Endpoints, Loopback, wildcard
 from desim.ports import Endpoint, Random
 from desim.userland.uapi import SocketRow
