@@ -9,10 +9,10 @@ of one name and line, as are the methods that dataclasses make).
 from __future__ import annotations
 
 import cProfile
+import gc
 import re
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,7 +96,8 @@ COUNTS = {count.what: count for count in _all()}
 def functions(count: Count) -> dict[str, float]:
     """How often each function is called per unit. What costs nothing is left out."""
     small, large = count.sizes
-    _warm_up()
+    # What is loaded, or made once for all runs of a kind, is no part of them.
+    Machine(count.make(large)).run()
     counts = _counted(count.make(large))
     if small:
         counts.subtract(_counted(count.make(small)))
@@ -108,20 +109,23 @@ def measure(count: Count) -> float:
     return round(sum(functions(count).values()), 2)
 
 
-@cache
-def _warm_up() -> None:
-    """What is loaded or cached at the first run is no part of the others."""
-    for costs in ("zero", "study-2016"):
-        _counted(bulk(1, costs, "trace"))
-        _counted(bulk(1, costs, "trace", to_guest=False, reader="busybox nc"))
-    _counted(pings(1, "study-2016", "trace"))
-    _counted(exchanges(1, "study-2016", "trace"))
-
-
 def _counted(config: MachineConfig) -> Counts:
     """The calls of building a machine and of its run, by function."""
     profile = cProfile.Profile()
-    profile.runcall(lambda: Machine(config).run())
+    made = []
+
+    def run() -> None:
+        made.append(Machine(config))
+        made[0].run()
+
+    # What an earlier machine leaves is taken apart before, and this one's parts afterwards: the
+    # collector comes when memory says so, and a generator that it closes runs code.
+    gc.collect()
+    gc.disable()
+    try:
+        profile.runcall(run)
+    finally:
+        gc.enable()
     counts: Counts = Counter()
     for entry in profile.getstats():
         code = entry.code
