@@ -117,12 +117,10 @@ class TcpSubr:
         self.tcb[so] = self.connections[so] = None
         return tp
 
-    def to_look_at(self) -> list[Socket]:
-        """The connections, and the listeners that have something, newest first."""
-        ready = [fd for fd in self.slirp.sockets.ready_always() if fd in self._listeners]
-        if not ready:
-            return self.slirp.newest_first(self.connections)
-        found = [*self.connections, *(self._listeners[fd] for fd in ready)]
+    def to_look_at(self, ready: list[Fd]) -> list[Socket]:
+        """The connections, and the listeners that are ``ready``, newest first."""
+        listeners = self._listeners
+        found = [*self.connections, *(listeners[fd] for fd in ready if fd in listeners)]
         return sorted(found, key=lambda so: so.number, reverse=True)
 
     def name(self, so: Socket, lhost: Endpoint, fhost: Endpoint) -> None:

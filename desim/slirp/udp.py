@@ -185,12 +185,10 @@ class Udp:
             so.watched = False
             sockets.stop_watching(so.fd)
 
-    def to_look_at(self) -> list[Socket]:
-        """The sessions, and the forwarded ports that have something, newest first."""
-        ready = [fd for fd in self.slirp.sockets.ready_always() if fd in self._forwards]
-        if not ready:
-            return self.slirp.newest_first(self.sessions)
-        found = [*self.sessions, *(self._forwards[fd] for fd in ready)]
+    def to_look_at(self, ready: list[Fd]) -> list[Socket]:
+        """The sessions, and the forwarded ports that are ``ready``, newest first."""
+        forwards = self._forwards
+        found = [*self.sessions, *(forwards[fd] for fd in ready if fd in forwards)]
         return sorted(found, key=lambda so: so.number, reverse=True)
 
     def udp_detach(self, so: Socket) -> None:
