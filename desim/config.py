@@ -11,7 +11,6 @@ Times are ``int`` nanoseconds, addresses packed ``bytes``, as at the ports.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,6 +19,7 @@ from typing import Literal
 
 from desim.devices import Nic, UserNet
 from desim.record import Record
+from desim.spool import Log
 
 SECOND_NS = 1_000_000_000
 
@@ -28,18 +28,44 @@ DEFAULT_MODPROBE = "e1000"
 Side = Literal["guest", "host"]
 
 
-@dataclass(slots=True, kw_only=True)
 class InputFile:
-    """A real file that the machine reads, as it was when the configuration was made."""
+    """A real file that the machine reads, as it was when the configuration was made.
 
-    name: str
-    """As the command or option spells it."""
-    data: bytes
+    ``name`` is as the command or option spells it, ``log`` what the file holds. It never
+    changes, so copies of a configuration share it.
+    """
+
+    __slots__ = ("_sha256", "log", "name")
+
+    def __init__(self, *, name: str, data: bytes | Log) -> None:
+        self.name = name
+        self.log = Log.of(data) if isinstance(data, bytes) else data
+        self._sha256 = ""
+
+    @property
+    def data(self) -> bytes:
+        """All that it holds, at once."""
+        return self.log.whole()
 
     @property
     def sha256(self) -> str:
         """In hexadecimal."""
-        return hashlib.sha256(self.data).hexdigest()
+        if not self._sha256:
+            self._sha256 = self.log.sha256()
+        return self._sha256
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, InputFile):
+            return NotImplemented
+        return (self.name, self.sha256) == (other.name, other.sha256)
+
+    def __repr__(self) -> str:
+        return f"InputFile(name={self.name!r}, data={self.log!r})"
+
+    def __deepcopy__(self, memo: object) -> InputFile:
+        return self
+
+    __hash__ = None  # type: ignore[assignment]  # as that of all configurations
 
 
 RecordKind = Literal["A", "AAAA", "CNAME", "PTR"]

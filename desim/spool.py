@@ -14,13 +14,14 @@ off and reads what there was before disturbs nobody.
 
 from __future__ import annotations
 
+import hashlib
 import marshal
 import os
 import struct
 import weakref
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NoReturn, SupportsIndex, TypeVar, overload
 
@@ -32,7 +33,7 @@ BLOCK = 1 << 16
 """Bytes of a block: a multiple of 8, so that no number lies in two."""
 
 BATCH = 1024
-"""How many values make one piece, at least."""
+"""How many values make a batch, at least."""
 
 Kept = bytes | int
 """A block: in memory, or at this place in the file."""
@@ -159,10 +160,12 @@ class Log:
     def read(self, at: int, size: int) -> bytes:
         """Up to ``size`` bytes from ``at`` on, fewer at the end."""
         end = min(at + size, self.size)
+        if at >= end:
+            return b""
         block = self._spool.block
         full = len(self._blocks) * block
         if at >= full:
-            return bytes(self._tail[at - full : max(0, end - full)])
+            return bytes(self._tail[at - full : end - full])
         number, first = divmod(at, block)
         if end <= (number + 1) * block:
             return self._spool.read(self._blocks[number], first, end - number * block)
@@ -191,6 +194,13 @@ class Log:
             self._number = number
             self._at_hand = self._spool.read(self._blocks[number], 0, block)
         return of.unpack_from(self._at_hand, offset)
+
+    def sha256(self) -> str:
+        """Its hash, in hexadecimal."""
+        digest = hashlib.sha256()
+        for piece in self.pieces():
+            digest.update(piece)
+        return digest.hexdigest()
 
     def whole(self) -> bytes:
         """All bytes at once."""
@@ -269,66 +279,90 @@ T = TypeVar("T")
 
 
 class Batches(Sequence[T]):
-    """Plain values (of built-in types) in the order in which they were appended, many in one piece.
+    """Values in the order in which they were appended, put away many at a time.
 
-    It grows at its end, or is cut there. To go through it takes memory for one batch.
+    It grows at its end, or is cut there. To go through it takes memory for one batch. What is
+    appended consists of built-in types, or ``_put_away`` makes it so; what is read are ``_shown``
+    values.
     """
 
-    __slots__ = ("_batches", "_log", "_size", "_tail")
+    __slots__ = ("_at_hand", "_batches", "_log", "_number", "_room", "_size", "_tail")
 
     def __init__(self, spool: Spool, size: int | None = None) -> None:
-        """``size``: how many values make one piece, at least; None: ``BATCH``."""
-        self._size = BATCH if size is None else size
+        """``size``: how many values make a batch, at least; None: ``BATCH``."""
+        self._size = self._room = BATCH if size is None else size
         self._log = Log(spool)
         self._batches: list[tuple[int, int]] = []
         """For each batch: how many values, and how many bytes of the log, come before its end."""
-        self._tail: list[T] = []
+        self._tail: list[Any] = []
+        self._number = -1
+        self._at_hand: list[T] = []
+        """The values of the batch of that number, from which one was taken last."""
 
-    def extend(self, values: Iterable[T]) -> None:
+    def append(self, value: Any) -> None:
+        """Append a value."""
+        self._tail.append(value)
+        self._room -= 1
+        if not self._room:
+            self._end_batch()
+
+    def extend(self, values: Collection[Any]) -> None:
         """Append values."""
-        self._tail.extend(values)
-        if len(self._tail) >= self._size:
-            length = len(self)
-            self._log.append(marshal.dumps(self._plain(self._tail)))
-            self._batches.append((length, self._log.size))
-            self._tail = []
+        self._tail += values
+        self._room -= len(values)
+        if self._room <= 0:
+            self._end_batch()
 
-    def cut(self, wanted: Callable[[T], bool]) -> None:
-        """Forget values from the end on, up to the last one that is wanted."""
-        while len(self):
-            while self._tail:
-                if wanted(self._tail[-1]):
-                    return
-                self._tail.pop()
-            if self._batches:
-                self._tail = self._load(len(self._batches) - 1)
-                self._batches.pop()
-                self._log.cut(self._before(len(self._batches))[1])
+    def cut(self, length: int) -> None:
+        """Forget all but the first ``length`` values."""
+        while self._batches and length < self._before(len(self._batches))[0]:
+            self._tail = self._load(len(self._batches) - 1)
+            self._batches.pop()
+            self._log.cut(self._before(len(self._batches))[1])
+        del self._tail[max(0, length - self._before(len(self._batches))[0]) :]
+        self._room = max(1, self._size - len(self._tail))
+        self._number = -1
 
-    def _plain(self, values: list[T]) -> Any:
-        """What stands for values, of nothing but built-in types."""
+    def _put_away(self, values: list[Any]) -> Any:
+        """What stands for appended values, of nothing but built-in types."""
         return values
 
-    def _made(self, plain: Any) -> list[T]:
-        """The values for which ``plain`` stands."""
-        values: list[T] = plain
+    def _taken_out(self, away: Any) -> list[Any]:
+        """The appended values for which ``away`` stands."""
+        values: list[Any] = away
         return values
+
+    def _shown(self, values: list[Any]) -> list[T]:
+        """Appended values as they are read."""
+        return values
+
+    def _end_batch(self) -> None:
+        length = len(self)
+        self._log.append(marshal.dumps(self._put_away(self._tail)))
+        self._batches.append((length, self._log.size))
+        self._tail = []
+        self._room = self._size
 
     def _before(self, number: int) -> tuple[int, int]:
         """How many values and bytes come before a batch."""
         return self._batches[number - 1] if number else (0, 0)
 
-    def _load(self, number: int) -> list[T]:
-        """The values of a batch."""
+    def _load(self, number: int) -> list[Any]:
+        """The appended values of a batch."""
         if number == len(self._batches):
             return self._tail
         first, last = self._before(number)[1], self._batches[number][1]
-        return self._made(marshal.loads(self._log.read(first, last - first)))
+        return self._taken_out(marshal.loads(self._log.read(first, last - first)))
 
     def __len__(self) -> int:
         return self._before(len(self._batches))[0] + len(self._tail)
 
     def __iter__(self) -> Iterator[T]:
+        for number in range(len(self._batches) + 1):
+            yield from self._shown(self._load(number))
+
+    def appended(self) -> Iterator[Any]:
+        """The values as they were appended."""
         for number in range(len(self._batches) + 1):
             yield from self._load(number)
 
@@ -337,12 +371,17 @@ class Batches(Sequence[T]):
     @overload
     def __getitem__(self, index: slice, /) -> list[T]: ...
     def __getitem__(self, index: SupportsIndex | slice, /) -> T | list[T]:
-        """One value, or those of a slice. To go through them with ``for`` is faster."""
+        """One value, or those of a slice."""
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
         place = _place(index, len(self))
         number = bisect_right(self._batches, place, key=lambda batch: batch[0])
-        return self._load(number)[place - self._before(number)[0]]
+        place -= self._before(number)[0]
+        if number == len(self._batches):
+            return self._shown(self._tail[place : place + 1])[0]
+        if number != self._number:
+            self._number, self._at_hand = number, self._shown(self._load(number))
+        return self._at_hand[place]
 
 
 def _place(index: SupportsIndex, length: int) -> int:

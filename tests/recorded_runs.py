@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from desim.conform.linux.recording import Run, parse_run, read_runs
-from desim.machine.ports import Captured
+from desim.machine.capture import Captured
 from desim.wire.arp import Arp
 from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP, Ethernet
 from desim.wire.ipv4 import PROTO_TCP, Ipv4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from os import PathLike
 from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from desim.api.scenario import Scenario
     from desim.engine.trace import Fingerprint
     from desim.machine import Transcript
-    from desim.machine.ports import Captured
+    from desim.machine.capture import Captured
 
 
 @final
@@ -94,7 +94,10 @@ class Result:
 
     @property
     def files(self) -> Mapping[str, bytes]:
-        """What programs wrote, by name below ``guest/`` and ``host/``."""
+        """What programs wrote, by name below ``guest/`` and ``host/``.
+
+        A file that does not lie in memory is read when it is asked for.
+        """
         return MappingProxyType(self._run.files)
 
     @property
@@ -115,14 +118,16 @@ class Result:
         return self._run.journey
 
     @property
-    def frames(self) -> Mapping[str, tuple[Captured, ...]]:
-        """The frames at each capture point: ``time`` (ns), ``to_guest``, ``frame``."""
-        points = sorted(self._run.packets.items())
-        return MappingProxyType({point: tuple(packets) for point, packets in points})
+    def frames(self) -> Mapping[str, Sequence[Captured]]:
+        """The frames at each capture point: ``time`` (ns), ``to_guest``, ``frame``.
+
+        They need not lie in memory; each look makes new objects of the same bytes.
+        """
+        return MappingProxyType(dict(sorted(self._run.packets.items())))
 
     @property
     def captures(self) -> Mapping[str, bytes]:
-        """A pcapng file for each capture point, by its file name."""
+        """A pcapng file for each capture point, by its file name, as a whole in memory."""
         return MappingProxyType(self._run.captures)
 
     @property

@@ -22,7 +22,7 @@ from desim.scenario.durations import parse_duration, show_duration
 if TYPE_CHECKING:
     import simpy
 
-    from desim.machine.ports import Captured
+    from desim.machine.capture import Captured
 
 Duration = str | int
 """A duration or an instant: text such as ``"5s"`` and ``"250ms"``, or whole ns."""
@@ -158,7 +158,7 @@ class Machine:
     @property
     def files(self) -> dict[str, bytes]:
         """What programs have written so far, by name below ``guest/`` and ``host/``."""
-        return self._machine.files()
+        return dict(self._machine.files())
 
     @property
     def frames(self) -> dict[str, tuple[Captured, ...]]:

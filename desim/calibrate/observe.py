@@ -24,7 +24,7 @@ from desim.calibrate.kernel_trace import Event
 from desim.calibrate.meter import Figure, Meter, Reading, figures_at
 from desim.conform.linux.recording import Packet
 from desim.machine import Machine
-from desim.machine.ports import Captured
+from desim.machine.capture import Captured
 from desim.stages import Landmark
 
 EVENT_FILE = "kernel trace"

@@ -47,7 +47,7 @@ class Notes(Batches[Noted]):
 
     __slots__ = ()
 
-    def _plain(self, values: list[Noted]) -> Any:
+    def _put_away(self, values: list[Noted]) -> Any:
         reasons = {
             place: tuple(event[-1])
             for place, event in enumerate(values)
@@ -55,9 +55,9 @@ class Notes(Batches[Noted]):
         }
         return [e[:-1] if n in reasons else e for n, e in enumerate(values)], reasons
 
-    def _made(self, plain: Any) -> list[Noted]:
+    def _taken_out(self, away: Any) -> list[Noted]:
         events: list[Noted]
-        events, reasons = plain
+        events, reasons = away
         for place, reason in reasons.items():
             events[place] += (Reason(*reason),)
         return events
@@ -84,7 +84,10 @@ class ThreadRecord:
         keep = bisect_left(self.times, before)
         self.times.cut(keep)
         self.codes.cut(keep)
-        self.events.cut(lambda event: event[0] < before)
+        kept = len(self.events)
+        while kept and self.events[kept - 1][0] >= before:
+            kept -= 1
+        self.events.cut(kept)
 
 
 E = TypeVar("E", bound=Event)
@@ -235,10 +238,13 @@ class Trace:
         sources: dict[str, Any] = {}
         for source, piece in crossed:
             digest = sources.setdefault(source, hashlib.sha256())
-            log = Log.of(piece) if isinstance(piece, bytes) else piece
-            digest.update(struct.pack("<Q", log.size))
-            for part in log.pieces():
-                digest.update(part)
+            if isinstance(piece, bytes):
+                digest.update(struct.pack("<Q", len(piece)))
+                digest.update(piece)
+            else:
+                digest.update(struct.pack("<Q", piece.size))
+                for part in piece.pieces():
+                    digest.update(part)
         for name in sorted(self.threads):
             record = self.threads[name]
             for digest in (times, names):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from desim.config import MachineConfig
 from desim.engine.trace import Trace
 from desim.events import PinDriven
-from desim.machine.ports import Captured
+from desim.machine.capture import Captured
 from desim.slirp.reasons import IP6_HOP_BY_HOP
 from desim.stages import Landmark
 from desim.wire.addresses import ip_text

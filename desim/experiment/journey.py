@@ -31,7 +31,7 @@ sequence numbers, whatever they were cut into.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -48,7 +48,7 @@ from desim.events import (
     Received,
     Sent,
 )
-from desim.machine.ports import Captured
+from desim.machine.capture import Captured
 from desim.stages import Landmark, Owner
 
 Carrier = Literal["host program", "QEMU", "guest kernel", "guest program"]
@@ -129,7 +129,7 @@ def _lies(begin: int, end: int, record: ThreadRecord, place: str, why: str = "")
     return _Leg(begin, end, record, None, place, why)
 
 
-def follow(trace: Trace, frames: list[Captured]) -> Journey:
+def follow(trace: Trace, frames: Sequence[Captured]) -> Journey:
     """The journey of the first message into the guest; one without legs if none has arrived.
 
     ``frames`` is the capture at slirp's port.
@@ -199,7 +199,7 @@ class _Stacks:
 class _Way:
     """Finds the legs of one journey."""
 
-    def __init__(self, trace: Trace, frames: list[Captured]) -> None:
+    def __init__(self, trace: Trace, frames: Sequence[Captured]) -> None:
         self.trace = trace
         self.frames = frames
         self._stacks: dict[str, _Stacks] = {}

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from desim.errors import OutputError
+from desim.spool import Log
 
 MARK = ".desim"
 MARK_TEXT = b"A folder of results, written by desim run --out. desim may replace it with --force.\n"
@@ -54,12 +55,12 @@ class Written(Protocol):
         """Whether it has kept a trace."""
 
     @property
-    def files(self) -> Mapping[str, bytes]:
+    def written(self) -> Mapping[str, Log]:
         """What programs wrote, by name below ``guest/`` and ``host/``."""
 
     @property
-    def captures(self) -> Mapping[str, bytes]:
-        """Packet captures by file name."""
+    def capture_files(self) -> Mapping[str, Iterable[bytes]]:
+        """Packet captures by file name, in pieces."""
 
     @property
     def trace_text(self) -> Iterable[bytes]:
@@ -111,11 +112,11 @@ def _check_folder(folder: Path, *, force: bool) -> None:
 
 def write(result: Written, folder: Path, *, force: bool = False) -> None:
     """Write everything that ``result`` has kept below ``folder``, replacing an earlier run."""
-    files = dict(result.files)
-    total = sum(map(len, files.values()))
+    files = result.written
+    total = sum(log.size for log in files.values())
     if total > MAX_TOTAL_BYTES:
         raise OutputError(f"{folder}: programs wrote {total} bytes, more than {MAX_TOTAL_BYTES}")
-    captures = result.captures if result.captured else {}
+    captures = result.capture_files if result.captured else {}
     for name in (*files, *captures):
         _check_name(name)
     prepare(folder, force=force)
@@ -129,8 +130,10 @@ def write(result: Written, folder: Path, *, force: bool = False) -> None:
             part.mkdir()
             # The mark goes first, so that a folder that was left half written is known as ours.
             _create(part, MARK, [MARK_TEXT])
-            for name, data in (*files.items(), *captures.items()):
-                _create(part, name, [data])
+            for name, log in files.items():
+                _create(part, name, log.pieces())
+            for name, pieces in captures.items():
+                _create(part, name, pieces)
             if result.traced:
                 _create(part, "trace.jsonl", result.trace_text)
             _create(part, "summary.json", [summary_text(result.summary).encode()])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -15,17 +13,20 @@ from desim.engine.trace import Fingerprint, Trace
 from desim.experiment.backtrace import Backtrace, Breakpoint, Function, Hit
 from desim.experiment.journey import Journey, follow
 from desim.experiment.metrics import Metrics
-from desim.experiment.trace_lines import named
+from desim.experiment.trace_lines import lines
 from desim.experiment.verdict import failures
 from desim.machine import Machine, Transcript
+from desim.machine.capture import Capture
 from desim.machine.conduct import INTERRUPTED
 from desim.machine.counts import frame_counts
-from desim.machine.ports import Captured
 from desim.record import Record, keeps, not_captured, not_recorded
+from desim.spool import Blobs, Log
 from desim.version import __version__
 from desim.wire.pcapng import INBOUND, OUTBOUND, PcapngWriter
 
 FORMAT = "desim-summary/1"
+PACKETS = 256
+"""How many of a capture are written at once."""
 
 
 class RunResult:
@@ -50,7 +51,7 @@ class RunResult:
         self._guest = machine.guest_summary()
         self._outside = machine.outside()
         self.profile = machine.profile
-        self.files: dict[str, bytes] = machine.files()
+        self.files: Blobs = machine.files()
         self.transcripts: list[Transcript] = machine.transcripts()
 
     @cached_property
@@ -87,7 +88,7 @@ class RunResult:
         return self._trace
 
     @property
-    def packets(self) -> dict[str, list[Captured]]:
+    def packets(self) -> dict[str, Capture]:
         """The frames that passed each capture point."""
         if not self.captured:
             raise not_captured("frames")
@@ -97,7 +98,7 @@ class RunResult:
     def journey(self) -> Journey:
         """The way of the first message into the guest."""
         self._need("journey", "journeys")
-        return follow(self._trace, self._packets.get("slirp", []))
+        return follow(self._trace, self._packets.get("slirp", ()))
 
     @property
     def captured(self) -> bool:
@@ -122,13 +123,14 @@ class RunResult:
             raise not_captured("fingerprint")
         return self._trace.fingerprint(self._content())
 
-    def _content(self) -> Iterator[tuple[str, bytes]]:
+    def _content(self) -> Iterator[tuple[str, bytes | Log]]:
         """What crossed capture points, was written and read, source by source."""
         for point, packets in sorted(self.packets.items()):
-            for packet in packets:
-                yield f"capture {point}", packet.frame.raw
-        for name, data in sorted(self.files.items()):
-            yield f"file {name}", data
+            source = f"capture {point}"
+            for _, _, _, raw in packets.appended():
+                yield source, raw
+        for name, log in sorted(self.files.logs.items()):
+            yield f"file {name}", log
         for side in (self.config.guest_files, self.config.host_files):
             for name, file in sorted(side.items()):
                 yield f"input {name}", bytes.fromhex(file.sha256)
@@ -138,41 +140,26 @@ class RunResult:
         """One pcapng file per capture point, by file name."""
         if not self.captured:
             raise not_captured("captures")
+        return {name: b"".join(pieces) for name, pieces in self.capture_files.items()}
+
+    @property
+    def capture_files(self) -> dict[str, Iterator[bytes]]:
+        """The same in pieces."""
         return {
             f"capture-{point}.pcapng": _pcapng(point, packets)
             for point, packets in sorted(self.packets.items())
         }
 
     @property
+    def written(self) -> Mapping[str, Log]:
+        """``files`` in pieces."""
+        return self.files.logs
+
+    @property
     def trace_text(self) -> Iterator[bytes]:
         """The trace as JSON lines, thread by thread: spans in order of entry, then events."""
         self._need("trace", "trace")
-        return self._trace_text()
-
-    def _trace_text(self) -> Iterator[bytes]:
-        codes = self.trace.codes
-        for name in sorted(self.trace.threads, key=lambda n: self.trace.threads[n].rank):
-            record = self.trace.threads[name]
-            lines = [
-                json.dumps(
-                    {
-                        "thread": name,
-                        "begin": span.begin,
-                        "end": span.end,
-                        "depth": span.depth,
-                        "wait" if codes.is_wait(span.code) else "stage": codes.name(
-                            span.code
-                        ).strip("()"),
-                        **({} if codes.is_wait(span.code) else {"file": codes.file(span.code)}),
-                    }
-                )
-                for span in self.trace.spans(record)
-            ]
-            lines += [
-                json.dumps({"thread": name, "at": event[0], "event": event[2]} | named(event))
-                for event in record.events
-            ]
-            yield "".join(line + "\n" for line in lines).encode()
+        return lines(self._trace)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -210,8 +197,8 @@ class RunResult:
                 for t in self.transcripts
             ],
             "files": {
-                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-                for name, data in sorted(self.files.items())
+                name: {"bytes": log.size, "sha256": log.sha256()}
+                for name, log in sorted(self.written.items())
             },
             "inputs": {
                 name: file.sha256
@@ -291,10 +278,12 @@ def backtrace(
     return breakpoint_.unfinished()
 
 
-def _pcapng(point: str, packets: list[Captured]) -> bytes:
+def _pcapng(point: str, packets: Capture) -> Iterator[bytes]:
     writer = PcapngWriter()
     interface = writer.interface(point)
-    for packet in packets:
-        direction = OUTBOUND if packet.to_guest == (point == "slirp") else INBOUND
-        writer.packet(interface, packet.time, packet.frame.raw, direction)
-    return writer.to_bytes()
+    for number, (time, to_guest, _, raw) in enumerate(packets.appended()):
+        if number % PACKETS == PACKETS - 1:
+            yield writer.take()
+        direction = OUTBOUND if to_guest == (point == "slirp") else INBOUND
+        writer.packet(interface, time, raw, direction)
+    yield writer.take()

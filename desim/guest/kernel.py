@@ -23,6 +23,7 @@ from desim.guest.net.socket import TcpSocket
 from desim.guest.net.stack import NetStack
 from desim.guest.printk import KernelLog
 from desim.ports import Endpoint, Random
+from desim.spool import Log
 from desim.stages import GUEST, Landmark, mark, stages
 from desim.userland.errors import failure
 from desim.userland.ethtool import EthtoolDevice
@@ -200,7 +201,7 @@ class GuestKernel(SharedCalls):
         stack: NetStack,
         log: KernelLog,
         random: Random,
-        files: Callable[[str], bytes],
+        files: Callable[[str], Log],
         tree: VirtualTree,
         hosts: Mapping[str, bytes] | None = None,
         observer: ReadObserver | None = None,

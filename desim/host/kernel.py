@@ -26,6 +26,7 @@ from desim.host.timers import MakeTimer
 from desim.host.udp import Udp, UdpSocket
 from desim.host.unix import Unix
 from desim.ports import Random
+from desim.spool import Log
 from desim.stages import HOST, mark, stages
 from desim.userland.errors import failure
 from desim.userland.ethtool import EthtoolDevice
@@ -75,7 +76,7 @@ class HostKernel(SharedCalls):
         wake_up: Callable[[WaitQueue], None],
         random: Random,
         touch: Callable[[], None],
-        files: Callable[[str], bytes],
+        files: Callable[[str], Log],
         tree: VirtualTree,
         hosts: Mapping[str, bytes] | None = None,
         first_pid: int = 29700,

@@ -20,6 +20,7 @@ from desim.machine.ports import Connections
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
 from desim.ports import Mmio
+from desim.spool import Log
 from desim.userland.calls import sys
 from desim.userland.files import Terminal, VirtualTree
 from desim.userland.filesystem import ROOT
@@ -176,12 +177,13 @@ class Guest:
         self._start("udhcpc", command.start(), lambda _: self._up())
 
 
-def reader(files: dict[str, InputFile]) -> Callable[[str], bytes]:
+def reader(files: dict[str, InputFile]) -> Callable[[str], Log]:
     """What ``< FILE`` reads: the file as it was when the configuration was made."""
 
-    def read(name: str) -> bytes:
+    def read(name: str) -> Log:
         if name == ROOT:
-            return "".join(f"{one}\n" for one in files if not one.endswith("/")).encode()
-        return files[name].data
+            names = "".join(f"{one}\n" for one in files if not one.endswith("/"))
+            return Log.of(names.encode())
+        return files[name].log
 
     return read

@@ -20,19 +20,20 @@ from desim.guest.mm.memory import Memory
 from desim.host.kernel import TOUCH_POINT as HOST_SOCKET
 from desim.host.kernel import HostKernel
 from desim.machine import names
+from desim.machine.capture import Capture
 from desim.machine.conduct import INTERRUPTED, UNTIL, Conductor, Running
 from desim.machine.counts import frame_counts
 from desim.machine.ctrl_c import ctrl_c
 from desim.machine.guest import DHCP_CLIENT, ETH0, Guest, reader
 from desim.machine.kit import Kit
-from desim.machine.ports import Captured, Connections, Recorder
+from desim.machine.ports import Connections, Recorder
 from desim.machine.qemu import IRQ_LINE, Qemu
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.host import HostScheduler, HostTick
 from desim.machine.threads.main_loop import MainLoop
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
-from desim.spool import Spool
+from desim.spool import Blobs, Spool
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Process
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
@@ -114,12 +115,13 @@ class Machine:
                 capture=config.capture,
                 max_frames=limits.frames,
                 max_notes=limits.notes,
+                spool=self.spool,
             ),
             streams=Streams(config.seed, config.boot.draws),
         )
         self.recorder = self.kit.recorder
         self._quota = Quota(config.limits.output_bytes)
-        self._trees = {"guest": VirtualTree(self._quota), "host": VirtualTree(self._quota)}
+        self._trees = {side: VirtualTree(self._quota, self.spool) for side in ("guest", "host")}
 
     def _set_up_host(self) -> None:
         """The host's kernel; its programs start later."""
@@ -370,15 +372,17 @@ class Machine:
 
     # --- what is left after the run
 
-    def files(self) -> dict[str, bytes]:
+    def files(self) -> Blobs:
         """What programs wrote, by name below ``guest/`` and ``host/``."""
-        return {
-            f"{side}/{name}": file.content()
-            for side, tree in self._trees.items()
-            for name, file in sorted(tree.files.items())
-        }
+        return Blobs(
+            {
+                f"{side}/{name}": file.log
+                for side, tree in self._trees.items()
+                for name, file in sorted(tree.files.items())
+            }
+        )
 
-    def captures(self) -> dict[str, list[Captured]]:
+    def captures(self) -> dict[str, Capture]:
         """The packets of each capture point."""
         return self.recorder.captures
 

@@ -10,7 +10,7 @@ What can be noted says ``desim.events``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVarTuple, cast
+from typing import TypeVarTuple, cast
 
 from desim.engine.environment import Environment
 from desim.engine.trace import Trace
@@ -33,12 +33,14 @@ from desim.guest.cpu.ioapic import IoApicPin
 from desim.guest.kernel import ReadObserver
 from desim.guest.mm.memory import Memory
 from desim.host.loopback import SocketObserver
+from desim.machine.capture import Capture
 from desim.machine.conservation import UnderWay
 from desim.machine.counts import Passed, wanted
 from desim.net.filter_faults import FaultLedger
 from desim.ports import Endpoint, NetClient, NetPort, PciBus
 from desim.reasons import Reason
 from desim.record import Record, keeps
+from desim.spool import Spool
 from desim.wire.frame import Frame
 
 Ts = TypeVarTuple("Ts")
@@ -55,21 +57,24 @@ class Recorder:
         capture: bool = True,
         max_frames: int | None = None,
         max_notes: int | None = None,
+        spool: Spool | None = None,
     ) -> None:
         """``record`` and ``capture`` say what the run keeps (``desim.record``).
 
-        ``max_frames`` and ``max_notes`` are how many a run may have; None: no limit.
+        ``max_frames`` and ``max_notes`` are how many a run may have; None: no limit. ``spool``
+        is where the captures lie; None: one of their own.
         """
         self.env = env
         self.frames = self.notes = 0
         self.max_frames = max_frames
         self.max_notes = max_notes
         self.under_way = UnderWay()
-        self.captures: dict[str, list[Captured]] = {}
+        self.captures: dict[str, Capture] = {}
         self.passed = Passed(env)
         self._wanted = wanted(record)
         self._counts = not keeps(record, "journeys") and (capture or keeps(record, "counters"))
         self._capture = capture
+        self._spool = spool or Spool()
 
     def noter(self, kind: Kind[*Ts]) -> Callable[[*Ts], None] | None:
         """What notes events of a kind on the running thread; None if this run does not want them.
@@ -113,12 +118,12 @@ class Recorder:
         at = f"{self.env.time()} ns (run.limits.{what})"
         return OverBudgetError(f"more than {count} {what} by {at}")
 
-    def point(self, name: str) -> list[Captured] | None:
+    def point(self, name: str) -> Capture | None:
         """Where the packets of a capture point are to be kept; None if they are not."""
         self.passed.point(name)
         # The way of a message is told from what slirp has sent.
         if self._capture or (name == "slirp" and FramePassed.kind in self._wanted):
-            return self.captures.setdefault(name, [])
+            return self.captures.setdefault(name, Capture(self._spool))
         return None
 
     def finish(self, trace: Trace, end_ns: int) -> None:
@@ -129,15 +134,7 @@ class Recorder:
         else:
             self.passed.count(trace)
         for name, packets in self.captures.items():
-            del packets[self.passed.at(name) :]
-
-
-class Captured(NamedTuple):
-    """One packet of a capture: when (ns), towards the guest or from it, which."""
-
-    time: int
-    to_guest: bool
-    frame: Frame
+            packets.cut(self.passed.at(name))
 
 
 class Tap(NetPort, NetClient):
@@ -187,7 +184,7 @@ class Tap(NetPort, NetClient):
         if self._captured is not None:
             env = recorder.env
             now = env._now if env.running is None else env.running.now
-            self._captured.append(Captured(now, self.sends_to_guest, frame))
+            self._captured.append((now, self.sends_to_guest, number, frame.raw))
         if self._note is not None:
             self._note(self.name, self.sends_to_guest, number)
         under_way = self._under_way
@@ -234,7 +231,7 @@ class Tap(NetPort, NetClient):
                 under_way.refused(frame)
                 return taken
         if captured is not None:
-            captured.append(Captured(now, to_guest, frame))
+            captured.append((now, to_guest, number, frame.raw))
         if self._note is not None:
             self._note(self.name, to_guest, number)
         return taken if to_guest else self.client.receive(frame)

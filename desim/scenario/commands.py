@@ -59,5 +59,5 @@ def _folder(name: str, inputs: Inputs) -> dict[str, InputFile]:
     listing = "".join(f"{inner}\n" for inner in below).encode()
     found = {name: InputFile(name=name, data=listing)}
     for inner, file in below.items():
-        found[name + inner] = InputFile(name=name + inner, data=file.data)
+        found[name + inner] = InputFile(name=name + inner, data=file.log)
     return found

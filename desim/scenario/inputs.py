@@ -17,9 +17,12 @@ from pathlib import Path
 from desim.config import InputFile
 from desim.disk import Kind, look
 from desim.errors import nearest
+from desim.spool import Log, Spool
 
 MAX_FILE_BYTES = 256 << 20
 MAX_FILES = 10_000
+PIECE_BYTES = 1 << 20
+"""Read at once."""
 TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 20} MiB"
 
 
@@ -29,6 +32,7 @@ class Inputs:
     def __init__(self, folder: Path, *, allowed: Iterable[Path] = (), any_file: bool = False):
         self.folder = folder
         self._any_file = any_file
+        self._spool = Spool()
         self._inside = [Path(os.path.realpath(path)) for path in (folder, *allowed)]
         self._beside: Inputs | None = None
 
@@ -67,7 +71,7 @@ class Inputs:
         path = self.path(name)
         if self.kind(path) is None:
             raise ValueError(f"no such file{nearest(path.name, neighbours(path))}")
-        return _read(path, name)
+        return _read(path, name, self._spool)
 
     def tree(self, name: str) -> dict[str, InputFile]:
         """All regular files below a folder, by their names relative to it.
@@ -91,9 +95,9 @@ class Inputs:
                     and _is_unicode(os.fspath(path.relative_to(root)))
                 ):
                     continue
-                file = _read_below(real, path.relative_to(root).as_posix())
+                file = _read_below(real, path.relative_to(root).as_posix(), self._spool)
                 found[file.name] = file
-                total += len(file.data)
+                total += file.log.size
                 if total > MAX_FILE_BYTES or len(found) > MAX_FILES:
                     raise ValueError(f"more than {MAX_FILES} files, or altogether {TOO_LARGE}")
         return found
@@ -107,15 +111,15 @@ def _is_unicode(name: str) -> bool:
     return True
 
 
-def _read_below(path: Path, name: str) -> InputFile:
+def _read_below(path: Path, name: str, spool: Spool) -> InputFile:
     """One of many files, which a message has to name."""
     try:
-        return _read(path, name)
+        return _read(path, name, spool)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _read(path: Path, name: str) -> InputFile:
+def _read(path: Path, name: str, spool: Spool) -> InputFile:
     try:
         # A FIFO must not keep us waiting, nor a link made since realpath lead us out.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -127,13 +131,16 @@ def _read(path: Path, name: str) -> InputFile:
             raise ValueError("not a regular file")
         if status.st_size > MAX_FILE_BYTES:
             raise ValueError(TOO_LARGE)
-        with open(fd, "rb", closefd=False) as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
+        log = Log(spool)
+        while piece := os.read(fd, PIECE_BYTES):
+            log.append(piece)
+            if log.size > MAX_FILE_BYTES:
+                raise ValueError(TOO_LARGE)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
     finally:
         os.close(fd)
-    if len(data) > MAX_FILE_BYTES:
-        raise ValueError(TOO_LARGE)
-    return InputFile(name=name, data=data)
+    return InputFile(name=name, data=log)
 
 
 def neighbours(path: Path) -> list[str]:

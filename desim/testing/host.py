@@ -15,6 +15,7 @@ from desim.host.kernel import HostKernel
 from desim.host.loopback import SocketObserver
 from desim.host.sockets import QemuSockets
 from desim.ports import Random
+from desim.spool import Log
 from desim.testing.clock import VirtualClock
 from desim.userland.command import ProgramFile
 from desim.userland.files import Quota, Terminal, VirtualTree
@@ -148,10 +149,11 @@ class Host:
         """What programs have written to a file."""
         return self.tree.files[name].content()
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str) -> Log:
         if name == ROOT:
-            return "".join(f"{one}\n" for one in self.files if not one.endswith("/")).encode()
-        return self.files[name]
+            names = "".join(f"{one}\n" for one in self.files if not one.endswith("/"))
+            return Log.of(names.encode())
+        return Log.of(self.files[name])
 
     def _terminal(self, name: str) -> Terminal:
         return Terminal(name, now=self.clock.now, quota=self.quota)

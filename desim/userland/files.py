@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
+from desim.spool import Log, Spool
 from desim.userland.errors import failure
 from desim.userland.pages import PAGE_SIZE, PagePiece, Pages
 from desim.userland.uapi import Message
@@ -358,30 +359,31 @@ class Terminal(File):
 
 
 class InputFile(File):
-    """A file of the user's that is only read (``< FILE``)."""
+    """A file that is only read (``< FILE``): what ``log`` holds when it is opened."""
 
-    __slots__ = ("_cache", "_data")
+    __slots__ = ("_cache", "_log", "_size")
 
     writable = False
     seekable = True
 
-    def __init__(self, name: str, data: bytes) -> None:
+    def __init__(self, name: str, log: Log) -> None:
         super().__init__(name)
-        self._data = data
+        self._log = log
+        self._size = log.size
         self._cache: dict[int, Pages] = {}
         """The pages of the page cache that somebody has asked for, by number."""
 
     def read(self, size: int) -> bytes:
-        data = self._data[self.position : self.position + size]
+        data = self._log.read(self.position, min(size, self._size - self.position))
         self.position += len(data)
         return data
 
     def splice_read(self, start: int, size: int) -> list[PagePiece]:
-        end = min(start + size, len(self._data))
+        end = min(start + size, self._size)
         pieces = []
         while start < end:
             number, offset = divmod(start, PAGE_SIZE)
-            data = self._data[start : min(end, (number + 1) * PAGE_SIZE)]
+            data = self._log.read(start, min(end, (number + 1) * PAGE_SIZE) - start)
             pages = self._cache.get(number)
             if pages is None:
                 pages = self._cache[number] = Pages()
@@ -390,39 +392,37 @@ class InputFile(File):
         return pieces
 
     def inq(self) -> int:
-        return len(self._data) - self.position
+        return self._size - self.position
 
 
 class OutputFile(File):
-    """A file that programs write (``> FILE``), in memory."""
+    """A file that programs write (``> FILE``); ``log`` is what they have written so far."""
 
-    __slots__ = ("_quota", "chunks", "modified_ns", "size")
+    __slots__ = ("_quota", "_spool", "log", "modified_ns")
 
     readable = False
     seekable = True
 
-    def __init__(self, name: str, quota: Quota) -> None:
+    def __init__(self, name: str, quota: Quota, spool: Spool) -> None:
         super().__init__(name)
         self._quota = quota
+        self._spool = spool
         self.modified_ns = 0
-        self.chunks: list[bytes] = []
-        self.size = 0
+        self.log = Log(spool)
 
     def write(self, data: bytes) -> int:
         self._quota.take(len(data))
-        self.chunks.append(data)
-        self.size += len(data)
+        self.log.append(data)
         return len(data)
 
     def content(self) -> bytes:
-        """All that was written so far."""
-        return b"".join(self.chunks)
+        """All that was written so far, at once."""
+        return self.log.whole()
 
     def truncate(self) -> None:
-        """Forget everything (``> FILE`` on a file that exists)."""
-        self._quota.left += self.size
-        self.chunks.clear()
-        self.size = 0
+        """Forget everything (``> FILE`` on a file that exists); who has it open still reads it."""
+        self._quota.left += self.log.size
+        self.log = Log(self._spool)
 
 
 class VirtualTree:
@@ -432,9 +432,11 @@ class VirtualTree:
     relative, without ``..``, and with components of at most 255 bytes.
     """
 
-    def __init__(self, quota: Quota) -> None:
+    def __init__(self, quota: Quota, spool: Spool | None = None) -> None:
+        """``spool``: where their content lies; None: one of their own."""
         self.files: dict[str, OutputFile] = {}
         self._quota = quota
+        self._spool = spool or Spool()
 
     def open(self, name: str, *, append: bool = False) -> OutputFile:
         """Open ``name`` for writing; ValueError for a name that is not allowed."""
@@ -446,7 +448,7 @@ class VirtualTree:
                 raise failure(errno.ENOTDIR)
             if any(other.startswith(path + "/") for other in self.files):
                 raise failure(errno.EISDIR)
-            file = self.files[path] = OutputFile(path, self._quota)
+            file = self.files[path] = OutputFile(path, self._quota, self._spool)
         elif not append:
             file.truncate()
         return file

@@ -9,6 +9,7 @@ import errno
 from collections.abc import Callable, Mapping
 
 from desim.ports import Random
+from desim.spool import Log
 from desim.userland.errors import failure
 from desim.userland.files import (
     DEVICES,
@@ -29,7 +30,7 @@ ROOT = "./"
 class FileSystem:
     """The files of one side.
 
-    ``files`` reads the user's file of that name, or raises ``KeyError``; that of a folder
+    ``files`` gives the user's file of that name, or raises ``KeyError``; that of a folder
     (``NAME/``) lists the files below it, one per line; ``ROOT`` all that there are. ``tree``
     takes what programs write. ``hosts`` is /etc/hosts, ``random`` gives /dev/urandom its key.
     ``system`` makes each file of the system anew at each reading.
@@ -38,7 +39,7 @@ class FileSystem:
     def __init__(
         self,
         *,
-        files: Callable[[str], bytes],
+        files: Callable[[str], Log],
         tree: VirtualTree,
         random: Random,
         hosts: Mapping[str, bytes] | None = None,
@@ -74,14 +75,14 @@ class FileSystem:
         stream = self._random("urandom")
         return RandomBytes(b"".join(stream.u32().to_bytes(4, "big") for _ in range(8)))
 
-    def content(self, name: str) -> bytes:
+    def content(self, name: str) -> Log:
         """What the file ``name`` holds now; ENOENT if there is none, EISDIR for a folder."""
         show = self.system.get(name)
         if show is not None:
-            return show().encode()
+            return Log.of(show().encode())
         written = self.tree.files.get(plain(name))
         if written is not None:
-            return written.content()
+            return written.log
         try:
             return self.files(plain(name))
         except KeyError:
@@ -92,9 +93,9 @@ class FileSystem:
         """What ``stat`` says; ENOENT if there is nothing of that name."""
         written = self.tree.files.get(plain(name))
         if written is not None:
-            return FileStatus(written.size, written.modified_ns, False)
+            return FileStatus(written.log.size, written.modified_ns, False)
         try:
-            return FileStatus(len(self.content(name)), 0, False)
+            return FileStatus(self.content(name).size, 0, False)
         except IsADirectoryError:
             return FileStatus(0, 0, True)
 
@@ -111,7 +112,7 @@ class FileSystem:
     def _users(self) -> list[str]:
         """The names of the user's files."""
         try:
-            return self.files(ROOT).decode().splitlines()
+            return self.files(ROOT).whole().decode().splitlines()
         except KeyError:
             return []
 
@@ -130,7 +131,7 @@ class FileSystem:
         for depth in range(1, len(parts) + 1):
             folder = "/".join(parts[:depth]) + "/"
             try:
-                names = self.files(folder).decode().split("\n")
+                names = self.files(folder).whole().decode().split("\n")
             except KeyError:
                 continue
             return folder == below or any((folder + one).startswith(below) for one in names)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from desim.ports import POLLERR, POLLHUP, Endpoint, Random
+from desim.spool import Log
 from desim.stages import Build, bare
 from desim.userland.calls import SystemCalls
 from desim.userland.command import Command
@@ -68,7 +69,7 @@ class SharedCalls(Splices, SystemCalls):
         now: Callable[[], int],
         wake_up: Callable[[WaitQueue], None],
         random: Random,
-        files: Callable[[str], bytes],
+        files: Callable[[str], Log],
         tree: VirtualTree,
         hosts: Mapping[str, bytes] | None = None,
         first_pid: int,

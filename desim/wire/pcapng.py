@@ -5,7 +5,7 @@ From the IETF draft "PCAP Next Generation (pcapng) Capture File Format", section
 "PCAP Capture File Format". Stamps are nanoseconds of virtual time.
 
 What is written depends on nothing but what was captured: no wall clock, no
-host name, no path. Blocks are collected as packets pass and joined at the end.
+host name, no path.
 
 Not modelled: name resolution, statistics, secrets and other block types; the
 reader skips them, and refuses link types other than Ethernet only where a packet
@@ -63,7 +63,9 @@ def _block(kind: int, body: bytes) -> bytes:
 
 
 class PcapngWriter:
-    """One section, kept in memory until ``write_to``; packets in the order they are given."""
+    """One section; packets in the order they are given. ``take`` what there is from time to time,
+    or everything is kept in memory until ``write_to``.
+    """
 
     __slots__ = ("_blocks", "_interfaces", "packets")
 
@@ -118,12 +120,18 @@ class PcapngWriter:
         )
         self.packets += 1
 
+    def take(self) -> bytes:
+        """What has been added since the last time, which is forgotten by that."""
+        taken = self.to_bytes()
+        self._blocks.clear()
+        return taken
+
     def to_bytes(self) -> bytes:
-        """The capture so far."""
+        """What has been added, but for what was taken."""
         return b"".join(self._blocks)
 
     def write_to(self, file: BinaryIO) -> int:
-        """Write the capture so far; the number of bytes."""
+        """Write what ``to_bytes`` gives; the number of bytes."""
         return file.write(self.to_bytes())
 
 

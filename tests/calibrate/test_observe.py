@@ -23,7 +23,7 @@ from desim.calibrate.observe import (
     wire_observations,
 )
 from desim.conform.linux.recording import Packet
-from desim.machine.ports import Captured
+from desim.machine.capture import Captured
 from desim.wire.frame import Frame
 
 WORK: Figure = ("a.c", "work", "enter")

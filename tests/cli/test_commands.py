@@ -22,6 +22,7 @@ from desim.config import MachineConfig
 from desim.costs import profile
 from desim.experiment import output
 from desim.scenario.shipped import shipped_scenarios
+from desim.spool import Log
 
 SCENARIO = """
 costs = "zero"
@@ -37,8 +38,8 @@ class Result:
     end_ns: int = 8_500_000_000
     expectations: list[str] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=lambda: {"ended": "all programs ended"})
-    files: dict[str, bytes] = field(default_factory=lambda: {"guest/hello.txt": b"Hello\n"})
-    captures: dict[str, bytes] = field(default_factory=dict)
+    written: dict[str, Log] = field(default_factory=lambda: {"guest/hello.txt": Log.of(b"Hello\n")})
+    capture_files: dict[str, list[bytes]] = field(default_factory=dict)
     trace_text: list[bytes] = field(default_factory=list)
     captured: bool = True
     traced: bool = True

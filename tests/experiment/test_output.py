@@ -17,6 +17,7 @@ import pytest
 
 from desim.errors import UserError
 from desim.experiment.output import MARK, _check_name, prepare, write
+from desim.spool import Log
 from desim.userland.files import MAX_PARTS, normalise
 
 
@@ -27,6 +28,14 @@ class Result:
     captures: dict[str, bytes] = field(default_factory=lambda: {"capture-nic.pcapng": b"\n\r\r\n"})
     captured: bool = True
     traced: bool = True
+
+    @property
+    def written(self) -> dict[str, Log]:
+        return {name: Log.of(data) for name, data in self.files.items()}
+
+    @property
+    def capture_files(self) -> dict[str, list[bytes]]:
+        return {name: [data[:2], data[2:]] for name, data in self.captures.items()}
 
     @property
     def trace_text(self) -> Iterator[bytes]:

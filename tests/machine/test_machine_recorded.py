@@ -10,7 +10,7 @@ from recorded import Discovery, discovery, read, recorded, recording, reduced
 from runs import config, shipped_run
 
 from desim.experiment.run import run
-from desim.machine.ports import Captured
+from desim.machine.capture import Captured
 from desim.scenario.command_line import machine_from_options
 from desim.wire import pcapng
 from desim.wire.dhcp import Dhcp

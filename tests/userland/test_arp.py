@@ -8,6 +8,7 @@ from desim.engine.streams import Streams
 from desim.guest.net.neigh import NUD_FAILED, NUD_PERMANENT, NUD_REACHABLE
 from desim.guest.procfs import arp_seq_show
 from desim.host.kernel import HostKernel
+from desim.spool import Log
 from desim.testing import VirtualClock
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.programs import GUEST_PROGRAMS
@@ -29,7 +30,7 @@ def run(line: str) -> tuple[str, int | None]:
         wake_up=lambda queue: None,
         random=Streams(1),
         touch=lambda: None,
-        files=lambda name: b"",
+        files=lambda name: Log.of(b""),
         tree=VirtualTree(Quota(1)),
     )
     kernel.filesystem.system["/proc/net/arp"] = lambda: TABLE

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from desim.engine.streams import Streams
 from desim.host.kernel import HostKernel
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
+from desim.spool import Log
 from desim.testing import VirtualClock
 from desim.userland.calls import sys
 from desim.userland.errors import TEXTS
@@ -136,7 +137,7 @@ def test_a_terminal_stamps_every_write_and_never_has_input() -> None:
 def test_null_and_input_files() -> None:
     assert Null().read(5) == b""
     assert Null().write(b"abc") == 3
-    file = InputFile("f", b"abcd")
+    file = InputFile("f", Log.of(b"abcd"))
     assert [file.read(3), file.read(3), file.read(3)] == [b"abc", b"d", b""]
     with pytest.raises(OSError, match="Bad file descriptor"):
         file.write(b"x")
@@ -212,7 +213,7 @@ def kernel(**files: bytes) -> HostKernel:
         wake_up=lambda queue: None,
         random=Streams(1),
         touch=lambda: None,
-        files=lambda name: files[name],
+        files=lambda name: Log.of(files[name]),
         tree=VirtualTree(Quota(1000)),
     )
 

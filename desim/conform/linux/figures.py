@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from desim.conform.linux.predict import Predicted
 from desim.conform.linux.recording import Test
-from desim.machine.ports import Captured
+from desim.machine.capture import Captured
 from desim.wire.ethernet import ETH_P_IPV6
 from desim.wire.ipv4 import PROTO_TCP
 

@@ -25,7 +25,7 @@ from desim.conform.linux.recording import (
 from desim.engine.instrument import Watcher
 from desim.errors import RecordingError, UserError
 from desim.machine import Machine
-from desim.machine.ports import Captured
+from desim.machine.capture import Captured
 from desim.scenario.modprobe import check_modprobe
 from desim.scenario.qemu_options import parse_qemu_options
 from desim.stages import Landmark
@@ -201,14 +201,14 @@ def predicted(machine: Machine, test: Test) -> Predicted:
     for transcript in machine.transcripts():
         if transcript.name == test.name and transcript.ended_ns is not None:
             end = max(end, transcript.ended_ns + AFTER_NS)
-    packets = machine.captures().get("slirp", [])
+    packets: Sequence[Captured] = machine.captures().get("slirp", ())
     first = bisect_left(packets, begin, key=lambda packet: packet.time)
     last = bisect_left(packets, end, key=lambda packet: packet.time)
     return Predicted(
         out=printed(machine, test.name),
         host_out=printed(machine, f"host:{test.name}"),
         interrupts=interrupts(machine, begin, end),
-        packets=packets[first:last],
+        packets=list(packets[first:last]),
     )
 
 

@@ -50,6 +50,7 @@ from desim.conform.packetdrill.settings import Settings
 from desim.guest.kernel import GuestKernel
 from desim.guest.net.tcp.tcp_sock import INFINITE_SSTHRESH, CaState, State
 from desim.guest.printk import KernelLog
+from desim.spool import Log
 from desim.testing import Guest
 from desim.testing.guest import GUEST_MAC, SLIRP_MAC
 from desim.userland.files import Null, Quota, Terminal, VirtualTree
@@ -519,5 +520,5 @@ def _no_program() -> Program:
     return 0
 
 
-def _no_files(name: str) -> bytes:
+def _no_files(name: str) -> Log:
     raise KeyError(name)

@@ -45,7 +45,7 @@ from desim.conform.linux.recording import (
 from desim.conform.linux.suite import LinuxSuite
 from desim.conform.suite import Outcome, conform
 from desim.errors import RecordingError
-from desim.machine.ports import Captured
+from desim.machine.capture import Captured
 from desim.wire.frame import Frame
 
 META = "meta.json"
