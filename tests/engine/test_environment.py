@@ -89,6 +89,43 @@ def test_threads_meet_in_order_of_time_then_rank(env, thread):
     assert seen == [(5, "second"), (10, "first"), (10, "second"), (20, "first")]
 
 
+def test_an_interrupt_comes_behind_what_its_instant_has_seen_and_before_the_rest(env):
+    """Who raises it at an instant is another thread, whose turn comes later at that instant."""
+
+    class Cpu(Thread):
+        irqs_on = True
+
+        def interrupt(self):
+            self.irq_pending = False
+            self.note("interrupt")
+            self.charge(10)
+            self.meet()
+
+    def body():
+        for cost, name in ((5, "before"), (3, "at the instant"), (4, "beyond"), (0, "and more")):
+            cpu.charge(cost)
+            cpu.note(name)
+        cpu.meet()
+
+    def raiser():
+        env.running.charge(8)
+        env.meet()
+        cpu.irq_pending = True
+        cpu.kick()
+
+    cpu = Cpu(env, "cpu", 10, body, Codes())
+    Thread(env, "raiser", 11, raiser, Codes())
+    env.run()
+    assert [(event[0], event[2]) for event in cpu.events] == [
+        (5, "before"),
+        (8, "at the instant"),
+        (8, "interrupt"),
+        (22, "beyond"),
+        (22, "and more"),
+    ]
+    assert cpu.now == 22
+
+
 def test_a_thread_can_wait_for_a_simpy_event_and_a_process_for_a_thread(env, thread):
     seen = []
 
