@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from desim.devices import Nic, UserNet
+from desim.devices import HostFwd, Nic, UserNet
 from desim.record import Record
 from desim.spool import Log
 
@@ -207,6 +207,16 @@ class RunCommand:
 
 
 @dataclass(slots=True, kw_only=True)
+class MonitorCommand:
+    """One command of QEMU's monitor."""
+
+    at_ns: int
+    words: list[str]
+    rule: HostFwd | None = None
+    """``hostfwd_add`` and ``hostfwd_remove``: the rule; what is removed has no guest's end."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Expect:
     """What must be true after the run; ``guest_files`` and ``host_files`` map name to bytes."""
 
@@ -291,6 +301,7 @@ class MachineConfig:
     """Whether the guest's kernel speaks IPv6 (what ``ipv6.disable=1`` takes away)."""
     guest: list[RunCommand] = field(default_factory=list)
     host: list[RunCommand] = field(default_factory=list)
+    monitor: list[MonitorCommand] = field(default_factory=list)
     guest_files: dict[str, InputFile] = field(default_factory=dict)
     host_files: dict[str, InputFile] = field(default_factory=dict)
     expect: Expect = field(default_factory=Expect)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from desim.config import MachineConfig, RunCommand, Side
+from desim.config import MachineConfig, RunCommand
 from desim.costs.profile import load
 from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument, Watcher
@@ -26,6 +26,7 @@ from desim.machine.counts import frame_counts
 from desim.machine.ctrl_c import ctrl_c
 from desim.machine.guest import DHCP_CLIENT, ETH0, Guest, reader
 from desim.machine.kit import Kit
+from desim.machine.monitor import Monitor
 from desim.machine.ports import Connections, Recorder
 from desim.machine.qemu import IRQ_LINE, Qemu
 from desim.machine.threads.big_lock import BigLock
@@ -47,6 +48,7 @@ FIRST_HOST_RANK = FIRST_RANK + 2
 """At one instant the guest's processor goes first, then QEMU's main loop, then host programs."""
 MEMORY_BYTES = 256 << 20
 BOOT = "guest console"
+MONITOR = "monitor"
 LAST_MARKS = 12
 PROGRESS_NS = 100_000_000
 
@@ -54,7 +56,8 @@ PROGRESS_NS = 100_000_000
 class Transcript(NamedTuple):
     """One terminal: what was typed, when, what it showed, and how it ended."""
 
-    side: Side
+    side: str
+    """Where it is: ``guest``, ``host``, or ``QEMU`` for its monitor."""
     name: str
     prompt: str
     command: str
@@ -92,6 +95,7 @@ class Machine:
         self._start_qemu()
         self._install_guest()
         self._start_threads()
+        self._open_monitor()
         self._call_conductor()
 
     # --- the parts, each made of those in front of it
@@ -210,6 +214,20 @@ class Machine:
         resolver = names.configure(self.host, self.config.dns, self._unseen)
         if resolver is not None:
             self._start_child(resolver)
+
+    def _open_monitor(self) -> None:
+        """QEMU's monitor, and what will be typed there."""
+        config, qemu = self.config, self.qemu
+        self.monitor = Monitor(
+            config.monitor,
+            timers=self.loop.timers,
+            terminal=self._terminal(MONITOR),
+            net=qemu.net,
+            hub=qemu.hub,
+            slirp=qemu.slirp,
+            user=config.user,
+            nic=config.nic,
+        )
 
     def _call_conductor(self) -> None:
         """Who starts the commands, the guest's when it has booted, and ends the run."""
@@ -348,6 +366,7 @@ class Machine:
         """Nothing is in motion: vCPU halted, main loop asleep in poll, no host program runs."""
         return (
             self.env.idle()
+            and not self.monitor.pending
             and self.vcpu.at_rest()
             and self.qemu.loop.polling
             and not self.qemu.sockets.ready()
@@ -403,6 +422,15 @@ class Machine:
                     None if self.guest.up_ns is None else 0,
                     log.encode() + self.console.output(),
                 )
+            )
+        if self.config.monitor:
+            instants = [command.at_ns for command in self.config.monitor]
+            done = None if self.monitor.pending else max(instants)
+            output = self.monitor.terminal.output()
+            commands = f"{len(instants)} command{'s' * (len(instants) != 1)}"
+            status = None if done is None else 0
+            shown.append(
+                Transcript("QEMU", MONITOR, "qemu", commands, min(instants), done, status, output)
             )
         for command, terminal, processes in self._jobs:
             last = processes[-1]

@@ -259,6 +259,7 @@ class Document:
             guest_ipv6=scenario.guest.ipv6,
             guest=_commands("guest", [(run, run.command) for run in scenario.guest.run], seed),
             host=_commands("host", [(run, run.command) for run in scenario.host.run], seed),
+            monitor=[run.command for run in scenario.monitor.run],
             guest_files=reading.files["guest"],
             host_files=reading.files["host"],
             expect=Expect(

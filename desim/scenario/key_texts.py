@@ -134,6 +134,11 @@ KEYS = {
     "host.run.expect.exit": About("the exit status that it must end with", "any"),
     "host.run.expect.output": About("a text that its terminal must show", "any"),
     "host.run.expect.time": About('how long it must take: a condition, such as `"< 2s"`', "any"),
+    "monitor.run.at": About("the instant at which the command is typed"),
+    "monitor.run.command": About(
+        "a command of QEMU's monitor: `set_link NAME on|off`, `hostfwd_add RULE`, "
+        "`hostfwd_remove PROTO:[ADDR]:PORT`, `info usernet`, `info network`",
+    ),
     "dns.resolver": About(
         'the name servers of the host, in 127.0.0.0/8 or `"::1"`, as text or a list: slirp\'s '
         "DNS address leads to them",

@@ -19,6 +19,7 @@ from desim.config import (
     HostDns,
     InputFile,
     Limits,
+    MonitorCommand,
     RecordKind,
     Side,
 )
@@ -32,6 +33,7 @@ from desim.scenario.inputs import Inputs
 from desim.scenario.metrics import METRICS, read_condition
 from desim.scenario.metrics import Kind as MetricKind
 from desim.scenario.modprobe import check_modprobe
+from desim.scenario.monitor import read_monitor
 from desim.scenario.name_records import (
     check,
     read_address,
@@ -111,6 +113,10 @@ def _stop(value: Any, place: Place) -> Stop:
             f'before it starts, at {show_duration(at)}; write "+" for a time after that'
         )
     return stop
+
+
+def _monitor(value: str, place: Place) -> MonitorCommand:
+    return read_monitor(value, place.said("at") or 0, _reading(place).network.user)
 
 
 def _every(value: Any, place: Place) -> Arrivals:
@@ -322,6 +328,19 @@ class Host(Table):
     run: list[HostRun] = key(Tables(HostRun, at_most=MAX_COMMANDS), [])
 
 
+class MonitorRun(Table):
+    """``[[monitor.run]]``"""
+
+    at: int = key(INSTANT)
+    command: MonitorCommand = key(Text(empty=False, at_most=MAX_COMMAND, check=_monitor))
+
+
+class MonitorTable(Table):
+    """``[monitor]``"""
+
+    run: list[MonitorRun] = key(Tables(MonitorRun, at_most=MAX_COMMANDS), [])
+
+
 class NameRecord(Table):
     """``[[dns.record]]``"""
 
@@ -461,4 +480,5 @@ class Scenario(Table):
     dns: Dns = key(Inner(Dns))
     guest: Guest = key(Inner(Guest))
     host: Host = key(Inner(Host))
+    monitor: MonitorTable = key(Inner(MonitorTable))
     expect: ExpectedFiles = key(Inner(Expected))

@@ -7,6 +7,8 @@ import hashlib
 import pytest
 from host_bench import SECOND, Host, output
 
+import desim
+
 STRING = "Hello qemu Geust\n"
 LONG = "9" * 5000
 
@@ -228,3 +230,15 @@ def test_netstat_prints_net_tools_table(host: Host) -> None:
     assert "localhost:5603" in lines[1]
     assert output(host.run("netstat -nlt")).splitlines()[0].endswith("(only servers)")
     assert "Active UNIX domain sockets" in output(host.run("netstat -n"))
+
+
+def test_what_waits_in_a_pipe_whose_writer_has_gone_is_sent() -> None:
+    """nc has no room for it at that moment, so it has not asked whether there is something."""
+    result = desim.run(
+        desim.from_qemu(
+            "-nic user,model=e1000,hostfwd=tcp::5555-:5556",
+            guest=["nc -l -p 5556 > got"],
+            host=["head -c 1000000 /dev/zero | nc -N localhost 5555"],
+        )
+    )
+    assert result.files["guest/got"] == bytes(1_000_000)

@@ -50,6 +50,7 @@ FULL: dict[str, Any] = {
         "ipv6": True,
     },
     "host": {"run": [{"command": "cat", "at": "5 µs"}]},
+    "monitor": {"run": [{"at": "5s", "command": "info usernet"}]},
     "expect": {
         "guest": {"file": {"a": "text"}},
         "host": {"file": {"b": "text"}},

@@ -357,11 +357,13 @@ def readwrite(fd: int, options: Options) -> Step:
             return
         if options.listen and netin < 0 and not out_buffer and not in_buffer:
             return
+        stdin_events = POLLIN if len(out_buffer) < BUFSIZE else 0
+        netin_events = POLLIN if len(in_buffer) < BUFSIZE else 0
         found = yield from sys.poll(
             [
-                (stdin, POLLIN if len(out_buffer) < BUFSIZE else 0),
+                (stdin, stdin_events),
                 (netout, POLLOUT if out_buffer else 0),
-                (netin, POLLIN if len(in_buffer) < BUFSIZE else 0),
+                (netin, netin_events),
                 (stdout, POLLOUT if in_buffer else 0),
             ],
             options.timeout_ns,
@@ -370,11 +372,14 @@ def readwrite(fd: int, options: Options) -> Step:
         if not (on_stdin or on_netout or on_netin or on_stdout):
             return
         broken = POLLERR | POLLNVAL
-        if on_stdin & broken or on_stdin & (POLLIN | POLLHUP) == POLLHUP:
+        # What is there can be read after a hang-up; whoever has no room has not asked for it.
+        if on_stdin & broken or (stdin_events and on_stdin & (POLLIN | POLLHUP) == POLLHUP):
             stdin = -1
+        if netout >= 0 and on_netout & POLLHUP and options.shuts_down:
+            yield from _shutdown(netout, SHUT_WR)
         if on_netout & (broken | POLLHUP):
             netout = -1
-        if on_netin & broken or on_netin & (POLLIN | POLLHUP) == POLLHUP:
+        if on_netin & broken or (netin_events and on_netin & (POLLIN | POLLHUP) == POLLHUP):
             netin = -1
         if on_stdout & (broken | POLLHUP):
             stdout = -1
