@@ -124,6 +124,8 @@ class Environment:
             raise ValueError(f"no such touch points: {', '.join(sorted(unknown))}")
         self.running: Thread | None = None
         self.threads: list[Thread] = []
+        self.by_rank: dict[int, Thread] = {}
+        """The last thread of each rank."""
         self.still = 0
         self.still_at = -1
         self.steps = 0

@@ -69,7 +69,8 @@ class Thread:
     ) -> None:
         if rank < FIRST_RANK:
             raise ValueError(f"rank {rank} of {name} is SimPy's; threads start at {FIRST_RANK}")
-        if any(thread.rank == rank and thread.is_alive for thread in env.threads):
+        held = env.by_rank.get(rank)
+        if held is not None and held.is_alive:
             raise ValueError(f"there is a thread of rank {rank} already")
         self.env = env
         self.name = name
@@ -92,6 +93,7 @@ class Thread:
         self._entries: list[int] = []  # the heap's entries for this thread, earliest last
         self._greenlet = greenlet.greenlet(self._main)
         env.threads.append(self)
+        env.by_rank[rank] = self
         self._wake_at(env._now)
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ makes them).
 from __future__ import annotations
 
 import errno
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from desim.ports import Endpoint, Fd
@@ -121,7 +122,7 @@ class TcpSubr:
         """The connections, and the listeners that are ``ready``, newest first."""
         listeners = self._listeners
         found = [*self.connections, *(listeners[fd] for fd in ready if fd in listeners)]
-        return sorted(found, key=lambda so: so.number, reverse=True)
+        return sorted(found, key=attrgetter("number"), reverse=True)
 
     def name(self, so: Socket, lhost: Endpoint, fhost: Endpoint) -> None:
         """Give ``so`` its two ends."""

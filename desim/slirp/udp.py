@@ -12,6 +12,7 @@ the host are TFTP's; a restricted network lets nothing else through.
 from __future__ import annotations
 
 import struct
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from desim.ports import Endpoint, Fd
@@ -189,7 +190,7 @@ class Udp:
         """The sessions, and the forwarded ports that are ``ready``, newest first."""
         forwards = self._forwards
         found = [*self.sessions, *(forwards[fd] for fd in ready if fd in forwards)]
-        return sorted(found, key=lambda so: so.number, reverse=True)
+        return sorted(found, key=attrgetter("number"), reverse=True)
 
     def udp_detach(self, so: Socket) -> None:
         """The session is over."""
