@@ -14,6 +14,7 @@ from fakes_net import SLIRP, Guest, Peer
 from desim.guest.kernel import GuestKernel
 from desim.guest.net.socket import TcpSocket
 from desim.guest.printk import KernelLog
+from desim.spool import Log
 from desim.userland.files import Quota, Socket, Terminal, VirtualTree
 from desim.userland.process import Blocked, Process
 from desim.userland.program import Call, Program
@@ -44,7 +45,7 @@ class Task:
             stack=self.guest.stack,
             log=KernelLog(self.guest.cpu.now),
             random=self.guest.random,
-            files=lambda name: {"data": DATA[:size]}[name],
+            files=lambda name: {"data": Log.of(DATA[:size])}[name],
             tree=VirtualTree(Quota(1 << 20)),
         )
         self.process: Process = self.kernel.spawn_program(

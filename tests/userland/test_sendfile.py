@@ -8,6 +8,7 @@ import pytest
 
 from desim.engine.streams import Streams
 from desim.host.kernel import HostKernel
+from desim.spool import Log
 from desim.testing import VirtualClock
 from desim.userland.epoll import Epoll
 from desim.userland.errors import TEXTS
@@ -35,7 +36,7 @@ class Task:
             wake_up=lambda queue: None,
             random=Streams(1),
             touch=lambda: None,
-            files=lambda name: {"data": DATA}[name],
+            files=lambda name: {"data": Log.of(DATA)}[name],
             tree=VirtualTree(Quota(1 << 20)),
         )
         self.terminal = Terminal("t", now=self.clock.now, quota=Quota(1 << 20))
@@ -183,7 +184,7 @@ def test_no_call_moves_more_than_two_gigabytes(task: Task) -> None:
             return []
 
     assert isinstance(file, InputFile)
-    task.fds["endless"] = task.process.install(Endless("endless", b""))
+    task.fds["endless"] = task.process.install(Endless("endless", Log.of(b"")))
     task.send("null", "endless", 5, HUGE - 5)
     assert asked == [(5, 65_536)]
 
@@ -198,7 +199,7 @@ def test_no_call_moves_more_than_two_gigabytes(task: Task) -> None:
     ],
 )
 def test_the_pipe_has_sixteen_pages(task: Task, start: int, size: int, lengths: list[int]) -> None:
-    source = InputFile("data", DATA)
+    source = InputFile("data", Log.of(DATA))
     pieces = task.kernel.generic_file_splice_read(source, start, size)
     assert [len(piece.data) for piece in pieces] == lengths
     assert pieces[0].offset == start % PAGE_SIZE
