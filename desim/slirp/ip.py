@@ -94,8 +94,10 @@ class Ip:
         if not slirp.config.ipv4:
             slirp.drop(frame, reasons.IPV4_OFF)
             return
-        segment = frame.segment
-        if segment is not None and segment.ttl and segment.sums_ok:
+        segment = frame.known
+        if segment is False:
+            segment = frame.segment
+        if segment is not None and segment.ttl and (segment.sums or segment.sums_ok):
             slirp.tcp_input.tcp_input(frame, segment)
             return
         raw = frame.raw[14:]

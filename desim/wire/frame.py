@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from desim.wire.parsed import Segment, parse_segment
 
@@ -19,28 +19,32 @@ class Frame:
     through copies that only pad; 0 means it has not been seen yet.
     """
 
-    __slots__ = ("number", "raw", "segment")
+    __slots__ = ("known", "number", "raw")
 
-    segment: Segment | None
-    """Its TCP segment, read when it is first asked for; None if it is not plain TCP over IPv4."""
+    known: Segment | Literal[False] | None
+    """What ``segment`` has found; False while nobody has asked.
+
+    NOTE: looked at first where every frame comes by: a property is a call each time (2 a frame).
+    """
 
     def __init__(self, raw: bytes, number: int = 0) -> None:
         self.raw = raw
         self.number = number
-
-    if not TYPE_CHECKING:
-        # NOTE: asked only for what is not there yet; a property is a call each time (2 a frame).
-        def __getattr__(self, name: str) -> Segment | None:
-            if name != "segment":
-                raise AttributeError(f"a Frame has no {name!r}")
-            found = self.segment = parse_segment(self.raw)
-            return found
+        self.known = False
 
     def __len__(self) -> int:
         return len(self.raw)
 
     def __repr__(self) -> str:
         return f"Frame({self.raw!r})"
+
+    @property
+    def segment(self) -> Segment | None:
+        """Its TCP segment, read at the first call; None if it is not plain TCP over IPv4."""
+        known = self.known
+        if known is False:
+            known = self.known = parse_segment(self.raw)
+        return known
 
     def padded(self, size: int = MIN_FRAME) -> Frame:
         """This frame, or one filled up with zeros to ``size`` bytes."""
@@ -49,6 +53,5 @@ class Frame:
         frame = Frame(self.raw.ljust(size, b"\0"), self.number)
         # IPv4 carries its own length, so padding does not change what is in it. It can
         # complete a frame that was cut short, so "nothing found" does not carry over.
-        if self.segment is not None:
-            frame.segment = self.segment
+        frame.known = self.known or False
         return frame

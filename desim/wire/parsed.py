@@ -8,7 +8,6 @@ through the layers (``Ethernet``, ``Ipv4``, ``Tcp``).
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from desim.wire.checksum import remainder
 from desim.wire.ethernet import ETH_P_IP
@@ -48,16 +47,15 @@ class Segment:
         "sport",
         "src",
         "src_mac",
-        "sums_ok",
+        "sums",
         "tos",
         "ttl",
         "urgent",
         "window",
     )
 
-    sums_ok: bool
-    """Whether the checksums of both the IPv4 header and the segment are right; summed when it
-    is first asked for."""
+    sums: bool | None
+    """What ``sums_ok`` has found; None while nobody has asked. NOTE: as ``known`` of a Frame."""
 
     def __init__(
         self,
@@ -100,16 +98,15 @@ class Segment:
         self.df = df
         self.mss = TcpOptions.parse(options).mss if options else None
         self._raw = raw
-        if sums_ok is not None:
-            self.sums_ok = sums_ok
+        self.sums = sums_ok
 
-    if not TYPE_CHECKING:
-        # NOTE: as in Frame.
-        def __getattr__(self, name: str) -> bool:
-            if name != "sums_ok":
-                raise AttributeError(f"a Segment has no {name!r}")
-            known = self.sums_ok = self._sum()
-            return known
+    @property
+    def sums_ok(self) -> bool:
+        """Whether the checksums of both the IPv4 header and the segment are right."""
+        known = self.sums
+        if known is None:
+            known = self.sums = self._sum()
+        return known
 
     def _sum(self) -> bool:
         raw = self._raw

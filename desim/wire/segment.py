@@ -143,9 +143,9 @@ def segment_frame(segment: Segment) -> Frame:
     except struct.error as error:
         raise WireError(f"TCP segment of {length} bytes: {error}") from None
     segment._raw = raw
-    segment.sums_ok = True
+    segment.sums = True
     frame = Frame(raw)
-    frame.segment = segment
+    frame.known = segment
     return frame
 
 

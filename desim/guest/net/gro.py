@@ -74,7 +74,10 @@ class Gro:
     def dev_gro_receive(self, skb: Skb) -> None:
         """Merge ``skb``, hold it, or hand it on as it is."""
         frame = skb.frame
-        seg = frame.segment if frame is not None else None
+        seg = frame.known if frame is not None else None
+        if seg is False:
+            assert frame is not None
+            seg = frame.segment
         if seg is None:
             self.gro_normal_one(skb, 1)
             return
@@ -82,7 +85,7 @@ class Gro:
         cb = skb.cb = RcvSkb(seg, raw_len)
         payload_len = cb.len
         key = (seg.src, seg.dst, seg.sport, seg.dport)
-        if raw_len != cb.headers_len + payload_len or not seg.sums_ok:
+        if raw_len != cb.headers_len + payload_len or not (seg.sums or seg.sums_ok):
             # Padded or broken: nothing of its flow may overtake it.
             held = self.held.pop(key, None)
             if held is not None:

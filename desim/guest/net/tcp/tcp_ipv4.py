@@ -213,7 +213,7 @@ class TcpIpv4(SkbFree):
             assert seg is not None
             received = RcvSkb(seg, len(skb.head))
         seg = received.seg
-        if skb.ip_summed != CHECKSUM_UNNECESSARY and not seg.sums_ok:
+        if skb.ip_summed != CHECKSUM_UNNECESSARY and not (seg.sums or seg.sums_ok):
             self._mib["InCsumErrors"] += 1
             self._mib["InErrs"] += 1
             return
