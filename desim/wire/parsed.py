@@ -120,7 +120,7 @@ class Segment:
         return (total + PROTO_TCP + length) % 0xFFFF == 0
 
     def __repr__(self) -> str:
-        names = [name for name in self.__slots__ if not name.startswith("_")]
+        names = [name for name in self.__slots__ if name not in ("_raw", "sums")]
         return f"Segment({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
 

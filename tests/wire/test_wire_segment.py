@@ -27,7 +27,7 @@ def built(payload: bytes = b"hello", flags: int = ACK, dst: bytes = GUEST, **giv
 
 def fields(segment: Segment | None) -> dict[str, object]:
     assert segment is not None
-    names = [name for name in Segment.__slots__ if not name.startswith("_")]
+    names = [name for name in Segment.__slots__ if name not in ("_raw", "sums")]
     return {name: getattr(segment, name) for name in names}
 
 
