@@ -29,6 +29,7 @@ from desim.userland.uapi import (
     MSG_MORE,
     MSG_PEEK,
     MSG_WAITALL,
+    O_RDONLY,
     SHUT_RD,
     SHUT_RDWR,
     SHUT_WR,
@@ -47,7 +48,6 @@ INSTEAD = {
     "epoll_pwait": "epoll_wait()",
     "ppoll": "poll()",
     "select": "poll()",
-    "sendfile": "read() and write()",
 }
 """Calls that the guest has not got, and what does the same."""
 EPOLL = {
@@ -274,6 +274,21 @@ class Reader:
         bits = sum(SENDING.get(name, 0) for name in given)
         call = ask("send", self._descriptor(line, fd), bytes(size), bits)
         return Wanted(call, int)
+
+    def _open(self, line: int, name: Expression, flags: Expression) -> Wanted:
+        if not isinstance(name, str):
+            raise ScriptError(line, 'open() takes a name, "/tmp/file"')
+        self._names(line, flags, ("O_RDONLY",), "open() with")
+        return Wanted(ask("open", name, O_RDONLY), int)
+
+    def _sendfile(
+        self, line: int, out: Expression, source: Expression, at: Expression, size: Expression
+    ) -> Wanted:
+        if not isinstance(at, list) or len(at) != 1:
+            raise ScriptError(line, "sendfile() takes its offset as [N]")
+        offset = self._number(line, at[0], "an offset")
+        fds = self._descriptor(line, out), self._descriptor(line, source)
+        return Wanted(ask("sendfile", *fds, offset, self._number(line, size, "a length")), int)
 
     def _shutdown(self, line: int, fd: Expression, how: Expression) -> Wanted:
         known = {"SHUT_RD": SHUT_RD, "SHUT_WR": SHUT_WR, "SHUT_RDWR": SHUT_RDWR}

@@ -99,7 +99,7 @@ class Pending:
     ended_ns: int = 0
 
 
-OPENING = ("socket", "accept", "accept4", "epoll_create", "epoll_create1")
+OPENING = ("socket", "accept", "accept4", "epoll_create", "epoll_create1", "open")
 """Calls that give a descriptor."""
 
 
@@ -143,7 +143,7 @@ class Run:
             stack=self.guest.stack,
             log=KernelLog(self._cpu.now),
             random=self.guest.random,
-            files=_no_files,
+            files=self._file,
             tree=VirtualTree(quota),
         )
         self._process = self._start(Terminal("packetdrill", now=self._cpu.now, quota=quota))
@@ -208,7 +208,9 @@ class Run:
         elif isinstance(action, SystemCall):
             self._reader.read(line, action)
         elif isinstance(action, Command):
-            Settings(self._settings.folder, dict(self._settings.values)).command(line, action.text)
+            Settings(
+                self._settings.folder, dict(self._settings.values), dict(self._settings.files)
+            ).command(line, action.text)
 
     # The run.
 
@@ -382,6 +384,10 @@ class Run:
 
     # System calls.
 
+    def _file(self, name: str) -> Log:
+        """A file that the script's commands have made: zeros, as all payload is."""
+        return Log.of(bytes(self._settings.files[name]))
+
     def _live(self, fd: int) -> int:
         """The guest's descriptor for the script's; one that is not open for others."""
         return self._fds.get(fd, 1_000_000 + fd if fd > 2 else fd)
@@ -475,7 +481,7 @@ class Run:
         if call.name in OPENING:
             number = call.result if isinstance(call.result, int) else result
             self._fds[number] = result
-            if not call.name.startswith("epoll"):
+            if not call.name.startswith(("epoll", "open")):
                 self._under_test = number
             if call.name == "socket":
                 self._listening, self._connecting, self._ends = False, False, None
@@ -518,7 +524,3 @@ def _no_program() -> Program:
     """The process makes its calls from outside."""
     yield from ()
     return 0
-
-
-def _no_files(name: str) -> Log:
-    raise KeyError(name)

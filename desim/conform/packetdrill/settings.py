@@ -1,4 +1,5 @@
-"""What the commands of a script set: ``sysctl`` lines, and packetdrill's own ``defaults.sh``.
+"""What the commands of a script set: ``sysctl`` lines, packetdrill's own ``defaults.sh``, and
+files of zeros for ``sendfile`` (``dd``).
 
 No command is executed. Those that set what the modelled TCP obeys are read; those that could
 change nothing here are passed over; any other is refused by its name.
@@ -44,15 +45,22 @@ WITHOUT_EFFECT: dict[str, tuple[str, ...] | None] = {
 """Settings that cannot matter to a peer without options, and the values for which that holds."""
 
 MOST_BYTES = 64 * 1024
+MOST_ZEROS = 1 << 24
+"""How large a file of a script may be."""
 _SUM = re.compile(r"\$\(\(([0-9*+ ]{1,60})\)\)")
+_UNITS = {"": 1, "K": 1024, "M": 1024**2}
 
 
 @dataclass(slots=True)
 class Settings:
-    """What a script's commands have set so far; ``folder`` is where the script lies."""
+    """What a script's commands have set so far; ``folder`` is where the script lies.
+
+    ``files`` are the sizes of the files that they have made, by name.
+    """
 
     folder: Path
     values: dict[str, str] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
 
     def command(self, line: int, text: str) -> int:
         """Take in a command of the script; nanoseconds that it would sleep."""
@@ -83,6 +91,10 @@ class Settings:
         elif name == "sleep" and len(rest) == 1 and re.fullmatch(r"\d{1,4}(\.\d{1,9})?", rest[0]):
             whole, _, part = rest[0].partition(".")
             return int(whole) * 1_000_000_000 + int(part.ljust(9, "0"))
+        elif Path(name).name == "dd":
+            self._zeros(line, rest)
+        elif Path(name).name == "rm" and rest[:1] == ["-f"] and len(rest) == 2:
+            self.files.pop(rest[1], None)
         elif words[:3] == ["ip", "tcp_metrics", "flush"] or name in ("nstat", "echo", "true"):
             pass  # nothing is remembered of earlier connections; nothing is printed
         elif words[:3] == ["tc", "qdisc", "add"] and words[-1] in ("pfifo", "fq_codel"):
@@ -90,6 +102,19 @@ class Settings:
         else:
             raise NotModelled(line, f"the command {' '.join(words)[:60]!r}")
         return 0
+
+    def _zeros(self, line: int, words: list[str]) -> None:
+        """``dd bs=1K count=5 if=/dev/zero of=/tmp/file``."""
+        given = dict(word.partition("=")[::2] for word in words)
+        size = 1
+        for key in ("bs", "count"):
+            number = re.fullmatch(r"(\d{1,9})([KM]?)", given.pop(key, "512" if key == "bs" else ""))
+            size *= int(number[1]) * _UNITS[number[2]] if number else MOST_ZEROS + 1
+        name = given.pop("of", "")
+        given.pop("status", None)
+        if given != {"if": "/dev/zero"} or not name or size > MOST_ZEROS:
+            raise NotModelled(line, f"the command {' '.join(['dd', *words])[:60]!r}")
+        self.files[name] = size
 
     def _defaults(self, line: int, name: str) -> None:
         path = self.folder / name

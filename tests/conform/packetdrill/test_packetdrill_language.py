@@ -171,7 +171,12 @@ def test_an_error_of_the_script_has_its_line(text: str, line: int, told: str) ->
         ("0 recv(3, ..., 5, MSG_OOB) = 5", "reading with MSG_OOB"),
         ("0 setsockopt(3, SOL_TCP, TCP_FASTOPEN, [1], 4) = 0", "the socket option TCP_FASTOPEN"),
         ("0 epoll_ctl(5, EPOLL_CTL_ADD, 4, {events=EPOLLET, fd=4}) = 0", "epoll with EPOLLET"),
-        ("0 sendfile(3, 4, 0, 100) = 100", "the system call sendfile() (use read() and write())"),
+        ('0 open("/tmp/f", O_RDWR) = 5', "open() with O_RDWR"),
+        (
+            "`dd if=/etc/passwd of=/tmp/f count=1`\n0 > S 0:0(0)",
+            "the command 'dd if=/etc/passwd of=/tmp/f count=1'",
+        ),
+        ("`dd if=/dev/zero of=/tmp/f`\n0 > S 0:0(0)", "the command 'dd if=/dev/zero of=/tmp/f'"),
         ("0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3", "a socket of type SOCK_DGRAM"),
         ("0 socket(AF_INET6, SOCK_STREAM, IPPROTO_TCP) = 3", "sockets of AF_INET6"),
         ("--ip_version=ipv6\n0 > S 0:0(0)", "--ip_version=ipv6"),

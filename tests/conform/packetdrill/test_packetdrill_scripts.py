@@ -120,6 +120,13 @@ def test_what_is_not_as_expected_fails_at_its_line(
         "+0 epoll_ctl(9, EPOLL_CTL_DEL, 4, {events=0, fd=0}) = 0\n"
         "+0...0.2 epoll_wait(9, ..., 1, 200) = 0",
         "+0 setsockopt(4, SOL_TCP, TCP_MAXSEG, [87], 4) = -1 EINVAL (Invalid argument)",
+        "+0 `dd bs=1 count=5 if=/dev/zero of=/tmp/f status=none`\n"
+        '+0 open("/tmp/f", O_RDONLY) = 5\n+0 sendfile(4, 5, [0], 5) = 5\n+0 > P. 1:6(5) ack 1\n'
+        "+0 sendfile(4, 5, [5], 9) = 0\n+0 close(5) = 0\n+0 sendfile(4, 5, [0], 5) = -1 EBADF (x)",
+        "+0 `dd bs=1K count=2 if=/dev/zero of=/tmp/f`\n"
+        '+0 open("/tmp/f", O_RDONLY) = 5\n+0 sendfile(4, 5, [0], 99999) = 2048\n'
+        "+0 > P. 1:2001(2000) ack 1\n+0 > P. 2001:2049(48) ack 1\n"
+        '+0 `rm -f /tmp/f`\n+0 open("/tmp/f", O_RDONLY) = -1 ENOENT (No such file)',
         "+0 setsockopt(4, SOL_TCP, TCP_USER_TIMEOUT, [500], 4) = 0\n"
         "+0 write(4, ..., 9) = 9\n+0 > P. 1:10(9) ack 1\n+.26 > P. 1:10(9) ack 1\n"
         "+2 getsockopt(4, SOL_SOCKET, SO_ERROR, [ETIMEDOUT], [4]) = 0",
