@@ -83,6 +83,8 @@ def rates(
         config = MachineConfig(
             nic=Nic(mitigation=mitigation),
             costs="zero",
+            record="none",
+            capture=False,
             modprobe=line,
             until_ns=60 * SECOND_NS,
             guest=[RunCommand(side="guest", command="true", terminal="guest 1")],

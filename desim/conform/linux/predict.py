@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from desim.config import Boot, InputFile, MachineConfig, RunCommand
@@ -26,6 +27,7 @@ from desim.engine.instrument import Watcher
 from desim.errors import RecordingError, UserError
 from desim.machine import Machine
 from desim.machine.capture import Captured
+from desim.record import Record
 from desim.scenario.modprobe import check_modprobe
 from desim.scenario.qemu_options import parse_qemu_options
 from desim.stages import Landmark
@@ -186,8 +188,9 @@ def _tftp_root(_: str) -> dict[str, InputFile]:
 
 
 def simulate(config: MachineConfig, watch: Watcher | None = None) -> Machine:
-    """Run the machine to its end."""
-    machine = Machine(config, watch)
+    """Run the machine to its end; it keeps interrupts and frames, and waits for a ``watch``."""
+    record: Record = "counters" if watch is None else "journeys"
+    machine = Machine(replace(config, record=record, capture=True), watch)
     machine.run()
     return machine
 
