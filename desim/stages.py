@@ -50,6 +50,7 @@ class Landmark(Enum):
     SENT_BY_CARD = "the card hands a frame of the guest to the net layer"
     DELIVERED = "the card writes a received frame into the guest's memory"
     UNMASKED = "the driver lets interrupts through again"
+    PAUSED = "the driver lets time pass, and does nothing meanwhile"
     MITIGATION_ENDED = "the card lets out an interrupt that it has kept back"
     INTERRUPT = "the guest's processor takes an interrupt of the card"
     SOFTIRQ_THREAD = "what soft interrupts have left over is done by a thread"
@@ -58,6 +59,9 @@ class Landmark(Enum):
     GUEST_CALL = "a program of the guest is in a system call"
     CLOCK_READ = "a program of the guest reads the clock"
 
+
+LOOPS = (Landmark.LOOP, Landmark.IDLE)
+"""What a thread is always in, so that it does not say what the thread does."""
 
 ROOMS = ("userland", "net", "slirp", "e1000", "guest", "host", "machine")
 """The packages in which classes have tables."""

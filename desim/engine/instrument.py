@@ -24,9 +24,9 @@ from desim.costs.profile import Cost, Profile
 from desim.engine.environment import Environment
 from desim.engine.marks import CODE_BITS, Codes
 from desim.engine.thread import Thread
-from desim.engine.wrappers import wrap
-from desim.record import Record
-from desim.stages import Landmark, Mark, marks_of
+from desim.engine.wrappers import Opens, Step, wrap
+from desim.record import Record, keeps
+from desim.stages import LOOPS, Landmark, Mark, marks_of
 
 T = TypeVar("T")
 Method = Callable[..., Any]
@@ -108,32 +108,36 @@ class Instrument:
     def _wrap(self, method: Method, mark: Mark) -> Method | None:
         """What stands around ``method``; None for nothing."""
         costs = [self.profile.cost(mark.file, name) for name in mark.names]
-        codes = [
-            self.codes.stage(name, mark.file, mark.owner, mark.landmark)
-            if self._is_marked(mark, cost)
-            else None
+        is_marked = keeps(self.record, "journeys") or (
+            self.record == "counters" and mark.landmark is Landmark.INTERRUPT
+        )
+        steps = [
+            Step(
+                self.codes.stage(name, mark.file, mark.owner, mark.landmark) if is_marked else None,
+                cost,
+            )
             for name, cost in zip(mark.names, costs, strict=True)
         ]
-        steps = list(zip(codes, costs, strict=True))
         if self.watch is not None:
             return self._watched(method, mark, steps, self.watch)
-        if any(code is not None or any(cost) for code, cost in steps):
-            return wrap(self.env, method, mark.size, steps)
+        if is_marked or any(map(any, costs)):
+            return wrap(self.env, method, mark.size, steps, self._opens(mark, costs))
         return None
 
-    def _is_marked(self, mark: Mark, cost: Cost) -> bool:
-        """Whether the run keeps the entries and exits of a stage."""
-        if self.record == "journeys":
-            return any(cost) or mark.landmark is not None
-        if self.record == "counters":
-            return mark.landmark is Landmark.INTERRUPT
-        return self.record == "trace"
+    def _opens(self, mark: Mark, costs: list[Cost]) -> Opens:
+        """Where the way of a message is kept: what costs time or is a landmark, and what a thread
+        does as seen from its loop, which is the outermost stage whatever it costs."""
+        if self.record != "journeys" or mark.landmark in LOOPS:
+            return "uncounted"
+        if mark.landmark is not None or any(map(any, costs)):
+            return "counted"
+        return "outermost"
 
     def _watched(
         self,
         method: Method,
         mark: Mark,
-        steps: list[tuple[int | None, Cost]],
+        steps: list[Step],
         watch: Watcher,
     ) -> Method:
         env = self.env

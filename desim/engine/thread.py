@@ -63,6 +63,8 @@ class Thread:
     """Whether it may be taken at the next meeting."""
     marks_waits = True
     """Whether waits are recorded; whoever records says so."""
+    open = 1
+    """How many stages are open, its loop apart, where somebody counts them; 1 elsewhere."""
 
     def __init__(
         self, env: Environment, name: str, rank: int, body: Callable[[], object], codes: Codes

@@ -152,6 +152,7 @@ class Trace:
         """Record what ``thread`` notes."""
         assert thread.name not in self.threads, f"two threads called {thread.name}"
         thread.marks_waits = keeps(self._record, "journeys")
+        thread.open = 0 if self._record == "journeys" else 1
         if self._record == "none":
             return
         self.threads[thread.name] = ThreadRecord(thread.name, thread.rank, self._spool)

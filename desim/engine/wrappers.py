@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from desim.costs.profile import Cost
 from desim.engine.marks import CODE_BITS
@@ -46,8 +46,21 @@ if TYPE_CHECKING:
     from desim.engine.environment import Environment
 
 
+Opens = Literal["uncounted", "counted", "outermost"]
+"""Whether the stages of a wrapper count among those that a thread has open (``Thread.open``), and
+whether they are recorded only where they are the first of these."""
+
+
 class Step(NamedTuple):
     """What is done for one name of a mark."""
+
+    code: int | None
+    """What is recorded; None for nothing."""
+    cost: Cost
+
+
+class Figures(NamedTuple):
+    """Which lines there are for one name."""
 
     marked: bool
     """Its entry and exit are recorded."""
@@ -70,7 +83,8 @@ class Shape(NamedTuple):
     """The parameter whose length is the size: a keyword, ``a0``, ``a1``...; "" for none."""
     strict: bool
     """Each charge is a meeting."""
-    steps: tuple[Step, ...]
+    opens: Opens
+    steps: tuple[Figures, ...]
 
 
 class SizedCost(dict[int, int]):
@@ -92,12 +106,13 @@ def wrap(
     env: Environment,
     method: Callable[..., Any],
     size: str | None,
-    steps: list[tuple[int | None, Cost]],
+    steps: list[Step],
+    opens: Opens = "uncounted",
 ) -> Callable[..., Any]:
     """A function that takes what ``method`` takes, and does for each name what ``steps`` say.
 
-    A step is the code to record, or None for none, and what the name costs. ``size`` names the
-    parameter whose length the costs per byte apply to. Raises ``TypeError`` if there is none.
+    ``size`` names the parameter whose length the costs per byte apply to. Raises ``TypeError`` if
+    there is none.
     """
     given = method.__code__
     positional = given.co_varnames[: given.co_argcount]
@@ -114,8 +129,9 @@ def wrap(
         named,
         sized if any(cost.per_1000_bytes for _, cost in steps) else "",
         env.strict,
+        opens,
         tuple(
-            Step(
+            Figures(
                 code is not None,
                 cost.enter > 0 or (bool(sized) and cost.per_1000_bytes > 0),
                 bool(sized) and cost.per_1000_bytes > 0,
@@ -171,13 +187,17 @@ def _text(shape: Shape) -> Iterator[str]:
     yield from (f"    out{n} = code{n} + 1" for n in numbers if shape.steps[n].marked)
     yield f"    def stage({parameters}):"
     yield "        thread = env.running"
-    yield "        if thread is None:"
+    elsewhere = " or thread.open" if shape.opens == "outermost" else ""
+    yield f"        if thread is None{elsewhere}:"
     yield f"            return method({arguments})"
     write = _strict if shape.strict else _lazy
     if shape.size:
         yield f"        size = len({shape.size})"
     yield from (f"        {line}" for line in write(_entry(shape)))
     leaving = list(write(_exit(shape)))
+    if shape.opens != "uncounted":
+        yield "        thread.open += 1"
+        leaving.append("thread.open -= 1")
     if leaving:
         yield "        try:"
         yield f"            return method({arguments})"

@@ -49,7 +49,7 @@ from desim.events import (
     Sent,
 )
 from desim.machine.capture import Captured
-from desim.stages import Landmark, Owner
+from desim.stages import LOOPS, Landmark, Owner
 
 Carrier = Literal["host program", "QEMU", "guest kernel", "guest program"]
 """Who has the message."""
@@ -414,10 +414,6 @@ def _rows(way: _Way, legs: list[_Leg]) -> list[Row]:
                 name, file, owner = codes.name(code), codes.file(code), codes.owner(code)
                 _add(rows, Row(name, file, ns, 0, "", owner, leg.carrier))
     return rows
-
-
-LOOPS = (Landmark.LOOP, Landmark.IDLE)
-"""What a thread is always in, so that it does not say what it does."""
 
 
 def _doing(trace: Trace, stack: list[int], record: ThreadRecord) -> str:

@@ -13,6 +13,9 @@ step by step from one that is made at one go: the bits change hands, the clock i
 marks are those of the first time, moved as well. If anything may come in between (an entry on
 the heap that is due, a pending interrupt, somebody who holds the lock), it is made step by step.
 
+Where stages are recorded only if they are the outermost (``Thread.open``), that goes for accesses
+from within another stage.
+
 Runs in which every meeting counts (strict ones, those without a touch point, those with a
 breakpoint) make all accesses step by step.
 """
@@ -115,6 +118,7 @@ class CardAccess(Mmio):
                 and not thread.irq_pending
                 and self._lock.owner is None
                 and env.running is thread
+                and thread.open
                 and len(thread.marks) <= CHUNK
             ):
                 env._now = thread.now = end
@@ -122,7 +126,7 @@ class CardAccess(Mmio):
                     begin <<= CODE_BITS
                     thread.marks += [begin + mark for mark in marks]
                 return do()
-        elif offset not in self._reads and self.at_one_go:
+        elif offset not in self._reads and self.at_one_go and self._thread.open:
             return self._read_first(offset)
         was_on = self._enter()
         value = self.read_(offset)
@@ -143,6 +147,7 @@ class CardAccess(Mmio):
                 and not thread.irq_pending
                 and self._lock.owner is None
                 and env.running is thread
+                and thread.open
                 and len(thread.marks) <= CHUNK
             ):
                 env._now = thread.now = end
@@ -151,7 +156,7 @@ class CardAccess(Mmio):
                     thread.marks += [begin + mark for mark in marks]
                 do(value)
                 return
-        elif offset not in self._writes and self.at_one_go:
+        elif offset not in self._writes and self.at_one_go and self._thread.open:
             self._write_first(offset, value)
             return
         was_on = self._enter()

@@ -101,7 +101,7 @@ from desim.guest.drivers.e1000.regs import (
     VFTA,
 )
 from desim.ports import Mmio
-from desim.stages import GUEST, Build, bare, mark, stages
+from desim.stages import GUEST, Build, Landmark, bare, mark, stages
 
 RAR_ENTRIES = 15
 MC_TBL_SIZE = 128
@@ -125,8 +125,10 @@ class E1000Hw:
         reset_hw=mark("e1000_reset_hw", file=HW_C),
         init_hw=mark("e1000_init_hw", file=HW_C),
         setup_link=mark("e1000_setup_link", file=HW_C),
-        setup_copper_link=mark("e1000_setup_copper_link", file=HW_C),
-        phy_force_speed_duplex=mark("e1000_phy_force_speed_duplex", file=HW_C),
+        setup_copper_link=mark("e1000_setup_copper_link", file=HW_C, landmark=Landmark.PAUSED),
+        phy_force_speed_duplex=mark(
+            "e1000_phy_force_speed_duplex", file=HW_C, landmark=Landmark.PAUSED
+        ),
         config_collision_dist=mark("e1000_config_collision_dist", file=HW_C),
         config_fc_after_link_up=mark("e1000_config_fc_after_link_up", file=HW_C),
         force_mac_fc=mark("e1000_force_mac_fc", file=HW_C),

@@ -29,7 +29,7 @@ from desim.guest.drivers.e1000.regs import (
     STATUS,
 )
 from desim.ports import Mmio
-from desim.stages import GUEST, mark, stages
+from desim.stages import GUEST, Landmark, mark, stages
 
 _READ_OPCODE_MICROWIRE = 0x6
 _OPCODE_BITS = 3
@@ -43,7 +43,7 @@ class Eeprom:
     STAGES = stages(
         GUEST,
         init_eeprom_params=mark("e1000_init_eeprom_params", file=HW_C),
-        read_eeprom=mark("e1000_read_eeprom", file=HW_C),
+        read_eeprom=mark("e1000_read_eeprom", file=HW_C, landmark=Landmark.PAUSED),
         validate_eeprom_checksum=mark("e1000_validate_eeprom_checksum", file=HW_C),
         read_mac_addr=mark("e1000_read_mac_addr", file=HW_C),
     )

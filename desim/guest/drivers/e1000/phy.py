@@ -76,7 +76,7 @@ from desim.guest.drivers.e1000.regs import (
     PSSR_SPEED,
 )
 from desim.ports import Mmio
-from desim.stages import GUEST, mark, stages
+from desim.stages import GUEST, Landmark, mark, stages
 
 _PHY_ADDR = 1
 _READ_TRIES = 64
@@ -99,11 +99,11 @@ class Phy:
 
     STAGES = stages(
         GUEST,
-        read_phy_reg=mark("e1000_read_phy_reg", file=HW_C),
-        write_phy_reg=mark("e1000_write_phy_reg", file=HW_C),
-        detect_gig_phy=mark("e1000_detect_gig_phy", file=HW_C),
+        read_phy_reg=mark("e1000_read_phy_reg", file=HW_C, landmark=Landmark.PAUSED),
+        write_phy_reg=mark("e1000_write_phy_reg", file=HW_C, landmark=Landmark.PAUSED),
+        detect_gig_phy=mark("e1000_detect_gig_phy", file=HW_C, landmark=Landmark.PAUSED),
         copper_link_mgp_setup=mark("e1000_copper_link_mgp_setup", file=HW_C),
-        phy_reset=mark("e1000_phy_reset", file=HW_C),
+        phy_reset=mark("e1000_phy_reset", file=HW_C, landmark=Landmark.PAUSED),
         copper_link_autoneg=mark("e1000_copper_link_autoneg", file=HW_C),
         phy_setup_autoneg=mark("e1000_phy_setup_autoneg", file=HW_C),
         check_downshift=mark("e1000_check_downshift", file=HW_C),
