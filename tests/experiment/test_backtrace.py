@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from runs import HELLO, config, desim, shipped_run
 
-from desim.experiment.backtrace import Backtrace
+from desim.experiment.backtrace import Backtrace, find_functions
 from desim.experiment.run import backtrace
 
 SECOND = 10**9
@@ -92,7 +92,7 @@ def lines(text: str) -> list[tuple[str, str]]:
 
 
 def at(scenario: str, function: str, **more: Any) -> Backtrace:
-    found = backtrace(config(scenario), function, **more)
+    found = backtrace(config(scenario), find_functions(function), **more)
     assert found is not None
     return found
 
@@ -173,7 +173,7 @@ def test_packet_stops_at_that_packet_only() -> None:
 
 
 def test_a_packet_that_never_comes_is_no_hit() -> None:
-    assert backtrace(config("refused"), "e1000_receive_iov", packet=99) is None
+    assert backtrace(config("refused"), find_functions("e1000_receive_iov"), packet=99) is None
 
 
 def test_a_file_tells_functions_of_one_name_apart() -> None:
@@ -182,7 +182,7 @@ def test_a_file_tells_functions_of_one_name_apart() -> None:
 
 
 def test_a_breakpoint_changes_nothing_before_it() -> None:
-    strict = backtrace(config("hello", strict=True), "tcp_input", hit=3)
+    strict = backtrace(config("hello", strict=True), find_functions("tcp_input"), hit=3)
     assert strict == at("hello", "tcp_input", hit=3)
 
 

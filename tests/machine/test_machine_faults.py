@@ -15,7 +15,7 @@ def test_a_broken_assertion_carries_time_last_stages_and_a_replay():
     def broken(*_):
         raise AssertionError("the ring has come loose")
 
-    card._receive = broken
+    card.receive = broken
     with pytest.raises(AssertionError, match="come loose") as caught:
         machine.run()
     machine.close()

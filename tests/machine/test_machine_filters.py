@@ -12,6 +12,7 @@ from runs import random_profile, tree
 from desim.config import MachineConfig
 from desim.errors import UserError
 from desim.events import Lost
+from desim.experiment.backtrace import find_functions
 from desim.experiment.output import write
 from desim.experiment.run import RunResult, backtrace, run
 from desim.machine import Machine
@@ -231,7 +232,7 @@ def test_what_a_filter_keeps_at_the_end_counts_as_queued(tmp_path: Path) -> None
 
 def test_a_backtrace_shows_where_filters_sit(tmp_path: Path) -> None:
     config = machine(tmp_path, "filter-buffer,id=f,netdev=u,interval=1000")
-    found = backtrace(config, "filter_buffer_receive_iov")
+    found = backtrace(config, find_functions("filter_buffer_receive_iov"))
     assert found is not None
     names = [frame.function for frame in found.frames]
     assert names[:4] == [
@@ -240,7 +241,7 @@ def test_a_backtrace_shows_where_filters_sit(tmp_path: Path) -> None:
         "filter_receive_iov",
         "filter_receive",
     ]
-    found = backtrace(config, "qemu_netfilter_pass_to_next")
+    found = backtrace(config, find_functions("qemu_netfilter_pass_to_next"))
     assert found is not None
     names = [frame.function for frame in found.frames]
     assert names[:5] == [
