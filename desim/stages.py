@@ -143,19 +143,25 @@ def stages(owner: Owner, /, **marks: _Mark) -> Stages:
     )
 
 
-def marks_of(cls: type) -> Iterator[tuple[str, Mark]]:
+def marks_of(cls: type) -> tuple[tuple[str, Mark], ...]:
     """The methods of ``cls`` that have a mark, by name.
 
     A mark stands for the method of its class, written there or inherited: one that a
     subclass overrides without a mark of its own has none.
     """
-    for name in dir(cls):
-        for base in cls.__mro__:
-            table: Stages = vars(base).get("STAGES", {})
-            if name in table:
-                yield name, table[name]
-            if name in table or name in vars(base):
-                break
+    return _marks_of(cls)
+
+
+@cache
+def _marks_of(cls: type) -> tuple[tuple[str, Mark], ...]:
+    found: dict[str, Mark | None] = {}
+    for base in cls.__mro__:
+        written = vars(base)
+        for name, entry in written.get("STAGES", {}).items():
+            found.setdefault(name, entry)
+        for name in written:
+            found.setdefault(name, None)
+    return tuple((name, entry) for name, entry in sorted(found.items()) if entry is not None)
 
 
 class Known(NamedTuple):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,6 +103,11 @@ def load(name: str) -> Profile:
             f"costs {name}: no such cost profile; there are {', '.join(known)}"
             f"{nearest(name, known)}"
         )
+    return _shipped(name)
+
+
+@cache
+def _shipped(name: str) -> Profile:
     return parse(name, _text(name), f"{name}.toml")
 
 

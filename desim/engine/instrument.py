@@ -93,7 +93,7 @@ class Instrument:
         if cls not in self._made:
             methods: dict[str, Any] = {}
             for name, mark in marks_of(cls):
-                wrapped = self._wrap(inspect.getattr_static(cls, name), mark)
+                wrapped = self._wrap(_written(cls, name), mark)
                 if wrapped is not None:
                     methods[name] = wrapped
             if methods and not any("__slots__" not in vars(c) for c in cls.__mro__[:-1]):
@@ -169,6 +169,11 @@ class Instrument:
                         thread.marks.append(thread.now << CODE_BITS | code + 1)
 
         return stage
+
+
+def _written(cls: type, name: str) -> Method:
+    """A method as it is written, in ``cls`` or inherited."""
+    return cast("Method", next(vars(base)[name] for base in cls.__mro__ if name in vars(base)))
 
 
 def _size_of(method: Method, mark: Mark) -> Callable[[tuple[Any, ...]], int]:

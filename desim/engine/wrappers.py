@@ -143,7 +143,7 @@ def wrap(
     figures = [
         figure
         for code, cost in steps
-        for figure in (code or 0, cost.enter, SizedCost(cost), cost.leave)
+        for figure in (code or 0, cost.enter, SizedCost(cost) if sized else 0, cost.leave)
     ]
     made = _maker(shape)(env, method, *figures)
     # Its parameters have the names of the method's, so that it can be called in the same ways,

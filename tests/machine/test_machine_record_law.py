@@ -19,7 +19,7 @@ from desim.config import InputFile, MachineConfig, RunCommand
 from desim.events import FramePassed
 from desim.experiment.run import RunResult, run
 from desim.machine import Machine
-from desim.machine.ports import Captured
+from desim.machine.capture import Captured
 from desim.record import Record
 from desim.scenario.command_line import machine_from_options
 from desim.stages import Landmark
