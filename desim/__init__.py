@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from desim import errors as errors
     from desim import testing as testing
+    from desim.api.many import Runner as Runner
+    from desim.api.many import run_many as run_many
     from desim.api.result import Result as Result
     from desim.api.running import Machine as Machine
     from desim.api.running import assemble as assemble
@@ -35,12 +37,14 @@ if TYPE_CHECKING:
     from desim.errors import RecordingError as RecordingError
     from desim.errors import ScenarioError as ScenarioError
     from desim.errors import UserError as UserError
+    from desim.errors import WorkerError as WorkerError
     from desim.experiment.backtrace import Backtrace as Backtrace
     from desim.experiment.journey import Journey as Journey
     from desim.version import __version__ as __version__
 
 _HOMES = {
     "desim": ("errors", "testing"),
+    "desim.api.many": ("Runner", "run_many"),
     "desim.api.result": ("Result",),
     "desim.api.running": ("Machine", "assemble", "backtrace", "run"),
     "desim.api.scenario": ("Scenario", "from_qemu", "load"),
@@ -54,6 +58,7 @@ _HOMES = {
         "RecordingError",
         "ScenarioError",
         "UserError",
+        "WorkerError",
     ),
     "desim.experiment.backtrace": ("Backtrace",),
     "desim.experiment.journey": ("Journey",),
@@ -71,10 +76,12 @@ __all__ = [
     "ProfileError",
     "RecordingError",
     "Result",
+    "Runner",
     "Scenario",
     "ScenarioError",
     "Topology",
     "UserError",
+    "WorkerError",
     "__version__",
     "assemble",
     "backtrace",
@@ -83,6 +90,7 @@ __all__ = [
     "from_qemu",
     "load",
     "run",
+    "run_many",
     "scenarios",
     "testing",
 ]

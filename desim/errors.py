@@ -6,6 +6,7 @@
     │   ├── ProfileError         in a cost profile
     │   ├── RecordingError       in a recording of the real thing, or in a log
     │   └── OutputError          of the folder for results
+    ├── WorkerError              a process that had a scenario to run has died
     └── ModelError               the model is at fault, or a run in it made no sense any more
         ├── ConservationError    a frame came from nowhere, or is nowhere
         ├── DifferenceError      a core did something else than its recording
@@ -58,6 +59,10 @@ class RecordingError(UserError, ValueError):
 
 class OutputError(UserError):
     """Results cannot be written where they were to go."""
+
+
+class WorkerError(DesimError):
+    """A process that had a scenario to run has died: by a signal, or for lack of memory."""
 
 
 class ModelError(DesimError):

@@ -143,6 +143,9 @@ class Log:
         for kept in self._blocks:
             self._spool.give_back(kept)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Log.of, (self.whole(),)
+
     def append(self, data: bytes | array[int]) -> None:
         """Append bytes, or numbers as they lie in memory."""
         tail = self._tail
@@ -237,6 +240,9 @@ class Column(Sequence[int]):
         self._one = struct.Struct(f"={typecode}")
         self._size = self._one.size
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _column, (self.typecode, self._log)
+
     def extend(self, values: Iterable[int]) -> None:
         """Append numbers."""
         self._log.append(array(self.typecode, values))
@@ -273,6 +279,13 @@ class Column(Sequence[int]):
             return array(self.typecode, self._log.read(begin * self._size, size))
         place = _place(index, len(self))
         return int(self._log.unpack(self._one, place * self._size)[0])
+
+
+def _column(typecode: str, log: Log) -> Column:
+    """The column whose numbers lie in ``log``."""
+    column = Column(Spool(0), typecode)
+    column._log = log
+    return column
 
 
 T = TypeVar("T")

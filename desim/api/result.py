@@ -53,6 +53,13 @@ class Result:
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"a result does not change: {name!r} cannot be deleted")
 
+    def __getstate__(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
     @property
     def ended(self) -> str:
         """Why the run ended, in words."""

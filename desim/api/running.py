@@ -78,7 +78,7 @@ def assemble(
     own may run in it beside the machine. The arguments and errors are those of :func:`run`.
     """
     scenario = _changed(scenario, seed=seed, until=until)
-    config = _configuration(scenario, costs)
+    config = configuration(scenario, costs)
     config.record, config.capture = checked(record), capture
     return Machine(scenario, config)
 
@@ -112,7 +112,7 @@ def backtrace(
         raise UserError(f"hit {hit!r}: must be a whole number, counted from 1")
     functions = find_functions(function)
     after_ns = None if after is None else _instant("after", after)
-    config = _configuration(_changed(scenario, seed=seed, until=None), costs)
+    config = configuration(_changed(scenario, seed=seed, until=None), costs)
     return run_to(config, functions, hit=hit, packet=packet, after_ns=after_ns, calls=calls)
 
 
@@ -218,7 +218,7 @@ def _changed(scenario: Scenario, *, seed: int | None, until: Duration | None) ->
     return scenario.set(changes) if changes else scenario
 
 
-def _configuration(scenario: Scenario, costs: Costs | None) -> MachineConfig:
+def configuration(scenario: Scenario, costs: Costs | None) -> MachineConfig:
     config = scenario.configuration()
     if costs is not None:
         config.costs = os.fspath(costs)

@@ -58,6 +58,13 @@ class Scenario:
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"a scenario does not change: {name!r} cannot be deleted")
 
+    def __getstate__(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
     @property
     def name(self) -> str:
         """The file's name without ``.toml``; ``"qemu"`` for a machine from options."""

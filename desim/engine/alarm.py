@@ -11,12 +11,16 @@ from desim.engine.thread import FIRST_RANK
 class Alarm:
     """Calls ``ring`` at the instant it is set for, ahead of all threads.
 
-    Setting it again moves it; a later instant reuses the entry on the heap.
+    At one instant the alarm with the lower ``rank`` goes first, else the one that was set
+    first. Setting it again moves it; a later instant reuses the entry on the heap.
     """
 
-    def __init__(self, env: Environment, ring: Callable[[], None]) -> None:
+    def __init__(
+        self, env: Environment, ring: Callable[[], None], rank: int = FIRST_RANK - 1
+    ) -> None:
         self.env = env
         self.ring = ring
+        self.rank = rank
         self.due: int | None = None
         self._entries: list[int] = []
 
@@ -26,7 +30,7 @@ class Alarm:
         self.due = instant
         if not self._entries or instant < self._entries[-1]:
             self._entries.append(instant)
-            self.env.call_by_rank(instant, FIRST_RANK - 1, self._fired)
+            self.env.call_by_rank(instant, self.rank, self._fired)
 
     def clear(self) -> None:
         """Do not ring."""

@@ -28,10 +28,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import greenlet
 
@@ -82,6 +82,8 @@ NORMAL: Final = 1
 EVENT: Final = object()
 """The argument of an entry whose target is an event."""
 
+HALTED: Final = object()
+"""What ``run_to`` returns when somebody has halted it."""
 DRY: Final = object()
 """What a run returns when nothing is left on the heap."""
 
@@ -177,6 +179,13 @@ class Environment:
     def stop(self, reason: Any = None) -> None:
         """End the run when what is on the heap for this instant, before its threads, is done."""
         self.call_at(self._now, _stop, reason)
+
+    def halt(self) -> NoReturn:
+        """End ``run_to`` at once, in the middle of an instant, with ``HALTED``. Nothing is left of
+        it on the heap, so a later one goes on as if there had been none."""
+        self._queue[:] = [entry for entry in self._queue if entry[2] != self.stop]
+        heapify(self._queue)
+        raise Stop(HALTED)
 
     def _run(self) -> Any:
         """Take entries off the heap until one raises ``Stop``: what that was given, or ``DRY``."""

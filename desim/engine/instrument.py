@@ -105,6 +105,11 @@ class Instrument:
                 self._made[cls] = type(cls.__name__, (cls,), methods)
         return cast("type[T]", self._made[cls])
 
+    @property
+    def classes(self) -> list[type]:
+        """Those that it has been asked for, in the order in which it was."""
+        return list(self._made)
+
     def _wrap(self, method: Method, mark: Mark) -> Method | None:
         """What stands around ``method``; None for nothing."""
         costs = [self.profile.cost(mark.file, name) for name in mark.names]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from desim.config import MachineConfig
 from desim.costs.profile import INSTRUCTIONS, load
@@ -29,6 +30,13 @@ PACKETS = 256
 """How many of a capture are written at once."""
 
 
+class CostsUsed(NamedTuple):
+    """The cost profile of a run, and what it says of itself."""
+
+    name: str
+    status: str
+
+
 class RunResult:
     """What a run left: see the attributes. Made by ``run``.
 
@@ -50,7 +58,7 @@ class RunResult:
         self._counts = partial(frame_counts, machine.trace, machine.recorder.passed)
         self._guest = machine.guest_summary()
         self._outside = machine.outside()
-        self.profile = machine.profile
+        self.profile = CostsUsed(machine.profile.name, machine.profile.status)
         self.files: Blobs = machine.files()
         self.transcripts: list[Transcript] = machine.transcripts()
 
@@ -72,6 +80,16 @@ class RunResult:
         """What became of the frames, counted."""
         self._need("frame counts", "counters")
         return self._counts()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        # The machine stays where it is; what stands in its trace beside the counts as well, if
+        # nobody can ask for that.
+        counts = self._counts() if self.keeps("counters") else None
+        state["_counts"] = partial(deepcopy, counts)
+        if not self.keeps("journeys"):
+            del state["_trace"]
+        return state
 
     def keeps(self, level: Record) -> bool:
         """Whether the run has recorded what ``level`` keeps."""

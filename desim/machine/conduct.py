@@ -4,11 +4,15 @@
 * Host commands without a time start together at the first whole second at which
   every guest program waits for input; commands whose own time is later do not count.
 * A command with ``stop`` is interrupted then, as with Ctrl-C.
-* Ten times a second it is asked whether the run is over: all programs have ended
-  and what was in motion has come to rest, or all that are left wait and nothing
-  but periodic timers would ever happen.
+* From then on it is asked ten times a second whether the run is over: all programs have
+  ended and what was in motion has come to rest, or all that are left wait and nothing
+  but periodic timers would ever happen. While nothing at all happens the answer stays the
+  same, and it is not asked.
 
 All of this happens outside of the threads, before anything else at its instant.
+
+A machine that serves several runs (``desim.machine.booted``) is run until its guest has booted,
+and halted before the guest's first command would start. It is told the commands of one run then.
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ from typing import Protocol
 
 from desim.config import SECOND_NS, RunCommand
 from desim.engine.alarm import Alarm
-from desim.engine.environment import Environment
+from desim.engine.environment import HALTED, Environment
+from desim.engine.thread import FIRST_RANK
 from desim.userland.process import Process
 
 CHECK_NS = SECOND_NS // 10
@@ -84,24 +89,51 @@ class Conductor:
         self.machine = machine
         self.started: list[Started] = []
         self.booted = False
-        self._open = len(guest) + len(host)
-        self._guest_waiting = [command for command in guest if command.at_ns is None]
-        self._host_waiting = [command for command in host if command.at_ns is None]
+        self._halts = False
+        """Whether the run halts, once, when the guest has booted."""
+        self._open = 0
+        self._guest_waiting: list[RunCommand] = []
+        self._host_waiting: list[RunCommand] = []
         self._timed = 0
+        self._second = Alarm(env, self._whole_second)
+        self._check = Alarm(env, self._ask)
+        self.tell(guest, host)
+
+    def tell(self, guest: list[RunCommand], host: list[RunCommand]) -> None:
+        """These commands are to be run; those with a time must not be late."""
+        self._open += len(guest) + len(host)
+        self._guest_waiting += [command for command in guest if command.at_ns is None]
+        self._host_waiting += [command for command in host if command.at_ns is None]
         for command in (*guest, *host):
             if command.at_ns is not None:
-                self._at(command.at_ns, partial(self._start, command))
-        self._second = Alarm(env, self._whole_second)
-        self._second.set(SECOND_NS)
-        self._check = Alarm(env, self._ask)
-        self._check.set(CHECK_NS)
+                # Ahead of all else at its instant, whenever it was told.
+                self._at(command.at_ns, partial(self._start, command), FIRST_RANK - 2)
 
     def guest_is_up(self) -> None:
         """The guest has booted: its commands start. Called on the guest's own thread."""
         self.booted = True
-        self._at(self.env._now, self._start_guest)
+        self._at(self.env._now, self._guest_has_booted)
 
-    def _start_guest(self) -> None:
+    def _guest_has_booted(self) -> None:
+        if self._halts:
+            self.env.halt()
+        self.begin()
+
+    def halt_when_booted(self, limit_ns: int) -> bool:
+        """Run up to the instant at which the guest has booted; ``begin`` is what comes next.
+
+        False if it has not before ``limit_ns``.
+        """
+        self._halts = True
+        return self.env.run_to(limit_ns) is HALTED
+
+    def begin(self) -> None:
+        """The guest's commands start, and from now on it is asked when the host's do, and
+        whether the run is over."""
+        now = self.env._now
+        if self._host_waiting:
+            self._second.set((now // SECOND_NS + 1) * SECOND_NS)
+        self._check.set((now // CHECK_NS + 1) * CHECK_NS)
         for command in self._guest_waiting:
             self._start(command)
         self._guest_waiting = []
@@ -120,7 +152,7 @@ class Conductor:
             if task.process.ended_ns is None:
                 task.interrupt("SIGINT")
 
-    def _at(self, instant: int, action: Callable[[], None]) -> None:
+    def _at(self, instant: int, action: Callable[[], None], rank: int = FIRST_RANK - 1) -> None:
         """An alarm of its own for one action."""
 
         def ring() -> None:
@@ -128,11 +160,11 @@ class Conductor:
             action()
 
         self._timed += 1
-        Alarm(self.env, ring).set(instant)
+        Alarm(self.env, ring, rank).set(instant)
 
     def _whole_second(self) -> None:
         guests = [s for s in self.started if s.command.side == "guest"]
-        if self.booted and not self._guest_waiting and all(s.waits for s in guests):
+        if all(s.waits for s in guests):
             for command in self._host_waiting:
                 self._start(command)
             self._host_waiting = []
@@ -142,7 +174,9 @@ class Conductor:
     def _ask(self) -> None:
         reason = self._reason()
         if reason is None:
-            self._check.set(self.env._now + CHECK_NS)
+            # Until the next entry of the heap is due nothing happens that could change it.
+            begin = max(self.env._now + 1, self.env._queue[0][0])
+            self._check.set(-(-begin // CHECK_NS) * CHECK_NS)
         else:
             self.env.stop(reason)
 

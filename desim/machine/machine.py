@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -45,7 +46,11 @@ from desim.wire.addresses import ip_text, mac_text, prefix_from_mask
 VCPU_RANK = FIRST_RANK
 MAIN_RANK = FIRST_RANK + 1
 FIRST_HOST_RANK = FIRST_RANK + 2
-"""At one instant the guest's processor goes first, then QEMU's main loop, then host programs."""
+PIPELINE = 1 << 10
+FIRST_CHILD_RANK = FIRST_HOST_RANK + (PIPELINE << 20)
+"""At one instant the guest's processor goes first, then QEMU's main loop, then the host programs
+in the order of the scenario's commands (each command has a band of ranks for its pipeline), then
+what else runs on the host. So nobody's rank depends on how many others there are."""
 MEMORY_BYTES = 256 << 20
 BOOT = "guest console"
 MONITOR = "monitor"
@@ -146,8 +151,7 @@ class Machine:
         self._children: list[Running] = []
         self._lines: dict[Process, list[Running]] = {}
         """What a program starts runs with its command line's, for the conductor."""
-        self._next_rank = FIRST_HOST_RANK
-        self._ranks = self._rank_commands()
+        self._next_rank = FIRST_CHILD_RANK
 
     def _host_timer(self, name: str, fire: Callable[[], None]) -> HostTick:
         return HostTick(
@@ -160,7 +164,7 @@ class Machine:
         )
 
     def _rank(self) -> int:
-        """A rank behind all that were given."""
+        """A rank behind all that were given, and behind those of all commands."""
         self._next_rank += 1
         return self._next_rank - 1
 
@@ -237,13 +241,18 @@ class Machine:
     def _terminal(self, name: str) -> Terminal:
         return Terminal(name, now=self.env.time, quota=self._quota)
 
-    def _rank_commands(self) -> dict[str, int]:
-        """The rank of the first process in each host terminal: in the order of the scenario."""
-        ranks = {}
-        for command in self.config.host:
-            ranks[command.terminal] = self._next_rank
-            self._next_rank += len(parse(command.command, HOST_PROGRAMS))
-        return ranks
+    def become(self, config: MachineConfig) -> None:
+        """Go on as the machine of ``config``, whose boot is this one (``desim.machine.booted``)."""
+        for mine, theirs in (
+            (self.config.guest_files, config.guest_files),
+            (self.config.host_files, config.host_files),
+        ):
+            mine.clear()
+            mine.update(theirs)
+        # Programs have been given those very dicts.
+        self.config = replace(
+            config, guest_files=self.config.guest_files, host_files=self.config.host_files
+        )
 
     def run(
         self,
@@ -329,7 +338,7 @@ class Machine:
                 self.vcpu.arrive(task)
             running += tasks
             return running
-        rank = self._ranks[command.terminal]
+        rank = FIRST_HOST_RANK + PIPELINE * self.config.host.index(command)
         for number, process in enumerate(processes):
             started = self.scheduler.start(kernel, process, rank + number)
             self.trace.follow(started.thread)

@@ -17,8 +17,9 @@ import desim.testing
 
 MEANT = """
     Backtrace CostProfile DesimError Journey Machine ModelError OutputError ProfileError
-    RecordingError Result Scenario ScenarioError Topology UserError __version__ assemble
-    backtrace cost_profiles errors from_qemu load run scenarios testing
+    RecordingError Result Runner Scenario ScenarioError Topology UserError WorkerError
+    __version__ assemble backtrace cost_profiles errors from_qemu load run run_many scenarios
+    testing
 """
 MEANT_FOR_TESTING = """
     Connection Guest GuestCard GuestCpu Host Ledger

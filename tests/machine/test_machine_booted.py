@@ -1,0 +1,160 @@
+"""A run that goes on from a booted machine is the run from power-on, to the last mark."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import SHIPPED, config
+
+from desim.config import Boot, Chosen, InputFile, LossFilter, MachineConfig, RunCommand
+from desim.experiment.run import RunResult
+from desim.machine import Machine
+from desim.machine.booted import Booted, boot_key
+from desim.scenario.command_line import machine_from_options
+
+SECOND = 10**9
+EXAMPLES = 12 if settings.default is not None and settings.default.derandomize else 300
+FORWARDED = ["-netdev", "user,id=u,hostfwd=tcp::5555-:5556", "-device", "e1000,netdev=u"]
+
+
+def left(made: MachineConfig, machine: Machine) -> tuple[object, ...]:
+    """What a run leaves, and how many steps of the engine it took (``run.limits.events``)."""
+    machine.run()
+    result = RunResult(made, machine)
+    return result.fingerprint, result.summary, result.files, machine.env.steps
+
+
+def booted(made: MachineConfig) -> Booted:
+    """What a second run of ``made`` could go on from."""
+    first = Booted(made, None)
+    return first if first.serves(made) else Booted(made, first.up_ns)
+
+
+def hold(made: MachineConfig) -> None:
+    """Hold a configuration to the law."""
+    from_boot = booted(made)
+    assert from_boot.serves(made)
+    assert left(made, from_boot.go_on(made)) == left(made, Machine(made))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_scenarios_go_on_from_their_boot(name: str) -> None:
+    hold(config(name))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"costs": "zero"},
+        {"costs": "icount", "seed": 4},
+        {"strict": True},
+        {"modprobe": "e1000_polling"},
+        {"guest_ipv6": False, "boot": Boot(insmod_ns=SECOND, up_ns=2 * SECOND, seeded=True)},
+        {"until_ns": 5_500_000_000},
+        {
+            "filters": [
+                LossFilter(id="f", netdev="nic_port", chosen=Chosen(probability=Fraction(1, 4)))
+            ]
+        },
+    ],
+    ids=str,
+)
+def test_it_does_with_other_settings(changes: dict[str, Any]) -> None:
+    hold(config("hello-close", **changes))
+
+
+def test_one_boot_serves_other_commands_and_files() -> None:
+    first = config("upload")
+    second = config("upload", description="another one", until_ns=50 * SECOND)
+    name = next(iter(second.host_files))
+    second.host_files[name] = InputFile(name=name, data=b"other")
+    second.expect.guest_files.clear()
+    assert boot_key(first, None) == boot_key(second, None)
+    assert left(second, Booted(first, None).go_on(second)) == left(second, Machine(second))
+
+
+def test_a_boot_is_another_with_another_seed_option_or_early_command() -> None:
+    plain = config("http")
+    up_ns = Booted(plain, None).up_ns
+    later = config("http")
+    later.host[0].at_ns = 10 * SECOND
+    keys = {
+        boot_key(made, up_ns)
+        for made in (plain, later, config("http", seed=2), config("http", hub=not plain.hub))
+    }
+    assert len(keys) == 4
+
+
+def test_a_boot_serves_no_run_that_is_over_or_has_begun_before() -> None:
+    made = config("hello")
+    boot = Booted(made, None)
+    assert boot.up_ns is not None
+    assert boot.serves(made)
+    assert not boot.serves(config("hello", until_ns=boot.up_ns))
+    early = config("hello")
+    early.host[0].at_ns = boot.up_ns
+    assert not boot.serves(early)
+    assert Booted(early, boot.up_ns).serves(early)
+
+
+def test_a_guest_that_does_not_boot_in_time_serves_nobody() -> None:
+    made = config("hello", until_ns=SECOND)
+    boot = Booted(made, None)
+    assert boot.up_ns is None
+    assert not boot.serves(config("hello"))
+
+
+# Made-up runs
+
+INSTANTS = st.one_of(
+    st.none(),
+    st.sampled_from([0, SECOND, 3 * SECOND, 3_370_945_100, 4 * SECOND, 4 * SECOND + 1]),
+    st.integers(0, 6 * SECOND),
+)
+STOPS = st.one_of(
+    st.none(),
+    st.sampled_from([(0, True), (100_000_000, True), (4 * SECOND, False), (5 * SECOND, False)]),
+)
+LINES = {
+    "guest": ["nc -lp 5556 > got", "ping -c 2 10.0.2.2", "ifconfig eth0", "sleep 1", "echo x > f"],
+    "host": [
+        "echo hello | nc -N localhost 5555", "nc localhost 5555 < /dev/null", "netstat -natp",
+        "httpd -f -p 8080", "sleep 2", "echo y > g",
+    ],
+}  # fmt: skip
+
+
+def commands(side: Any) -> st.SearchStrategy[list[RunCommand]]:
+    """Command lines of a side, whenever they start and stop."""
+
+    def made(drawn: list[tuple[str, int | None, tuple[int, bool] | None]]) -> list[RunCommand]:
+        return [
+            RunCommand(
+                side=side,
+                command=line,
+                terminal=f"{side} {number}",
+                at_ns=at,
+                stop_ns=None if stop is None else stop[0],
+                stop_relative=stop is not None and stop[1],
+            )
+            for number, (line, at, stop) in enumerate(drawn)
+        ]
+
+    one = st.tuples(st.sampled_from(LINES[side]), INSTANTS, STOPS)
+    return st.lists(one, max_size=4).map(made)
+
+
+@settings(max_examples=EXAMPLES)
+@given(commands("guest"), commands("host"), st.integers(1, 3), st.sampled_from(["zero", "icount"]))
+def test_made_up_runs_go_on_from_their_boot(
+    guest: list[RunCommand], host: list[RunCommand], seed: int, costs: str
+) -> None:
+    made = machine_from_options(FORWARDED, guest=[], host=[], folder=Path())
+    made.guest, made.host, made.seed, made.costs = guest, host, seed, costs
+    made.until_ns = 20 * SECOND
+    hold(made)
