@@ -97,8 +97,7 @@ def test_no_module_that_differs_between_runs_is_imported() -> None:
             for node in ast.walk(tree)
             if isinstance(node, (ast.Import, ast.ImportFrom))
             for module in imported(node)
-            if module.partition(".")[0] in BANNED_IMPORTS
-            and (name, module) not in ALLOWED_IMPORTS
+            if module.partition(".")[0] in BANNED_IMPORTS and (name, module) not in ALLOWED_IMPORTS
         ]
     )
 
