@@ -26,7 +26,7 @@ def left(made: MachineConfig, machine: Machine) -> tuple[object, ...]:
     """What a run leaves, and how many steps of the engine it took (``run.limits.events``)."""
     machine.run()
     result = RunResult(made, machine)
-    return result.fingerprint, result.summary, result.files, machine.env.steps
+    return result.fingerprint, result.summary, dict(result.files), machine.env.steps
 
 
 def booted(made: MachineConfig) -> Booted:
