@@ -92,6 +92,7 @@ class Thread:
         """What the body returned."""
         self._over: Event | None = None
         self._due: int | None = None
+        self._parked = 0
         self._entries: list[int] = []  # the heap's entries for this thread, earliest last
         self._greenlet = greenlet.greenlet(self._main)
         env.threads.append(self)
@@ -176,6 +177,10 @@ class Thread:
         self.now = self.env._now
         if code >= 0:
             self.marks.append(self.now << CODE_BITS | code + 1)
+            # Where nothing costs time, time need not move for long.
+            self._parked += 1
+            if not self._parked & 63 and self.collect is not None and len(self.marks) > CHUNK:
+                self.collect(self)
 
     def wait(self, event: Event) -> Any:
         """Wait for any SimPy event and return its value, or raise its exception."""
