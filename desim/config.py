@@ -39,7 +39,7 @@ class InputFile:
 
     def __init__(self, *, name: str, data: bytes | Log) -> None:
         self.name = name
-        self.log = Log.of(data) if isinstance(data, bytes) else data
+        self.log = Log.of(data)
         self._sha256 = ""
 
     @property
@@ -61,9 +61,6 @@ class InputFile:
 
     def __repr__(self) -> str:
         return f"InputFile(name={self.name!r}, data={self.log!r})"
-
-    def __deepcopy__(self, memo: object) -> InputFile:
-        return self
 
     __hash__ = None  # type: ignore[assignment]  # as that of all configurations
 
@@ -218,10 +215,10 @@ class MonitorCommand:
 
 @dataclass(slots=True, kw_only=True)
 class Expect:
-    """What must be true after the run; ``guest_files`` and ``host_files`` map name to bytes."""
+    """What must be true after the run; ``guest_files`` and ``host_files`` map name to content."""
 
-    guest_files: dict[str, bytes] = field(default_factory=dict)
-    host_files: dict[str, bytes] = field(default_factory=dict)
+    guest_files: Mapping[str, bytes | Log] = field(default_factory=dict)
+    host_files: Mapping[str, bytes | Log] = field(default_factory=dict)
     metrics: dict[str, str] = field(default_factory=dict)
     """Conditions on figures of the run, as written, by the figure's name."""
     fingerprint: str = ""

@@ -133,8 +133,10 @@ class Log:
         self.size = 0
 
     @classmethod
-    def of(cls, data: bytes) -> Log:
-        """One that holds ``data``, in memory."""
+    def of(cls, data: bytes | Log) -> Log:
+        """One that holds ``data``, in memory; ``data`` itself if it is one."""
+        if isinstance(data, Log):
+            return data
         log = cls(Spool(len(data)))
         log.append(data)
         return log
@@ -176,6 +178,29 @@ class Log:
 
     def __repr__(self) -> str:
         return f"<Log of {self.size} bytes>"
+
+    def __deepcopy__(self, memo: object) -> Log:
+        """Copies of what holds logs, as configurations do, share them."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Log.of, (self.whole(),)
+
+    def __eq__(self, other: object) -> bool:
+        return self.difference(other) is None if isinstance(other, Log) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
+    def difference(self, other: Log) -> int | None:
+        """The first byte at which two logs differ; None if they hold the same."""
+        at = 0
+        for piece in self.pieces():
+            others = other.read(at, len(piece))
+            if piece != others:
+                pairs = enumerate(zip(piece, others, strict=False))
+                return at + next((n for n, (a, b) in pairs if a != b), len(others))
+            at += len(piece)
+        return None if at == other.size else at
 
     def pieces(self, begin: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The bytes from ``begin`` up to ``end``, or all that are there now, block by block."""
@@ -259,8 +284,12 @@ class Column(Sequence[int]):
     def __len__(self) -> int:
         return self._log.size // self._size
 
+    def since(self, begin: int) -> Iterator[int]:
+        """The numbers from ``begin`` on."""
+        return chain.from_iterable(self.chunks(begin))
+
     def __iter__(self) -> Iterator[int]:
-        return chain.from_iterable(self.chunks())
+        return self.since(0)
 
     def count(self, value: int) -> int:
         """How many of the numbers are ``value``."""

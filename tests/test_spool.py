@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
+import pickle
 import tempfile
 from array import array
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -105,6 +108,20 @@ def test_batches_are_a_list(bound: int, parts: list[list[tuple[int, str]]]) -> N
         batches.append((1, "x"))
     assert list(batches) == [*model[:half], *[(1, "x")] * 5]
     assert batches[half - 1 : half + 1] == list(batches)[half - 1 : half + 1]
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60), BOUNDS)
+def test_logs_are_equal_if_their_bytes_are_and_copies_are_alike(
+    one: bytes, other: bytes, bound: int
+) -> None:
+    log, second = Log(small(bound)), Log.of(other)
+    log.append(one)
+    pairs = zip(one, other, strict=False)
+    shared = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    assert log.difference(second) == (None if one == other else shared)
+    assert (log == second) == (one == other)
+    assert pickle.loads(pickle.dumps(log)) == log
+    assert copy.deepcopy([log])[0] is log
 
 
 def test_blobs_are_the_bytes_of_their_logs() -> None:

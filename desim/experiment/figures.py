@@ -10,8 +10,8 @@ Everything here is counted, from the captures and the trace; nothing is estimate
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from desim.config import MachineConfig
@@ -173,22 +173,27 @@ def card(
     """
     packets = frames.get("nic", ())
     start = booted_ns or 0
-    passed = [packet.time for packet in packets]
-    later = passed[bisect_left(passed, start) :]
-    busy = _together((t.begin_ns, t.end_ns) for t in sent) or [(t[0], t[-1]) for t in [later] if t]
-    taken = _times(trace, Landmark.INTERRUPT)
+    busy = _together((t.begin_ns, t.end_ns) for t in sent)
+    first = next((packet.time for packet in packets if packet.time >= start), None)
+    if first is not None and not busy:
+        busy = [(first, packets[-1].time)]
     to_guest = sum(packet.to_guest for packet in packets)
+    interrupts = boot_interrupts = busy_interrupts = 0
+    for time in _times(trace, Landmark.INTERRUPT):
+        interrupts += 1
+        boot_interrupts += booted_ns is None or time < booted_ns
+        busy_interrupts += _lies(time, busy)
     unused = _frames(counts["lost"], normal=True)
     return Card(
         to_guest,
         len(packets) - to_guest,
         _frames(counts["lost"], normal=False),
         unused,
-        len(taken),
-        bisect_left(taken, start) if booted_ns is not None else len(taken),
+        interrupts,
+        boot_interrupts,
         sum(end - begin for begin, end in busy),
-        _within(taken, busy),
-        _within(passed, busy),
+        busy_interrupts,
+        sum(_lies(packet.time, busy) for packet in packets),
         _held_back(trace),
     )
 
@@ -209,40 +214,35 @@ def _together(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def _within(times: Sequence[int], stretches: Iterable[tuple[int, int]]) -> int:
-    """How many of ``times``, which are in order, lie in one of ``stretches``."""
-    return sum(bisect_right(times, end) - bisect_left(times, begin) for begin, end in stretches)
+def _lies(time: int, stretches: Sequence[tuple[int, int]]) -> bool:
+    """Whether an instant lies in one of ``stretches``, which are in order and apart."""
+    number = bisect_right(stretches, time, key=lambda stretch: stretch[0])
+    return number > 0 and time <= stretches[number - 1][1]
 
 
 def _frames(entries: Iterable[Mapping[str, Any]], *, normal: bool) -> int:
     return sum(e["frames"] for e in entries if (e["code"] in NORMAL_LOSSES) == normal)
 
 
-def _times(trace: Trace, landmark: Landmark) -> list[int]:
-    """When the functions of a landmark were entered, in order."""
+def _times(trace: Trace, landmark: Landmark) -> Iterator[int]:
+    """When the functions of a landmark were entered, thread by thread."""
     wanted = trace.codes.entries(landmark)
-    return sorted(
-        time
-        for record in trace.threads.values()
-        if not wanted.isdisjoint(record.codes)
-        for time, code in zip(record.times, record.codes, strict=True)
-        if code in wanted
-    )
+    for record in trace.threads.values():
+        if not wanted.isdisjoint(record.codes):
+            for time, code in zip(record.times, record.codes, strict=True):
+                if code in wanted:
+                    yield time
 
 
 def _held_back(trace: Trace) -> int:
     """How often the line rose inside a function that ends a window of mitigation."""
     wanted = trace.codes.entries(Landmark.MITIGATION_ENDED)
-    ends = frozenset(code + 1 for code in wanted)
-    rises: dict[str, list[int]] = {}
-    for one in trace.events(PinDriven):
-        if one.event.level:
-            rises.setdefault(one.record.name, []).append(one.position)
     count = 0
-    for name, positions in rises.items():
-        codes = trace.threads[name].codes
-        begun = [place for place, code in enumerate(codes) if code in wanted]
-        ended = [place for place, code in enumerate(codes) if code in ends]
-        # A rise is inside if more of these functions have begun before it than ended.
-        count += sum(bisect_left(begun, p) > bisect_left(ended, p) for p in positions)
+    for record in trace.threads.values():
+        inside = place = 0
+        for event in record.events:
+            if event[2] == PinDriven.kind and PinDriven(*event[3:]).level:
+                passed, place = record.codes[place : event[1]], event[1]
+                inside += sum(passed.count(code) - passed.count(code + 1) for code in wanted)
+                count += inside > 0
     return count

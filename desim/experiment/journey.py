@@ -33,12 +33,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from desim.engine.trace import E, Happened, ThreadRecord, Trace
 from desim.events import (
     Connected,
-    Event,
     FramePassed,
     FrameStored,
     FrameTaken,
@@ -134,18 +134,23 @@ def follow(trace: Trace, frames: Sequence[Captured]) -> Journey:
 
     ``frames`` is the capture at slirp's port.
     """
-    connected = {opened.event.conn: opened.event for opened in trace.events(Connected)}
-    read = trace.events(Read)
-    for sent in trace.events(Sent):
+    connected = {opened.event.conn: opened.event for opened in trace.happened(Connected)}
+    read_up_to: dict[int, int] = {}
+    for _, _, _, read in trace.happened(Read):
+        port, end = read.remote[1], read.first_byte + read.count
+        read_up_to[port] = max(end, read_up_to.get(port, 0))
+    for sent in trace.happened(Sent):
         message = sent.event
         if message.by != "client" or message.conn not in connected:
             continue
         port = connected[message.conn].client[1]
         byte = message.first_byte + message.count - 1
-        arrival = next((r for r in read if r.event.remote[1] == port and _holds(r, byte)), None)
-        if arrival is None:
+        if byte >= read_up_to.get(port, 0):
             continue
         way = _Way(trace, frames)
+        arrival = way.read(port, byte)
+        if arrival is None:
+            continue
         legs = way.legs(sent, byte, port, arrival)
         if legs is not None:
             text = way.text(port, message.first_byte, message.count)
@@ -164,36 +169,33 @@ def _holds(bytes_: Happened[Sent] | Happened[Received] | Happened[Read], byte: i
 class _Stacks:
     """The stacks of open stages of one thread, as places in its record.
 
-    The record is read once; every ``STEP`` marks the stack is kept, so that the one at any
-    position is a short way off.
+    The record is read as far as somebody asks; every ``STEP`` marks the stack is kept, so that
+    the one at any position is a short way off.
     """
 
     STEP = 512
 
     def __init__(self, record: ThreadRecord) -> None:
         self._codes = record.codes
-        self._kept: list[tuple[int, ...]] = []
-        stack: list[int] = []
-        for index, code in enumerate(record.codes):
-            if index % self.STEP == 0:
-                self._kept.append(tuple(stack))
-            if code & 1:
-                stack.pop()
-            else:
-                stack.append(index)
-        if len(record.codes) % self.STEP == 0:
-            self._kept.append(tuple(stack))
+        self._kept: list[tuple[int, ...]] = [()]
 
     def at(self, position: int) -> list[int]:
         """The places of entry of the stages that were open in front of ``position``."""
         number = position // self.STEP
-        stack = list(self._kept[number])
-        for index in range(number * self.STEP, position):
-            if self._codes[index] & 1:
-                stack.pop()
+        while len(self._kept) <= number:
+            last = len(self._kept) * self.STEP
+            self._kept.append(tuple(self._passed(self._kept[-1], last - self.STEP, last)))
+        return self._passed(self._kept[number], number * self.STEP, position)
+
+    def _passed(self, stack: tuple[int, ...], begin: int, end: int) -> list[int]:
+        """What becomes of the stack in front of ``begin`` by the marks up to ``end``."""
+        found = list(stack)
+        for index, code in enumerate(self._codes[begin:end], begin):
+            if code & 1:
+                found.pop()
             else:
-                stack.append(index)
-        return stack
+                found.append(index)
+        return found
 
 
 class _Way:
@@ -203,26 +205,25 @@ class _Way:
         self.trace = trace
         self.frames = frames
         self._stacks: dict[str, _Stacks] = {}
-        self._events: dict[type[Event], list[Any]] = {}
 
     def legs(
         self, sent: Happened[Sent], byte: int, port: int, arrival: Happened[Read]
     ) -> list[_Leg] | None:
         """All legs in order, or None if a station cannot be found in the trace."""
         begin, _ = self._around(sent, Landmark.HOST_CALL)
-        received = self._first(
+        received = self.first(
             Received, lambda one: one.event.conn == sent.event.conn and _holds(one, byte)
         )
         numbers = self._numbers(port, byte)
-        dma = self._first(FrameStored, lambda one: one.event.frame in numbers)
+        dma = self.first(FrameStored, lambda one: one.event.frame in numbers)
         if received is None or dma is None:
             return None
         number = dma.event.frame
-        framed = self._first(
+        framed = self.first(
             FramePassed, lambda one: one.event.point == "slirp" and one.event.frame == number
         )
-        taken = self._first(FrameTaken, lambda one: one.event.frame == number)
-        tried = self._first(
+        taken = self.first(FrameTaken, lambda one: one.event.frame == number)
+        tried = self.first(
             FramePassed, lambda one: one.event.point == "slirp" and one.event.frame in numbers
         )
         if framed is None or taken is None or tried is None:
@@ -269,7 +270,7 @@ class _Way:
             yield _Leg(sending, framed.time, framed.record, EMULATOR)
         delivering, done = self._around(dma, Landmark.DELIVERED)
         at = framed.time
-        held = self._first(Held, lambda one: one.event.frame == framed.event.frame)
+        held = self.first(Held, lambda one: one.event.frame == framed.event.frame)
         if held is not None or dma.record is not framed.record:
             queued = max(at, delivering)
             why = str(held.event.why) if held is not None else "receiver not ready"
@@ -342,17 +343,19 @@ class _Way:
 
     def _established(self, port: int) -> int:
         """When slirp answered the guest's SYN-ACK."""
-        sent = [captured.time for _, captured, _ in self._segments(port)]
-        return sent[1] if len(sent) > 1 else 0
+        return next((sent.time for _, sent, _ in islice(self._segments(port), 1, None)), 0)
+
+    def read(self, port: int, byte: int) -> Happened[Read] | None:
+        """The guest's read() that got the byte."""
+        return self.first(Read, lambda one: one.event.remote[1] == port and _holds(one, byte))
 
     def _next_irq(self, time: int) -> Happened[PinDriven] | None:
         """The first rise of the pin at or after ``time``."""
-        return self._first(PinDriven, lambda one: one.time >= time and one.event.level)
+        return self.first(PinDriven, lambda one: one.time >= time and one.event.level)
 
-    def _first(self, kind: type[E], wanted: Callable[[Happened[E]], bool]) -> Happened[E] | None:
-        if kind not in self._events:
-            self._events[kind] = self.trace.events(kind)
-        return next(filter(wanted, self._events[kind]), None)
+    def first(self, kind: type[E], wanted: Callable[[Happened[E]], bool]) -> Happened[E] | None:
+        """The first event of a kind that is wanted."""
+        return next(filter(wanted, self.trace.happened(kind)), None)
 
     def stack(self, record: ThreadRecord, position: int) -> list[int]:
         """The places of entry of the stages that were open at ``position`` of ``record``."""
@@ -381,8 +384,8 @@ class _Way:
 
     def _end(self, record: ThreadRecord, position: int, levels: int) -> int:
         """When the stage ``levels`` deep in the stack at ``position`` was left."""
-        for index in range(position, len(record.codes)):
-            levels += -1 if record.codes[index] & 1 else 1
+        for index, code in enumerate(record.codes.since(position), position):
+            levels += -1 if code & 1 else 1
             if levels == 0:
                 return record.times[index]
         return record.times[-1]
@@ -390,8 +393,8 @@ class _Way:
     def _first_end(self, event: Happened[Any], landmark: Landmark) -> int:
         """When the first stage that is ``landmark`` was left after ``event``."""
         record, codes = event.record, self.trace.codes
-        for index in range(event.position, len(record.codes)):
-            if record.codes[index] & 1 and codes.landmark(record.codes[index]) is landmark:
+        for index, code in enumerate(record.codes.since(event.position), event.position):
+            if code & 1 and codes.landmark(code) is landmark:
                 return record.times[index]
         return event.time
 

@@ -24,7 +24,7 @@ def failures(result: RunResult) -> list[str]:
     One that cannot be judged, because the run has not recorded what it is about, is not met.
     """
     expect = result.config.expect
-    found = expectations.failures(expect, result.files)
+    found = expectations.failures(expect, result.written)
     shown = {transcript.name: transcript for transcript in result.transcripts}
     for command in (*result.config.guest, *result.config.host):
         found += _program(command, shown.get(command.terminal))

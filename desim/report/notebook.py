@@ -29,8 +29,8 @@ def _answer(result: RunResult) -> Iterator[str]:
         message = quoted(journey.text, journey.size)
         yield _row("send() to read()", f"{grouped(journey.total_ns)} ns", message)
     yield _row("ended", seconds(result.end_ns), result.ended)
-    for name, data in sorted(result.files.items()):
-        yield _row("file", f"{grouped(len(data))} bytes", name)
+    for name, log in sorted(result.written.items()):
+        yield _row("file", f"{grouped(log.size)} bytes", name)
     for failure in result.expectations:
         yield _row("expected otherwise", "", failure)
     profile = result.profile

@@ -41,6 +41,7 @@ from desim.report.text import (
     percent,
     quoted,
 )
+from desim.spool import Log
 
 WIDTH = 80
 """Columns where there is no terminal."""
@@ -290,11 +291,11 @@ def _files(result: RunResult, config: MachineConfig) -> Iterator[Line]:
         (f"{escape(name)}  NOT written, but expected", "red")
         for name in sorted(expected.keys() - result.files.keys())
     ]
-    for name, data in sorted(result.files.items(), key=lambda f: (f[0] not in expected, f[0])):
-        text = f"{escape(name)}  {grouped(len(data))} bytes"
+    for name, log in sorted(result.written.items(), key=lambda f: (f[0] not in expected, f[0])):
+        text = f"{escape(name)}  {grouped(log.size)} bytes"
         if name not in expected:
             found.append((text, ""))
-        elif data == expected[name]:
+        elif log == Log.of(expected[name]):
             found.append((f"{text}  as expected", "green"))
         else:
             found.append((f"{text}  NOT as expected", "red"))

@@ -7,40 +7,37 @@ from difflib import unified_diff
 
 from desim.config import Expect
 from desim.errors import nearest
+from desim.spool import Log
 
 MAX_DIFF_BYTES = 64 << 10
 MAX_DIFF_LINES = 40
 
 
-def failures(expect: Expect, files: Mapping[str, bytes]) -> list[str]:
+def failures(expect: Expect, files: Mapping[str, Log]) -> list[str]:
     """One text for each expectation that ``files`` does not meet, with the difference.
 
     ``files`` are those that programs wrote, by name below ``guest/`` and ``host/``.
     """
-    wanted = {f"guest/{name}": data for name, data in expect.guest_files.items()}
-    wanted |= {f"host/{name}": data for name, data in expect.host_files.items()}
+    wanted = {f"guest/{name}": Log.of(data) for name, data in expect.guest_files.items()}
+    wanted |= {f"host/{name}": Log.of(data) for name, data in expect.host_files.items()}
     found = []
-    for name, data in wanted.items():
+    for name, log in wanted.items():
         if name not in files:
             found.append(f"{name}: was not written{nearest(name, files)}")
-        elif files[name] != data:
-            found.append("\n".join(_difference(name, data, files[name])))
+        elif (place := log.difference(files[name])) is not None:
+            found.append("\n".join(_difference(name, place, log, files[name])))
     return found
 
 
-def _difference(name: str, wanted: bytes, got: bytes) -> Iterator[str]:
-    place = next(
-        (i for i, (a, b) in enumerate(zip(wanted, got, strict=False)) if a != b),
-        min(len(wanted), len(got)),
-    )
+def _difference(name: str, place: int, wanted: Log, got: Log) -> Iterator[str]:
     yield (
         f"{name}: differs from what is expected at byte {place} "
-        f"({len(got)} bytes, {len(wanted)} expected)"
+        f"({got.size} bytes, {wanted.size} expected)"
     )
     texts = _text(wanted), _text(got)
     if texts[0] is None or texts[1] is None:
-        yield f"  expected  {wanted[place : place + 16].hex(' ')}"
-        yield f"  written   {got[place : place + 16].hex(' ')}"
+        yield f"  expected  {wanted.read(place, 16).hex(' ')}"
+        yield f"  written   {got.read(place, 16).hex(' ')}"
         return
     lines = unified_diff(texts[0], texts[1], "expected", "written", n=1, lineterm="")
     for number, line in enumerate(lines):
@@ -50,12 +47,12 @@ def _difference(name: str, wanted: bytes, got: bytes) -> Iterator[str]:
         yield f"  {line}"
 
 
-def _text(data: bytes) -> list[str] | None:
-    """The lines of ``data`` with their ends visible; None if it is not short text."""
-    if len(data) > MAX_DIFF_BYTES:
+def _text(log: Log) -> list[str] | None:
+    """The lines of ``log`` with their ends visible; None if it is not short text."""
+    if log.size > MAX_DIFF_BYTES:
         return None
     try:
-        text = data.decode()
+        text = log.whole().decode()
     except UnicodeDecodeError:
         return None
     lines = text.split("\n")

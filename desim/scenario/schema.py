@@ -58,6 +58,7 @@ from desim.scenario.tables import (
     Whole,
     key,
 )
+from desim.spool import Log
 from desim.userland.files import normalise
 
 MAX_COMMANDS = 64
@@ -193,7 +194,7 @@ def _virtual_name(value: str, place: Place) -> str:
         raise UserError(str(error)) from None
 
 
-def _expected(value: Any, place: Place) -> bytes:
+def _expected(value: Any, place: Place) -> bytes | Log:
     reading = _reading(place)
     if isinstance(value, str):
         return value.encode()
@@ -201,7 +202,7 @@ def _expected(value: Any, place: Place) -> bytes:
         return value
     if isinstance(value, dict) and list(value) == ["same_as"] and isinstance(value["same_as"], str):
         try:
-            return reading.inputs.file(value["same_as"]).data
+            return reading.inputs.file(value["same_as"]).log
         except ValueError as error:
             raise ValueError(f"{value['same_as']}: {error}") from None
     raise ValueError('must be the text of the file, or { same_as = "FILE" }')

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from desim.config import Expect
-from desim.scenario.expectations import failures
+from desim.scenario import expectations
+from desim.spool import Log
+
+
+def failures(expect: Expect, files: dict[str, bytes]) -> list[str]:
+    return expectations.failures(expect, {name: Log.of(data) for name, data in files.items()})
+
 
 EXPECT = Expect(guest_files={"hello.txt": b"Hello\n"}, host_files={"out": b"\0\1"})
 
