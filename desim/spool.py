@@ -57,6 +57,9 @@ class Spool:
         self._end = 0
         self._free: list[int] = []
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Spool, ()  # what lies in it is pickled with the logs
+
     def keep(self, block: bytes) -> Kept:
         """Take a full block; what comes back stands for it."""
         if self.room >= self.block:
@@ -182,9 +185,6 @@ class Log:
     def __deepcopy__(self, memo: object) -> Log:
         """Copies of what holds logs, as configurations do, share them."""
         return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Log.of, (self.whole(),)
 
     def __eq__(self, other: object) -> bool:
         return self.difference(other) is None if isinstance(other, Log) else NotImplemented
