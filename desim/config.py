@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from desim.devices import HostFwd, Nic, UserNet
 from desim.record import Record
 from desim.spool import Log
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 SECOND_NS = 1_000_000_000
 

@@ -17,7 +17,6 @@ Names and files are those of the code that is modelled: QEMU 2.8 and its slirp
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import cache
@@ -204,6 +203,8 @@ def stages_at(landmark: Landmark) -> list[tuple[str, str]]:
 
 def _classes() -> Iterator[type[Any]]:
     """All classes that are written in ``ROOMS``."""
+    import pkgutil  # no run looks for all classes
+
     for room in ROOMS:
         package = import_module(f"desim.{room}")
         modules = [package.__name__]

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
 from desim.errors import UserError, nearest
-from desim.experiment import output
 from desim.experiment.journey import Journey
 from desim.experiment.run import RunResult
 from desim.experiment.verdict import failed_programs
@@ -158,6 +157,8 @@ class Result:
         An earlier run's folder is replaced with ``force``, anybody else's never. Raises
         :class:`desim.OutputError`.
         """
+        from desim.experiment import output
+
         output.write(self._run, Path(folder), force=force)
 
     def report(self, width: int = 80, *, verbosity: int = 0) -> str:

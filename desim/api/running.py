@@ -13,7 +13,6 @@ from desim.api.result import Result
 from desim.api.scenario import Scenario
 from desim.config import MachineConfig
 from desim.errors import ScenarioError, UserError
-from desim.experiment.backtrace import Backtrace, find_functions
 from desim.experiment.run import RunResult, unused_instructions
 from desim.experiment.run import backtrace as run_to
 from desim.record import Record, checked, not_captured
@@ -22,6 +21,7 @@ from desim.scenario.durations import parse_duration, show_duration
 if TYPE_CHECKING:
     import simpy
 
+    from desim.experiment.backtrace import Backtrace
     from desim.machine.capture import Captured
 
 Duration = str | int
@@ -110,6 +110,8 @@ def backtrace(
     """
     if type(hit) is not int or hit < 1:
         raise UserError(f"hit {hit!r}: must be a whole number, counted from 1")
+    from desim.experiment.backtrace import find_functions
+
     functions = find_functions(function)
     after_ns = None if after is None else _instant("after", after)
     config = configuration(_changed(scenario, seed=seed, until=None), costs)

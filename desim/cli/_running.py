@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +63,6 @@ def add_results(parser: Parser) -> None:
 def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     """Run, show, write; the exit code."""
     from desim.api.running import assemble
-    from desim.experiment import output
 
     # The screen and the summary have the fingerprint, DIR has everything, and what is expected
     # of figures is judged by what was recorded.
@@ -80,6 +78,8 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
         capture=everything,
     )
     if arguments.out is not None:
+        from desim.experiment import output
+
         output.prepare(arguments.out, force=arguments.force)
     complain(*machine.notes)
     with progress_line(scenario) as progress:
@@ -89,6 +89,8 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
                 progress.writing(arguments.out)
             result.save(arguments.out, force=arguments.force)
     if arguments.json:
+        from desim.experiment import output
+
         print(output.summary_text(result.summary), end="")
     elif not arguments.quiet:
         colours = wants_colours(arguments.color)
@@ -125,4 +127,8 @@ def seconds(ns: int) -> str:
 
 def console_width() -> int:
     """The columns of the terminal; 80 elsewhere, so that a file says the same everywhere."""
-    return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+    if not sys.stdout.isatty():
+        return 80
+    from shutil import get_terminal_size
+
+    return get_terminal_size((80, 24)).columns

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from desim.config import MachineConfig
 from desim.costs.profile import INSTRUCTIONS, load
 from desim.engine.trace import Fingerprint, Trace
-from desim.experiment.backtrace import Backtrace, Breakpoint, Function, Hit
 from desim.experiment.journey import Journey, follow
 from desim.experiment.metrics import Metrics
 from desim.experiment.trace_lines import lines
@@ -23,7 +22,9 @@ from desim.machine.counts import frame_counts
 from desim.record import Record, keeps, not_captured, not_recorded
 from desim.spool import Blobs, Log
 from desim.version import __version__
-from desim.wire.pcapng import INBOUND, OUTBOUND, PcapngWriter
+
+if TYPE_CHECKING:
+    from desim.experiment.backtrace import Backtrace, Function
 
 FORMAT = "desim-summary/1"
 PACKETS = 256
@@ -285,6 +286,8 @@ def backtrace(
     have that frame (by its number in the trace) in their hands. ``calls`` adds what
     the function went on to call until it returned.
     """
+    from desim.experiment.backtrace import Breakpoint, Hit
+
     breakpoint_ = Breakpoint(functions, hit=hit, packet=packet, after_ns=after_ns, calls=calls)
     machine = Machine(replace(config, record="none", capture=False), watch=breakpoint_)
     try:
@@ -297,6 +300,8 @@ def backtrace(
 
 
 def _pcapng(point: str, packets: Capture) -> Iterator[bytes]:
+    from desim.wire.pcapng import INBOUND, OUTBOUND, PcapngWriter
+
     writer = PcapngWriter()
     interface = writer.interface(point)
     for number, (time, to_guest, _, raw) in enumerate(packets.appended()):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from desim.config import DnsRecord, HostDns
 from desim.host.kernel import HostKernel
-from desim.host.nameserver import NAME, Zone, nameserver
 from desim.userland.files import Terminal
 from desim.userland.process import Process
 from desim.wire.addresses import ip_text
-from desim.wire.dns import TYPE_A, TYPE_AAAA, TYPE_CNAME, TYPE_PTR, Record, encode_name
 
-TYPES = {"A": TYPE_A, "AAAA": TYPE_AAAA, "CNAME": TYPE_CNAME, "PTR": TYPE_PTR}
+if TYPE_CHECKING:
+    from desim.wire.dns import Record
 
 
 def configure(host: HostKernel, dns: HostDns, terminal: Terminal) -> Process | None:
@@ -20,11 +21,16 @@ def configure(host: HostKernel, dns: HostDns, terminal: Terminal) -> Process | N
     )
     if not dns.records:
         return None
+    from desim.host.nameserver import NAME, Zone, nameserver
+
     zone = Zone([_record(record) for record in dns.records])
     return host.spawn_program(NAME, nameserver(zone, dns.resolvers), terminal)
 
 
 def _record(record: DnsRecord) -> Record:
+    from desim.wire.dns import TYPE_A, TYPE_AAAA, TYPE_CNAME, TYPE_PTR, Record, encode_name
+
+    types = {"A": TYPE_A, "AAAA": TYPE_AAAA, "CNAME": TYPE_CNAME, "PTR": TYPE_PTR}
     value = record.value
     rdata = encode_name(value) if isinstance(value, str) else value
-    return Record(record.name, TYPES[record.kind], rdata, record.ttl_s)
+    return Record(record.name, types[record.kind], rdata, record.ttl_s)

@@ -13,7 +13,6 @@ from desim.host.kernel import HostKernel
 from desim.host.sockets import QemuSockets
 from desim.machine.access import CardAccess
 from desim.machine.chardev import TOUCH_POINT, CharBackend
-from desim.machine.filters import Filters
 from desim.machine.kit import Kit
 from desim.machine.ports import Bus, FrameLedger, Tap
 from desim.machine.threads.main_loop import MainLoop
@@ -169,6 +168,10 @@ class Qemu:
 
     def _hang_filters(self, configs: list[NetFilter], host: HostKernel) -> None:
         """``-object filter-...``: on netdevs that have their peers."""
+        if not configs:
+            return
+        from desim.machine.filters import Filters
+
         filters = Filters(
             clock=self.loop.timers,
             ledger=self.lost,

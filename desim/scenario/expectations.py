@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import unified_diff
 
 from desim.config import Expect
 from desim.errors import nearest
@@ -39,6 +38,8 @@ def _difference(name: str, place: int, wanted: Log, got: Log) -> Iterator[str]:
         yield f"  expected  {wanted.read(place, 16).hex(' ')}"
         yield f"  written   {got.read(place, 16).hex(' ')}"
         return
+    from difflib import unified_diff  # most files are as expected
+
     lines = unified_diff(texts[0], texts[1], "expected", "written", n=1, lineterm="")
     for number, line in enumerate(lines):
         if number == MAX_DIFF_LINES:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from desim.config import DnsRecord
 from desim.host.loopback import is_local
 from desim.wire.addresses import ip
-from desim.wire.dns import encode_name
 from desim.wire.errors import WireError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
@@ -22,6 +21,8 @@ def read_name(text: str) -> str:
     """A domain name, without the dot at its end; ``ValueError`` if it is none."""
     if not _NAME.fullmatch(text):
         raise ValueError("a name has labels of letters, digits, - and _ with dots between them")
+    from desim.wire.dns import encode_name
+
     name = text.removesuffix(".")
     try:
         encode_name(name)

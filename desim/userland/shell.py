@@ -12,7 +12,6 @@ process like others.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -315,6 +314,8 @@ def _bare(word: _Token) -> str:
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    import difflib  # costs every start what only mistakes need
+
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"no {what} {name!r}; {hint}there are {', '.join(sorted(known))}"

@@ -3,6 +3,7 @@
 import pytest
 
 from desim.costs.profile import (
+    FOLDER,
     Cost,
     load,
     parse,
@@ -88,3 +89,10 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path):
 
 def test_shipped_profiles_are_listed():
     assert "zero" in shipped()
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_stage_of_a_shipped_profile_is_one_of_a_model(name):
+    """A run takes it on trust, because looking stages up loads all models."""
+    text = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+    assert vars(parse(name, text, name)) == vars(load(name))

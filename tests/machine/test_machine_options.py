@@ -164,8 +164,8 @@ def datagrams(monkeypatch: pytest.MonkeyPatch) -> None:
     def entry(program: Callable[[list[str]], Program]) -> ProgramFile:
         return ProgramFile(program, lambda argv: None)
 
-    monkeypatch.setitem(GUEST_PROGRAMS, "echo-datagram", entry(echo))
-    monkeypatch.setitem(HOST_PROGRAMS, "ask-datagram", entry(ask))
+    monkeypatch.setitem(GUEST_PROGRAMS.files, "echo-datagram", lambda: entry(echo))
+    monkeypatch.setitem(HOST_PROGRAMS.files, "ask-datagram", lambda: entry(ask))
 
 
 @pytest.mark.usefixtures("datagrams")
