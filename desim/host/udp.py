@@ -219,6 +219,9 @@ class UdpSocket(DatagramSocket):
         address = self.net.route(address)
         if self.local is None:
             self.bind(loopback_of(address), 0)
+        assert self.local is not None
+        if wildcard(self.local[0]):  # it has the route's address from now on
+            self.local = (loopback_of(address), self.local[1])
         self.remote = (address, port)
 
     def connected(self) -> None:

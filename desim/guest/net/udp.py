@@ -25,7 +25,7 @@ from desim.guest.net.sock import (
 from desim.guest.skb import CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint, Random
 from desim.stages import GUEST, Build, bare, mark, stages
-from desim.userland.uapi import SHUT_RD, SHUT_WR, SO_BROADCAST, Message
+from desim.userland.uapi import SHUT_RD, SHUT_WR, SO_BROADCAST, SO_REUSEADDR, Message
 from desim.wire.addresses import IP_ANY
 from desim.wire.checksum import pseudo_sum
 from desim.wire.errors import WireError
@@ -59,6 +59,8 @@ class UdpSocket(DatagramSocket):
         self.dst_pending_confirm = False
         self.broadcast = False
         """SO_BROADCAST."""
+        self.reuse = False
+        """SO_REUSEADDR: its port may be that of others who have it, too."""
         self.device: Device | None = None
         """SO_BINDTODEVICE."""
         self.shutdown_mask = 0
@@ -67,6 +69,8 @@ class UdpSocket(DatagramSocket):
         super().setsockopt(option, value)
         if option == SO_BROADCAST:
             self.broadcast = bool(value)
+        elif option == SO_REUSEADDR:
+            self.reuse = bool(value)
 
     def bind(self, address: bytes, port: int) -> None:
         """bind(2); port 0 takes a free one."""
@@ -188,7 +192,7 @@ class UdpCore:
     def udp_lib_get_port(self, sock: UdpSocket, address: bytes, port: int) -> None:
         """Bind to ``address`` and ``port``, or a free one; from now on datagrams find it."""
         if port:
-            if self._taken(address, port):
+            if self._taken(address, port, sock.reuse):
                 raise error_of(errno.EADDRINUSE)
         else:
             span = PORT_HIGH - PORT_LOW + 1
@@ -204,9 +208,12 @@ class UdpCore:
         self.sockets[sock] = None
         self._cpu.local_bh_enable()
 
-    def _taken(self, address: bytes, port: int) -> bool:
+    def _taken(self, address: bytes, port: int, reuse: bool = False) -> bool:
+        """``udp_lib_lport_inuse``."""
         return any(
-            held.sport == port and (IP_ANY in (address, held.saddr) or held.saddr == address)
+            held.sport == port
+            and (IP_ANY in (address, held.saddr) or held.saddr == address)
+            and not (reuse and held.reuse)
             for held in self.sockets
         )
 

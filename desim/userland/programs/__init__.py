@@ -74,6 +74,7 @@ _COMMON = {
     "echo": _file("echo", start="echo", check="check"),
     "false": _file("small", start="false", check="check"),
     "httpd": _HTTPD,
+    "iperf3": _file("iperf3", start="iperf3", check="check"),
     "ltool": _file("ltool", start="ltool", check="check"),
     "nc": _NC_OPENBSD,
     "netcat": _NC_OPENBSD,

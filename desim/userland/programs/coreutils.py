@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
 from desim.userland.program import Program
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
@@ -47,13 +46,6 @@ def size(text: str, suffixes: str) -> int | None:
         factor = (1000 if tail == "B" else 1024) ** (1 + "KMGTPEZY".index(large.upper()))
     # No limit has more digits, and Python refuses to read thousands of them.
     return int(number.lstrip("0")[:40] or "0") * factor
-
-
-def nearest(value: Fraction) -> int:
-    """The nearest whole number, the even one of two."""
-    twice = 2 * value.denominator
-    whole, rest = divmod(2 * value.numerator + value.denominator, twice)
-    return whole - (not rest and whole % 2)
 
 
 def short(argv: list[str], long: dict[str, str]) -> list[str]:

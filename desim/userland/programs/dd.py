@@ -11,7 +11,6 @@ Not modelled: ``conv=`` other than notrunc, sync, noerror, fsync and fdatasync; 
 from __future__ import annotations
 
 import errno
-import re
 from fractions import Fraction
 
 from desim.userland.calls import sys
@@ -19,6 +18,7 @@ from desim.userland.process import SIGNALS
 from desim.userland.program import Part, Program
 from desim.userland.programs import coreutils
 from desim.userland.programs.busybox import BANNER, Fatal, applet, suffixed
+from desim.userland.programs.decimals import general, nearest
 from desim.userland.programs.getopt import GetoptError
 from desim.userland.programs.output import STDIN, STDOUT, Step, err
 from desim.userland.uapi import O_CREAT, O_TRUNC, O_WRONLY
@@ -364,8 +364,8 @@ def _human(count: int, base: int) -> str | None:
         power += 1
     if not power:
         return None
-    tenths = coreutils.nearest(value * 10)
-    text = f"{tenths // 10}.{tenths % 10}" if tenths < 100 else str(coreutils.nearest(value))
+    tenths = nearest(value * 10)
+    text = f"{tenths // 10}.{tenths % 10}" if tenths < 100 else str(nearest(value))
     unit = _UNITS[power - 1]
     return f"{text} {unit}B" if base == 1000 else f"{text} {unit.upper()}iB"
 
@@ -376,23 +376,11 @@ def _rate(value: Fraction) -> str:
     while value >= 1000 and power < len(_UNITS):
         value /= 1000
         power += 1
-    tenths = coreutils.nearest(value * 10)
+    tenths = nearest(value * 10)
     text = f"{tenths // 10}.{tenths % 10}"
-    return f"{text if len(text) <= 4 else coreutils.nearest(value)} {_UNITS[power - 1]}B"
+    return f"{text if len(text) <= 4 else nearest(value)} {_UNITS[power - 1]}B"
 
 
 def seconds(elapsed_ns: int) -> str:
-    """``%g``: six digits, without zeros at the end, with an exponent below 0.0001."""
-    if not elapsed_ns:
-        return "0"
-    exponent = len(str(elapsed_ns)) - 10
-    digits = coreutils.nearest(Fraction(elapsed_ns) * Fraction(10) ** (5 - exponent - 9))
-    if digits == 1_000_000:
-        digits, exponent = 100_000, exponent + 1
-    text = str(digits)
-    if -5 < exponent < 6:
-        whole = text[: exponent + 1] if exponent >= 0 else "0"
-        rest = text[exponent + 1 :] if exponent >= 0 else "0" * (-exponent - 1) + text
-        return f"{whole}.{rest}".rstrip("0").rstrip(".")
-    mantissa = re.sub(r"\.?0+$", "", f"{text[0]}.{text[1:]}")
-    return f"{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+    """``%g``."""
+    return general(Fraction(elapsed_ns, NS), 6)

@@ -12,6 +12,7 @@ from fractions import Fraction
 from desim.userland.program import Program
 from desim.userland.programs import coreutils
 from desim.userland.programs.busybox import BANNER, applet
+from desim.userland.programs.decimals import fixed
 from desim.userland.programs.getopt import GetoptError, getopt
 from desim.userland.programs.output import Stdio, err
 
@@ -134,8 +135,6 @@ def _print(options: list[tuple[str, str]], operands: list[str]) -> Program:
 
 
 def _text(number: Fraction, places: int, width: int) -> str:
-    scaled = coreutils.nearest(abs(number) * 10**places)
+    digits = fixed(abs(number), places)
     sign = "-" if number < 0 else ""
-    digits = str(scaled).rjust(places + 1, "0")
-    whole, rest = (digits[:-places], "." + digits[-places:]) if places else (digits, "")
-    return sign + whole.rjust(width - len(sign) - len(rest), "0") + rest
+    return sign + digits.rjust(width - len(sign), "0")
