@@ -25,12 +25,15 @@ A multiple of 184 a little above half of 1460, because that is how long most of 
 """
 _SHORT = 1 << 8 * 2 * 184
 """Below, a number is not worth folding."""
+_LONG = 1 << 8 * 16 * 184
+"""Below, a number is that of one frame, and only the last four steps can do anything."""
+_FOLD_FRAME_AT = _FOLD_AT[-4:]
 
 
 def remainder(number: int) -> int:
     """``number % 0xFFFF``, for numbers as long as a packet."""
     if number >= _SHORT:
-        for bits, mask in _FOLD_AT:
+        for bits, mask in _FOLD_AT if number >= _LONG else _FOLD_FRAME_AT:
             if number > mask:
                 number = (number >> bits) + (number & mask)
     return number % 0xFFFF
