@@ -234,11 +234,11 @@ class Limits:
     events: int = 200_000_000
     """Steps of the engine."""
     frames: int = 250_000
-    """Frames on the wire, with those that filters make; each costs up to 8 kB of memory."""
+    """Frames on the wire, with those that filters make; each takes up to 3 kB on the disk."""
     marks: int = 50_000_000
-    """Entries and exits of stages; 10 bytes each."""
+    """Entries and exits of stages; 10 bytes each on the disk."""
     notes: int = 2_000_000
-    """Events of the trace; some 200 bytes each."""
+    """Events of the trace; some 30 bytes each on the disk."""
     output_bytes: int = 1 << 30
     """Of all files that programs write, together."""
 

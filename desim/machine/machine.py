@@ -263,7 +263,8 @@ class Machine:
         ``ended`` says so, and what there is can be looked at. ``interrupted`` is called as soon
         as Ctrl-C is pressed.
 
-        Raises ``UserError`` for a machine that has run, or has been closed."""
+        Raises ``UserError`` for a machine that has run, or has been closed, and when the
+        temporary folder has no room for what does not stay in memory (``desim.spool``)."""
         if self._spent:
             raise UserError("a machine runs once, and this one has; put another one together")
         self._spent = True
@@ -279,6 +280,8 @@ class Machine:
         except EngineError as error:
             self.ended, self.failed = f"stopped: {error}", True
             in_the_middle = isinstance(error, OverBudgetError)
+        except UserError:  # no room for what the run keeps, say: no fault of the model
+            raise
         except Exception as error:
             error.add_note(self._beside() if _of_an_event(error) else self._model_error())
             raise

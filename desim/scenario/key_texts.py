@@ -63,15 +63,15 @@ KEYS = {
     ),
     "run.limits.frames": About(
         "how many frames a run may have on the wire, copies and changed ones included; each "
-        "takes up to 8 kB of memory",
+        "takes up to 3 kB on the disk",
         "250000",
     ),
     "run.limits.marks": About(
-        "how many entries and exits of functions it may record, of 10 bytes each",
+        "how many entries and exits of functions it may record, of 10 bytes each on the disk",
         "50000000",
     ),
     "run.limits.notes": About(
-        "how many other events of the trace it may record, of some 200 bytes each",
+        "how many other events of the trace it may record, of some 30 bytes each on the disk",
         "2000000",
     ),
     "run.limits.events": About(
