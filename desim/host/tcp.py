@@ -400,8 +400,8 @@ class TcpSocket(Socket):
             return POLLIN if self.accept_queue else 0
         if self.state == SYN_SENT:
             return 0
-        events = 0
-        if self.state == CLOSE or (self.send_shutdown and self.recv_shutdown):
+        events = POLLHUP | POLLOUT if self.state == CLOSE else 0
+        if self.send_shutdown and self.recv_shutdown:
             events |= POLLHUP
         if self.recv_shutdown:
             events |= POLLIN | POLLRDHUP

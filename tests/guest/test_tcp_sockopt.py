@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 import pytest
 from fakes_net import MS, SECOND, SLIRP, Guest, Peer
@@ -101,6 +102,41 @@ def test_what_is_set_can_be_asked_for(
     assert sock.getsockopt(option) == at_first
     sock.setsockopt(option, given)
     assert sock.getsockopt(option) == then
+
+
+@pytest.mark.parametrize(
+    "row", Path(__file__).with_name("sockopts.tsv").read_text("utf-8").splitlines()
+)
+def test_a_new_socket_answers_as_a_real_one(guest: Guest, row: str) -> None:
+    """Linux 6.1.192: an option, what was given, its value before, the error, and after."""
+    option, given, before, error, after = row.split("\t")
+    sock = guest.stack.tcp_socket()
+    assert sock.getsockopt(option) == int(before)
+    if error == "-":
+        sock.setsockopt(option, int(given))
+    else:
+        with pytest.raises(OSError) as refused:
+            sock.setsockopt(option, int(given))
+        assert refused.value.errno == getattr(errno, error)
+    assert sock.getsockopt(option) == int(after)
+
+
+def test_an_accepted_socket_has_its_listeners_options_as_a_real_one_has(guest: Guest) -> None:
+    """Linux 6.1.192: all but TCP_QUICKACK, which each connection finds for itself."""
+    sock = guest.stack.tcp_socket()
+    given = {
+        TCP_NODELAY: 1,
+        TCP_CORK: 1,
+        SO_KEEPALIVE: 1,
+        TCP_USER_TIMEOUT: 1234,
+        TCP_KEEPIDLE: 55,
+        TCP_KEEPCNT: 4,
+        TCP_QUICKACK: 0,
+    }
+    for option, value in given.items():
+        sock.setsockopt(option, value)
+    child, _ = accepted(guest, sock)
+    assert {option: child.getsockopt(option) for option in given} == {**given, TCP_QUICKACK: 1}
 
 
 def test_an_unknown_option_is_refused(guest: Guest) -> None:

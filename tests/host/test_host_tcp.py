@@ -358,3 +358,9 @@ def test_keeping_alive_is_taken_and_told_and_changes_nothing(pair: Pair) -> None
     assert [client.getsockopt(name) for name in names] == [1, 10, 1, 3]
     for name, value in ((TCP_KEEPIDLE, 0), (TCP_KEEPINTVL, 32768), (TCP_KEEPCNT, 128)):
         assert raised(client.setsockopt, name, value) == errno.EINVAL
+
+
+def test_poll_says_of_a_new_socket_what_a_real_one_says(pair: Pair) -> None:
+    """Linux 6.1.192: EPOLLOUT and EPOLLHUP."""
+    assert pair.socket().poll_events() == POLLOUT | POLLHUP
+    assert pair.listener.poll_events() == 0
