@@ -14,7 +14,7 @@ Conventions that hold at every port
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from desim.reasons import Reason
@@ -142,6 +142,9 @@ class Mmio(Protocol):
 
     def write(self, offset: int, value: int) -> None:
         """A 32-bit write."""
+
+    def strobe(self, offset: int, values: Iterable[int], flush: int, delay_ns: int) -> None:
+        """Levels of pins, one after the other: write each, read ``flush``, wait ``delay_ns``."""
 
     def config_read(self, offset: int) -> int:
         """A 32-bit read of PCI configuration space."""

@@ -7,7 +7,7 @@ the interrupt, as a soft interrupt of an idle guest would.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from desim.devices import Nic
@@ -311,6 +311,8 @@ class FakeBus:
     def __init__(self, memory: Memory, pin: IoApicPin) -> None:
         self.memory = memory
         self.card: E1000
+        self.wait: Callable[[int], None]
+        """``udelay``"""
         self.log: list[tuple[str, int, int]] = []
         self.stuck: dict[int, int] = {}
         self.dma_read = memory.read
@@ -329,6 +331,12 @@ class FakeBus:
         assert 0 <= value < 1 << 32
         self.log.append(("w", offset, value))
         self.card.mmio_write(offset, value)
+
+    def strobe(self, offset: int, values: Iterable[int], flush: int, delay_ns: int) -> None:
+        for value in values:
+            self.write(offset, value)
+            self.read(flush)
+            self.wait(delay_ns // 1000)
 
     def config_read(self, offset: int) -> int:
         return self.card.config_read(offset)
@@ -399,6 +407,7 @@ class Guest:
         self.cpu = FakeCpu()
         self.memory = Memory(ram)
         self.bus = FakeBus(self.memory, self.cpu.pin)
+        self.bus.wait = self.cpu.udelay
         self.net = FakeNet()
         self.ledger = Ledger()
         self.card = E1000(

@@ -33,7 +33,7 @@ from desim.stages import GUEST, Landmark, mark, stages
 
 _READ_OPCODE_MICROWIRE = 0x6
 _OPCODE_BITS = 3
-_DELAY_US = 50
+_DELAY_NS = 50_000
 _GRANT_ATTEMPTS = 1000
 
 
@@ -48,12 +48,13 @@ class Eeprom:
         read_mac_addr=mark("e1000_read_mac_addr", file=HW_C),
     )
 
-    __slots__ = ("_cpu", "_read", "_write", "address_bits", "word_size")
+    __slots__ = ("_cpu", "_read", "_strobe", "_write", "address_bits", "word_size")
 
     def __init__(self, *, cpu: Cpu, mmio: Mmio) -> None:
         self._cpu = cpu
         self._read = mmio.read
         self._write = mmio.write
+        self._strobe = mmio.strobe
         self.word_size = 0
         self.address_bits = 0
 
@@ -95,11 +96,9 @@ class Eeprom:
             address += word.to_bytes(2, "little")
         return bytes(address)
 
-    def _edge(self, eecd: int) -> None:
-        """Write the pins, flush, and give the EEPROM its time."""
-        self._write(EECD, eecd)
-        self._read(STATUS)
-        self._cpu.udelay(_DELAY_US)
+    def _edges(self, *eecd: int) -> None:
+        """Write the pins, flush, and give the EEPROM its time, for one level after the other."""
+        self._strobe(EECD, eecd, STATUS, _DELAY_NS)
 
     def _acquire_eeprom(self) -> bool:
         eecd = self._read(EECD) | EECD_REQ
@@ -120,42 +119,37 @@ class Eeprom:
 
     def _shift_out_ee_bits(self, data: int, count: int) -> None:
         eecd = self._read(EECD) & ~EECD_DO
+        levels = []
         for bit in reversed(range(count)):
-            eecd &= ~EECD_DI
-            if data >> bit & 1:
-                eecd |= EECD_DI
-            self._edge(eecd)
+            eecd = eecd & ~EECD_DI | (EECD_DI if data >> bit & 1 else 0)
+            levels.append(eecd)
             eecd |= EECD_SK
-            self._edge(eecd)
+            levels.append(eecd)
             eecd &= ~EECD_SK
-            self._edge(eecd)
+            levels.append(eecd)
+        self._edges(*levels)
         self._write(EECD, eecd & ~EECD_DI)
 
     def _shift_in_ee_bits(self, count: int) -> int:
         eecd = self._read(EECD) & ~(EECD_DO | EECD_DI)
+        self._edges(eecd | EECD_SK)
         data = 0
-        for _ in range(count):
-            self._edge(eecd | EECD_SK)
+        for bit in reversed(range(count)):
             eecd = self._read(EECD) & ~EECD_DI
             data = data << 1 | bool(eecd & EECD_DO)
             eecd &= ~EECD_SK
-            self._edge(eecd)
+            if bit:
+                self._edges(eecd, eecd | EECD_SK)
+        self._edges(eecd)
         return data
 
     def _standby_eeprom(self) -> None:
         eecd = self._read(EECD) & ~(EECD_CS | EECD_SK)
-        self._edge(eecd)
-        eecd |= EECD_SK
-        self._edge(eecd)
-        eecd |= EECD_CS
-        self._edge(eecd)
-        self._edge(eecd & ~EECD_SK)
+        clocked = eecd | EECD_SK
+        self._edges(eecd, clocked, clocked | EECD_CS, eecd | EECD_CS)
 
     def _release_eeprom(self) -> None:
         eecd = self._read(EECD) & ~(EECD_CS | EECD_DI)
         self._write(EECD, eecd)
-        eecd |= EECD_SK
-        self._edge(eecd)
-        eecd &= ~EECD_SK
-        self._edge(eecd)
-        self._write(EECD, eecd & ~EECD_REQ)
+        self._edges(eecd | EECD_SK, eecd & ~EECD_SK)
+        self._write(EECD, eecd & ~(EECD_SK | EECD_REQ))
