@@ -145,6 +145,15 @@ def test_an_epoll_file_can_be_waited_for_itself(waiter: Waiter) -> None:
     assert wrong.value.errno == errno.ELOOP
 
 
+def test_a_closed_file_makes_no_epoll_file_ready(waiter: Waiter) -> None:
+    fd, _ = waiter.add(POLLIN, 1, ready=POLLIN)
+    outer = waiter.call("epoll_create")
+    waiter.call("epoll_ctl", outer, EPOLL_CTL_ADD, waiter.epfd, POLLIN, 5)
+    assert waiter.call("epoll_wait", outer, 8, 0) == [(POLLIN, 5)]
+    waiter.call("close", fd)
+    assert waiter.call("epoll_wait", outer, 8, 0) == []
+
+
 @pytest.mark.parametrize("inwards", [False, True])
 def test_five_epoll_files_may_stand_in_each_other(waiter: Waiter, inwards: bool) -> None:
     """``ep_loop_check``: four below the outermost, whichever way they are joined."""
