@@ -105,7 +105,8 @@ class CardAccess(Mmio):
     # does little else (1.2 of the guest's whole boot).
 
     def read(self, offset: int) -> int:
-        quiet = self._reads.get(offset)
+        known = self._reads
+        quiet = known[offset] if offset in known else None
         if quiet is not None:
             do, took, marks = quiet
             env, thread = self._env, self._thread
@@ -119,7 +120,7 @@ class CardAccess(Mmio):
                 and self._lock.owner is None
                 and env.running is thread
                 and thread.open
-                and len(thread.marks) <= CHUNK
+                and (thread.collect is None or len(thread.marks) <= CHUNK)
             ):
                 env._now = thread.now = end
                 if marks:
@@ -134,7 +135,8 @@ class CardAccess(Mmio):
         return value
 
     def write(self, offset: int, value: int) -> None:
-        quiet = self._writes.get(offset)
+        known = self._writes
+        quiet = known[offset] if offset in known else None
         if quiet is not None:
             do, took, marks = quiet
             env, thread = self._env, self._thread
@@ -148,7 +150,7 @@ class CardAccess(Mmio):
                 and self._lock.owner is None
                 and env.running is thread
                 and thread.open
-                and len(thread.marks) <= CHUNK
+                and (thread.collect is None or len(thread.marks) <= CHUNK)
             ):
                 env._now = thread.now = end
                 if marks:
