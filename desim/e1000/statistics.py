@@ -85,7 +85,15 @@ def update_rx_total_stats(mac_reg: list[int], size: int, total_size: int) -> Non
 
 def update_tx_total_stats(mac_reg: list[int], size: int) -> None:
     """A frame of ``size`` bytes, before its VLAN tag was inserted, has been sent."""
-    _count(mac_reg, (TPT, GPTC), (TOTL, GOTCL), size + FCS_LEN)
+    octets = size + FCS_LEN
+    low, good_low = mac_reg[TOTL] + octets, mac_reg[GOTCL] + octets
+    if low <= ALL and good_low <= ALL and mac_reg[TPT] != ALL and mac_reg[GPTC] != ALL:
+        # NOTE: no counter near its end: 1 call instead of 2.
+        mac_reg[TPT] += 1
+        mac_reg[GPTC] += 1
+        mac_reg[TOTL], mac_reg[GOTCL] = low, good_low
+    else:
+        _count(mac_reg, (TPT, GPTC), (TOTL, GOTCL), octets)
 
 
 def _count(

@@ -93,6 +93,10 @@ HEADER_SIZE = 256
 TAG_LEN = 4
 """Room in front of the data, for the four bytes that a VLAN tag moves forward."""
 
+_WORD, _LONG = struct.Struct("!H"), struct.Struct("!I")
+_put_word, _get_word = _WORD.pack_into, _WORD.unpack_from
+_put_long, _get_long = _LONG.pack_into, _LONG.unpack_from
+
 
 class Context:
     """What one context descriptor has set (``e1000x_txd_props``).
@@ -151,6 +155,7 @@ class Transmitter:
     )
 
     __slots__ = (
+        "_view",
         "buffer",
         "busy",
         "cptse",
@@ -196,6 +201,7 @@ class Transmitter:
     def reset(self) -> None:
         """Forget the frame in the making, the contexts and the buffer's bytes."""
         self.buffer = bytearray(TAG_LEN + DATA_SIZE)
+        self._view = memoryview(self.buffer)
         self.header = bytearray(HEADER_SIZE)
         self.size = 0
         self.vlan_header = b""
@@ -284,7 +290,8 @@ class Transmitter:
     def _append(self, address: int, length: int) -> int:
         """Append up to ``length`` bytes of memory, as far as there is room: how many."""
         size = self.size
-        length = min(length, DATA_SIZE - size)
+        if length > DATA_SIZE - size:
+            length = DATA_SIZE - size
         start = TAG_LEN + size
         self.buffer[start : start + length] = self.pci.dma_read(address & ADDRESS_MASK, length)
         # QEMU keeps the size in 16 bits: a buffer that is full to the brim counts as empty.
@@ -327,9 +334,9 @@ class Transmitter:
             # them. QEMU does not move them back.
             buffer[:12] = buffer[TAG_LEN : TAG_LEN + 12]
             buffer[12:16] = self.vlan_header
-            self.emit(Frame(bytes(buffer[: size + TAG_LEN])))
+            self.emit(Frame(bytes(self._view[: size + TAG_LEN])))
         else:
-            self.emit(Frame(bytes(buffer[TAG_LEN : TAG_LEN + size])))
+            self.emit(Frame(bytes(self._view[TAG_LEN : TAG_LEN + size])))
         update_tx_total_stats(self.mac_reg, size)
 
     def _adjust_headers(self, props: Context) -> None:
@@ -339,31 +346,31 @@ class Transmitter:
         at = TAG_LEN + props.ipcss
         ip_len = self.size - props.ipcss & 0xFFFF
         if props.ip:
-            struct.pack_into("!H", buffer, at + 2, ip_len)
-            (ident,) = struct.unpack_from("!H", buffer, at + 4)
-            struct.pack_into("!H", buffer, at + 4, ident + frames & 0xFFFF)
+            _put_word(buffer, at + 2, ip_len)
+            (ident,) = _get_word(buffer, at + 4)
+            _put_word(buffer, at + 4, ident + frames & 0xFFFF)
         else:
             # IPv6. QEMU stores the length with the header in it.
-            struct.pack_into("!H", buffer, at + 4, ip_len)
+            _put_word(buffer, at + 4, ip_len)
         at = TAG_LEN + props.tucss
         length = self.size - props.tucss & 0xFFFF
         if props.tcp:
             sent = frames * props.mss
-            (seq,) = struct.unpack_from("!I", buffer, at + 4)
-            struct.pack_into("!I", buffer, at + 4, seq + sent & 0xFFFF_FFFF)
+            (seq,) = _get_long(buffer, at + 4)
+            _put_long(buffer, at + 4, seq + sent & 0xFFFF_FFFF)
             # Unsigned in QEMU: a PAYLEN that is too small makes "much is left" of it.
             if props.paylen - sent & 0xFFFF_FFFF > props.mss:
                 buffer[at + 13] &= ~TCP_PSH_FIN & 0xFF
             elif frames:
                 inc_reg_if_not_full(self.mac_reg, TSCTC)
         else:
-            struct.pack_into("!H", buffer, at + 4, length)
+            _put_word(buffer, at + 4, length)
         if self.sum_needed & POPTS_TXSM:
             # The driver has stored the sum of the pseudo header without the length.
             at = TAG_LEN + props.tucso
-            (pseudo,) = struct.unpack_from("!H", buffer, at)
+            (pseudo,) = _get_word(buffer, at)
             pseudo += length
-            struct.pack_into("!H", buffer, at, (pseudo >> 16) + pseudo & 0xFFFF)
+            _put_word(buffer, at, (pseudo >> 16) + pseudo & 0xFFFF)
         self.tso_frames = frames + 1 & 0xFFFF
 
     def _putsum(self, size: int, offset: int, start: int, end: int) -> None:
@@ -373,9 +380,9 @@ class Transmitter:
         # In QEMU's unsigned arithmetic an empty frame has no last byte, so it is beyond all.
         if size and offset >= size - 1:
             return
-        data = bytes(self.buffer[TAG_LEN + start : TAG_LEN + size])
+        data = bytes(self._view[TAG_LEN + start : TAG_LEN + size])
         # 0 would mean "no checksum" in UDP, so it is stored as its other spelling.
-        struct.pack_into("!H", self.buffer, TAG_LEN + offset, checksum(data) or 0xFFFF)
+        _put_word(self.buffer, TAG_LEN + offset, checksum(data) or 0xFFFF)
 
     def e1000_send_packet(self, frame: Frame) -> None:
         """Hand a frame to the net layer, or with PHY loopback back to our own receiver."""

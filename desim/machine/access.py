@@ -106,7 +106,7 @@ class CardAccess(Mmio):
 
     def read(self, offset: int) -> int:
         known = self._reads
-        quiet = known[offset] if offset in known else None
+        quiet = known.get(offset)
         if quiet is not None:
             do, took, marks = quiet
             env, thread = self._env, self._thread
@@ -136,7 +136,7 @@ class CardAccess(Mmio):
 
     def write(self, offset: int, value: int) -> None:
         known = self._writes
-        quiet = known[offset] if offset in known else None
+        quiet = known.get(offset)
         if quiet is not None:
             do, took, marks = quiet
             env, thread = self._env, self._thread
