@@ -6,7 +6,6 @@ what was not recorded raises ``UserError``, which says which ``record`` keeps it
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -21,7 +20,7 @@ from desim.scenario.metrics import Value
 if TYPE_CHECKING:
     from desim.experiment.run import RunResult
 
-_TRIP = re.compile(rb"\btime=([0-9]+(?:\.[0-9]+)?) ms\b")
+_TRIP = rb"\btime=([0-9]+(?:\.[0-9]+)?) ms\b"
 _STATISTICS = re.compile(rb"^([0-9]+) packets transmitted, ([0-9]+) packets received", re.MULTILINE)
 _LTOOL = re.compile(rb'^\{"test":"ping",.*\}$', re.MULTILINE)
 
@@ -87,12 +86,14 @@ class Metrics:
 
 def _pings(outputs: Iterator[bytes]) -> Iterator[Pings]:
     for output in outputs:
-        trips = [int(Decimal(text.decode()) * 10**6) for text in _TRIP.findall(output)]
+        trips = [int(Decimal(text.decode()) * 10**6) for text in re.findall(_TRIP, output)]
         statistics = [(int(sent), int(back)) for sent, back in _STATISTICS.findall(output)]
         if statistics or trips:
             sent = sum(sent for sent, _ in statistics)
             yield Pings(sent, sum(back for _, back in statistics), trips)
         for line in _LTOOL.findall(output):
+            import json  # few guests measure
+
             told = json.loads(line)
             trips = [
                 got - went

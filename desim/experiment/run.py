@@ -13,7 +13,6 @@ from desim.costs.profile import INSTRUCTIONS, load
 from desim.engine.trace import Fingerprint, Trace
 from desim.experiment.journey import Journey, follow
 from desim.experiment.metrics import Metrics
-from desim.experiment.trace_lines import lines
 from desim.experiment.verdict import failures
 from desim.machine import Machine, Transcript
 from desim.machine.capture import Capture
@@ -178,6 +177,8 @@ class RunResult:
     def trace_text(self) -> Iterator[bytes]:
         """The trace as JSON lines, thread by thread: spans in order of entry, then events."""
         self._need("trace", "trace")
+        from desim.experiment.trace_lines import lines
+
         return lines(self._trace)
 
     @cached_property

@@ -9,7 +9,6 @@ itself where a program changed it.
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import tomllib
@@ -421,6 +420,8 @@ def plain(value: object, depth: int = 1) -> object:
 
 def as_in_a_file(value: object) -> str:
     """A wrong value as its file spells it, cut to what fits a line."""
+    import json  # only mistakes need it
+
     try:
         return _cut(json.dumps(value, default=str, ensure_ascii=False))
     except ValueError:  # numbers of thousands of digits, which Python does not write down

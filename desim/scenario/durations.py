@@ -26,7 +26,7 @@ MAX_DIGITS = 20
 
 ALLOWED = 'a number and a unit (ns, us, ms, s, min, h), such as "250ms" or "3.5s"'
 
-_FORM = re.compile(r"([0-9]+)(?:\.([0-9]+))?\s*([A-Za-zµμ]*)")
+_FORM = r"([0-9]+)(?:\.([0-9]+))?\s*([A-Za-zµμ]*)"
 _ALIASES = {"µs": "us", "μs": "us"}
 _SPELLINGS = {
     **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
@@ -40,7 +40,7 @@ _SPELLINGS = {
 
 def parse_duration(text: str) -> int:
     """``text`` in nanoseconds. Raises ``ValueError`` that says what is allowed."""
-    match = _FORM.fullmatch(text.strip()) if len(text) <= 2 * MAX_DIGITS else None
+    match = re.fullmatch(_FORM, text.strip()) if len(text) <= 2 * MAX_DIGITS else None
     if match is None:
         raise ValueError(f"not a duration; allowed is {ALLOWED}")
     whole, fraction, unit = match[1], match[2] or "", _ALIASES.get(match[3], match[3])

@@ -6,7 +6,6 @@ no values; it reads only what ``tomllib`` has accepted, so it checks nothing.
 
 from __future__ import annotations
 
-import json
 import re
 
 Key = tuple[str | int, ...]
@@ -161,4 +160,6 @@ def dotted(key: Key) -> str:
 
 def _quoted(name: str) -> str:
     """A name as TOML has it in quotes."""
+    import json  # few names need quotes
+
     return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -14,12 +14,12 @@ from desim.host.loopback import is_local
 from desim.wire.addresses import ip
 from desim.wire.errors import WireError
 
-_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+_NAME = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?"
 
 
 def read_name(text: str) -> str:
     """A domain name, without the dot at its end; ``ValueError`` if it is none."""
-    if not _NAME.fullmatch(text):
+    if not re.fullmatch(_NAME, text):
         raise ValueError("a name has labels of letters, digits, - and _ with dots between them")
     from desim.wire.dns import encode_name
 

@@ -34,7 +34,7 @@ OTHER_KINDS = word_set(
     spiceport spicevmc stdio tcp telnet testdev tty udp unix vc wctablet websocket"""
 )
 _KEYS = word_set("backend id path append logfile logappend")
-_PORT = re.compile("[+]?[0-9]{1,9}")
+_PORT = "[+]?[0-9]{1,9}"
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ def _cut(user: UserNet, rule: str) -> tuple[bytes, int, str]:
         raise ValueError(f"{invalid} (expected tcp:SERVER:PORT-DEV or tcp:SERVER:PORT-cmd:COMMAND)")
     if proto not in ("tcp", ""):
         raise ValueError(f"{invalid} (only tcp is forwarded)")
-    if not _PORT.fullmatch(port) or not 1 <= int(port) <= 65535:
+    if not re.fullmatch(_PORT, port) or not 1 <= int(port) <= 65535:
         raise ValueError(f"{invalid} (the port is a number from 1 to 65535)")
     # slirp_add_guestfwd fills in the address that was left out, and so does 0.0.0.0.
     server = inet_aton(address or "0.0.0.0")

@@ -62,7 +62,7 @@ _PLAIN = {
 }
 """Machines of x86 without a version in their names, and their own cards."""
 
-_VERSIONED = re.compile(r"pc(-i440fx|-q35|)-([0-9])\.([0-9]{1,2})(\.[0-9])?")
+_VERSIONED = r"pc(-i440fx|-q35|)-([0-9])\.([0-9]{1,2})(\.[0-9])?"
 
 _OTHERS = {
     "aarch64": {"virt": "virtio-net-pci", "sbsa-ref": "e1000e", "raspi3b": "usb-net"},
@@ -134,7 +134,7 @@ def read_board(program: Program, options: Sequence[Option], mistakes: list[str])
         return Board(shown, E1000, frozenset(), True)
     if name in _PLAIN:
         return Board(shown, _PLAIN[name], frozenset(), True)
-    found = _VERSIONED.fullmatch(name)
+    found = re.fullmatch(_VERSIONED, name)
     if found is None:
         known = [*_PLAIN, "pc-i440fx-7.2", "pc-q35-7.2"]
         mistakes.append(f"{option}: unsupported machine type '{name}'{nearest(name, known)}")

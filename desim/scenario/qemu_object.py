@@ -60,8 +60,8 @@ MAX_JITTER_NS = 4_000_000_000
 MAX_BITS = 64
 MAX_RANGES = 1000
 
-_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,7})?)(%?)|([0-9]{1,10})/([0-9]{1,10})")
-_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
+_PERCENT = r"([0-9]{1,3}(?:\.[0-9]{1,7})?)(%?)|([0-9]{1,10})/([0-9]{1,10})"
+_RANGE = r"([0-9]{1,9})(?:-([0-9]{1,9}))?"
 
 
 def is_filter(option: Option) -> bool:
@@ -240,7 +240,7 @@ class _Reading:
             return []
         ranges = []
         for part in value.split(":"):
-            match = _RANGE.fullmatch(part)
+            match = re.fullmatch(_RANGE, part)
             first = int(match[1]) if match else -1
             last = int(match[2] or first) if match else -1
             if not low <= first <= last:
@@ -259,7 +259,7 @@ class _Reading:
         value = self.option.last(key)
         if value is None:
             return None
-        match = _PERCENT.fullmatch(value)
+        match = re.fullmatch(_PERCENT, value)
         exact = None
         if match is not None and match[1] is not None:
             exact = Fraction(match[1]) / (100 if match[2] else 1)

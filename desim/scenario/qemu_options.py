@@ -82,7 +82,7 @@ PLACE_KEYS = word_set("addr vectors")
 """Parameters of ``-net nic`` that have none."""
 
 
-_MAC = re.compile("[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
+_MAC = "[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}"
 
 
 @dataclass(slots=True)
@@ -403,7 +403,7 @@ def _mac(nic: Nic, text: str | None, complain: Complain, *, refusal: str = "") -
     if text is None:
         return
     # A card's property is stricter than the address of -net and -nic (set_mac, net_parse_macaddr).
-    mac = parse_macaddr(text) if not refusal or _MAC.fullmatch(text) else None
+    mac = parse_macaddr(text) if not refusal or re.fullmatch(_MAC, text) else None
     if mac is None:
         wrong = "invalid syntax for ethernet address"
         given = f"{refusal} doesn't take value '{text}'" if refusal else f"{wrong} ('{text}')"

@@ -17,7 +17,6 @@ line can be pasted; what they would do to a real machine has no effect here.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -83,13 +82,14 @@ def split_line(line: str) -> list[str]:
     A JSON value that nobody has quoted is one word as it is: libvirt's logs have such.
     """
     line = line.replace("\\\n", " ")
-    decoder = json.JSONDecoder()
     pieces, at = [], 0
     for found in re.finditer(r"(?<=\s)\{(?=\s*\")", line):
         if found.start() < at:
             continue
+        import json  # few lines have it
+
         try:
-            _, length = decoder.raw_decode(line[found.start() :])
+            _, length = json.JSONDecoder().raw_decode(line[found.start() :])
         except (ValueError, RecursionError):
             continue
         end = found.start() + length
@@ -128,6 +128,8 @@ def shell_words(line: str) -> list[str]:
 
 def json_parts(value: str) -> list[tuple[str, str]]:
     """A JSON object as (key, value) pairs; ``ValueError`` says what is wrong with it."""
+    import json
+
     try:
         data = json.loads(value)
     except RecursionError:
@@ -321,19 +323,19 @@ def _read_option(flag: str, value: str, options: list[Option], mistakes: list[st
 
 _LAUNCHERS = word_set("sudo doas env exec nohup time command")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
-_PROGRAM = re.compile(r"(?:qemu-system-([a-z0-9_]+)|qemu|kvm|qemu-kvm[a-z0-9_.-]*)(?:\.exe)?")
+_PROGRAM = r"(?:qemu-system-([a-z0-9_]+)|qemu|kvm|qemu-kvm[a-z0-9_.-]*)(?:\.exe)?"
 
 
 def names_program(word: str) -> bool:
     """Whether ``word`` is one of QEMU's programs, with or without its folder."""
-    return _PROGRAM.fullmatch(PurePath(word).name) is not None
+    return re.fullmatch(_PROGRAM, PurePath(word).name) is not None
 
 
 def _take_program(rest: list[str]) -> Program | None:
     """Take what stands in front of the options off ``rest``; None if no program is named."""
     for place, word in enumerate(rest):
         name = PurePath(word).name
-        found = _PROGRAM.fullmatch(name)
+        found = re.fullmatch(_PROGRAM, name)
         if found is not None:
             del rest[: place + 1]
             return Program(name, found[1] or Program().arch)

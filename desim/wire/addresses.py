@@ -19,14 +19,14 @@ LOOPBACK = b"\x7f\x00\x00\x01"
 IP6_ANY = bytes(16)
 IP6_LOOPBACK = bytes(15) + b"\x01"
 
-_MAC = re.compile(r"[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}")
+_MAC = r"[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}"
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+_IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
 
 
 def mac(text: str) -> bytes:
     """The 6 bytes of a MAC such as ``52:54:00:12:34:56``."""
-    if not _MAC.fullmatch(text):
+    if not re.fullmatch(_MAC, text):
         raise WireError(f"{text!r} is not a MAC address; expected six hex pairs, 52:54:00:12:34:56")
     return bytes.fromhex(text.replace(text[2], ""))
 
@@ -48,7 +48,7 @@ def ip(text: str) -> bytes:
         if address.scope_id is not None:
             raise WireError(f"{text!r} has a scope (%{address.scope_id}); expected none")
         return address.packed
-    if not _IPV4.fullmatch(text):
+    if not re.fullmatch(_IPV4, text):
         raise WireError(f"{text!r} is not an IP address; expected four decimal bytes, 10.0.2.2")
     return bytes(map(int, text.split(".")))
 
