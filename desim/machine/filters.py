@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.config import (
+from desim.engine.instrument import Instrument
+from desim.engine.streams import Streams
+from desim.errors import UserError
+from desim.filters import (
     BufferFilter,
     Chosen,
     CorruptFilter,
@@ -16,9 +19,6 @@ from desim.config import (
     NetFilter,
     ReorderFilter,
 )
-from desim.engine.instrument import Instrument
-from desim.engine.streams import Streams
-from desim.errors import UserError
 from desim.net import NetClientState
 from desim.net.filter import NetFilterState, Place
 from desim.net.filter_buffer import FilterBuffer

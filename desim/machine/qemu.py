@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
-from desim.config import MachineConfig, NetFilter
+from desim.config import MachineConfig
 from desim.devices import GuestFwd, Nic, UserNet
 from desim.e1000.card import E1000
 from desim.guest.mm.memory import Memory
@@ -23,6 +24,9 @@ from desim.slirp.icmp6 import ra_interval_ms
 from desim.slirp.slirp import Slirp
 from desim.userland.files import Terminal
 from desim.userland.process import Process
+
+if TYPE_CHECKING:
+    from desim.filters import NetFilter
 
 BAR0 = 0xFEBC0000
 BAR1 = 0xC000

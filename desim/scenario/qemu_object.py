@@ -32,7 +32,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from desim.config import (
+from desim.errors import UserError, nearest
+from desim.filters import (
     BufferFilter,
     Chosen,
     CorruptFilter,
@@ -44,7 +45,6 @@ from desim.config import (
     NetFilter,
     ReorderFilter,
 )
-from desim.errors import UserError, nearest
 from desim.scenario.durations import parse_duration
 from desim.scenario.qemu_user import Complain, allowed
 from desim.scenario.qemu_words import Option, word_set

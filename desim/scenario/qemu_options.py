@@ -22,8 +22,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from desim.config import NetdevEnd, NetFilter
 from desim.devices import CARD_SWITCHES, CardModel, Nic, SlirpVersion, UserNet
 from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac
@@ -33,7 +33,6 @@ from desim.scenario.qemu_help import help_asked
 from desim.scenario.qemu_icount import read_icount
 from desim.scenario.qemu_machine import E1000, Board, machine_list, read_board
 from desim.scenario.qemu_machine import note as board_note
-from desim.scenario.qemu_object import filter_list, is_filter, read_filters
 from desim.scenario.qemu_user import (
     BOOTFILE_MAX,
     Complain,
@@ -49,6 +48,9 @@ from desim.scenario.qemu_user import (
 )
 from desim.scenario.qemu_versions import NEWER_KEYS, Spelling, Spellings
 from desim.scenario.qemu_words import Line, Option, read_words, word_set
+
+if TYPE_CHECKING:
+    from desim.filters import NetdevEnd, NetFilter
 
 # The 82544GC is not among them: the guest's driver for it is not modelled.
 CARDS: dict[str, CardModel] = {
@@ -208,7 +210,10 @@ def parse_qemu_options(
     _note_spellings(wiring, options)
     network = _connect(wiring, [o for o in options if o.flag in ("-netdev", "-net", "-nic")])
     network.icount_shift = shift
-    network.filters = read_filters(wiring.filters, wiring.netdevs(), wiring.complainer)
+    if wiring.filters:
+        from desim.scenario.qemu_object import read_filters
+
+        network.filters = read_filters(wiring.filters, wiring.netdevs(), wiring.complainer)
     if mistakes:
         raise UserError(*mistakes)
     return network
@@ -435,6 +440,8 @@ def _plug(wiring: _Wiring, nic: Nic, netdev: str, complain: Complain) -> None:
 
 
 def _object(wiring: _Wiring, option: Option) -> None:
+    from desim.scenario.qemu_object import is_filter
+
     if is_filter(option):
         wiring.filters.append(option)
     else:
@@ -488,6 +495,12 @@ def _accelerators(wiring: _Wiring, options: Sequence[Option]) -> None:
         wiring.ignored.append(f"-accel {option.last('accel') or ''}".rstrip())
 
 
+def _filter_list(kind: str) -> str:
+    from desim.scenario.qemu_object import filter_list
+
+    return filter_list(kind)
+
+
 def _help(line: Line) -> str | None:
     """The list that the line asks for, if it does."""
     return help_asked(
@@ -497,7 +510,7 @@ def _help(line: Line) -> str | None:
             "device": _device_list,
             "card": lambda _: _card_list(),
             "netdev": lambda _: "Modelled netdev backend types:\nhubport\nuser\n",
-            "object": filter_list,
+            "object": _filter_list,
         },
     )
 

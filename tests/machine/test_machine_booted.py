@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import SHIPPED, config
 
-from desim.config import Boot, Chosen, InputFile, LossFilter, MachineConfig, RunCommand
+from desim.config import Boot, InputFile, MachineConfig, RunCommand
 from desim.experiment.run import RunResult
+from desim.filters import Chosen, LossFilter
 from desim.machine import Machine
 from desim.machine.booted import Booted, boot_key
 from desim.scenario.command_line import machine_from_options

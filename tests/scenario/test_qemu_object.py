@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.config import (
+from desim.config import InputFile
+from desim.errors import UserError
+from desim.filters import (
     BufferFilter,
     Chosen,
     CorruptFilter,
     DelayFilter,
     DumpFilter,
     DuplicateFilter,
-    InputFile,
     LossFilter,
     NetFilter,
     ReorderFilter,
 )
-from desim.errors import UserError
 from desim.scenario.qemu_options import parse_qemu_options
 
 DIRECT = "-netdev user,id=u -device e1000,netdev=u "
