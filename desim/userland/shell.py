@@ -29,6 +29,11 @@ SUPERUSERS = frozenset(("arp", "ethtool", "httpd", "ifconfig", "udhcpc"))
 """The programs in /sbin and /usr/sbin; the others are in /bin and /usr/bin, which are one."""
 BOTH = frozenset(("ip",))
 """What has a link in the other of the two, too."""
+INSTEAD = {
+    "ip": "the host has its loopback interface only",
+    "ss": "netstat -antup shows the sockets",
+}
+"""What to do where a side has not got a program of that name."""
 _QUOTES = "'\""
 _BLANKS = " \t"
 _ENDS_WORD = _BLANKS + "<>|;&"
@@ -316,6 +321,8 @@ def _bare(word: _Token) -> str:
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
     import difflib  # costs every start what only mistakes need
 
+    if name in INSTEAD:
+        return f"no {what} {name!r} here; {INSTEAD[name]}"
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"no {what} {name!r}; {hint}there are {', '.join(sorted(known))}"
