@@ -203,7 +203,7 @@ def _ignored(line: Line, notes: list[str], width: int) -> Iterator[str]:
     for note in notes:
         if note.startswith(IGNORED):
             ignored = note.removeprefix(IGNORED).split(", ")
-    speed = [word for word in ignored if word.split()[0] in _SPEED]
+    speed = [word for word in ignored if word.partition(" ")[0] in _SPEED]
     rest = [word for word in ignored if word not in speed]
     if speed:
         why = "how long the guest's work takes is a matter of the cost profile (--costs)"
