@@ -19,7 +19,8 @@ FILES = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "scenarios"
 
 SIGNS = r"""= . , [ ] [[ ]] { } " ' \ # | < > && ; $( ` * .. / ~ -"""
 VALUES = r"""true -1 1e999 0x10 nan 2016-11-16 "5s" "+1s" "\u0000" 101% every=0 probability= help
-interval= restrict=on net= :: 10.0.2.0/33 tcp::1-:2 user id= netdev= e1000 -nic -object filter-loss"""
+interval= restrict=on net= :: 10.0.2.0/33 tcp::1-:2 user id= netdev= e1000 -nic -object
+filter-loss"""
 ODD = ["\n", "\0", "9" * 30, "\u202e", "\ud7ff", "é", " ", ""]
 PIECES = st.one_of(
     st.sampled_from(
