@@ -6,7 +6,9 @@ splice_direct_to_actor (fs/splice.c) of Linux 6.1.166.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 
 import pytest
 from fakes_net import SLIRP, Guest, Peer
@@ -169,6 +171,38 @@ def test_writes_behind_each_other_are_one_piece() -> None:
     task.call("setsockopt", task.fd, TCP_CORK, 0)
     (packet,) = [skb for skb in task.guest.driver.packets if skb.frags]
     assert [len(frag) for frag in packet.frags] == [1000]
+
+
+def test_what_is_written_is_cut_where_its_block_of_pages_ends_and_nowhere_else() -> None:
+    """As in the recording ``ftrace_icount0``, where 256 KiB go up in writes of 64 KiB.
+
+    There each data descriptor of a packet takes e1000_xmit_frame() 133 ns more, and all 21 large
+    packets have taken just as long as pieces that end at each 32 KiB of the stream make it.
+    """
+    task = Task()
+    sent = 0
+    inside: list[int] = []
+    for _ in range(4):
+        with contextlib.suppress(Blocked):
+            task.call("write", task.fd, bytes(65536))
+        while task.sent() or task.sock.sk.packets_out:
+            task.acknowledge(task.sock.sk.snd_nxt - task.sock.sk.snd_una)
+    for packet in task.guest.driver.packets:
+        inside += [sent + size for size in itertools.accumulate(map(len, packet.frags[:-1]))]
+        sent += sum(map(len, packet.frags))
+    assert sent == 4 * 65536
+    assert set(inside) <= set(range(32768, sent, 32768))
+    assert len(inside) >= 3  # where no packet ends by chance
+
+
+def test_a_block_of_pages_with_less_than_32_bytes_left_is_full() -> None:
+    task = Task()
+    task.call("setsockopt", task.fd, TCP_CORK, 1)
+    task.sock.sk.snd_cwnd = 0
+    task.call("write", task.fd, bytes(32768 - 31))
+    task.call("write", task.fd, bytes(1000))
+    pieces = [len(piece) for skb in task.sock.sk.write_queue for piece in skb.pieces]
+    assert pieces == [GOAL, 32768 - 31 - GOAL, 1000]
 
 
 def test_a_packet_of_seventeen_pieces_is_full_and_goes() -> None:

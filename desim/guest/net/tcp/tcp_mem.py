@@ -29,6 +29,8 @@ HEAD = 1024
 
 PAGE_FRAG_BYTES = 32768
 """A block of pages (``SKB_FRAG_PAGE_ORDER``)."""
+PAGE_FRAG_ROOM = 32
+"""With less than that left a new block is begun (``sk_page_frag_refill``)."""
 
 
 class TcpMemory:
@@ -126,7 +128,7 @@ class TcpMemory:
         if frag.pages is not None:
             if frag.pages.users == 1:
                 frag.left = PAGE_FRAG_BYTES
-            if frag.left:
+            if frag.left >= PAGE_FRAG_ROOM:
                 return
             self.put_page(frag.pages)
         frag.pages = self.alloc_pages()
