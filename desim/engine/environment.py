@@ -67,6 +67,9 @@ TOUCH_POINTS = (
 CHUNK = 1 << 15
 """Marks that a thread collects before they are handed to the trace."""
 
+STILL_LOOK = 0xFF
+"""How often a thread looks how many marks it has where time stands still: a mask of meetings."""
+
 CIRCLING_LIMIT = 100_000
 """Meetings at one instant after which a run is stopped."""
 
@@ -285,6 +288,9 @@ class Environment:
                     self.still = 0
                 elif self.still < CIRCLING_LIMIT:
                     self.still += 1
+                    if not self.still & STILL_LOOK and thread.collect is not None:
+                        if len(thread.marks) > CHUNK:
+                            thread.collect(thread)
                 else:
                     raise self.circling()
                 return

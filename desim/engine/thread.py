@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import greenlet
 
-from desim.engine.environment import BAND, CHUNK, CIRCLING_LIMIT
+from desim.engine.environment import BAND, CHUNK, CIRCLING_LIMIT, STILL_LOOK
 from desim.engine.marks import CODE_BITS, Codes
 
 if TYPE_CHECKING:
@@ -153,6 +153,9 @@ class Thread:
                     env.still = 0
                 elif env.still < CIRCLING_LIMIT:
                     env.still += 1
+                    if not env.still & STILL_LOOK and self.collect is not None:
+                        if len(self.marks) > CHUNK:
+                            self.collect(self)
                 else:
                     raise env.circling()
                 return
@@ -179,7 +182,11 @@ class Thread:
             self.marks.append(self.now << CODE_BITS | code + 1)
             # Where nothing costs time, time need not move for long.
             self._parked += 1
-            if not self._parked & 63 and self.collect is not None and len(self.marks) > CHUNK:
+            if (
+                not self._parked & STILL_LOOK
+                and self.collect is not None
+                and len(self.marks) > CHUNK
+            ):
                 self.collect(self)
 
     def wait(self, event: Event) -> Any:

@@ -53,6 +53,8 @@ MAX_ADDRESSES = 3
 """Addresses outside of the host that are named; the rest is counted."""
 LAST_LINES = 10
 """Lines of a failed program's output that are shown."""
+LOOKED_AT = 1 << 16
+"""Bytes at the end of an output among which they are."""
 STATISTICS = 3
 """Lines of ``ping``'s output that say how it went: its last ones."""
 BAR = 16
@@ -171,7 +173,8 @@ def _state(transcript: Transcript, is_wrong: bool) -> tuple[str, str]:
 
 def _said(transcript: Transcript, is_wrong: bool) -> Iterator[Line]:
     """The last lines of a program that failed; of ping its statistics."""
-    output = escape(transcript.output.replace(b"\r\n", b"\n")).rstrip("\n").split("\n")
+    end = transcript.output[-LOOKED_AT:]
+    output = escape(end.replace(b"\r\n", b"\n")).rstrip("\n").split("\n")
     words = transcript.command.split()
     if is_wrong:
         wanted = output[-LAST_LINES:]
