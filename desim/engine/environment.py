@@ -142,13 +142,17 @@ class Environment:
         """Whether nothing is due at this instant any more."""
         return not self._queue or self._queue[0][0] > self._now
 
-    def schedule(self, event: Event, priority: Any = NORMAL, delay: float = 0) -> None:
+    def schedule(self, event: Event, priority: Any = NORMAL, delay: Any = None) -> None:
         """As in SimPy; ``delay`` is an ``int`` of ns, or ``TypeError`` is raised."""
-        if type(delay) is not int:
+        if delay is None and priority == NORMAL:
+            # NOTE: what every ``succeed`` asks for, without what it does not need (1.02).
+            heappush(self._queue, (self._now, next(self._eid), event, EVENT))
+            return
+        if delay is None:
+            delay = 0
+        elif type(delay) is not int:
             raise TypeError(f"time is an int of nanoseconds; the delay {delay!r} is not")
-        key = next(self._eid)
-        if priority != NORMAL:
-            key += (priority - NORMAL) * BAND
+        key = next(self._eid) + (priority - NORMAL) * BAND
         heappush(self._queue, (self._now + delay, key, event, EVENT))
 
     def call_at(
@@ -221,14 +225,15 @@ class Environment:
                 target.callbacks = None
                 for callback in callbacks:
                     callback(target)
-                if not target._ok and not hasattr(target, "_defused"):
+                if type(target) is reused:
+                    # Two references are this frame's and that of the call itself: no process, no
+                    # condition and no user has this one any more. A Timeout never fails.
+                    if references(target) == 2:
+                        callbacks.clear()
+                        target.callbacks = callbacks
+                        spare.append(target)
+                elif not target._ok and not hasattr(target, "_defused"):
                     raise copy_of(target._value)
-                # Two references are this frame's and that of the call itself: no process, no
-                # condition and no user has this one any more.
-                if type(target) is reused and references(target) == 2:
-                    callbacks.clear()
-                    target.callbacks = callbacks
-                    spare.append(target)
             else:
                 if queue:
                     raise TooManyEventsError(

@@ -35,12 +35,25 @@ class Timeout(simpy.Timeout):
 
 
 class _Nap:
-    """What a process that sleeps for an ``int`` waits for, as far as an interrupt looks at it."""
+    """What a process that sleeps for an ``int`` waits for, as far as an interrupt looks at it.
 
-    __slots__ = ("callbacks",)
+    An interrupt takes the process's callback out of what it waits for. That ends the sleep: the
+    process's next one has another number.
+    """
 
-    def __init__(self) -> None:
-        self.callbacks: EventCallbacks = []
+    __slots__ = ("process",)
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    @property
+    def callbacks(self) -> _Nap:
+        """The one that there is cannot be called by others: the sleep's entry on the heap does."""
+        return self
+
+    def remove(self, _: Callable[[Any], None]) -> None:
+        """The process is interrupted."""
+        self.process._naps += 1
 
 
 class _Started:
@@ -65,19 +78,18 @@ class Process(simpy.Process):
         self.env = env
         self.callbacks: EventCallbacks = []
         self._generator = generator
-        self._nap: Any = _Nap()
+        self._nap: Any = _Nap(self)
         self._naps = 0
         self._target: Any = self._nap
         # NOTE: bound once instead of at each wait (1.05).
         self._send = generator.send
         self._wake: Callable[[Any], None] = self._resume
         self._rise: Callable[[Any], None] = self._slept
-        self._nap.callbacks.append(self._wake)
         heappush(env._queue, (env._now, next(env._eid) + EARLY, self._wake, _STARTED))
 
     def _slept(self, nap: int) -> None:
         """The ``nap``-th sleep is over, unless an interrupt has ended it before."""
-        if nap != self._naps or not self._nap.callbacks:
+        if nap != self._naps:
             return
         # NOTE: one sleep behind the other, without looking for events (2.0 with no event made).
         env = self.env
@@ -134,9 +146,6 @@ class Process(simpy.Process):
             if event < 0:
                 return _Refused(ValueError(f"Negative delay {event}"))
             env = self.env
-            # The sleep before this one may have been cut short.
-            self._naps += 1
-            self._nap.callbacks = [self._wake]
             self._target = self._nap
             heappush(env._queue, (env._now + event, next(env._eid), self._rise, self._naps))
             env._active_proc = None
