@@ -24,6 +24,7 @@ from benchmarks.path import seconds
 from benchmarks.processes import ROOT, bare, desim
 from benchmarks.runner import Bench, Row, Target, at_least, at_most
 from benchmarks.workloads import MSS, boot, bulk, clients, exchanges, idle
+from desim import Runner, load
 from desim.config import MachineConfig
 
 MB = 1_000_000
@@ -99,6 +100,25 @@ def _exchange() -> Iterator[Row]:
             return (taken - seconds(exchanges(few, "study-2016", level))) / (many - few)
 
         yield _scaled(f"one byte each way, study-2016, {level}", once, at_most(1))
+
+
+def _many_s(count: int) -> float:
+    """CPU seconds of ``count`` runs of a tiny scenario, those of all processes."""
+    scenario = load("hello")
+    before = sum(os.times()[:4])
+    with Runner(workers=1, each=lambda result: result.summary["frames"]) as runner:
+        for _ in runner.map([scenario] * count):
+            pass
+    return sum(os.times()[:4]) - before
+
+
+def _tiny() -> Iterator[Row]:
+    runs = 40
+    yield _scaled(
+        "hello after the first, boot included",
+        lambda: (_many_s(1 + runs) - _many_s(1)) / runs,
+        at_most(12),
+    )
 
 
 def _growth() -> Iterator[Row]:
@@ -237,6 +257,7 @@ BENCHES: dict[str, Bench] = {
     "calls": Bench("Python and builtin calls per unit of work", _calls),
     "engine": Bench("the engine's primitives beside stock SimPy's", _engine),
     "start": Bench("a process, in starts of the bare interpreter", _start),
+    "tiny": Bench("many runs of a tiny scenario (desim.Runner, one worker)", _tiny),
     "exchange": Bench("a small question and its answer, CPU time", _exchange),
     "growth": Bench("what must not grow", _growth),
     "recorded": Bench("recorded runs of real QEMU, predicted", _recorded),
