@@ -210,6 +210,8 @@ class MachineConfig:
     sysctl: tuple[str, ...] = ()
     """Settings of the guest's TCP as sysctl(8) takes them, ``net.ipv4.tcp_NAME=VALUE``."""
     guest_ipv6: bool = True
+    guest_dns: bool = False
+    """Whether the guest asks name servers, for names and for those of addresses."""
     """Whether the guest's kernel speaks IPv6 (what ``ipv6.disable=1`` takes away)."""
     guest: list[RunCommand] = field(default_factory=list)
     host: list[RunCommand] = field(default_factory=list)

@@ -63,6 +63,8 @@ class Guest:
         self._irq = irq
         self._bring_up_stack(config)
         self._start_kernel(config.guest_files, tree)
+        names = self.kernel.filesystem
+        names.asks_names = names.asks_addresses = config.guest_dns
         self._attach_card(config.nic, mmio, memory)
         self._mount_proc()
 

@@ -256,6 +256,7 @@ class Document:
             modprobe=scenario.guest.modprobe,
             sysctl=tuple(scenario.guest.sysctl),
             guest_ipv6=scenario.guest.ipv6,
+            guest_dns="dns" in (scenario.guest.hosts or ("dns" if scenario.dns.resolver else "")),
             guest=_commands("guest", [(run, run.command) for run in scenario.guest.run], seed),
             host=_commands("host", [(run, run.command) for run in scenario.host.run], seed),
             monitor=[run.command for run in scenario.monitor.run],

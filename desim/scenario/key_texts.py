@@ -88,6 +88,12 @@ KEYS = {
         "whether the guest's kernel speaks IPv6 (`false` is Linux's `ipv6.disable=1`)",
         "`true`",
     ),
+    "guest.hosts": About(
+        'where the guest looks names up (the line `hosts:` of nsswitch.conf): `"files"` is '
+        '/etc/hosts alone; with `"files dns"` it asks the name server that DHCP has told it, and '
+        "`nc -v` asks for the names of addresses, too",
+        '`"files"`, as the recorded guest; `"files dns"` if there is a `dns.resolver`',
+    ),
     "guest.sysctl": About(
         'settings of the guest\'s TCP, a list such as `["net.ipv4.tcp_retries2=5"]` '
         "([below](#settings-of-the-guests-tcp))",

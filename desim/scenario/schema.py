@@ -321,6 +321,7 @@ class Guest(Table):
     modprobe: str = key(_line(_modprobe), DEFAULT_MODPROBE)
     sysctl: list[str] = key(Several(_line(_sysctl), at_most=MAX_SETTINGS), [])
     ipv6: bool = key(Flag(), True)
+    hosts: Literal["files", "files dns"] | None = key(Choice("files", "files dns"), None)
 
 
 class Host(Table):

@@ -276,11 +276,13 @@ class SystemCalls(ABC):
 
     @abstractmethod
     def sys_resolve(self, process: Process, name: str, /) -> bytes:
-        """The IPv4 address of a number or of a name in the hosts table; ENOENT otherwise."""
+        """The IPv4 address of a number or of a name in the hosts table; ENOENT otherwise, or
+        EAI_NONAME if no name server is to be asked."""
 
     @abstractmethod
     def sys_name_of(self, process: Process, address: bytes, /) -> str | None:
-        """The name of an address in the hosts table, or None."""
+        """The name of an address in the hosts table, or None; "" if a name server is to be
+        asked."""
 
     @abstractmethod
     def sys_interfaces(self, process: Process, /) -> list[Interface]:

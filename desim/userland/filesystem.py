@@ -50,6 +50,10 @@ class FileSystem:
         self.hosts = {"localhost": LOOPBACK} if hosts is None else dict(hosts)
         self.resolv_conf = ""
         """/etc/resolv.conf."""
+        self.asks_names = True
+        """Whether names that are not in /etc/hosts are asked of name servers (nsswitch.conf)."""
+        self.asks_addresses = False
+        """Whether addresses that are not there are, too."""
         self.system: dict[str, Callable[[], str]] = {
             "/dev/null": lambda: "",
             "/etc/hosts": self._etc_hosts,

@@ -23,6 +23,7 @@ from desim.userland.filesystem import FileSystem
 from desim.userland.process import Process
 from desim.userland.splice import Splices
 from desim.userland.uapi import (
+    EAI_NONAME,
     MSG_DONTWAIT,
     MSG_MORE,
     MSG_PEEK,
@@ -431,11 +432,12 @@ class SharedCalls(Splices, SystemCalls):
         except WireError:
             address = b""
         if len(address) != 4:
-            raise OSError(errno.ENOENT, "Name or service not known")
+            asked = self.filesystem.asks_names
+            raise OSError(errno.ENOENT if asked else EAI_NONAME, "Name or service not known")
         return address
 
     def sys_name_of(self, process: Process, address: bytes) -> str | None:
         for name, known in self.filesystem.hosts.items():
             if known == address:
                 return name
-        return None
+        return "" if self.filesystem.asks_addresses else None

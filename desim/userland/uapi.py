@@ -11,6 +11,11 @@ from typing import NamedTuple
 
 from desim.ports import Endpoint
 
+# What a look-up of a name gives (netdb.h).
+EAI_NONAME = -2
+EAI_AGAIN = -3
+EAI_NODATA = -5
+
 # What ``open`` takes.
 O_RDONLY = 0
 O_WRONLY = 0o1

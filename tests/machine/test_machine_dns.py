@@ -67,7 +67,7 @@ def test_over_tcp_it_answers_as_well(tmp_path: Path) -> None:
 def test_without_a_resolver_todays_slirp_says_unreachable_and_the_old_one_tries_loopback() -> None:
     lookup = guest("nc -v www.example.org 8000")
     for slirp in ("4.7", "2.8"):
-        done = Machine(config(f'slirp = "{slirp}"\n' + lookup))
+        done = Machine(config(f'slirp = "{slirp}"\nguest.hosts = "files dns"\n' + lookup))
         done.run()
         text = done.transcripts()[-1].output.decode()
         assert "Temporary failure in name resolution" in text, slirp
@@ -107,3 +107,44 @@ def test_strict_and_lazy_runs_agree(costs: str) -> None:
         return done.trace.fingerprint(), done.ended, done.end_ns, done.files()
 
     assert trace(strict=False) == trace(strict=True)
+
+
+def verbose(hosts: str, records: str = "") -> RunResult:
+    """nc -lv in the guest, and a client of the host's."""
+    text = (
+        'qemu = "-nic user,hostfwd=tcp::5555-:5556"\n'
+        + records
+        + f"[guest]\n{hosts}\n"
+        + '[[host.run]]\nat = "30s"\ncommand = "echo hello | nc -N localhost 5555"\n'
+        + guest("nc -lvp 5556")
+    )
+    return run(config(text))
+
+
+@pytest.mark.parametrize("hosts", ["", 'hosts = "files"'])
+def test_nc_asks_nobody_for_names_of_addresses_where_hosts_is_files(hosts: str) -> None:
+    shown = output(verbose(hosts), "guest 1")
+    assert shown == "Listening on 0.0.0.0 5556\nConnection received on 10.0.2.2 39866\nhello\n"
+
+
+def test_with_dns_and_no_resolver_nc_asks_four_times_and_says_so() -> None:
+    """Recorded: four queries to 10.0.2.3, and these words instead of the two usual lines."""
+    result = verbose('hosts = "files dns"')
+    failed = "nc: getnameinfo: Temporary failure in name resolution\n"
+    assert output(result, "guest 1") == f"{failed}{failed}hello\n"
+    capture = result.captures["capture-slirp.pcapng"]
+    # Each of them is quoted by slirp's "unreachable".
+    assert capture.count(b"\x010\x010\x010\x010\x07in-addr\x04arpa") == 2 * 2
+    assert capture.count(b"\x012\x012\x010\x0210\x07in-addr\x04arpa") == 2 * 2
+
+
+def test_with_a_resolver_nc_shows_the_names_that_it_knows() -> None:
+    shown = output(verbose("", RECORDS), "guest 1")
+    assert shown == (
+        "Listening on 0.0.0.0 5556\nConnection received on www.example.org 44674\nhello\n"
+    )
+
+
+def test_where_hosts_is_files_no_name_is_asked_for() -> None:
+    result = run(config(guest("nc -v www.example.org 80")))
+    assert "Name or service not known" in output(result, "guest 1")

@@ -24,7 +24,7 @@ or ``-z`` a client first tests for 3 s, or as long as ``-w`` says, whether its p
 the server sees an X at once, another one, and one every second.
 
 Not modelled: UNIX sockets, IPv6, proxies, port ranges and the options for
-them (refused when a line is read). Neither side has /etc/services: the service in
+them (refused when a line is read). The host's asks no server for the names of addresses. Neither side has /etc/services: the service in
 "succeeded!" is ``*``, where a real host may print a name (5556 is ``freeciv``).
 """
 
@@ -38,7 +38,7 @@ from desim.userland.calls import sys
 from desim.userland.program import Part, Program
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
 from desim.userland.programs.output import STDIN, STDOUT, Step, err
-from desim.userland.programs.resolver import getaddrinfo
+from desim.userland.programs.resolver import getaddrinfo, getnameinfo
 from desim.userland.uapi import (
     MSG_PEEK,
     POLLNVAL,
@@ -78,6 +78,7 @@ class Options:
         options, operands = getopt(argv, SPEC)
         flags = [letter for letter, _ in options]
         values = dict(options)
+        self.name = argv[0].rpartition("/")[2]
         self.listen = "l" in flags
         self.keep = "k" in flags
         self.verbose = "v" in flags
@@ -158,7 +159,7 @@ def _split(argv: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 
 def nc(argv: list[str]) -> Program:
     """``main``: 0 after a connection, 1 if there was none."""
-    name = argv[0]
+    name = argv[0].rpartition("/")[2]
     yield from sys.ignore_sigpipe()
     try:
         options = Options(argv)
@@ -191,10 +192,15 @@ def _resolve(name: str, port: int, options: Options) -> Part[bytes]:
     return address
 
 
-def _text(address: bytes, options: Options) -> Part[str]:
-    """The name of an address, unless ``-n`` (``getnameinfo``)."""
-    found = None if options.numeric else (yield from sys.name_of(address))
-    return found or ip_text(address)
+def _report(what: str, endpoint: Endpoint, options: Options) -> Step:
+    """``report_sock``: an endpoint by its name, unless ``-n``; or that it cannot be asked for."""
+    address, port = endpoint
+    try:
+        text = ip_text(address) if options.numeric else (yield from getnameinfo(address))
+    except OSError as error:
+        yield from err(f"{options.name}: getnameinfo: {error.strerror}\n")
+        return
+    yield from err(f"{what} on {text} {port}\n")
 
 
 def _serve(name: str, options: Options) -> Program:
@@ -207,7 +213,7 @@ def _serve(name: str, options: Options) -> Program:
         fd, client = yield from sys.accept(listener)
         yield from sys.set_nonblocking(fd, True)
         if options.verbose:
-            yield from _report_connection(client, options)
+            yield from _report("Connection received", client, options)
         yield from readwrite(fd, options)
         yield from sys.close(fd)
         if not options.keep:
@@ -226,7 +232,7 @@ def _serve_udp(options: Options) -> Program:
             _, client = yield from sys.recvfrom(fd, PEEK_SIZE, MSG_PEEK)
             yield from sys.connect(fd, *client)
             if options.verbose:
-                yield from _report_connection(client, options)
+                yield from _report("Connection received", client, options)
         yield from readwrite(fd, options)
         yield from sys.close(fd)
         if not options.keep:
@@ -234,14 +240,8 @@ def _serve_udp(options: Options) -> Program:
 
 
 def _report_listener(what: str, fd: int, options: Options) -> Step:
-    address, port = yield from sys.getsockname(fd)
-    text = yield from _text(address, options)
-    yield from err(f"{what} on {text} {port}\n")
-
-
-def _report_connection(client: Endpoint, options: Options) -> Step:
-    text = yield from _text(client[0], options)
-    yield from err(f"Connection received on {text} {client[1]}\n")
+    endpoint = yield from sys.getsockname(fd)
+    yield from _report(what, endpoint, options)
 
 
 def local_listen(options: Options) -> Part[int]:

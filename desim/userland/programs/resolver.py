@@ -23,8 +23,9 @@ from collections.abc import Sequence
 from desim.ports import POLLIN
 from desim.userland.calls import sys
 from desim.userland.program import Part
+from desim.userland.uapi import EAI_AGAIN, EAI_NODATA, EAI_NONAME
 from desim.wire import dns
-from desim.wire.addresses import LOOPBACK, ip
+from desim.wire.addresses import LOOPBACK, ip, ip_text
 from desim.wire.dns import Dns, Question
 from desim.wire.errors import WireError
 
@@ -36,9 +37,6 @@ RES_DFLRETRY = 2
 MAX_ANSWER = 65536
 MAX_ALIASES = 16
 
-EAI_NONAME = -2
-EAI_AGAIN = -3
-EAI_NODATA = -5
 TEXTS = {
     EAI_NONAME: "Name or service not known",
     EAI_AGAIN: "Temporary failure in name resolution",
@@ -89,8 +87,10 @@ def getaddrinfo(name: str, deadline_ns: int | None = None) -> Part[bytes]:
     """
     try:
         address = yield from sys.resolve(name)
-    except OSError:
-        pass  # no number, and not among the names known here: ask a server
+    except OSError as error:
+        # No number, and not among the names known here: ask a server, if there is one to ask.
+        if error.errno == EAI_NONAME:
+            raise
     else:
         return address
     conf = yield from read_resolv_conf()
@@ -119,6 +119,14 @@ def _ask(
     questions: Sequence[Dns], servers: Sequence[bytes], deadline_ns: int | None
 ) -> Part[bytes | int]:
     """The address that the first server to answer gives, or an EAI number."""
+    replies = yield from _replies(questions, servers, deadline_ns)
+    return EAI_AGAIN if replies is None else _judge(questions, replies)
+
+
+def _replies(
+    questions: Sequence[Dns], servers: Sequence[bytes], deadline_ns: int | None
+) -> Part[dict[int, Dns] | None]:
+    """What the first server to answer says; None if no one does."""
     for message in questions:
         message.ident = yield from sys.random("resolver", 0x10000)
     for _ in range(RES_DFLRETRY):
@@ -128,8 +136,26 @@ def _ask(
                 wait_ns //= len(servers)
             replies = yield from _query(questions, server, wait_ns, deadline_ns)
             if replies is not None:
-                return _judge(questions, replies)
-    return EAI_AGAIN
+                return replies
+    return None
+
+
+def getnameinfo(address: bytes) -> Part[str]:
+    """The name of ``address``, or its number if it has none. Raises ``OSError`` (EAI_AGAIN) if
+    no server answers."""
+    name = yield from sys.name_of(address)
+    if name != "":
+        return name or ip_text(address)
+    conf = yield from read_resolv_conf()
+    full = ".".join(map(str, reversed(address))) + ".in-addr.arpa"
+    question = Dns(0, questions=[Question(full, dns.TYPE_PTR)])
+    replies = yield from _replies([question], conf.servers or [LOOPBACK], None)
+    if replies is None:
+        raise OSError(EAI_AGAIN, TEXTS[EAI_AGAIN])
+    for record in replies[0].answers:
+        if record.rtype == dns.TYPE_PTR and record.name.lower() == full:
+            return dns.read_name(record.rdata, 0)[0]
+    return ip_text(address)
 
 
 def _query(
