@@ -23,9 +23,10 @@ the network: what ends it is ``-w``, an error (nobody listens), or in a client `
 or ``-z`` a client first tests for 3 s, or as long as ``-w`` says, whether its port is refused:
 the server sees an X at once, another one, and one every second.
 
-Not modelled: UNIX sockets, IPv6, proxies, port ranges and the options for
-them (refused when a line is read). The host's asks no server for the names of addresses. Neither side has /etc/services: the service in
-"succeeded!" is ``*``, where a real host may print a name (5556 is ``freeciv``).
+Not modelled: UNIX sockets, IPv6, proxies, port ranges and the options for them (refused when a
+line is read). The host's asks no server for the names of addresses. Neither side has
+/etc/services: the service in "succeeded!" is ``*``, where a real host may print a name (5556 is
+``freeciv``).
 """
 
 from __future__ import annotations
