@@ -281,7 +281,12 @@ class Receiver:
             stored = Frame(raw[:12] + raw[16:])
             size -= 4
         total_size = size if mac_reg[RCTL] & RCTL_SECRC else size + FCS_LEN
-        if not self.has_rxbufs(total_size):
+        # NOTE: ``has_rxbufs``, written out for a frame that fits one buffer (1 call a frame).
+        if (
+            mac_reg[RDH] == mac_reg[RDT]
+            if total_size <= self.rxbuf_size
+            else not self.has_rxbufs(total_size)
+        ):
             self.ledger.lost(frame, "e1000", reasons.NO_DESCRIPTORS)
             self._receiver_overrun()
             return -1

@@ -218,7 +218,13 @@ class Slirp:
             if mac is None:
                 self._resolve(ifm, ipv4)
                 return False
-        frame = self._frame(ifm, mac)
+        tcp = ifm.tcp
+        if tcp is not None:
+            tcp.dst_mac = mac
+            tcp.src_mac = self.ethaddr
+            frame = segment_frame(tcp)
+        else:
+            frame = self._frame(ifm, mac)
         if len(frame.raw) > self.version.frame_max:
             self.ledger.lost(frame, "slirp", reasons.TOO_LONG)
         else:
@@ -237,11 +243,7 @@ class Slirp:
             self.ledger.held(self._unsent(ifm), "slirp", reasons.RESOLVING)
 
     def _frame(self, ifm: Mbuf, mac: bytes) -> Frame:
-        tcp = ifm.tcp
-        if tcp is not None:
-            tcp.dst_mac = mac
-            tcp.src_mac = self.ethaddr
-            return segment_frame(tcp)
+        """The frame of a packet that is bytes already."""
         if len(ifm.dst) == 16:
             source = special_ethaddr6(ifm.ip[8:24])
             return Frame(b"".join((mac, source, b"\x86\xdd", ifm.ip)))
@@ -249,8 +251,12 @@ class Slirp:
 
     def _unsent(self, ifm: Mbuf) -> Frame:
         """A packet without a receiver's MAC, to tell the ledger of."""
+        if ifm.tcp is None:
+            return self._frame(ifm, ZERO_MAC)
+        ifm.tcp.dst_mac = ZERO_MAC
+        ifm.tcp.src_mac = self.ethaddr
         # The bytes alone: its segment belongs to the frame that may yet be sent.
-        return Frame(self._frame(ifm, ZERO_MAC).raw)
+        return Frame(segment_frame(ifm.tcp).raw)
 
     def expired(self, ifm: Mbuf) -> None:
         """A packet's receiver did not answer in time."""

@@ -87,7 +87,7 @@ class Listener:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ops: list[dict[str, Any]] = []
         read, write = E1000.mmio_read, E1000.mmio_write
-        config_write, receive, dma_read = E1000.config_write, E1000.receive, Bus.dma_read
+        make, config_write, dma_read = E1000.__init__, E1000.config_write, Bus.dma_read
         into: list[int] = []
 
         def note(card: E1000, **op: Any) -> None:
@@ -109,14 +109,20 @@ class Listener:
             word = card.config_read(offset & ~3)
             note(card, op="cfgw", off=offset & ~3, val=word & (0xFFFF if offset < 8 else -1))
 
-        def take(card: E1000, frame: Frame) -> int:
-            note(card, op="inject", dev="B", frames=[frame.raw.hex()])
-            into.append(len(self.ops) - 1)
-            taken = receive(card, frame)
-            place = into.pop()
-            if taken <= 0:
-                del self.ops[place]
-            return taken
+        def made(card: E1000, **parts: Any) -> None:
+            make(card, **parts)
+            receive = card.receive
+
+            def take(frame: Frame) -> int:
+                note(card, op="inject", dev="B", frames=[frame.raw.hex()])
+                into.append(len(self.ops) - 1)
+                taken = receive(frame)
+                place = into.pop()
+                if taken <= 0:
+                    del self.ops[place]
+                return taken
+
+            card.receive = take
 
         def dma(bus: Bus, address: int, size: int) -> bytes:
             data = dma_read(bus, address, size)
@@ -130,7 +136,9 @@ class Listener:
         monkeypatch.setattr(E1000, "mmio_read", mmio_read)
         monkeypatch.setattr(E1000, "mmio_write", mmio_write)
         monkeypatch.setattr(E1000, "config_write", cfgw)
-        monkeypatch.setattr(E1000, "receive", take)
+        monkeypatch.setattr(E1000, "__init__", made)
+        for quiet in ("quiet_read", "quiet_write"):  # every access is to come by
+            monkeypatch.setattr(E1000, quiet, lambda card, offset: None)
         monkeypatch.setattr(Bus, "dma_read", dma)
 
 
