@@ -15,22 +15,29 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 PROBE = """
-import json, sys
+import sys
 from desim.cli import main
 try:
     code = main(sys.argv[1:])
 except SystemExit as stop:
     code = stop.code
-print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
+modules = sorted(sys.modules)
+import json
+print(json.dumps([code, modules]), file=sys.stderr)
 """
+
+
+def all_modules_after(*words: str) -> set[str]:
+    """The modules that are loaded when a command has run."""
+    done = subprocess.run([sys.executable, "-c", PROBE, *words], capture_output=True, text=True)
+    code, modules = json.loads(done.stderr.splitlines()[-1])
+    assert code == 0, done.stderr
+    return set(modules)
 
 
 def modules_after(*words: str) -> set[str]:
     """The top-level packages that are loaded when a command has run."""
-    done = subprocess.run([sys.executable, "-c", PROBE, *words], capture_output=True, text=True)
-    code, modules = json.loads(done.stderr.splitlines()[-1])
-    assert code == 0, done.stderr
-    return {name.partition(".")[0] for name in modules}
+    return {name.partition(".")[0] for name in all_modules_after(*words)}
 
 
 def test_the_layers_hold() -> None:
@@ -54,6 +61,30 @@ def test_the_page_lists_the_layers_that_are_held() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     listed = page.partition("## Rooms and layers")[2].split("```")[1].splitlines()[1:]
     assert [set(line.partition("  ")[0].split(", ")) for line in listed] == held
+
+
+@pytest.mark.slow
+def test_a_run_loads_nothing_that_it_does_not_use() -> None:
+    """Importing is most of a short run. What is named here was loaded once, and took its time."""
+    loaded = all_modules_after("run", "hello")
+    heavy = {"simpy", "networkx", "rich", "pydantic", "asyncio", "email", "difflib", "json"}
+    heavy |= {"importlib.metadata", "importlib.resources", "pkgutil", "tempfile", "zipfile"}
+    assert not loaded & heavy
+    programs = "desim.userland.programs."
+    here = {name.removeprefix(programs) for name in loaded if name.startswith(programs)}
+    shown = {"echo", "ifconfig", "nc_openbsd", "netstat"}
+    boot = {"dmesg", "udhcpc"}
+    tools = {"busybox", "getopt", "output", "resolver"}
+    assert here == shown | boot | tools
+    assert not loaded & {
+        "desim.experiment.backtrace",
+        "desim.experiment.output",
+        "desim.filters",
+        "desim.host.nameserver",
+        "desim.machine.filters",
+        "desim.scenario.qemu_object",
+        "desim.wire.pcapng",
+    }
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"], ["scenarios"]])

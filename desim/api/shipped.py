@@ -5,7 +5,6 @@ from __future__ import annotations
 import tomllib
 from typing import NamedTuple
 
-from desim.costs import profile
 from desim.scenario.shipped import shipped_scenarios
 
 
@@ -30,6 +29,8 @@ def scenarios() -> dict[str, str]:
 
 def cost_profiles() -> dict[str, CostProfile]:
     """The cost profiles that come with desim: the name for ``costs``, and what each stands for."""
+    from desim.costs import profile
+
     heads = {name: profile.head(name) for name in profile.shipped()}
     return {
         name: CostProfile(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from desim.disk import kind_of
 from desim.errors import ScenarioError, nearest
-from desim.scenario.inputs import neighbours
 
 
 def shipped_folder() -> Path:
@@ -44,5 +43,7 @@ def find_scenario(name: str) -> tuple[Path, str]:
         )
     if path.stem in known:
         raise ScenarioError(f"{name}: no such file; the shipped scenario is called '{path.stem}'")
+    from desim.scenario.inputs import neighbours  # the list of scenarios needs none
+
     near = nearest(path.name, neighbours(path)) if "\0" not in name else ""
     raise ScenarioError(f"{name}: no such file{near}")
