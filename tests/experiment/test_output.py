@@ -207,6 +207,24 @@ def test_a_folder_is_whole_or_not_there_when_writing_is_interrupted(tmp_path: Pa
     assert list(tmp_path.iterdir()) == [out]
 
 
+class StoppedInACapture(Result):
+    """Results of which one file breaks off in the middle."""
+
+    @property
+    def capture_files(self) -> dict[str, Iterator[bytes]]:  # type: ignore[override]  # read once
+        def pieces() -> Iterator[bytes]:
+            yield b"\n\r\r\n"
+            raise KeyboardInterrupt
+
+        return {"capture-nic.pcapng": pieces()}
+
+
+def test_a_file_that_breaks_off_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write(StoppedInACapture(), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 def killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
