@@ -259,28 +259,28 @@ class E1000:
         else:
             op(index, value)
 
-    def quiet_read(self, offset: int) -> Callable[[], int] | None:
+    def quiet_read(self, offset: int) -> tuple[str, Callable[[], int]] | None:
         """What a read at ``offset`` does if that is all it does: gives bits, or clears them too.
 
-        None for a register whose read makes something happen. No stage is entered in it.
+        With it, which method that is ("" for none): all reads by one method enter the same
+        stages. None for a register whose read makes something happen.
         """
         index = (offset & 0x1FFFF) >> 2
         op, mac_reg = self._readops[index], self.mac_reg
         if op is None:
             mask = self._read_mask[index]
-            return lambda: mac_reg[index] & mask
-        for quiet, bare_op in (
-            (self.mac_read_clr4, partial(E1000.mac_read_clr4, self)),
-            (self.mac_read_clr8, partial(E1000.mac_read_clr8, self)),
-            (self.eeprom.get_eecd, partial(Eeprom.get_eecd, self.eeprom)),
-        ):
-            if op == quiet:
-                return partial(bare_op, index)
+            return "", lambda: mac_reg[index] & mask
+        # The methods themselves, without what is recorded of them.
+        if op == self.mac_read_clr4:
+            return "mac_read_clr4", partial(E1000.mac_read_clr4, self, index)
+        if op == self.mac_read_clr8:
+            return "mac_read_clr8", partial(E1000.mac_read_clr8, self, index)
+        if op == self.eeprom.get_eecd:
+            return "get_eecd", partial(Eeprom.get_eecd, self.eeprom, index)
         return None
 
-    def quiet_write(self, offset: int) -> Callable[[int], None] | None:
-        """What a write at ``offset`` does if that is all it does: keep bits, or move the EEPROM's
-        pins. None for a register whose write makes something happen."""
+    def quiet_write(self, offset: int) -> tuple[str, Callable[[int], None]] | None:
+        """The same for a write that keeps bits or moves the EEPROM's pins."""
         index = (offset & 0x1FFFF) >> 2
         op = self._writeops[index]
         if op is None:
@@ -289,9 +289,9 @@ class E1000:
             def keep(value: int) -> None:
                 mac_reg[index] = value & mask
 
-            return keep
+            return "", keep
         if op == self.eeprom.set_eecd:
-            return partial(Eeprom.set_eecd, self.eeprom, index)
+            return "set_eecd", partial(Eeprom.set_eecd, self.eeprom, index)
         return None
 
     def mac_read_clr4(self, index: int) -> int:

@@ -7,14 +7,12 @@ thread, and releases the lock. It meets the other threads twice, and a driver th
 thousands of accesses: it reads the EEPROM bit by bit.
 
 Most registers only keep their bits. What an access of such a *quiet* one records, and how long
-it takes, is the same each time. So it is learned the first time, when the access is made step by
-step. From then on, if nothing else is due before its end, nobody can tell an access that is made
-step by step from one that is made at one go: the bits change hands, the clock is moved, and the
-marks are those of the first time, moved as well. If anything may come in between (an entry on
-the heap that is due, a pending interrupt, somebody who holds the lock), it is made step by step.
-
-Where stages are recorded only if they are the outermost (``Thread.open``), that goes for accesses
-from within another stage.
+it takes, is the same each time, and for all that the same method of the card serves. So it is
+learned the first time, when the access is made step by step. From then on, if nothing else is
+due before its end, nobody can tell an access that is made step by step from one that is made at
+one go: the bits change hands, the clock is moved, and the marks are those of the first time,
+moved as well. If anything may come in between (an entry on the heap that is due, a pending
+interrupt, somebody who holds the lock), it is made step by step.
 
 Runs in which every meeting counts (strict ones, those without a touch point, those with a
 breakpoint) make all accesses step by step.
@@ -53,7 +51,7 @@ class CardAccess(Mmio):
     """
 
     __slots__ = (
-        "_env", "_lock", "_quiet_read", "_quiet_write", "_reads", "_thread", "_writes",
+        "_env", "_lock", "_methods", "_quiet_read", "_quiet_write", "_reads", "_thread", "_writes",
         "at_one_go", "config_read_", "config_write_", "read_", "write_",
     )  # fmt: skip
 
@@ -67,12 +65,13 @@ class CardAccess(Mmio):
         write: Callable[[int, int], None],
         config_read: Callable[[int], int],
         config_write: Callable[[int, int], None],
-        quiet_read: Callable[[int], Callable[[], int] | None],
-        quiet_write: Callable[[int], Callable[[int], None] | None],
+        quiet_read: Callable[[int], tuple[str, Callable[[], int]] | None],
+        quiet_write: Callable[[int], tuple[str, Callable[[int], None]] | None],
         at_one_go: bool = True,
     ) -> None:
         """``quiet_read`` and ``quiet_write`` give what an access at an offset does if it is
-        quiet; without ``at_one_go`` all accesses are made step by step."""
+        quiet, and the method that does it: all accesses by one method leave the same marks.
+        Without ``at_one_go`` all accesses are made step by step."""
         self._env = env
         self._thread = vcpu.thread
         self._lock = lock
@@ -86,6 +85,8 @@ class CardAccess(Mmio):
         self._reads: dict[int, Quiet[Callable[[], int]] | None] = {}
         """By offset; None: not quiet."""
         self._writes: dict[int, Quiet[Callable[[int], None]] | None] = {}
+        self._methods: dict[tuple[str, str], tuple[int, tuple[int, ...]]] = {}
+        """What reads and writes by a method take (ns), and their marks."""
 
     def _enter(self) -> bool:
         self._lock.meet()
@@ -215,6 +216,7 @@ class CardAccess(Mmio):
         # Whether the card decodes accesses at all may be another matter now.
         self._reads.clear()
         self._writes.clear()
+        self._methods.clear()
 
     # --- quiet accesses
 
@@ -230,22 +232,33 @@ class CardAccess(Mmio):
         return True
 
     def _read_first(self, offset: int) -> int:
-        do = self._quiet_read(offset)
-        if do is None:
+        quiet = self._quiet_read(offset)
+        if quiet is None:
             self._reads[offset] = None
+            return self.read(offset)
+        method, do = quiet
+        known = self._methods.get(("read", method))
+        if known is not None:
+            self._reads[offset] = Quiet(do, *known)
             return self.read(offset)
         learned = self._watch()
         was_on = self._enter()
         value = self.read_(offset)
         self._leave(was_on)
         if (found := learned()) is not None:
-            self._reads[offset] = Quiet(do, *found)
+            self._methods["read", method] = found
         return value
 
     def _write_first(self, offset: int, value: int) -> None:
-        do = self._quiet_write(offset)
-        if do is None:
+        quiet = self._quiet_write(offset)
+        if quiet is None:
             self._writes[offset] = None
+            self.write(offset, value)
+            return
+        method, do = quiet
+        known = self._methods.get(("write", method))
+        if known is not None:
+            self._writes[offset] = Quiet(do, *known)
             self.write(offset, value)
             return
         learned = self._watch()
@@ -253,7 +266,7 @@ class CardAccess(Mmio):
         self.write_(offset, value)
         self._leave(was_on)
         if (found := learned()) is not None:
-            self._writes[offset] = Quiet(do, *found)
+            self._methods["write", method] = found
 
     def _watch(self) -> Callable[[], tuple[int, tuple[int, ...]] | None]:
         """What gives the time and marks of the access that follows: None if anything came in
