@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 FIRST_RANK = 10
 """Ranks below this one are SimPy's own priorities."""
 
+STACK_WORDS = 1 << 14
+"""What is asked for a thread's stack: half of what it gets, the other half being for its frames."""
+
 
 class Thread:
     """One thread of control.
@@ -304,3 +307,10 @@ class Thread:
         self._greenlet.parent = hub
         self._greenlet.switch()
         env.running = None
+
+
+# NOTE: the interpreter keeps a stack's frames in pieces of 16 KiB. At the end of a piece each call
+# maps the next one and each return gives it back: a virtual CPU that works there, for a whole
+# transfer, takes twice the time. A piece is at least as large as the frame that begins it, so the
+# first frame of a thread asks for a large one, of which only what is used takes memory.
+Thread._main.__code__ = Thread._main.__code__.replace(co_stacksize=STACK_WORDS)
