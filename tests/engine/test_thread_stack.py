@@ -34,6 +34,6 @@ def test_however_deep_a_thread_works_its_calls_map_no_memory() -> None:
 
     env = Environment()
     Thread(env, "deep", 10, lambda: work(300), Codes())
-    env.run()
+    env.run_to(1)
     assert len(faults) == 301
     assert max(faults) < CALLS // 4
