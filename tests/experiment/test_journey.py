@@ -12,7 +12,7 @@ from desim.experiment.journey import Journey
 from desim.experiment.run import RunResult, run
 from desim.scenario.command_line import machine_from_options
 
-WITHOUT = ["names", "netboot", "refused", "services"]
+WITHOUT = ["iperf3", "names", "netboot", "refused", "services"]
 """Here no program of the host sends through a forwarded port."""
 ARRIVING = [name for name in SHIPPED if name not in WITHOUT]
 
