@@ -28,6 +28,7 @@ import signal
 import struct
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
@@ -104,7 +105,10 @@ class Warm(Generic[Given, Value]):
         self._replies, replies = os.pipe()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()  # or what is in the buffer would be written twice
-        self.pid = os.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 warns of threads that it does not know itself: those of some library.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.pid = os.fork()
         if not self.pid:
             try:
                 os.setpgid(0, 0)
