@@ -79,3 +79,12 @@ def options(
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """The options in their order, by their letters, and the operands. Raises ``GetoptError``."""
     return getopt(short(argv, long), spec)
+
+
+def users(argv: list[str], spec: str, long: dict[str, str]) -> list[str]:
+    """Those operands that may be files of the user's; the others are the system's."""
+    try:
+        _, names = options(argv, spec, long)
+    except GetoptError:
+        return []
+    return [name for name in names if name != "-" and not name.startswith("/")]

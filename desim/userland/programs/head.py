@@ -61,11 +61,7 @@ def check_busybox(argv: list[str]) -> None:
 
 def reads(argv: list[str]) -> list[str]:
     """The files that may be the user's."""
-    try:
-        _, names = coreutils.options(_obsolete(argv), SPEC, LONG)
-    except ValueError:
-        return []
-    return [name for name in names if name != "-" and not name.startswith("/")]
+    return coreutils.users(_obsolete(argv), SPEC, LONG)
 
 
 def head(argv: list[str]) -> Program:

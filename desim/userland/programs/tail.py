@@ -14,14 +14,12 @@ from desim.userland.program import Program
 from desim.userland.programs import coreutils
 from desim.userland.programs.busybox import BANNER, Fatal, applet, suffixed
 from desim.userland.programs.getopt import getopt, unmodelled
-from desim.userland.programs.head import last_lines
+from desim.userland.programs.head import LONG, MODELLED, last_lines
 from desim.userland.programs.output import STDIN, STDOUT, Step, err
 
 READ_SIZE = 8192
 DEFAULT = 10
 SPEC = "c:n:qvfFs:z"
-MODELLED = "cnqv"
-LONG = {"bytes": "c:", "lines": "n:", "quiet": "q", "silent": "q", "verbose": "v"}
 BUSYBOX_SPEC = "n:c:qvfFs:"
 FOLLOWING = (
     "tail: following a file (-f) is not modelled: what is written after the opening is not "
@@ -75,11 +73,7 @@ def check_busybox(argv: list[str]) -> str | None:
 
 def reads(argv: list[str]) -> list[str]:
     """The files that may be the user's."""
-    try:
-        _, names = coreutils.options(_obsolete(argv), SPEC, LONG)
-    except ValueError:
-        return []
-    return [name for name in names if name != "-" and not name.startswith("/")]
+    return coreutils.users(_obsolete(argv), SPEC, LONG)
 
 
 def tail(argv: list[str]) -> Program:
