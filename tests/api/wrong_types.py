@@ -7,6 +7,8 @@ desim.run("hello")  # arg-type
 desim.run(hello, seed="7")  # arg-type
 desim.run(hello, until=5.0)  # arg-type
 desim.run(hello, cost="zero")  # call-arg
+desim.run(hello, record="all")  # arg-type
+desim.assemble(hello, capture="no")  # arg-type
 hello.name = "other"  # misc
 hello.set(seed=7)  # call-arg
 result = desim.run(hello)
