@@ -54,6 +54,11 @@ NAMED = (
         "a driver has its ethtool operations and those their driver (netdev_priv)",
     ),
     Named(
+        "desim.experiment.*",
+        "desim.experiment.run",
+        "a run's result has its figures and its verdict, which are made from it",
+    ),
+    Named(
         "desim.engine.environment",
         "desim.engine.thread",
         "the environment knows who runs, and a thread the environment that it meets",

@@ -28,6 +28,10 @@ INSIDE = {
     "desim.conform.packetdrill.errors.ScriptError": "a script; the suite tells with its line",
     "desim.conform.packetdrill.errors.NotModelled": "an outcome of a script; likewise",
     "desim.conform.packetdrill.errors.Failed": "an outcome of a script; likewise",
+    "desim.userland.programs.coreutils.Fatal": "the end of a simulated program",
+    "desim.userland.programs.coreutils.Usage": "the end of a simulated program",
+    "desim.userland.programs.iperf3_core.Failed": "the end of a simulated program",
+    "desim.engine.environment.Stop": "the end of a run, from an entry of its heap",
     "desim.experiment.backtrace.Hit": "the end of a run at its breakpoint",
 }
 """Exceptions that are no part of the tree, each with why."""

@@ -85,7 +85,7 @@ def lines(
         yield Line("")
         yield from _way(result, width, figures)
     yield Line("")
-    yield from _foot(result, figures)
+    yield from _foot(result, width, figures)
 
 
 class Figures(NamedTuple):
@@ -119,15 +119,18 @@ def _transcript(transcript: Transcript, width: int, figures: Figures) -> Iterato
         began += f" to {figures.instant(ended)}"
     head = f"-- {transcript.name}, {began} "
     yield Line(head + "-" * max(width - len(head), 3), "dim")
-    yield Line(f"{transcript.prompt}$ {escape(transcript.command)}", "bold green")
+    yield Line(cut(f"{transcript.prompt}$ {escape(transcript.command)}", width), "bold green")
     # A terminal goes to the line's start anyway.
     text = escape(transcript.output.replace(b"\r\n", b"\n"))
     output = [line.expandtabs(8).rstrip() for line in text.rstrip("\n").split("\n")]
     shown = output if output != [""] else []
-    for line in shown[:MAX_LINES]:
-        yield Line(line)
-    if len(shown) > MAX_LINES:
-        yield Line(f"({len(shown) - MAX_LINES} more lines)", "dim")
+    # The end of an output is what it came to: what is too long loses its middle.
+    left_out = len(shown) - MAX_LINES
+    for number, line in enumerate(shown):
+        if left_out > 0 and number == MAX_LINES // 2:
+            yield Line(f"({left_out} more lines)", "dim")
+        if left_out <= 0 or not MAX_LINES // 2 <= number < MAX_LINES // 2 + left_out:
+            yield Line(cut(line, width))
     if transcript.status not in (0, None):
         style = "dim" if transcript.status == STOPPED else "red"
         yield Line(f"(exit status {transcript.status})", style)
@@ -138,12 +141,9 @@ def _way(result: RunResult, width: int, figures: Figures) -> Iterator[Line]:
     if not journey:
         yield Line("No message of the host reached a guest program in this run.", "bold")
         return
-    shown = quoted(journey.text, journey.size)
-    yield Line(
-        f"The way of {shown}, {grouped(journey.size)} bytes, "
-        "from the host's send() to the guest's read()",
-        "bold",
-    )
+    rest = f", {grouped(journey.size)} bytes, from the host's send() to the guest's read()"
+    shown = cut(quoted(journey.text, journey.size), width - len("The way of ") - len(rest))
+    yield Line(f"The way of {shown}{rest}", "bold")
     begin, end = figures.instant(journey.begin_ns), figures.instant(journey.end_ns)
     yield Line(f"  {journey.connection}, {begin} to {end}")
     yield Line("")
@@ -200,11 +200,11 @@ def _table(journey: Journey, width: int, figures: Figures) -> Iterator[Line]:
     yield Line("  Functions passed twice are one line.")
 
 
-def _foot(result: RunResult, figures: Figures) -> Iterator[Line]:
+def _foot(result: RunResult, width: int, figures: Figures) -> Iterator[Line]:
     """What the ledger says, and the fingerprint with its ingredients."""
     yield Line(f"ended        {figures.instant(result.end_ns)}: {result.ended}")
     if result.keeps("counters"):
-        yield from _counts(result.summary["frames"])
+        yield from _counts(result.summary["frames"], width)
     yield Line(f"functions    named as in {result.summary['names']}")
     if not result.has_fingerprint:
         return
@@ -217,7 +217,7 @@ def _foot(result: RunResult, figures: Figures) -> Iterator[Line]:
     )
 
 
-def _counts(counts: Mapping[str, Any]) -> Iterator[Line]:
+def _counts(counts: Mapping[str, Any], width: int) -> Iterator[Line]:
     """What became of the frames."""
     for point, count in counts["points"].items():
         yield Line(
@@ -227,4 +227,4 @@ def _counts(counts: Mapping[str, Any]) -> Iterator[Line]:
         for entry in counts[what]:
             style = "red" if what == "lost" and entry["code"] not in NORMAL_LOSSES else ""
             text = f"{entry['frames']} by {entry['where']}: {entry['why']}"
-            yield Line(f"{said:<12} {text}", style)
+            yield Line(cut(f"{said:<12} {text}", width), style)

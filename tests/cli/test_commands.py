@@ -43,7 +43,7 @@ class Result:
     trace_text: list[bytes] = field(default_factory=list)
     captured: bool = True
     traced: bool = True
-    show: Callable[..., None] = lambda width, verbosity: print("the report")
+    show: Callable[..., None] = lambda width, verbosity, colours: print("the report")
 
     def save(self, folder: Path, *, force: bool) -> None:
         output.write(self, folder, force=force)
@@ -63,20 +63,20 @@ class Simulation:
 
     result: Result = field(default_factory=Result)
     configs: list[MachineConfig] = field(default_factory=list)
-    backtraces: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    backtraces: list[tuple[list[tuple[str, str]], dict[str, Any]]] = field(default_factory=list)
 
     def machine(self, scenario: Scenario, config: MachineConfig) -> SimpleNamespace:
         profile.load(config.costs)
 
-        def run(progress: object) -> Result:
+        def run(progress: object, *, interrupted: object) -> Result:
             self.configs.append(config)
             return self.result
 
         return SimpleNamespace(notes=config.notes, run=run)
 
-    def backtrace(self, config: MachineConfig, function: str, **more: Any) -> Backtrace:
+    def backtrace(self, config: MachineConfig, functions: Any, **more: Any) -> Backtrace:
         self.configs.append(config)
-        self.backtraces.append((function, more))
+        self.backtraces.append((functions, more))
         return Backtrace()
 
 
@@ -132,7 +132,7 @@ def test_an_interrupted_run_keeps_what_there_is(
 def test_ctrl_c_elsewhere_has_no_traceback(
     simulation: Simulation, scenario: str, capsys: Any
 ) -> None:
-    def interrupt(width: int, verbosity: int) -> None:
+    def interrupt(width: int, verbosity: int, colours: object) -> None:
         raise KeyboardInterrupt
 
     simulation.result.show = interrupt
@@ -143,7 +143,7 @@ def test_ctrl_c_elsewhere_has_no_traceback(
 def test_a_reader_that_left_is_no_error(
     simulation: Simulation, scenario: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    def gone(width: int, verbosity: int) -> None:
+    def gone(width: int, verbosity: int, colours: object) -> None:
         raise BrokenPipeError
 
     read, write = os.pipe()
@@ -339,7 +339,7 @@ def test_backtrace_passes_on_what_to_stop_at(
     words = ["--break", "e1000_receive_iov", "--hit", "2", "--packet", "7", "--after", "5s"]
     assert main(["backtrace", scenario, *words, "--calls"]) == 0
     ((function, more),) = simulation.backtraces
-    assert function == "e1000_receive_iov"
+    assert function == [("e1000_receive_iov", "hw/net/e1000.c")]
     assert more == {"hit": 2, "packet": 7, "after_ns": 5_000_000_000, "calls": True}
     assert capsys.readouterr().out.startswith("#0  e1000_receive_iov")
 

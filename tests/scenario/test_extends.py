@@ -8,6 +8,7 @@ import pytest
 
 import desim
 from desim.errors import ScenarioError
+from desim.spool import Log
 
 
 def made(folder: Path, **files: str) -> Path:
@@ -46,7 +47,8 @@ def test_a_shipped_scenario_brings_its_files(tmp_path: Path) -> None:
     assert mine.expect == theirs.expect
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "notes.txt").write_text("my own")
-    assert desim.load(path).configuration().expect.guest_files == {"notes.txt": b"my own"}
+    expected = desim.load(path).configuration().expect.guest_files
+    assert expected == {"notes.txt": Log.of(b"my own")}
 
 
 def test_a_file_goes_before_a_shipped_one(tmp_path: Path) -> None:

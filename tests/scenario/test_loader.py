@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from desim.config import MachineConfig
 from desim.errors import UserError
+from desim.experiment.verdict import expects_something
 from desim.scenario.inputs import Inputs
 from desim.scenario.loader import load_scenario, parse_scenario
 from desim.scenario.shipped import shipped_scenarios
+from desim.spool import Log
 
 GOOD = """
 description = "One line of text"
@@ -266,7 +268,7 @@ def test_tftp_shows_only_folders_of_the_scenario(tmp_path: Path) -> None:
 def test_expected_contents_may_be_those_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(b"\0\1")
     config = parse('[expect]\nguest.file.copy = { same_as = "data" }', tmp_path)
-    assert config.expect.guest_files == {"copy": b"\0\1"}
+    assert config.expect.guest_files == {"copy": Log.of(b"\0\1")}
     assert "allow-read" in mistake('[expect]\nguest.file.x.same_as = "/etc/passwd"', tmp_path)
 
 
@@ -278,7 +280,7 @@ def test_every_shipped_scenario_is_found_by_its_bare_name(name: str) -> None:
     config = load_scenario(name)
     assert config.name == name
     assert config.description
-    assert config.expect.guest_files or config.expect.host_files
+    assert expects_something(config)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
