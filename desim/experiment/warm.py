@@ -214,8 +214,8 @@ class _Within(Generic[Given, Value]):
         os.close(told)
         data = self._watch(news)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if status:
-            os._exit(_SIGNALLED - status if status < 0 else status)
+        if status or not data:  # it may also have left in the middle, as if all were well
+            os._exit(_SIGNALLED - status if status < 0 else status or 1)
         self._learn(*pickle.loads(data))
 
     def _watch(self, news: int) -> bytes:
@@ -252,7 +252,9 @@ class _Within(Generic[Given, Value]):
                 import_module(name)
         if self.booted is not None:
             for module, name in classes:
-                self.booted.machine.kit.build(getattr(sys.modules[module], name))
+                cls = getattr(sys.modules[module], name, None)
+                if cls is not None:  # else it stands in a function, and is another each time
+                    self.booted.machine.kit.build(cls)
 
 
 # --- the pipes

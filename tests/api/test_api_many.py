@@ -163,6 +163,13 @@ def test_a_run_whose_process_is_killed_is_told_and_the_next_one_is_made(
         assert runner.run(tiny("b")) == b"b\n"
 
 
+def test_a_run_that_leaves_in_the_middle_is_told() -> None:
+    with desim.Runner(workers=1, each=lambda _: os._exit(0)) as runner:
+        with pytest.raises(desim.WorkerError) as caught:
+            runner.run(tiny())
+        assert str(caught.value) == "the run of qemu: its process has ended with status 1"
+
+
 def test_a_warm_process_that_has_died_is_replaced() -> None:
     with desim.Runner(workers=1, each=lambda _: os.getppid()) as runner:
         first = runner.run(tiny())
