@@ -186,7 +186,7 @@ class Thread:
             # Where nothing costs time, time need not move for long.
             self._parked += 1
             if (
-                not self._parked & STILL_LOOK
+                not self._parked & 7
                 and self.collect is not None
                 and len(self.marks) > CHUNK
             ):
