@@ -185,11 +185,7 @@ class Thread:
             self.marks.append(self.now << CODE_BITS | code + 1)
             # Where nothing costs time, time need not move for long.
             self._parked += 1
-            if (
-                not self._parked & 7
-                and self.collect is not None
-                and len(self.marks) > CHUNK
-            ):
+            if not self._parked & 7 and self.collect is not None and len(self.marks) > CHUNK:
                 self.collect(self)
 
     def wait(self, event: Event) -> Any:
