@@ -12,8 +12,8 @@ from desim.experiment.journey import Journey
 from desim.experiment.run import RunResult, run
 from desim.scenario.command_line import machine_from_options
 
-WITHOUT = ["iperf3", "names", "netboot", "refused", "services"]
-"""Here no program of the host sends through a forwarded port."""
+WITHOUT = ["burst", "iperf3", "lossy", "names", "netboot", "refused", "services"]
+"""Here no program of the host sends through a forwarded port of TCP."""
 ARRIVING = [name for name in SHIPPED if name not in WITHOUT]
 
 
