@@ -4,6 +4,7 @@
     python -m benchmarks budget --write              lower what has become less
     python -m benchmarks budget --write --reason R   raise what has become more, and say why
     python -m benchmarks budget --against REV        which functions are called more, or less
+    python -m benchmarks budget --rooms              where the calls are
 
 ``benchmarks/budget.toml`` has one line for each count, so that changes of several people merge:
 after a conflict take either side and write again. A count above the lowest that it ever was has
@@ -25,7 +26,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.calls import COUNTS, functions, measure
+from benchmarks.calls import COUNTS, functions, measure, rooms
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = Path(__file__).with_name("budget.toml")
@@ -203,6 +204,7 @@ def main(argv: list[str]) -> int:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--write", action="store_true", help="write what is counted")
     how.add_argument("--against", metavar="REV", help="by function, against another revision")
+    how.add_argument("--rooms", action="store_true", help="by room of desim")
     how.add_argument("--functions", metavar="WHAT", help=argparse.SUPPRESS)
     parser.add_argument("--reason", default="", help="why counts have risen")
     arguments = parser.parse_args(argv)
@@ -215,6 +217,12 @@ def main(argv: list[str]) -> int:
         parser.error(f"no count has {' or '.join(only)} in its name: {'; '.join(COUNTS)}")
     if arguments.against:
         _compare(arguments.against, names)
+        return 0
+    if arguments.rooms:
+        for what in names:
+            found = rooms(COUNTS[what])
+            parts = (f"{room} {found[room]:.1f}" for room in sorted(found, key=lambda r: -found[r]))
+            print(f"{what}: {', '.join(parts)}")
         return 0
     if not is_ours():
         parser.error(f"the budget is that of Python {PYTHON}")

@@ -29,7 +29,10 @@ FEW, MANY = 5, 25
 """Pings, or exchanges, of the two runs."""
 
 Counts = Counter[str]
-"""How often each function was called, by its name; a builtin's name has no file."""
+"""How often each was called."""
+
+Entries = list[Any]
+"""A profiler's entries, one for each code object or builtin function."""
 
 
 class Count(NamedTuple):
@@ -95,12 +98,21 @@ COUNTS = {count.what: count for count in _all()}
 
 def functions(count: Count) -> dict[str, float]:
     """How often each function is called per unit. What costs nothing is left out."""
+    return _per_unit(count, _by_function)
+
+
+def rooms(count: Count) -> dict[str, float]:
+    """How many calls the functions of each room of desim are and make of builtin ones, per unit."""
+    return _per_unit(count, _by_room)
+
+
+def _per_unit(count: Count, sort: Callable[[Entries], Counts]) -> dict[str, float]:
     small, large = count.sizes
     # What is loaded, or made once for all runs of a kind, is no part of them.
     Machine(count.make(large)).run()
-    counts = _counted(count.make(large))
+    counts = sort(_profiled(count.make(large)))
     if small:
-        counts.subtract(_counted(count.make(small)))
+        counts.subtract(sort(_profiled(count.make(small))))
     return {name: calls / count.units for name, calls in counts.items() if calls}
 
 
@@ -109,8 +121,8 @@ def measure(count: Count) -> float:
     return round(sum(functions(count).values()), 2)
 
 
-def _counted(config: MachineConfig) -> Counts:
-    """The calls of building a machine and of its run, by function."""
+def _profiled(config: MachineConfig) -> Entries:
+    """What building a machine and its run called."""
     profile = cProfile.Profile()
     made = []
 
@@ -126,17 +138,44 @@ def _counted(config: MachineConfig) -> Counts:
         profile.runcall(run)
     finally:
         gc.enable()
+    return [entry for entry in profile.getstats() if not _is_abstract(entry.code)]
+
+
+def _is_abstract(code: Any) -> bool:
+    """How often isinstance() asks an abstract class depends on when memory is collected."""
+    return "_abc." in code if isinstance(code, str) else code.co_filename == "<frozen abc>"
+
+
+def _by_function(entries: Entries) -> Counts:
     counts: Counts = Counter()
-    for entry in profile.getstats():
+    for entry in entries:
         code = entry.code
         if isinstance(code, str):
             name = re.sub(r" object at 0x\w+", "", code)
         else:
             name = f"{_place(code.co_filename)}: {code.co_qualname}"
-        if "_abc." not in name and "<frozen abc>" not in name:
-            # How often isinstance() asks an abstract class depends on when memory is collected.
-            counts[name] += entry.callcount
+        counts[name] += entry.callcount
     return counts
+
+
+def _by_room(entries: Entries) -> Counts:
+    counts: Counts = Counter()
+    for entry in entries:
+        if not isinstance(entry.code, str):
+            room = _room(entry.code.co_filename)
+            counts[room] += entry.callcount
+            for called in entry.calls or ():
+                if isinstance(called.code, str) and not _is_abstract(called.code):
+                    counts[room] += called.callcount
+    return counts
+
+
+def _room(filename: str) -> str:
+    """The room of a file; code that is written out for a shape has no file."""
+    parts = Path(_place(filename)).parts
+    if parts[0].startswith("<"):
+        return "written out"
+    return parts[1].removesuffix(".py") if parts[0] == "desim" else "other"
 
 
 def _place(filename: str) -> str:
