@@ -18,6 +18,7 @@ from benchmarks.budget import (
     FILE,
     PYTHON,
     Line,
+    counted,
     difference,
     grown_since,
     history,
@@ -27,7 +28,7 @@ from benchmarks.budget import (
     rewritten,
     unexplained,
 )
-from benchmarks.calls import COUNTS, measure
+from benchmarks.calls import COUNTS
 
 ours = pytest.mark.skipif(not is_ours(), reason=f"the budget is that of Python {PYTHON}")
 
@@ -36,7 +37,7 @@ ours = pytest.mark.skipif(not is_ours(), reason=f"the budget is that of Python {
 @pytest.mark.slow
 @pytest.mark.parametrize("what", COUNTS)
 def test_a_unit_of_work_takes_no_more_calls_than_its_budget(what: str) -> None:
-    allowed, calls = load()[what].calls, measure(COUNTS[what])
+    allowed, calls = load()[what].calls, counted(what)
     if calls > allowed:
         commits = history()
         grown = grown_since(what, commits[0][0]) if commits else ""
@@ -63,11 +64,11 @@ def test_a_rise_without_a_reason_is_found() -> None:
 
 def test_writing_lowers_and_raises_only_with_a_reason() -> None:
     lines = {"less": Line(5.0, "old"), "more": Line(5.0), "other": Line(1.0, "kept")}
-    counted = {"less": 4.0, "more": 6.0, "new": 7.0}
-    new, refused = rewritten(lines, counted, "")
+    found = {"less": 4.0, "more": 6.0, "new": 7.0}
+    new, refused = rewritten(lines, found, "")
     assert new == lines | {"less": Line(4.0), "new": Line(7.0)}
     assert refused == ["more: 5.00 -> 6.00"]
-    new, refused = rewritten(lines, counted, "a check")
+    new, refused = rewritten(lines, found, "a check")
     assert (new["more"], refused) == (Line(6.0, "a check"), [])
 
 

@@ -130,7 +130,8 @@ def _transcript(transcript: Transcript, width: int, figures: Figures) -> Iterato
         if left_out > 0 and number == MAX_LINES // 2:
             yield Line(f"({left_out} more lines)", "dim")
         if left_out <= 0 or not MAX_LINES // 2 <= number < MAX_LINES // 2 + left_out:
-            yield Line(cut(line, width))
+            # A program's line goes on in the terminal's next one, unless it is endless.
+            yield Line(cut(line, max(width, WIDTH)))
     if transcript.status not in (0, None):
         style = "dim" if transcript.status == STOPPED else "red"
         yield Line(f"(exit status {transcript.status})", style)

@@ -195,7 +195,7 @@ def leftovers(made: Machine) -> list[str]:
         if not so.so_state & SS_FACCEPTCONN
     ]
     found += [
-        f"timer: {timer.name}" for timer in made.vcpu.wheel._armed if timer.name.startswith("tcp")
+        f"timer: {timer.name}" for timer in made.vcpu.wheel.armed() if timer.name.startswith("tcp")
     ]
     if not made.guest.stack.idle() or not slirp.idle():
         found.append("something is not idle")
