@@ -131,7 +131,7 @@ def _transcript(transcript: Transcript, width: int, figures: Figures) -> Iterato
             yield Line(f"({left_out} more lines)", "dim")
         if left_out <= 0 or not MAX_LINES // 2 <= number < MAX_LINES // 2 + left_out:
             # A program's line goes on in the terminal's next one, unless it is endless.
-            yield Line(cut(line, max(width, WIDTH)))
+            yield Line(line if len(line) <= 2 * width else cut(line, width))
     if transcript.status not in (0, None):
         style = "dim" if transcript.status == STOPPED else "red"
         yield Line(f"(exit status {transcript.status})", style)
