@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
-
-tshark = pytest.mark.skipif(
-    shutil.which("tshark") is None,
-    reason="needs tshark, a program of Wireshark that pip cannot install (Debian: apt install "
-    "tshark)",
-)
-"""Wireshark's own reading of a capture."""
 
 dev_full = pytest.mark.skipif(
     not Path("/dev/full").exists(),
     reason="needs /dev/full, which Linux, FreeBSD and NetBSD have, macOS and OpenBSD do not",
 )
 """A device that takes no byte."""
+
+fork = pytest.mark.skipif(
+    not hasattr(os, "fork"),
+    reason="needs os.fork, which Windows does not have: runs are made in one process there",
+)
+"""Processes that a booted machine goes on in."""
+
+
+def program(name: str) -> pytest.MarkDecorator:
+    """A program that pip cannot install, and whose package has its name."""
+    return pytest.mark.skipif(
+        shutil.which(name) is None, reason=f"needs {name} (Debian: apt install {name})"
+    )
+
+
+tshark = program("tshark")
+"""Wireshark's own reading of a capture."""
+zsh, fish = program("zsh"), program("fish")
+"""The shells themselves."""

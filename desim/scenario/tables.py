@@ -88,7 +88,7 @@ class Place:
 
 
 class Kind:
-    """A kind of value."""
+    """A kind of value; each reads it in its own way."""
 
     def read(self, value: Any, place: Place) -> Any:
         """What ``value`` stands for. Raises as a ``Check``, or notes what is wrong inside of it."""

@@ -11,13 +11,12 @@ import threading
 from collections.abc import Iterator
 from itertools import islice, repeat
 
+import needs
 import pytest
 
 import desim
 from desim.experiment import many
 from desim.record import Record
-
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
 def tiny(text: str = "x", **changes: object) -> desim.Scenario:
@@ -81,6 +80,7 @@ def test_endless_scenarios_are_taken_as_they_are_needed() -> None:
     assert taken <= 3 + many.AHEAD
 
 
+@needs.fork
 def test_a_run_goes_on_from_the_boot_of_an_earlier_one() -> None:
     with desim.Runner(workers=1, each=lambda _: os.getppid()) as runner:
         first, second, third = (runner.run(tiny(text)) for text in "abc")
@@ -88,6 +88,7 @@ def test_a_run_goes_on_from_the_boot_of_an_earlier_one() -> None:
         assert runner.run(tiny(seed=9)) != first
 
 
+@needs.fork
 def test_few_warm_processes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many, "WARM", 1)
     with desim.Runner(workers=1, each=lambda result: result.files["guest/got"]) as runner:
@@ -145,6 +146,7 @@ def test_an_error_that_cannot_travel_comes_as_text() -> None:
         runner.run(tiny())
 
 
+@needs.fork
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_whose_process_is_killed_is_told_and_the_next_one_is_made(
     number: signal.Signals,
@@ -163,6 +165,7 @@ def test_a_run_whose_process_is_killed_is_told_and_the_next_one_is_made(
         assert runner.run(tiny("b")) == b"b\n"
 
 
+@needs.fork
 def test_a_run_that_leaves_in_the_middle_is_told() -> None:
     with desim.Runner(workers=1, each=lambda _: os._exit(0)) as runner:
         with pytest.raises(desim.WorkerError) as caught:
@@ -170,6 +173,7 @@ def test_a_run_that_leaves_in_the_middle_is_told() -> None:
         assert str(caught.value) == "the run of qemu: its process has ended with status 1"
 
 
+@needs.fork
 def test_a_warm_process_that_has_died_is_replaced() -> None:
     with desim.Runner(workers=1, each=lambda _: os.getppid()) as runner:
         first = runner.run(tiny())
@@ -200,6 +204,7 @@ def no_children() -> bool:
     return False
 
 
+@needs.fork
 def test_nobody_is_left_when_results_are_taken_or_left() -> None:
     assert no_children()
     assert len(list(desim.run_many([tiny(), tiny()], workers=2))) == 2
@@ -223,6 +228,7 @@ list(desim.run_many([scenario] * 2, workers=2, each=each))
 """
 
 
+@needs.fork
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nobody_is_left_when_the_parent_dies(number: int) -> None:
     with subprocess.Popen(

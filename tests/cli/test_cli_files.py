@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import needs
 import pytest
 from documents import ROOT
 
@@ -129,14 +129,14 @@ def test_bash_completes(words: list[str], found: list[str], tmp_path: Path) -> N
     assert sorted(done.stdout.split()) == sorted(found)
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+@needs.zsh
 def test_zsh_takes_the_script(tmp_path: Path) -> None:
     ask = f"autoload -U compinit; compinit -u; source {script('zsh', tmp_path)}; whence -w _desim"
     done = subprocess.run(["zsh", "-f", "-c", ask], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("_desim: function\n", "")
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+@needs.fish
 @pytest.mark.parametrize(("words", "found"), COMPLETED)
 def test_fish_completes(words: list[str], found: list[str], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()

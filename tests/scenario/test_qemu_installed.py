@@ -38,7 +38,9 @@ def installed() -> str:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(installed() != "7.2", reason="QEMU 7.2 is not installed"),
+    pytest.mark.skipif(
+        installed() != "7.2", reason="needs QEMU 7.2 (Debian 12: apt install qemu-system-x86)"
+    ),
 ]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 from desim.userland.program import Program
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
-from desim.userland.programs.output import err
+from desim.userland.programs.output import Step, err
 
 _NUMBER = re.compile(r"\+?([0-9]+)(?:([bcw])|([kKMGTPEZY])(B|iB)?)?")
 _SMALL = {"b": 512, "c": 1, "w": 2}
@@ -79,6 +80,14 @@ def options(
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """The options in their order, by their letters, and the operands. Raises ``GetoptError``."""
     return getopt(short(argv, long), spec)
+
+
+def unreadable(program: str, name: str, label: str, error: OSError) -> Step:
+    """What a program says of a file that it cannot open or read (a folder can be opened)."""
+    text = f"cannot open '{name}' for reading"
+    if error.errno == errno.EISDIR:
+        text = f"error reading '{label}'"
+    yield from err(f"{program}: {text}: {error.strerror}\n")
 
 
 def users(argv: list[str], spec: str, long: dict[str, str]) -> list[str]:

@@ -5,7 +5,6 @@ Not modelled: ``-z`` and ``--presume-input-pipe`` of coreutils.
 
 from __future__ import annotations
 
-import errno
 from typing import NamedTuple
 
 from desim.userland.calls import sys
@@ -122,10 +121,7 @@ def _main(argv: list[str]) -> Program:
             first = False
             continue
         status = 1
-        text = f"cannot open '{name}' for reading"
-        if failed.errno == errno.EISDIR:
-            text = f"error reading '{label}'"
-        yield from err(f"{argv[0]}: {text}: {failed.strerror}\n")
+        yield from coreutils.unreadable(argv[0], name, label, failed)
     yield from _end(out)
     return status
 

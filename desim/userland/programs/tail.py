@@ -6,7 +6,6 @@ reads what it holds at that moment. ``-z`` of coreutils is not modelled either.
 
 from __future__ import annotations
 
-import errno
 from typing import NamedTuple
 
 from desim.userland.calls import sys
@@ -121,10 +120,7 @@ def _main(argv: list[str]) -> Program:
                 yield from sys.close(fd)
         except OSError as error:
             status = 1
-            text = f"cannot open '{name}' for reading"
-            if error.errno == errno.EISDIR:
-                text = f"error reading '{label}'"
-            yield from err(f"{argv[0]}: {text}: {error.strerror}\n")
+            yield from coreutils.unreadable(argv[0], name, label, error)
     return status
 
 
