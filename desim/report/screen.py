@@ -84,7 +84,8 @@ def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Li
         yield Line("")
         booted = next((t.ended_ns for t in result.transcripts if t.name == BOOT), None)
         counts = result.summary["frames"]
-        yield from _card(card(result.trace, result.packets, counts, booted, sent), counts)
+        did = card(result.trace, result.packets, counts, booted, sent)
+        yield from _card(did, counts, "in transfers" if sent else "after the boot")
     if result.keeps("journeys") and result.journey:
         yield Line("")
         yield from _message(result, width)
@@ -214,7 +215,8 @@ def _transfers(sent: Sequence[Transfer], width: int) -> Iterator[Line]:
         yield Line(f"{'':<12}{text}")
 
 
-def _card(done: Card, counts: dict[str, list[dict[str, object]]]) -> Iterator[Line]:
+def _card(done: Card, counts: dict[str, list[dict[str, object]]], busy: str) -> Iterator[Line]:
+    """What the card did; ``busy`` is when ``done.busy_ns`` was."""
     frames = f"{grouped(done.to_guest)} frames in, {grouped(done.from_guest)} out"
     unused = f", {done.unused} unused (multicast)" if done.unused else ""
     yield Line(
@@ -231,7 +233,7 @@ def _card(done: Card, counts: dict[str, list[dict[str, object]]]) -> Iterator[Li
     yield Line(f"{'':<12}{text}")
     if done.per_second is not None and done.busy_interrupts:
         each = four_digits(done.busy_frames * 1000 // done.busy_interrupts, 1000)
-        text = f"{grouped(done.per_second)}/s in transfers, {each} frames for each"
+        text = f"{grouped(done.per_second)}/s {busy}, {each} frames for each"
         yield Line(f"{'':<12}{text}")
 
 
