@@ -109,6 +109,8 @@ class Span(NamedTuple):
     end: int
     depth: int
     code: int
+    is_open: bool = False
+    """Whether it was never left: ``end`` is then the end of the record."""
 
 
 class Fingerprint(NamedTuple):
@@ -193,13 +195,19 @@ class Trace:
         Few stages are open for long. Those are looked for in a first pass; the second keeps
         spans for a moment only, until their ends have come.
         """
-        late = _late_ends(record)
-        waiting: deque[list[int]] = deque()
-        stack: list[list[int]] = []
+        late, opened = _late_ends(record)
+        waiting: deque[list[Any]] = deque()
+        stack: list[list[Any]] = []
         number = 0
         for time, code in zip(record.times, record.codes, strict=True):
             if not code & 1:
-                entered = [time, late.get(number, -1), len(stack), code]
+                entered: list[Any] = [
+                    time,
+                    late.get(number, -1),
+                    len(stack),
+                    code,
+                    number in opened,
+                ]
                 number += 1
                 stack.append(entered)
                 waiting.append(entered)
@@ -284,9 +292,9 @@ class Trace:
             yield array("H", map(of.__getitem__, chunk))
 
 
-def _late_ends(record: ThreadRecord) -> dict[int, int]:
+def _late_ends(record: ThreadRecord) -> tuple[dict[int, int], set[int]]:
     """When those stages were left that were open for more than ``LOOK_AHEAD`` marks, or when the
-    record ends if they never were: by their number in order of entry."""
+    record ends if they never were: by their number in order of entry; and which those are."""
     ends: dict[int, int] = {}
     stack: list[tuple[int, int]] = []
     number = 0
@@ -300,7 +308,7 @@ def _late_ends(record: ThreadRecord) -> dict[int, int]:
             ends[opened] = record.times[position]
     for opened, _ in stack:
         ends[opened] = record.times[-1]
-    return ends
+    return ends, {opened for opened, _ in stack}
 
 
 def _little_endian(column: array[int]) -> bytes:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from desim.experiment.backtrace import Backtrace, Function
 
 FORMAT = "desim-summary/1"
-PACKETS = 256
-"""How many of a capture are written at once."""
 
 
 class CostsUsed(NamedTuple):
@@ -162,9 +160,12 @@ class RunResult:
 
     @property
     def capture_files(self) -> dict[str, Iterator[bytes]]:
-        """The same in pieces."""
+        """The same in pieces; ``desim.experiment.capture_files`` says what comments hold."""
+        from desim.experiment.capture_files import pcapng
+
+        trace = self._trace if self.keeps("counters") else None
         return {
-            f"capture-{point}.pcapng": _pcapng(point, packets)
+            f"capture-{point}.pcapng": pcapng(point, packets, trace, spans=self.traced)
             for point, packets in sorted(self.packets.items())
         }
 
@@ -298,16 +299,3 @@ def backtrace(
     finally:
         machine.close()
     return breakpoint_.unfinished()
-
-
-def _pcapng(point: str, packets: Capture) -> Iterator[bytes]:
-    from desim.wire.pcapng import INBOUND, OUTBOUND, PcapngWriter
-
-    writer = PcapngWriter()
-    interface = writer.interface(point)
-    for number, (time, to_guest, _, raw) in enumerate(packets.appended()):
-        if number % PACKETS == PACKETS - 1:
-            yield writer.take()
-        direction = OUTBOUND if to_guest == (point == "slirp") else INBOUND
-        writer.packet(interface, time, raw, direction)
-    yield writer.take()

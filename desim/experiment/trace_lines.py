@@ -48,7 +48,8 @@ def _spans(trace: Trace, record: ThreadRecord) -> Iterator[str]:
         end = ends.get(span.code)
         if end is None:
             end = ends[span.code] = _of_stage(trace.codes, span.code)
-        yield f'{begin}{span.begin}, "end": {span.end}, "depth": {span.depth}, {end}'
+        still = '"open": true, ' if span.is_open else ""
+        yield f'{begin}{span.begin}, "end": {span.end}, "depth": {span.depth}, {still}{end}'
 
 
 def _of_stage(codes: Codes, code: int) -> str:
@@ -60,8 +61,8 @@ def _of_stage(codes: Codes, code: int) -> str:
 
 def _events(record: ThreadRecord) -> Iterator[str]:
     for event in record.events:
-        said = {"thread": record.name, "at": event[0], "event": event[2]} | named(event)
-        yield json.dumps(said) + "\n"
+        head = {"thread": record.name, "at": event[0], "position": event[1], "event": event[2]}
+        yield json.dumps(head | named(event)) + "\n"
 
 
 def _plain(value: Any) -> Any:

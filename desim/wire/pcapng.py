@@ -15,7 +15,9 @@ of them turns up.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from mmap import mmap
 from typing import BinaryIO, NoReturn
 
 from desim.version import __version__
@@ -23,6 +25,11 @@ from desim.wire.errors import WireError
 
 LINKTYPE_ETHERNET = 1
 
+Bytes = bytes | mmap
+"""A file's contents."""
+
+_SECTION = b"\x0a\x0d\x0d\x0a"
+"""How a section, and so the file, begins."""
 _SHB = 0x0A0D0D0A
 _IDB = 0x00000001
 _SPB = 0x00000003
@@ -151,12 +158,19 @@ class Packet:
 def read(data: bytes, *, max_packets: int = 1_000_000) -> list[Packet]:
     """The packets of a pcapng or pcap file, whatever its byte order and resolution."""
     magic = data[:4]
-    if magic == b"\x0a\x0d\x0d\x0a":
-        return _PcapngReader(data, max_packets).packets
+    if magic == _SECTION:
+        return list(packets(data, max_packets=max_packets))
     if magic in _PCAP_MAGICS:
         order, unit_ns = _PCAP_MAGICS[magic]
         return _read_pcap(data, order, unit_ns, max_packets)
     raise WireError(f"capture: starts with {magic!r}; expected pcapng or pcap")
+
+
+def packets(data: Bytes, *, max_packets: int = 1_000_000) -> Iterator[Packet]:
+    """The packets of a pcapng file one by one; ``data`` may be a file that is mapped."""
+    if data[:4] != _SECTION:
+        raise WireError(f"capture: starts with {data[:4]!r}; expected pcapng")
+    return _PcapngReader(data, max_packets).read()
 
 
 _PCAP_MAGICS = {
@@ -209,15 +223,22 @@ class _Interface:
 class _PcapngReader:
     """Walks the blocks; each section has a byte order and interfaces of its own."""
 
-    def __init__(self, data: bytes, max_packets: int) -> None:
-        self.packets: list[Packet] = []
+    def __init__(self, data: Bytes, max_packets: int) -> None:
+        self._found: list[Packet] = []
+        self._count = 0
         self._data = data
         self._max_packets = max_packets
         self._order = "<"
         self._interfaces: list[_Interface] = []
+
+    def read(self) -> Iterator[Packet]:
+        """The packets, in their order."""
         at = 0
-        while at < len(data):
+        while at < len(self._data):
             at = self._block(at)
+            self._count += len(self._found)
+            yield from self._found
+            self._found.clear()
 
     def _fail(self, at: int, why: str) -> NoReturn:
         raise WireError(f"pcapng: block at {at}: {why}")
@@ -226,7 +247,7 @@ class _PcapngReader:
         data = self._data
         if at + 12 > len(data):
             self._fail(at, "runs past the end of the file")
-        if data[at : at + 4] == b"\x0a\x0d\x0d\x0a":
+        if data[at : at + 4] == _SECTION:
             self._section(at)
         kind: int
         size: int
@@ -289,7 +310,7 @@ class _PcapngReader:
         if number >= len(self._interfaces):
             self._fail(at, f"interface {number}, but only {len(self._interfaces)} are described")
         interface = self._interfaces[number]
-        _check(interface.linktype, len(self.packets), self._max_packets)
+        _check(interface.linktype, self._count, self._max_packets)
         return interface
 
     def _enhanced(self, at: int, body: bytes) -> None:
@@ -306,7 +327,7 @@ class _PcapngReader:
             self._fail(at, f"epb_flags has {len(flags)} bytes; expected 4")
         direction = struct.unpack(self._order + "I", flags)[0] & 3
         ticks = high << 32 | low
-        self.packets.append(
+        self._found.append(
             Packet(
                 interface.offset_s * _NS_PER_S + ticks * _NS_PER_S // interface.ticks_per_s,
                 body[20:end],
@@ -326,4 +347,4 @@ class _PcapngReader:
         kept = min(size, interface.snap_len or size)
         if kept > len(body) - 4:
             self._fail(at, f"the packet has {kept} bytes, the block room for {len(body) - 4}")
-        self.packets.append(Packet(0, body[4 : 4 + kept], size, 0, interface.name))
+        self._found.append(Packet(0, body[4 : 4 + kept], size, 0, interface.name))

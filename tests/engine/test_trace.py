@@ -112,7 +112,7 @@ def spans_at_once(record: ThreadRecord) -> list[Span]:
             spans.append(Span(time, -1, len(stack), code))
             stack.append(len(spans) - 1)
     for place in stack:
-        spans[place] = spans[place]._replace(end=record.times[-1])
+        spans[place] = spans[place]._replace(end=record.times[-1], is_open=True)
     return spans
 
 

@@ -84,10 +84,10 @@ def lines(result: RunResult) -> Iterator[dict[str, Any]]:
 
 def test_the_file_names_the_data_of_an_event(result: RunResult) -> None:
     connected = next(line for line in lines(result) if line.get("event") == "connected")
-    assert list(connected) == ["thread", "at", "event", "conn", "client", "server"]
+    assert list(connected) == ["thread", "at", "position", "event", "conn", "client", "server"]
     assert connected["server"] == ["127.0.0.1", 5555]
     held = next(line for line in lines(result) if line.get("event") == "held")
-    assert list(held) == ["thread", "at", "event", "frame", "where", "why"]
+    assert list(held) == ["thread", "at", "position", "event", "frame", "where", "why"]
     assert list(held["why"]) == ["code", "text", "data"]
 
 

@@ -19,6 +19,7 @@ FIELDS = (
     "udp.checksum.status",
     "_ws.malformed",
     "_ws.expert.message",
+    "frame.comment",
 )
 VALIDATE = ("ip.check_checksum", "tcp.check_checksum", "udp.check_checksum")
 RECORDED = {
@@ -90,7 +91,16 @@ def tshark(capture: Path) -> list[dict[str, str]]:
         words += ["-e", field]
     # A log line on stderr (tshark run as root) is none of ours.
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return [dict(zip(FIELDS, line.split("\t"), strict=True)) for line in done.stdout.splitlines()]
+    packets = [
+        dict(zip(FIELDS, line.split("\t"), strict=True)) for line in done.stdout.splitlines()
+    ]
+    for packet in packets:
+        # That a packet has a comment is a remark to it, of the lowest severity there is.
+        if packet["frame.comment"]:
+            messages = packet["_ws.expert.message"]
+            assert packet["frame.comment"] in messages
+            packet["_ws.expert.message"] = messages.replace(packet["frame.comment"], "", 1)
+    return packets
 
 
 def remarks(packets: list[dict[str, str]]) -> set[str]:
