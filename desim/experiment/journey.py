@@ -90,6 +90,8 @@ class Journey:
     end_ns: int = 0
     """The return of ``read()``."""
     rows: tuple[Row, ...] = ()
+    stays: tuple[Row, ...] = ()
+    """The same in order of time, without gaps: only what is next to each other is one."""
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
@@ -155,8 +157,9 @@ def follow(trace: Trace, frames: Sequence[Captured]) -> Journey:
         if legs is not None:
             text = way.text(port, message.first_byte, message.count)
             name = f"localhost:{port} -> localhost:{connected[message.conn].server[1]}"
-            rows = tuple(_rows(way, legs))
-            return Journey(text, message.count, name, legs[0].begin, legs[-1].end, rows)
+            begin, end = legs[0].begin, legs[-1].end
+            stays = tuple(_stays(way, legs))
+            return Journey(text, message.count, name, begin, end, tuple(_rows(stays)), stays)
     return Journey()
 
 
@@ -399,24 +402,60 @@ class _Way:
         return event.time
 
 
-def _rows(way: _Way, legs: list[_Leg]) -> list[Row]:
-    """The legs as stations; what is next to each other and the same is one row."""
-    rows: list[Row] = []
+def _stays(way: _Way, legs: list[_Leg]) -> Iterator[Row]:
+    """Where the message was, in order of time; what is next to each other and the same is one."""
+    last: Row | None = None
+    for row in _places(way, legs):
+        if last is None:
+            last = row
+        elif _is_same(last, row):
+            last = _joined(last, row)
+        else:
+            yield last
+            last = row
+    if last is not None:
+        yield last
+
+
+def _places(way: _Way, legs: list[_Leg]) -> Iterator[Row]:
+    """Where the message was, piece by piece."""
     trace = way.trace
     codes = trace.codes
     for leg in legs:
         for stack, ns in _pieces(way, leg):
             if leg.lies:
-                _add(rows, Row(leg.lies, "", 0, ns, leg.why or _doing(trace, stack, leg.record)))
+                yield Row(leg.lies, "", 0, ns, leg.why or _doing(trace, stack, leg.record))
                 continue
             code = stack[-1] if stack else None
             if code is None or codes.is_wait(code):
                 doing = _doing(trace, stack, leg.record)
-                _add(rows, Row(leg.record.name, "", 0, ns, doing, None, leg.carrier))
+                yield Row(leg.record.name, "", 0, ns, doing, None, leg.carrier)
             else:
                 name, file, owner = codes.name(code), codes.file(code), codes.owner(code)
-                _add(rows, Row(name, file, ns, 0, "", owner, leg.carrier))
+                yield Row(name, file, ns, 0, "", owner, leg.carrier)
+
+
+def _rows(stays: tuple[Row, ...]) -> list[Row]:
+    """The stations: each function, and each wait, once, in the order of their first time."""
+    rows: list[Row] = []
+    for stay in stays:
+        place = next((n for n in range(len(rows) - 1, -1, -1) if _is_same(rows[n], stay)), None)
+        if place is None:
+            rows.append(stay)
+        else:
+            rows[place] = _joined(rows[place], stay)
     return rows
+
+
+def _is_same(one: Row, other: Row) -> bool:
+    """Whether both are the same function, or the same wait."""
+    return (one.station, one.file, one.waits_for) == (other.station, other.file, other.waits_for)
+
+
+def _joined(one: Row, other: Row) -> Row:
+    """Both as one."""
+    own, waiting = one.own_ns + other.own_ns, one.waiting_ns + other.waiting_ns
+    return one._replace(own_ns=own, waiting_ns=waiting)
 
 
 def _doing(trace: Trace, stack: list[int], record: ThreadRecord) -> str:
@@ -430,17 +469,6 @@ def _doing(trace: Trace, stack: list[int], record: ThreadRecord) -> str:
         return {"halted": "interrupt"}.get(wait, wait)
     above = [code for code in stack if codes.landmark(code) not in LOOPS]
     return f"{record.name} in {codes.name((above or stack[-1:])[0])}"
-
-
-def _add(rows: list[Row], row: Row) -> None:
-    for place in range(len(rows) - 1, -1, -1):
-        old = rows[place]
-        if (old.station, old.file, old.waits_for) == (row.station, row.file, row.waits_for):
-            rows[place] = old._replace(
-                own_ns=old.own_ns + row.own_ns, waiting_ns=old.waiting_ns + row.waiting_ns
-            )
-            return
-    rows.append(row)
 
 
 def _pieces(way: _Way, leg: _Leg) -> Iterator[tuple[list[int], int]]:

@@ -46,6 +46,21 @@ def test_own_and_waiting_times_add_up_to_the_total(name: str) -> None:
     check_sums(journey)
 
 
+@pytest.mark.parametrize("name", ARRIVING)
+def test_its_stays_are_its_rows_in_the_order_of_time(name: str) -> None:
+    journey = shipped_run(name).journey
+    came: dict[tuple[str, str, str], int] = {}
+    last = None
+    for stay in journey.stays:
+        where = (stay.station, stay.file, stay.waits_for)
+        assert where != last
+        last = where
+        came[where] = came.get(where, 0) + stay.own_ns + stay.waiting_ns
+    assert came == {
+        (row.station, row.file, row.waits_for): row.own_ns + row.waiting_ns for row in journey
+    }
+
+
 @pytest.mark.parametrize("name", WITHOUT)
 def test_where_nothing_arrives_there_is_no_journey(name: str) -> None:
     assert shipped_run(name).journey == Journey()
