@@ -7,14 +7,14 @@ what was not recorded raises ``UserError``, which says which ``record`` keeps it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from desim.experiment.figures import Card, Transfer, busy_ns, card, transfers
-from desim.machine.machine import BOOT
+from desim.machine.machine import BOOT, Transcript
 from desim.scenario.metrics import Value
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _TRIP = rb"\btime=([0-9]+(?:\.[0-9]+)?) ms\b"
 _STATISTICS = re.compile(rb"^([0-9]+) packets transmitted, ([0-9]+) packets received", re.MULTILINE)
-_LTOOL = re.compile(rb'^\{"test":"ping",.*\}$', re.MULTILINE)
 
 
 class Pings(NamedTuple):
@@ -77,30 +76,26 @@ class Metrics:
     @cached_property
     def pings(self) -> Pings | None:
         """What was pinged; None if nothing was."""
-        found = list(_pings(t.output for t in self.result.transcripts))
+        found = list(_pings(self.result.transcripts))
         if not found:
             return None
         trips = sorted(trip for one in found for trip in one.trips_ns)
         return Pings(sum(one.sent for one in found), sum(one.received for one in found), trips)
 
 
-def _pings(outputs: Iterator[bytes]) -> Iterator[Pings]:
-    for output in outputs:
+def _pings(transcripts: Iterable[Transcript]) -> Iterator[Pings]:
+    for transcript in transcripts:
+        output = transcript.output
         trips = [int(Decimal(text.decode()) * 10**6) for text in re.findall(_TRIP, output)]
         statistics = [(int(sent), int(back)) for sent, back in _STATISTICS.findall(output)]
         if statistics or trips:
             sent = sum(sent for sent, _ in statistics)
             yield Pings(sent, sum(back for _, back in statistics), trips)
-        for line in _LTOOL.findall(output):
-            import json  # few guests measure
-
-            told = json.loads(line)
-            trips = [
-                got - went
-                for got, went in zip(told["recv_ns"], told["send_ns"], strict=True)
-                if got >= 0
-            ]
-            yield Pings(len(told["send_ns"]), told["received"], trips)
+        for told in transcript.measured:
+            if told["test"] == "ping":
+                stamps = zip(told["recv_ns"], told["send_ns"], strict=True)
+                trips = [got - went for got, went in stamps if got >= 0]
+                yield Pings(len(told["send_ns"]), told["received"], trips)
 
 
 def _trip(of: Callable[[list[int]], Value]) -> Callable[[Metrics], Value | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -70,6 +70,8 @@ class Transcript(NamedTuple):
     ended_ns: int | None
     status: int | None
     output: bytes
+    measured: tuple[Mapping[str, Any], ...] = ()
+    """What measuring programs have found, in order of their ends."""
 
 
 class Machine:
@@ -457,6 +459,7 @@ class Machine:
                     None if None in ended else max(e for e in ended if e is not None),
                     None if None in ended else last.shell_status,
                     terminal.output(),
+                    tuple(found for process in processes for found in process.measured),
                 )
             )
         return shown

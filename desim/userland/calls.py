@@ -17,7 +17,7 @@ fork and exec in one).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 from desim.ports import Endpoint
@@ -41,7 +41,7 @@ T = TypeVar("T")
 PREFIX = "sys_"
 """What a kernel's function has in front of the call's name, as in Linux."""
 
-USER_CALLS = frozenset(("clock_gettime", "load", "spin"))
+USER_CALLS = frozenset(("clock_gettime", "load", "measured", "spin"))
 """What a program does without entering the kernel, though it is written as a call."""
 
 
@@ -148,6 +148,10 @@ class SystemCalls(ABC):
 
         Its marked methods are stages, so that a cost profile can charge them.
         """
+
+    @abstractmethod
+    def sys_measured(self, process: Process, found: Mapping[str, object], /) -> None:
+        """Gives the run's figures what a measuring program has found, whatever it prints of it."""
 
     @abstractmethod
     def sys_spin(self, process: Process, /) -> None:
@@ -379,6 +383,7 @@ class sys:
     now = _call(SystemCalls.sys_now)
     clock_gettime = _call(SystemCalls.sys_clock_gettime)
     load = _call(SystemCalls.sys_load)
+    measured = _call(SystemCalls.sys_measured)
     spin = _call(SystemCalls.sys_spin)
     random = _call(SystemCalls.sys_random)
     getpid = _call(SystemCalls.sys_getpid)

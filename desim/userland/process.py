@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from desim.userland.errors import failure
 from desim.userland.files import File, Terminal
@@ -48,6 +48,7 @@ class Process:
         "ignores_sigpipe",
         "interrupted",
         "job",
+        "measured",
         "name",
         "parent",
         "pid",
@@ -85,6 +86,8 @@ class Process:
         """Who started it, if a program did."""
         self.cpu_ns = 0
         """How long it has run on a processor."""
+        self.measured: list[Mapping[str, object]] = []
+        """What it has found out, if it is a measuring program."""
         self.signals = WaitQueue(f"signals of {name}[{pid}]")
         self.ignores_sigpipe = False
         self.catches_sigint = False

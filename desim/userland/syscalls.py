@@ -266,6 +266,10 @@ class SharedCalls(Splices, SystemCalls):
     def sys_load(self, process: Process, code: type[T]) -> T:
         return self.build(code)()
 
+    def sys_measured(self, process: Process, found: Mapping[str, object]) -> None:
+        self.meet()  # it is the user's from now on
+        process.measured.append(found)
+
     def sys_spin(self, process: Process) -> None:
         process.spins = True
         raise self.block(process, ())

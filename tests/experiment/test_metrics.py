@@ -125,7 +125,9 @@ def test_the_percentiles_are_those_of_the_nearest_rank(tmp_path: Path) -> None:
 
 
 def test_ltool_pings_to_the_nanosecond() -> None:
-    result = desim.run(desim.from_qemu("-nic user", guest=["ltool ping 10.0.2.2 5 10000 56 1"]))
+    result = desim.run(
+        desim.from_qemu("-nic user", guest=["ltool --json ping 10.0.2.2 5 10000 56 1"])
+    )
     told = json.loads(next(t.output for t in result.programs if "ltool" in t.command))
     assert result.metric("ping.min") == told["rtt_min_ns"]
     assert result.metric("ping.max") == told["rtt_max_ns"]

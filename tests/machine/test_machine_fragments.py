@@ -58,7 +58,7 @@ def received(result: RunResult) -> int:
 
 @pytest.mark.parametrize("size", RECORDED)
 def test_large_pings_are_the_recorded_frames(size: int) -> None:
-    result = run(config(f"ltool ping 10.0.2.2 3 10000 {size} 1"))
+    result = run(config(f"ltool --json ping 10.0.2.2 3 10000 {size} 1"))
     assert received(result) == 3
     seen = pings(result)
     bursts = [
@@ -72,7 +72,7 @@ def test_large_pings_are_the_recorded_frames(size: int) -> None:
 
 
 def test_a_lost_fragment_costs_its_datagram_and_no_other() -> None:
-    command = "ltool ping 10.0.2.2 3 10000 4000 1"
+    command = "ltool --json ping 10.0.2.2 3 10000 4000 1"
     whole = run(config(command))
     frames = [seen for seen in whole.packets["slirp"] if seen.to_guest]
     ours = [
@@ -90,7 +90,7 @@ def test_a_lost_fragment_costs_its_datagram_and_no_other() -> None:
 def test_the_law_of_threads_holds_for_fragments(seed: int, tmp_path: Path) -> None:
     traces = []
     for strict in (False, True):
-        made = config("ltool ping 10.0.2.2 3 3000 4000 2")
+        made = config("ltool --json ping 10.0.2.2 3 3000 4000 2")
         made.costs = random_profile(seed, tmp_path)
         made.strict = strict
         made.until_ns = 6_000_000_000

@@ -24,21 +24,21 @@ hostfwd=tcp::21001-:5601,hostfwd=tcp::21004-:5604,hostfwd=udp::21020-:5620
 """
 ALL = """
 guest.run = [
-  {at = "4s", command = "ltool ping 10.0.2.2 3 1000 56 3 > ping"},
-  {at = "4.1s", command = "ltool tftp 10.0.2.2 f 1428 20 > tftp"},
-  {at = "4.2s", command = "ltool source 10.0.2.100 1234 65536 16384 50 > up"},
-  {at = "4.3s", command = "ltool tcpsrv 5601 100 4 > tcpsrv"},
-  {at = "4.3s", command = "ltool sink 5604 > sink"},
-  {at = "4.3s", command = "ltool udprecv 5620 6 500 > udprecv"},
-  {at = "4.7s", command = "ltool udpsend 10.0.2.2 21065 2 3 200 0 5000 1 > udpsend"},
-  {at = "4.8s", command = "ltool source 10.0.2.2 21061 100000 65536 > g2h"},
+  {at = "4s", command = "ltool --json ping 10.0.2.2 3 1000 56 3 > ping"},
+  {at = "4.1s", command = "ltool --json tftp 10.0.2.2 f 1428 20 > tftp"},
+  {at = "4.2s", command = "ltool --json source 10.0.2.100 1234 65536 16384 50 > up"},
+  {at = "4.3s", command = "ltool --json tcpsrv 5601 100 4 > tcpsrv"},
+  {at = "4.3s", command = "ltool --json sink 5604 > sink"},
+  {at = "4.3s", command = "ltool --json udprecv 5620 6 500 > udprecv"},
+  {at = "4.7s", command = "ltool --json udpsend 10.0.2.2 21065 2 3 200 0 5000 1 > udpsend"},
+  {at = "4.8s", command = "ltool --json source 10.0.2.2 21061 100000 65536 > g2h"},
 ]
 host.run = [
-  {at = "4.4s", command = "ltool tcpcli 127.0.0.1 21001 100 4 0 > tcpcli"},
-  {at = "4.5s", command = "ltool source 127.0.0.1 21004 100000 65536 > h2g"},
-  {at = "4.6s", command = "ltool udpsend 127.0.0.1 21020 2 3 64 0 5000 0 > urecv"},
-  {at = "4.6s", command = "ltool udpecho 21065 6 > udpecho"},
-  {at = "4.6s", command = "ltool sink 21061 > hsink"},
+  {at = "4.4s", command = "ltool --json tcpcli 127.0.0.1 21001 100 4 0 > tcpcli"},
+  {at = "4.5s", command = "ltool --json source 127.0.0.1 21004 100000 65536 > h2g"},
+  {at = "4.6s", command = "ltool --json udpsend 127.0.0.1 21020 2 3 64 0 5000 0 > urecv"},
+  {at = "4.6s", command = "ltool --json udpecho 21065 6 > udpecho"},
+  {at = "4.6s", command = "ltool --json sink 21061 > hsink"},
 ]
 """
 
@@ -95,7 +95,7 @@ def test_the_guests_connection_state_is_that_of_the_recordings(folder: Path) -> 
 
 
 def test_only_the_first_reply_of_a_train_comes_at_once(folder: Path) -> None:
-    text = 'guest.run = [{command = "ltool ping 10.0.2.2 3 20000 56 4 > ping"}]'
+    text = 'guest.run = [{command = "ltool --json ping 10.0.2.2 3 20000 56 4 > ping"}]'
     krx = results(scenario(folder, text))["guest/ping"]["krx_ns"]
     # The card's mitigation holds the others back for 128 us.
     trains = [[krx[at + k] - 20 * MS * (at // 4) for k in range(4)] for at in range(4, 12, 4)]
@@ -111,7 +111,7 @@ def test_the_tools_own_code_takes_the_time_of_the_profile(folder: Path) -> None:
         '["arch/x86/entry/common.c"]\n'
         'do_syscall_64 = { enter = 500, source = "test" }\n'
     )
-    text = 'guest.run = [{command = "ltool ping 10.0.2.2 1 20000 1000 3 > ping"}]'
+    text = 'guest.run = [{command = "ltool --json ping 10.0.2.2 1 20000 1000 3 > ping"}]'
     found = results(scenario(folder, text, costs=str(folder / "costs.toml")))["guest/ping"]
     # From the clock's reading after one call to the reading before the next: no system call.
     gaps = [found["send_ns"][k + 1] - found["sent_ns"][k] for k in range(2)]
@@ -121,7 +121,7 @@ def test_the_tools_own_code_takes_the_time_of_the_profile(folder: Path) -> None:
 def test_a_spinner_keeps_the_cpu_busy_until_it_is_stopped(folder: Path) -> None:
     text = """
     guest.run = [{at = "4s", stop = "+1s", command = "ltool spin"},
-                 {at = "4.2s", command = "ltool ping 10.0.2.2 3 10000 56 1 > ping"}]
+                 {at = "4.2s", command = "ltool --json ping 10.0.2.2 3 10000 56 1 > ping"}]
     """
     machine = Machine(scenario(folder, text))
     machine.run()
@@ -139,7 +139,7 @@ def test_a_spinner_that_is_stopped_before_it_spins_leaves_the_cpu_idle(folder: P
     )
     text = """
     guest.run = [{at = "4s", stop = "+5ms", command = "ltool spin"},
-                 {at = "5s", command = "ltool ping 10.0.2.2 3 10000 56 1 > ping"}]
+                 {at = "5s", command = "ltool --json ping 10.0.2.2 3 10000 56 1 > ping"}]
     """
     machine = Machine(scenario(folder, text, costs=str(costs), until_ns=6_000 * MS))
     machine.run()

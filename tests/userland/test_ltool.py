@@ -11,11 +11,12 @@ import pytest
 
 from desim.ports import POLLIN
 from desim.userland.errors import failure
-from desim.userland.program import Call, Program
+from desim.userland.program import Call, Part
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.programs.ltool import SUBCOMMANDS
 from desim.userland.programs.ltool_common import mbit_s
 from desim.userland.programs.ltool_ping import Ping
+from desim.userland.programs.ltool_report import say
 from desim.userland.programs.ltool_tcp import TCP_INFO_FIELDS
 from desim.userland.programs.ltool_tftp import Tftp
 from desim.userland.shell import parse
@@ -50,14 +51,16 @@ class Kernel:
 
     def run(self, line: str) -> int:
         (command,) = parse(line, GUEST_PROGRAMS)
-        program: Program = command.start()
+        return int(self.run_program(command.start()))
+
+    def run_program(self, program: Part[Any]) -> Any:
         value: Any = None
         error: OSError | None = None
         while True:
             try:
                 call = program.throw(error) if error is not None else program.send(value)
             except StopIteration as end:
-                return int(end.value)
+                return end.value
             self.calls.append(call.name)
             value, error = None, None
             try:
@@ -148,14 +151,14 @@ RECEIVE = ["ppoll", "recvmsg", "clock_gettime"]
 
 def test_a_ping_makes_the_calls_of_the_kernel_trace() -> None:
     kernel = Kernel(echoes)
-    assert kernel.run("ltool ping 10.0.2.2 2 20000 56 1") == 0
+    assert kernel.run("ltool --json ping 10.0.2.2 2 20000 56 1") == 0
     start = ["resolve", "load", "socket", "setsockopt", "setsockopt", "getpid", "clock_gettime"]
-    assert kernel.calls == start + 2 * (ROUND + SEND + RECEIVE) + ["load", "write"]
+    assert kernel.calls == start + 2 * (ROUND + SEND + RECEIVE) + ["load", "write", "measured"]
 
 
 def test_the_requests_are_those_of_the_recordings() -> None:
     kernel = Kernel(echoes)
-    kernel.run("ltool ping 10.0.2.2 2 1000 5 2")
+    kernel.run("ltool --json ping 10.0.2.2 2 1000 5 2")
     messages = [Icmp.parse(data) for _, data in kernel.sent]
     assert [m.sequence for m in messages] == [0, 1, 2, 3]
     assert {m.ident for m in messages} == {PID & 0xFFFF}
@@ -164,7 +167,7 @@ def test_the_requests_are_those_of_the_recordings() -> None:
 
 def test_the_result_has_the_recorded_keys_and_stamps() -> None:
     kernel = Kernel(echoes)
-    kernel.run("ltool ping 10.0.2.2 2 10000 56 1")
+    kernel.run("ltool --json ping 10.0.2.2 2 10000 56 1")
     assert kernel.result == {
         "test": "ping",
         "dst": "10.0.2.2",
@@ -186,13 +189,13 @@ def test_the_result_has_the_recorded_keys_and_stamps() -> None:
 
 def test_a_train_goes_out_before_its_replies_are_read() -> None:
     kernel = Kernel(echoes)
-    kernel.run("ltool ping 10.0.2.2 1 10000 56 3")
-    assert kernel.calls[-20:] == 3 * SEND + 3 * RECEIVE + ["load", "write"]
+    kernel.run("ltool --json ping 10.0.2.2 1 10000 56 3")
+    assert kernel.calls[-21:] == 3 * SEND + 3 * RECEIVE + ["load", "write", "measured"]
 
 
 def test_without_a_reply_the_next_train_leaves_when_it_is_due() -> None:
     kernel = Kernel()
-    kernel.run("ltool ping 10.0.2.2 3 1000000 56 1")
+    kernel.run("ltool --json ping 10.0.2.2 3 1000000 56 1")
     # The poll ends just when it is due: no slack of a sleep, as the recorded stamps show.
     assert kernel.result["send_ns"] == [0, 1_000 * MS - SLACK, 2_000 * MS - SLACK]
     assert kernel.result["recv_ns"] == [-1, -1, -1]
@@ -201,13 +204,13 @@ def test_without_a_reply_the_next_train_leaves_when_it_is_due() -> None:
 
 def test_after_the_last_train_it_waits_for_300_ms() -> None:
     kernel = Kernel()
-    kernel.run("ltool ping 10.0.2.2 1 1000000 56 1")
+    kernel.run("ltool --json ping 10.0.2.2 1 1000000 56 1")
     assert kernel.time - kernel.sent[-1][0] == 300 * MS
 
 
 def test_below_a_millisecond_no_request_overtakes_the_reply_before() -> None:
     kernel = Kernel(echoes)
-    kernel.run("ltool ping 10.0.2.2 4 10 56 1")
+    kernel.run("ltool --json ping 10.0.2.2 4 10 56 1")
     assert kernel.result["send_ns"] == [0, LATENCY, 2 * LATENCY, 3 * LATENCY]
 
 
@@ -221,7 +224,7 @@ def test_replies_to_others_do_not_count() -> None:
         kernel.incoming.insert(0, (kernel.time, packet(request)))
 
     kernel = Kernel(network)
-    kernel.run("ltool ping 10.0.2.2 1 1000 0 1")
+    kernel.run("ltool --json ping 10.0.2.2 1 1000 0 1")
     assert kernel.result["received"] == 1
     assert kernel.calls.count("recvmsg") == 3
 
@@ -233,7 +236,7 @@ def test_a_reply_that_comes_after_its_train_counts_for_it() -> None:
             echoes(kernel, data)
 
     kernel = Kernel(network)
-    kernel.run("ltool ping 10.0.2.2 2 1000 0 1")
+    kernel.run("ltool --json ping 10.0.2.2 2 1000 0 1")
     assert kernel.result["received"] == 2
     assert kernel.result["recv_ns"][0] == kernel.result["recv_ns"][1]
 
@@ -271,7 +274,7 @@ def server(blksize: int, size: int) -> Callable[[Kernel, bytes], None]:
 
 def test_tftp_reads_a_file_with_one_acknowledgement_per_answer() -> None:
     kernel = Kernel(server(1428, 150000))
-    assert kernel.run("ltool tftp 10.0.2.2 f 1428 1000") == 0
+    assert kernel.run("ltool --json tftp 10.0.2.2 f 1428 1000") == 0
     result = kernel.result
     assert (result["bytes"], result["blocks"], result["err"]) == (150000, 107, 0)
     assert result["rtt_ns"] == [LATENCY] * 107
@@ -281,30 +284,30 @@ def test_tftp_reads_a_file_with_one_acknowledgement_per_answer() -> None:
 
 def test_tftp_of_512_bytes_asks_for_no_option() -> None:
     kernel = Kernel(server(512, 150000))
-    kernel.run("ltool tftp 10.0.2.2 f 512 1000")
+    kernel.run("ltool --json tftp 10.0.2.2 f 512 1000")
     assert (kernel.result["bytes"], kernel.result["blocks"]) == (150000, 293)
     assert kernel.sent[0][1] == b"\0\1f\0octet\0"
 
 
 def test_tftp_stops_after_the_given_number_of_answers() -> None:
     kernel = Kernel(server(1428, 150000))
-    kernel.run("ltool tftp 10.0.2.2 f 1428 60")
+    kernel.run("ltool --json tftp 10.0.2.2 f 1428 60")
     assert (kernel.result["bytes"], kernel.result["blocks"]) == (84252, 60)
     assert len(kernel.sent) == 61
 
 
 def test_tftp_takes_a_smaller_block_than_it_asked_for_as_the_end() -> None:
     kernel = Kernel(server(1468, 150000))
-    kernel.run("ltool tftp 10.0.2.2 f 1468 60")
+    kernel.run("ltool --json tftp 10.0.2.2 f 1468 60")
     assert (kernel.result["bytes"], kernel.result["blocks"]) == (1428, 2)
 
 
 def test_tftp_gives_up_when_nothing_comes_or_an_error_does() -> None:
     silent = Kernel()
-    silent.run("ltool tftp 10.0.2.2 f 512 9")
+    silent.run("ltool --json tftp 10.0.2.2 f 512 9")
     assert (silent.result["blocks"], silent.result["err"]) == (0, errno.EAGAIN)
     refused = Kernel(lambda kernel, data: kernel.incoming.append((0, b"\0\5\0\1no\0")))
-    refused.run("ltool tftp 10.0.2.2 f 512 9")
+    refused.run("ltool --json tftp 10.0.2.2 f 512 9")
     assert (refused.result["blocks"], refused.result["err"]) == (0, errno.EIO)
 
 
@@ -322,12 +325,12 @@ def test_source_writes_in_pieces_and_looks_every_fifth_of_a_millisecond() -> Non
     kernel.answers["outq"] = lambda fd: left.pop(0)
     shown = dict.fromkeys(TCP_INFO_FIELDS, 0) | {"snd_mss": 1460}
     kernel.answers["tcp_info"] = lambda fd: shown | {"not_shown": 1}
-    kernel.run("ltool source 10.0.2.100 1234 2500 1000 50")
+    kernel.run("ltool --json source 10.0.2.100 1234 2500 1000 50")
     assert [len(data) for _, data in kernel.sent] == [1000, 1000, 500]
-    tail = ["shutdown", "ppoll", "clock_gettime", "close", "load", "write"]
+    tail = ["shutdown", "ppoll", "clock_gettime", "close", "load", "write", "measured"]
     look = ["outq", "clock_gettime"]
     sleep = ["nanosleep"]
-    assert kernel.calls[-14:] == [*look, *sleep, *look, *sleep, *look, "tcp_info", *tail][-14:]
+    assert kernel.calls[-15:] == [*look, *sleep, *look, *sleep, *look, "tcp_info", *tail][-15:]
     result = kernel.result
     assert result["acked_ns"] - result["written_ns"] == 2 * (200 * US + SLACK)
     assert result["eof_ns"] - result["acked_ns"] == 50 * MS
@@ -339,7 +342,7 @@ def test_source_without_a_linger_time_waits_for_three_seconds() -> None:
     kernel = Kernel()
     kernel.answers["outq"] = lambda fd: 0
     kernel.answers["tcp_info"] = no_info
-    kernel.run("ltool source 10.0.2.100 1234 1 65536")
+    kernel.run("ltool --json source 10.0.2.100 1234 1 65536")
     assert kernel.result["eof_ns"] - kernel.result["acked_ns"] == 3_000 * MS
     assert "tcp_info" not in kernel.result
 
@@ -356,7 +359,7 @@ def test_a_connection_that_fails_is_a_result() -> None:
         raise failure(errno.ECONNREFUSED)
 
     kernel.answers["connect"] = connect
-    assert kernel.run("ltool drip 10.0.2.2 9 1 1 0") == 1
+    assert kernel.run("ltool --json drip 10.0.2.2 9 1 1 0") == 1
     assert kernel.result == {"test": "drip", "connect_errno": 111, "connect_ns": 6 * MS}
 
 
@@ -370,7 +373,7 @@ def test_sink_counts_what_it_reads() -> None:
         return pieces.pop(0)
 
     kernel.answers |= {"read": read, "accept": lambda fd: (4, (SLIRP, 5)), "tcp_info": no_info}
-    kernel.run("ltool sink 5604")
+    kernel.run("ltool --json sink 5604")
     result = kernel.result
     assert result["read_sizes"] == {"1460": 2, "2920": 1}
     assert result["read_size"] == [1460, 2920, 1460]
@@ -391,12 +394,15 @@ def test_the_rate_has_three_places() -> None:
     [
         (
             "ltool",
-            "usage: ltool ping DST N INTERVAL_US SIZE TRAIN\n       ltool tftp HOST ",
+            "N INTERVAL_US SIZE TRAIN\n       ltool [--json] tftp HOST ",
         ),
-        ("ltool pnig 1", "ltool: there is no 'pnig'; did you mean 'ping'?\nusage: ltool ping"),
+        (
+            "ltool pnig 1",
+            "ltool: there is no 'pnig'; did you mean 'ping'?\nusage: ltool [--json] ping",
+        ),
         ("ltool ping 10.0.2.2 1001 1 1 1000", "1001 trains of 1000 are more than 1000000 packets"),
-        ("ltool ping 10.0.2.2", "usage: ltool ping DST N INTERVAL_US SIZE TRAIN\n"),
-        ("ltool spin 1", "usage: ltool spin\n"),
+        ("ltool ping 10.0.2.2", "usage: ltool [--json] ping DST N INTERVAL_US SIZE TRAIN\n"),
+        ("ltool spin 1", "usage: ltool [--json] spin\n"),
         ("ltool source 10.0.2.2 1 1 1 1 1", "[LINGER_MS]\n"),
         ("ltool usleep fast", "ltool usleep: US: 'fast' is not a whole number from 0 to"),
         (f"ltool usleep {'9' * 5000}", "is not a whole number from 0 to"),
@@ -419,6 +425,109 @@ def test_an_error_of_the_kernel_ends_it_with_1() -> None:
     kernel.answers["socket"] = no_socket
     assert kernel.run("ltool ping 10.0.2.2 1 1 1 1") == 1
     assert kernel.out == "ltool ping: Operation not permitted\n"
+
+
+# The line for people
+
+
+RESULTS = [
+    (
+        {"test": "ping", "received": 2, "send_ns": [0, 10, 20], "recv_ns": [251_123, 262_010, -1]},
+        "2 of 3 answered, round trip min/mean/max 251.123/256.561/262.000 us",
+    ),
+    ({"test": "ping", "received": 0, "send_ns": [0], "recv_ns": [-1]}, "0 of 1 answered"),
+    (
+        {
+            "test": "tftp",
+            "bytes": 1428,
+            "blocks": 1,
+            "elapsed_ns": 1_500_499,
+            "mbit_s": 7,
+            "err": 5,
+        },
+        "1428 bytes in 1 block, 1.500 ms, 7 Mbit/s, Input/output error",
+    ),
+    (
+        {
+            "test": "source",
+            "bytes": 10,
+            "writes": 2,
+            "acked_ns": 12_345_678,
+            "mbit_s": mbit_s(10, 1),
+        },
+        "10 bytes in 2 writes, acknowledged after 12.346 ms, 80000.000 Mbit/s",
+    ),
+    (
+        {"test": "source", "connect_errno": errno.ECONNREFUSED, "connect_ns": 1},
+        "connect: Connection refused",
+    ),
+    (
+        {"test": "sink", "bytes": 0, "reads": 0, "last_ns": 0, "mbit_s": mbit_s(0, 0)},
+        "0 bytes in 0 reads, the last after 0.000 ms, 0.000 Mbit/s",
+    ),
+    (
+        {"test": "tcpcli", "n": 3, "send_ns": [0, 9], "recv_ns": [1001]},
+        "1 of 3 answered, round trip min/mean/max 1.001/1.001/1.001 us",
+    ),
+    (
+        {"test": "tcpsrv", "msg": 100, "read_ns": [1, 2_000_000]},
+        "2 messages of 100 bytes, the last after 2.000 ms",
+    ),
+    ({"test": "slowsrv", "msg": 1, "read_ns": []}, "0 messages of 1 bytes, the last after no time"),
+    (
+        {"test": "drip", "size": 9, "send_ns": [0], "acked_ns": 500, "outq": 0, "errno": 0},
+        "1 write of 9 bytes, acknowledged after 0.001 ms",
+    ),
+    (
+        {"test": "drip", "size": 9, "send_ns": [0, 1], "acked_ns": 5, "outq": 18, "errno": 32},
+        "2 writes of 9 bytes, 18 bytes not acknowledged, Broken pipe",
+    ),
+    (
+        {"test": "udpsend", "size": 64, "send_ns": [0, 1], "sent_ns": [1, 1000], "received": 0},
+        "2 datagrams of 64 bytes in 0.001 ms",
+    ),
+    (
+        {
+            "test": "udpsend",
+            "size": 64,
+            "send_ns": [0, 10],
+            "sent_ns": [1, 1000],
+            "recv_ns": [2000, -1],
+            "received": 1,
+        },
+        "2 datagrams of 64 bytes in 0.001 ms, 1 came back, "
+        "round trip min/mean/max 2.000/2.000/2.000 us",
+    ),
+    (
+        {"test": "udprecv", "n": 4, "seq": [0, 4, 2, 2], "recv_ns": [0, 1, 2, 3_000_000]},
+        "4 datagrams in 3.000 ms, 2 missing before number 4, 1 twice",
+    ),
+    ({"test": "udpecho", "n": 1, "port": 7}, "1 datagram sent back"),
+]
+
+
+@pytest.mark.parametrize(("result", "line"), RESULTS)
+def test_without_json_there_is_one_line_for_people(result: dict[str, Any], line: str) -> None:
+    kernel = Kernel()
+    kernel.run_program(say(result, as_json=False))
+    assert kernel.out == f"ltool {result['test']}: {line}\n"
+
+
+def test_every_subcommand_that_finds_something_has_a_line() -> None:
+    assert {result["test"] for result, _ in RESULTS} == set(SUBCOMMANDS) - {"usleep", "spin"}
+
+
+def test_the_figures_are_the_same_whatever_is_printed() -> None:
+    kernels = []
+    for option in ("", "--json "):
+        kernel = Kernel(echoes)
+        measured: list[Any] = []
+        kernel.answers["measured"] = measured.append
+        kernel.run(f"ltool {option}ping 10.0.2.2 40 10000 56 1")
+        kernels.append((measured, len(kernel.out)))
+    (told, short), (told_too, long) = kernels
+    assert told == told_too
+    assert short < 80 < long
 
 
 def test_both_sides_have_it() -> None:

@@ -32,6 +32,7 @@ from desim.scenario.modprobe import check_modprobe
 from desim.scenario.qemu_options import parse_qemu_options
 from desim.stages import Landmark
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
+from desim.userland.programs.ltool import JSON
 from desim.userland.programs.ltool_common import LEAD_NS
 from desim.userland.shell import ShellError, parse
 from desim.userland.syscalls import TIMER_SLACK_NS
@@ -80,14 +81,20 @@ def configuration(
     if run.never_idle:
         guest.append(RunCommand(side="guest", command="ltool spin", terminal="spin"))
     for line in run.warm_up:
-        guest.append(RunCommand(side="guest", command=line, terminal=f"warm-up {len(guest)}"))
+        guest.append(
+            RunCommand(side="guest", command=_printing(line), terminal=f"warm-up {len(guest)}")
+        )
     end = 0
     servers: set[str] = set()
     for test in run.tests if tests is None else tests:
         at, ready = start_of(run, test)
         guest.append(
             RunCommand(
-                side="guest", command=test.command, terminal=test.name, at_ns=at, ready_ns=ready
+                side="guest",
+                command=_printing(test.command),
+                terminal=test.name,
+                at_ns=at,
+                ready_ns=ready,
             )
         )
         if (partner := _partner(test)) is not None and partner[1] not in servers:
@@ -179,7 +186,13 @@ def _partner(test: Test) -> tuple[int, str] | None:
         begins = test.tcp[0]["t_first_us"] * 1000
     elif test.serves:
         begins = test.window_ns[0] + 2 * SERVER_START_NS
-    return begins, " ".join(["ltool", *host.words])
+    return begins, _printing(" ".join(["ltool", *host.words]))
+
+
+def _printing(command: str) -> str:
+    """A command of a recording such that desim's tool prints what the recorded one prints."""
+    tool, space, operands = command.partition(" ")
+    return f"{tool} {JSON} {operands}" if space and tool == "ltool" else command
 
 
 def _tftp_root(_: str) -> dict[str, InputFile]:

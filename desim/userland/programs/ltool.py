@@ -2,9 +2,9 @@
 
 The recordings under tests/vectors were made with one small C program of this name, in
 the guest and on the host. Here are the subcommands that their scripts use, each with
-the order of system calls that the kernel traces and the packets show, and the same
-result: one line of JSON. Times are CLOCK_MONOTONIC_RAW in ns; those of a list count
-from ``t0``.
+the order of system calls that the kernel traces and the packets show. With ``--json`` the
+result is the recorded one, too: one line with every stamp. Times are CLOCK_MONOTONIC_RAW
+in ns; those of a list count from ``t0``. Without it there is a line for people.
 
 The tool's own CPU time lies in the marked functions of its code classes (file
 "ltool.c" for cost profiles); reading the clock is the vDSO's.
@@ -17,30 +17,32 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from desim.userland.calls import sys
-from desim.userland.program import Program
+from desim.userland.program import Part, Program
 from desim.userland.programs import ltool_ping, ltool_tcp, ltool_tftp, ltool_udp
-from desim.userland.programs.ltool_common import UsageError, number
+from desim.userland.programs.ltool_common import Result, UsageError, number
+from desim.userland.programs.ltool_report import say
 from desim.userland.programs.output import err
 
 
-def usleep(argv: list[str]) -> Program:
+def usleep(argv: list[str]) -> Part[None]:
     """``usleep US``."""
     (duration_us,) = argv
     yield from sys.nanosleep(number(duration_us, "US") * 1000)
-    return 0
 
 
-def spin(argv: list[str]) -> Program:
+def spin(argv: list[str]) -> Part[None]:
     """``spin``: compute for ever in the lowest scheduling class, so that the CPU never halts."""
     yield from sys.spin()
-    return 0
+
+
+JSON = "--json"
 
 
 class Subcommand(NamedTuple):
-    """One subcommand: its operands, those in brackets optional, and its program."""
+    """One subcommand: its operands, those in brackets optional, and what it does."""
 
     operands: str
-    start: Callable[[list[str]], Program]
+    run: Callable[[list[str]], Part[Result | None]]
 
 
 SUBCOMMANDS = {
@@ -61,35 +63,42 @@ SUBCOMMANDS = {
 
 
 def _usage(*names: str) -> str:
-    lines = [f"ltool {name} {SUBCOMMANDS[name].operands}".rstrip() for name in names]
+    lines = [f"ltool [{JSON}] {name} {SUBCOMMANDS[name].operands}".rstrip() for name in names]
     return "usage: " + "\n       ".join(lines) + "\n"
 
 
 def ltool(argv: list[str]) -> Program:
-    """Run one subcommand."""
-    if len(argv) < 2:
+    """Run one subcommand, and print what it has found."""
+    words = [word for word in argv[1:] if word != JSON]
+    if not words:
         yield from err(_usage(*SUBCOMMANDS))
         return 1
-    found = SUBCOMMANDS.get(argv[1])
+    name, *operands = words
+    found = SUBCOMMANDS.get(name)
     if found is None:
-        near = difflib.get_close_matches(argv[1], SUBCOMMANDS, n=1)
+        near = difflib.get_close_matches(name, SUBCOMMANDS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        yield from err(f"ltool: there is no {argv[1]!r}{hint}\n" + _usage(*SUBCOMMANDS))
+        yield from err(f"ltool: there is no {name!r}{hint}\n" + _usage(*SUBCOMMANDS))
         return 1
-    operands = argv[2:]
-    usage = _usage(argv[1])
+    usage = _usage(name)
     names = found.operands.split()
-    required = [name for name in names if not name.startswith("[")]
+    required = [operand for operand in names if not operand.startswith("[")]
     if not len(required) <= len(operands) <= len(names):
         yield from err(usage)
         return 1
     try:
-        return (yield from found.start(operands))
+        result = yield from found.run(operands)
     except UsageError as mistake:
-        yield from err(f"ltool {argv[1]}: {mistake}\n{usage}")
+        yield from err(f"ltool {name}: {mistake}\n{usage}")
+        return 1
     except OSError as error:
-        yield from err(f"ltool {argv[1]}: {error.strerror}\n")
-    return 1
+        yield from err(f"ltool {name}: {error.strerror}\n")
+        return 1
+    if result is None:
+        return 0
+    yield from say(result, as_json=JSON in argv)
+    yield from sys.measured(result)
+    return 1 if "connect_errno" in result else 0
 
 
 def check(argv: list[str]) -> None:

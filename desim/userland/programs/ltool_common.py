@@ -1,17 +1,14 @@
-"""What the subcommands of ``ltool`` share: operands, waiting, the line of results."""
+"""What the subcommands of ``ltool`` share: operands, waiting, what they find."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from desim.stages import GUEST, mark, stages
 from desim.userland.calls import sys
 from desim.userland.program import Part
 from desim.userland.programs.getopt import whole
-from desim.userland.programs.output import Step, put
 
 NS_PER_US = 1000
 NS_PER_MS = 1_000_000
@@ -22,6 +19,10 @@ LAST_WAIT_NS = 300 * NS_PER_MS
 MAX_PACKETS = 1_000_000
 BUFFER = 65536
 RCVBUF = 1 << 20
+
+
+Result = Mapping[str, Any]
+"""What a subcommand has found, by the recordings' names; ``test`` is its own."""
 
 
 class UsageError(ValueError):
@@ -59,30 +60,6 @@ def mbit_s(size: int, duration_ns: int) -> Decimal:
     if duration_ns <= 0:
         return Decimal("0.000")
     return Decimal((size * 8_000_000 + duration_ns // 2) // duration_ns).scaleb(-3)
-
-
-class Output:
-    """The tool's own code for its results."""
-
-    STAGES = stages(
-        GUEST,
-        print_result=mark("print_result", file="ltool.c", size="text"),
-    )
-
-    def print_result(self, text: str) -> str:
-        """Format a line: what was received last waits in the socket meanwhile."""
-        return text
-
-
-def say(result: Mapping[str, Any]) -> Step:
-    """Print the line of results."""
-    text = "{" + ",".join(f'"{key}":{_json(value)}' for key, value in result.items()) + "}\n"
-    code = yield from sys.load(Output)
-    yield from put(code.print_result(text))
-
-
-def _json(value: Any) -> str:
-    return str(value) if isinstance(value, Decimal) else json.dumps(value, separators=(",", ":"))
 
 
 def since(stamps: Iterable[int], t0: int) -> list[int]:

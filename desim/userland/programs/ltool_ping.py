@@ -23,7 +23,7 @@ from __future__ import annotations
 from desim.ports import POLLIN
 from desim.stages import GUEST, mark, stages
 from desim.userland.calls import sys
-from desim.userland.program import Program
+from desim.userland.program import Part
 from desim.userland.programs.ltool_common import (
     BUFFER,
     LAST_WAIT_NS,
@@ -31,8 +31,8 @@ from desim.userland.programs.ltool_common import (
     MAX_PACKETS,
     NS_PER_US,
     RCVBUF,
+    Result,
     number,
-    say,
     since,
     sleep_until,
     trains,
@@ -74,7 +74,7 @@ class Ping:
         return int.from_bytes(message[6:8], "big")
 
 
-def ping(argv: list[str]) -> Program:
+def ping(argv: list[str]) -> Part[Result]:
     """Send, wait, and print the stamps."""
     dst = argv[0]
     n = number(argv[1], "N", low=1, high=MAX_PACKETS)
@@ -118,8 +118,7 @@ def ping(argv: list[str]) -> Program:
                 recv[at] = now
                 krx[at] = message.stamp_ns if message.stamp_ns is not None else -1
                 missing -= at >= first
-    yield from say(_result(dst, n, interval_us, size, train, send, sent, krx, recv))
-    return 0
+    return _result(dst, n, interval_us, size, train, send, sent, krx, recv)
 
 
 def _result(
@@ -132,7 +131,7 @@ def _result(
     sent: list[int],
     krx: list[int],
     recv: list[int],
-) -> dict[str, object]:
+) -> Result:
     t0 = send[0]
     trips = [got - went for got, went in zip(recv, send, strict=True) if got >= 0]
     return {

@@ -28,15 +28,15 @@ import errno
 from desim.ports import POLLIN
 from desim.stages import GUEST, mark, stages
 from desim.userland.calls import sys
-from desim.userland.program import Part, Program
+from desim.userland.program import Part
 from desim.userland.programs.ltool_common import (
     BUFFER,
     NS_PER_MS,
     NS_PER_US,
+    Result,
     mbit_s,
     number,
     port,
-    say,
     since,
     sleep_until,
 )
@@ -160,11 +160,11 @@ def _read_all(fd: int, size: int) -> Part[bool]:
     return True
 
 
-def _refused(name: str, error: int, connect_ns: int) -> Part[None]:
-    yield from say({"test": name, "connect_errno": error, "connect_ns": connect_ns})
+def _refused(name: str, error: int, connect_ns: int) -> Result:
+    return {"test": name, "connect_errno": error, "connect_ns": connect_ns}
 
 
-def source(argv: list[str]) -> Program:
+def source(argv: list[str]) -> Part[Result]:
     """Send BYTES and time it."""
     size = number(argv[2], "BYTES", high=MAX_BYTES)
     wsize = number(argv[3], "WSIZE", low=1, high=MAX_PIECE)
@@ -174,8 +174,7 @@ def source(argv: list[str]) -> Program:
     code = yield from sys.load(Tcp)
     fd, t0, connect_ns, error = yield from _connect(argv)
     if error:
-        yield from _refused("source", error, connect_ns)
-        return 1
+        return _refused("source", error, connect_ns)
     buffer = code.fill_buffer(bytearray(wsize))
     written = writes = max_write_ns = 0
     while written < size:
@@ -189,28 +188,25 @@ def source(argv: list[str]) -> Program:
     info = yield from _tcp_info(fd)
     eof = yield from _end(fd, linger_ms)
     yield from sys.close(fd)
-    yield from say(
-        {
-            "test": "source",
-            "host": argv[0],
-            "port": port(argv[1]),
-            "bytes": size,
-            "wsize": wsize,
-            "writes": writes,
-            "max_write_ns": max_write_ns,
-            "t0": t0,
-            "connect_ns": connect_ns,
-            "written_ns": written_ns,
-            "acked_ns": acked - t0,
-            "mbit_s": mbit_s(size, acked - t0 - connect_ns),
-            **info,
-            "eof_ns": eof - t0,
-        }
-    )
-    return 0
+    return {
+        "test": "source",
+        "host": argv[0],
+        "port": port(argv[1]),
+        "bytes": size,
+        "wsize": wsize,
+        "writes": writes,
+        "max_write_ns": max_write_ns,
+        "t0": t0,
+        "connect_ns": connect_ns,
+        "written_ns": written_ns,
+        "acked_ns": acked - t0,
+        "mbit_s": mbit_s(size, acked - t0 - connect_ns),
+        **info,
+        "eof_ns": eof - t0,
+    }
 
 
-def sink(argv: list[str]) -> Program:
+def sink(argv: list[str]) -> Part[Result]:
     """Receive all of one connection and time it."""
     fd, t0 = yield from _accept(argv[0])
     sizes: list[int] = []
@@ -228,27 +224,24 @@ def sink(argv: list[str]) -> Program:
     yield from sys.close(fd)
     read_ns = since(stamps, t0)
     last_ns = read_ns[-1] if read_ns else 0
-    yield from say(
-        {
-            "test": "sink",
-            "port": port(argv[0]),
-            "bytes": sum(sizes),
-            "t_accept": t0,
-            "first_ns": read_ns[0] if read_ns else 0,
-            "last_ns": last_ns,
-            "eof_ns": now - t0,
-            "reads": len(sizes),
-            "mbit_s": mbit_s(sum(sizes), last_ns),
-            "read_sizes": histogram,
-            "read_size": sizes,
-            "read_ns": read_ns,
-            **info,
-        }
-    )
-    return 0
+    return {
+        "test": "sink",
+        "port": port(argv[0]),
+        "bytes": sum(sizes),
+        "t_accept": t0,
+        "first_ns": read_ns[0] if read_ns else 0,
+        "last_ns": last_ns,
+        "eof_ns": now - t0,
+        "reads": len(sizes),
+        "mbit_s": mbit_s(sum(sizes), last_ns),
+        "read_sizes": histogram,
+        "read_size": sizes,
+        "read_ns": read_ns,
+        **info,
+    }
 
 
-def tcpcli(argv: list[str]) -> Program:
+def tcpcli(argv: list[str]) -> Part[Result]:
     """Play ping-pong, first to move."""
     msg = number(argv[2], "MSG", low=1, high=MAX_PIECE)
     n = number(argv[3], "N", low=1, high=10_000_000)
@@ -257,8 +250,7 @@ def tcpcli(argv: list[str]) -> Program:
     message = code.fill_buffer(bytearray(msg))
     fd, t0, connect_ns, error = yield from _connect(argv)
     if error:
-        yield from _refused("tcpcli", error, connect_ns)
-        return 1
+        return _refused("tcpcli", error, connect_ns)
     send: list[int] = []
     sent: list[int] = []
     recv: list[int] = []
@@ -275,28 +267,25 @@ def tcpcli(argv: list[str]) -> Program:
     info = yield from _tcp_info(fd)
     close = yield from _end(fd, SOURCE_LINGER_MS)
     yield from sys.close(fd)
-    yield from say(
-        {
-            "test": "tcpcli",
-            "host": argv[0],
-            "port": port(argv[1]),
-            "msg": msg,
-            "n": n,
-            "pause_us": pause_us,
-            "t_connect_start": t0,
-            "connect_ns": connect_ns,
-            "rtt_mean_ns": sum(trips) // len(trips) if trips else 0,
-            "send_ns": since(send, t0),
-            "sent_ns": since(sent, t0),
-            "recv_ns": since(recv, t0),
-            **info,
-            "close_ns": close - t0,
-        }
-    )
-    return 0
+    return {
+        "test": "tcpcli",
+        "host": argv[0],
+        "port": port(argv[1]),
+        "msg": msg,
+        "n": n,
+        "pause_us": pause_us,
+        "t_connect_start": t0,
+        "connect_ns": connect_ns,
+        "rtt_mean_ns": sum(trips) // len(trips) if trips else 0,
+        "send_ns": since(send, t0),
+        "sent_ns": since(sent, t0),
+        "recv_ns": since(recv, t0),
+        **info,
+        "close_ns": close - t0,
+    }
 
 
-def tcpsrv(argv: list[str]) -> Program:
+def tcpsrv(argv: list[str]) -> Part[Result]:
     """Play ping-pong, last to move."""
     msg = number(argv[1], "MSG", low=1, high=MAX_PIECE)
     n = number(argv[2], "N", low=1, high=10_000_000)
@@ -316,23 +305,20 @@ def tcpsrv(argv: list[str]) -> Program:
     eof = yield from sys.clock_gettime()
     info = yield from _tcp_info(fd)
     yield from sys.close(fd)
-    yield from say(
-        {
-            "test": "tcpsrv",
-            "port": port(argv[0]),
-            "msg": msg,
-            "n": n,
-            "t_accept": t0,
-            "t_eof_ns": eof - t0,
-            "read_ns": since(read, t0),
-            "wrote_ns": since(wrote, t0),
-            **info,
-        }
-    )
-    return 0
+    return {
+        "test": "tcpsrv",
+        "port": port(argv[0]),
+        "msg": msg,
+        "n": n,
+        "t_accept": t0,
+        "t_eof_ns": eof - t0,
+        "read_ns": since(read, t0),
+        "wrote_ns": since(wrote, t0),
+        **info,
+    }
 
 
-def drip(argv: list[str]) -> Program:
+def drip(argv: list[str]) -> Part[Result]:
     """Send little by little."""
     n = number(argv[2], "N", low=1, high=10_000_000)
     size = number(argv[3], "SIZE", low=1, high=MAX_PIECE)
@@ -341,8 +327,7 @@ def drip(argv: list[str]) -> Program:
     message = code.fill_buffer(bytearray(size))
     fd, t0, connect_ns, failed = yield from _connect(argv)
     if failed:
-        yield from _refused("drip", failed, connect_ns)
-        return 1
+        return _refused("drip", failed, connect_ns)
     yield from sys.setsockopt(fd, TCP_NODELAY, 1)
     send: list[int] = []
     error = 0
@@ -360,28 +345,25 @@ def drip(argv: list[str]) -> Program:
     info = yield from _tcp_info(fd)
     eof = yield from _end(fd, DRIP_LINGER_MS)
     yield from sys.close(fd)
-    yield from say(
-        {
-            "test": "drip",
-            "host": argv[0],
-            "port": port(argv[1]),
-            "n": n,
-            "size": size,
-            "pause_us": pause_us,
-            "t0": t0,
-            "connect_ns": connect_ns,
-            "acked_ns": acked - t0,
-            "outq": left,
-            "errno": error,
-            "send_ns": since(send, t0),
-            **info,
-            "eof_ns": eof - t0,
-        }
-    )
-    return 0
+    return {
+        "test": "drip",
+        "host": argv[0],
+        "port": port(argv[1]),
+        "n": n,
+        "size": size,
+        "pause_us": pause_us,
+        "t0": t0,
+        "connect_ns": connect_ns,
+        "acked_ns": acked - t0,
+        "outq": left,
+        "errno": error,
+        "send_ns": since(send, t0),
+        **info,
+        "eof_ns": eof - t0,
+    }
 
 
-def slowsrv(argv: list[str]) -> Program:
+def slowsrv(argv: list[str]) -> Part[Result]:
     """Answer late, or read late."""
     msg = number(argv[1], "MSG", low=1, high=MAX_PIECE)
     n = number(argv[2], "N", low=1, high=10_000_000)
@@ -407,18 +389,15 @@ def slowsrv(argv: list[str]) -> Program:
     while (yield from sys.read(fd, BUFFER)):
         pass
     yield from sys.close(fd)
-    yield from say(
-        {
-            "test": "slowsrv",
-            "port": port(argv[0]),
-            "msg": msg,
-            "n": n,
-            "delay_us": delay_us,
-            "mode": mode,
-            "t_accept": t0,
-            "read_ns": since(read, t0),
-            "write_ns": since(read if mode else wrote, t0),
-            **info,
-        }
-    )
-    return 0
+    return {
+        "test": "slowsrv",
+        "port": port(argv[0]),
+        "msg": msg,
+        "n": n,
+        "delay_us": delay_us,
+        "mode": mode,
+        "t_accept": t0,
+        "read_ns": since(read, t0),
+        "write_ns": since(read if mode else wrote, t0),
+        **info,
+    }

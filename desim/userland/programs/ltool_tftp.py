@@ -20,8 +20,8 @@ import errno
 
 from desim.stages import GUEST, mark, stages
 from desim.userland.calls import sys
-from desim.userland.program import Program
-from desim.userland.programs.ltool_common import BUFFER, mbit_s, number, say
+from desim.userland.program import Part
+from desim.userland.programs.ltool_common import BUFFER, Result, mbit_s, number
 from desim.userland.uapi import SO_RCVTIMEO
 from desim.wire.addresses import IP_ANY
 
@@ -62,7 +62,7 @@ class Tftp:
         return -1, 0
 
 
-def tftp(argv: list[str]) -> Program:
+def tftp(argv: list[str]) -> Part[Result]:
     """Fetch, and print how long each block took."""
     blksize = number(argv[2], "BLKSIZE", low=8, high=MAX_BLKSIZE)
     most = number(argv[3], "MAXBLOCKS", low=1, high=10_000_000)
@@ -97,17 +97,14 @@ def tftp(argv: list[str]) -> Program:
     if rtt_ns and not error:
         yield from sys.sendto(fd, message, to)
     elapsed_ns = (yield from sys.clock_gettime()) - t0
-    yield from say(
-        {
-            "test": "tftp",
-            "blksize": blksize,
-            "bytes": size,
-            "blocks": len(rtt_ns),
-            "err": error,
-            "t0": t0,
-            "elapsed_ns": elapsed_ns,
-            "mbit_s": mbit_s(size, elapsed_ns),
-            "rtt_ns": rtt_ns,
-        }
-    )
-    return 0
+    return {
+        "test": "tftp",
+        "blksize": blksize,
+        "bytes": size,
+        "blocks": len(rtt_ns),
+        "err": error,
+        "t0": t0,
+        "elapsed_ns": elapsed_ns,
+        "mbit_s": mbit_s(size, elapsed_ns),
+        "rtt_ns": rtt_ns,
+    }

@@ -15,7 +15,7 @@ from __future__ import annotations
 from desim.ports import POLLIN
 from desim.stages import GUEST, mark, stages
 from desim.userland.calls import sys
-from desim.userland.program import Program
+from desim.userland.program import Part
 from desim.userland.programs.ltool_common import (
     BUFFER,
     LAST_WAIT_NS,
@@ -24,9 +24,9 @@ from desim.userland.programs.ltool_common import (
     NS_PER_MS,
     NS_PER_US,
     RCVBUF,
+    Result,
     number,
     port,
-    say,
     since,
     sleep_until,
     trains,
@@ -61,7 +61,7 @@ class Udp:
         return int.from_bytes(data[:NUMBER_LEN], "little") if len(data) >= NUMBER_LEN else -1
 
 
-def udpsend(argv: list[str]) -> Program:
+def udpsend(argv: list[str]) -> Part[Result]:
     """Send, and with ECHO wait for the answers."""
     rounds = number(argv[2], "ROUNDS", low=1, high=MAX_PACKETS)
     train = number(argv[3], "TRAIN", low=1, high=MAX_PACKETS)
@@ -104,29 +104,26 @@ def udpsend(argv: list[str]) -> Program:
                 missing -= at >= first
     t0 = send[0]
     trips = [got - went for got, went in zip(recv, send, strict=True) if got >= 0]
-    yield from say(
-        {
-            "test": "udpsend",
-            "host": argv[0],
-            "port": to[1],
-            "rounds": rounds,
-            "train": train,
-            "size": size,
-            "gap_us": gap_us,
-            "interval_us": interval_us,
-            "t0": t0,
-            "received": len(trips),
-            "rtt_mean_ns": sum(trips) // len(trips) if trips else 0,
-            "send_ns": since(send, t0),
-            "sent_ns": since(sent, t0),
-            "krx_ns": since(krx, t0),
-            "recv_ns": since(recv, t0),
-        }
-    )
-    return 0
+    return {
+        "test": "udpsend",
+        "host": argv[0],
+        "port": to[1],
+        "rounds": rounds,
+        "train": train,
+        "size": size,
+        "gap_us": gap_us,
+        "interval_us": interval_us,
+        "t0": t0,
+        "received": len(trips),
+        "rtt_mean_ns": sum(trips) // len(trips) if trips else 0,
+        "send_ns": since(send, t0),
+        "sent_ns": since(sent, t0),
+        "krx_ns": since(krx, t0),
+        "recv_ns": since(recv, t0),
+    }
 
 
-def udprecv(argv: list[str]) -> Program:
+def udprecv(argv: list[str]) -> Part[Result]:
     """Collect."""
     n = number(argv[1], "N", low=1, high=10_000_000)
     timeout_ns = number(argv[2], "TIMEOUT_MS", low=1, high=3_600_000) * NS_PER_MS
@@ -148,21 +145,18 @@ def udprecv(argv: list[str]) -> Program:
         seq.append(code.udp_number(message.data))
         krx.append(message.stamp_ns if message.stamp_ns is not None else -1)
     t0 = recv[0]
-    yield from say(
-        {
-            "test": "udprecv",
-            "port": port(argv[0]),
-            "n": len(seq),
-            "t0": t0,
-            "seq": seq,
-            "krx_ns": [stamp - t0 for stamp in krx],
-            "recv_ns": since(recv, t0),
-        }
-    )
-    return 0
+    return {
+        "test": "udprecv",
+        "port": port(argv[0]),
+        "n": len(seq),
+        "t0": t0,
+        "seq": seq,
+        "krx_ns": [stamp - t0 for stamp in krx],
+        "recv_ns": since(recv, t0),
+    }
 
 
-def udpecho(argv: list[str]) -> Program:
+def udpecho(argv: list[str]) -> Part[Result]:
     """Send back."""
     n = number(argv[1], "N", low=1) if len(argv) > 1 else None
     fd = yield from sys.socket("udp")
@@ -174,5 +168,4 @@ def udpecho(argv: list[str]) -> Program:
         data, peer = yield from sys.recvfrom(fd, BUFFER)
         yield from sys.sendto(fd, data, peer)
         done += 1
-    yield from say({"test": "udpecho", "port": port(argv[0]), "n": done})
-    return 0
+    return {"test": "udpecho", "port": port(argv[0]), "n": done}

@@ -298,7 +298,7 @@ def scripted(name: str, line: str, script: str) -> dict[str, Any]:
     [
         ("T refused iperf3 -c 10.0.2.2", "iperf3"),
         ("T refused ltool dripp 10.0.2.2 9 1 1 0", "there is no 'dripp'; did you mean 'drip'?"),
-        ("T refused ltool drip 10.0.2.2 9", "usage: ltool drip"),
+        ("T refused ltool drip 10.0.2.2 9", "usage: ltool [--json] drip"),
         ("ip link set eth0 mtu 1400", "not modelled: script: ip link set eth0 mtu 1400"),
     ],
 )
@@ -764,5 +764,5 @@ def test_a_runs_machine_is_the_recorded_one() -> None:
     assert config.modprobe == "e1000 InterruptThrottleRate=0"
     assert [command.command for command in config.guest[:2]] == [
         "ltool spin",
-        "ltool ping 10.0.2.2 5 20000 56 1",
+        "ltool --json ping 10.0.2.2 5 20000 56 1",
     ]
