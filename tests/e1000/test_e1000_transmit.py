@@ -274,6 +274,16 @@ def test_a_head_beyond_the_ring_takes_one_descriptor() -> None:
     assert bed[TDH] == 0
 
 
+def test_the_ring_goes_on_at_its_beginning_and_what_lies_behind_it_is_not_read() -> None:
+    bed = Bed().transmit_ring()
+    for n in (0, 7, 8):
+        bed.put(n, ethernet(bytes([n])).raw, EOP | RS)
+    bed[TDH], bed[TDT] = 7, 1
+    assert bed.sent() == [ethernet(bytes([n])).raw for n in (7, 0)]
+    assert [bed.memory.read(TX_RING + 16 * n + 12, 1) for n in (7, 8, 0)] == [b"\1", b"\0", b"\1"]
+    assert bed[TDH] == 1
+
+
 def test_a_tail_beyond_the_ring_ends_after_one_round() -> None:
     bed = Bed().transmit_ring()
     for n in range(8):

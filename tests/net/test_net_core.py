@@ -264,6 +264,20 @@ def test_when_no_other_port_can_the_packet_waits_at_the_senders_port(net, client
     assert card.handler.got == [b"one"]
 
 
+def test_a_flush_behind_a_hub_pushes_what_waits_at_every_other_port_newest_port_first(net, client):
+    hub = NetHub(net)
+    older, newer, card = client("user"), client("other"), client("nic", is_nic=True)
+    for made in (older, newer, card):
+        hub.add_port(made)
+    card.handler.room = 0
+    older.handler.room = newer.handler.room = 0
+    older.send(frame("one"))
+    newer.send(frame("two"))
+    card.handler.room = 2
+    card.flush()
+    assert card.handler.got == [b"two", b"one"]
+
+
 def test_a_machine_that_stops_pushes_what_waits_and_drops_what_is_not_taken(net, pair):
     sender, receiver = pair
     receiver.handler.room = 0
