@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from desim import testing as testing
     from desim.api.many import Runner as Runner
     from desim.api.many import run_many as run_many
+    from desim.api.page import html_report as html_report
     from desim.api.result import Result as Result
     from desim.api.running import Machine as Machine
     from desim.api.running import assemble as assemble
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "desim": ("errors", "testing"),
     "desim.api.many": ("Runner", "run_many"),
+    "desim.api.page": ("html_report",),
     "desim.api.result": ("Result",),
     "desim.api.running": ("Machine", "assemble", "backtrace", "run"),
     "desim.api.scenario": ("Scenario", "from_qemu", "load"),
@@ -88,6 +90,7 @@ __all__ = [
     "cost_profiles",
     "errors",
     "from_qemu",
+    "html_report",
     "load",
     "run",
     "run_many",

@@ -98,9 +98,11 @@ def setting(text: str) -> tuple[str, object]:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
-def add_scenario(parser: Parser) -> None:
+def add_scenario(
+    parser: Parser, what: str = "a file, or the name of a scenario that ships"
+) -> None:
     """The scenario, and what may be read for it."""
-    parser.add_argument("scenario", help="a file, or the name of a scenario that ships")
+    parser.add_argument("scenario", help=what)
     parser.add_argument(
         "--allow-read",
         metavar="DIR",

@@ -5,6 +5,7 @@ from __future__ import annotations
 COMMANDS = {
     "run": "run a scenario and show where each byte's time went",
     "qemu": "run a machine from QEMU's own options",
+    "report": "make one HTML page of a run: pictures, with a table behind each",
     "explain": "say what a line of QEMU's options means, without running it",
     "backtrace": "stop at a function and print its backtrace, as gdb would",
     "topology": "show how the machine of a scenario is wired",

@@ -28,7 +28,15 @@ def add_results(parser: Parser) -> None:
         help="write the programs' files, captures, the trace and the summary to DIR",
     )
     parser.add_argument(
-        "--force", action="store_true", help="replace the results of an earlier run in DIR"
+        "--report",
+        metavar="FILE",
+        type=Path,
+        help="write a page of HTML with pictures of the run to FILE (desim report says more)",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace the results of an earlier run in DIR, and FILE even if it is no report",
     )
     parser.add_argument(
         "--color",
@@ -64,11 +72,12 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     """Run, show, write; the exit code."""
     from desim.api.running import assemble
 
-    # The screen and the summary have the fingerprint, DIR has everything, and what is expected
-    # of figures is judged by what was recorded.
+    # The screen and the summary have the fingerprint, DIR and a report have everything, and what
+    # is expected of figures is judged by what was recorded.
     expect = scenario.configuration().expect
     judged = bool(expect.metrics or expect.fingerprint)
-    everything = arguments.out is not None or not arguments.quiet or judged
+    kept = arguments.out is not None or arguments.report is not None
+    everything = kept or not arguments.quiet or judged
     machine = assemble(
         scenario,
         costs=arguments.costs,
@@ -81,6 +90,10 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
         from desim.experiment import output
 
         output.prepare(arguments.out, force=arguments.force)
+    if arguments.report is not None:
+        from desim.report.page import output as pages
+
+        pages.prepare(arguments.report, force=arguments.force)
     complain(*machine.notes)
     with progress_line(scenario) as progress:
         result = machine.run(progress, interrupted=_finishing)
@@ -88,6 +101,10 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
             if progress is not None:
                 progress.writing(arguments.out)
             result.save(arguments.out, force=arguments.force)
+        if arguments.report is not None:
+            from desim.api.page import html_report
+
+            pages.write(arguments.report, html_report(result), force=arguments.force)
     if arguments.json:
         from desim.experiment import output
 

@@ -1,0 +1,25 @@
+"""What whoever looks at a run asks of it, whether it has just ended or lies in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from desim.engine.trace import Trace
+from desim.machine.capture import Captured
+
+
+class Ran(Protocol):
+    """What a run has left: ``RunResult``, or ``Saved``."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The figures of the run (``docs/summary.md``)."""
+
+    @property
+    def trace(self) -> Trace:
+        """What the threads have recorded."""
+
+    @property
+    def packets(self) -> Mapping[str, Sequence[Captured]]:
+        """The frames that passed each capture point."""

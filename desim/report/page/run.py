@@ -1,0 +1,146 @@
+"""The page of one run: what there is to say of it, and its pictures."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from desim.experiment.journey import Journey, follow
+from desim.experiment.ran import Ran
+from desim.report.page.figure import Figure, Table, Trust
+from desim.report.page.page import Document, Missing, Part, html
+from desim.report.page.scale import exact, instant
+from desim.report.page.waterfall import waterfall
+from desim.report.text import command_line, duration, escape
+
+WIDTH = 100
+"""Columns of a command line of QEMU's."""
+
+TRUSTED: dict[str, Trust] = {"measured": "modelled", "assumed": "assumed"}
+"""How far times go, by what a cost profile says of itself."""
+
+
+def page(run: Ran, against: Ran | None = None) -> str:
+    """The page of ``run``, as HTML; ``against`` is another run to compare its message with."""
+    summary = run.summary
+    figures, missing = [], []
+    for made in _pictures(run, against):
+        if isinstance(made, Figure):
+            figures.append(made)
+        else:
+            missing.append(made)
+    verdict, good = _verdict(summary)
+    described = summary["description"]
+    name = summary["scenario"]
+    return html(
+        Document(
+            title=f"{name}: {described}" if described else name,
+            figures=figures,
+            missing=missing,
+            lead=_lead(summary),
+            verdict=verdict,
+            good=good,
+            command="\n".join(command_line("qemu", summary["qemu"], WIDTH)),
+            failures=[escape(failure) for failure in summary["expectations"]],
+            parts=list(_parts(summary)),
+            made=_made(summary),
+        )
+    )
+
+
+def _pictures(run: Ran, against: Ran | None) -> Iterator[Figure | Missing]:
+    yield _waterfall(run, against)
+
+
+def _waterfall(run: Ran, against: Ran | None) -> Figure | Missing:
+    journey = _journey(run)
+    if not journey:
+        return Missing("Waterfall", "No message went from a host's program to the guest's.")
+    costs = run.summary["costs"]
+    other = _journey(against) if against is not None else None
+    beside = None
+    if against is not None and other:
+        beside = (_called(against.summary, run.summary), other)
+    trust = TRUSTED.get(costs["status"], "assumed")
+    return waterfall(journey, trust, costs["profile"], beside)
+
+
+def _journey(run: Ran) -> Journey:
+    return follow(run.trace, run.packets.get("slirp", ()))
+
+
+def _called(other: dict[str, Any], one: dict[str, Any]) -> str:
+    """The other run's name: its scenario's, or its fingerprint if that is the same."""
+    if other["scenario"] != one["scenario"]:
+        return str(other["scenario"])
+    fingerprint = other["fingerprint"]
+    return f"run {fingerprint['whole'][:8]}" if fingerprint else "the other run"
+
+
+def _verdict(summary: dict[str, Any]) -> tuple[str, bool]:
+    if summary["expectations"]:
+        return "FAILED", False
+    return ("interrupted", False) if summary["ended"] == "interrupted" else ("as expected", True)
+
+
+def _lead(summary: dict[str, Any]) -> str:
+    costs = summary["costs"]
+    ended = f"Ended at {instant(summary['end_ns'])}: {summary['ended']}."
+    return f"{ended} Costs {costs['profile']} ({costs['status']})."
+
+
+def _parts(summary: dict[str, Any]) -> Iterator[Part]:
+    rows = [
+        (
+            program["side"],
+            escape(program["command"]),
+            instant(program["started_ns"]) if program["started_ns"] is not None else "",
+            _took(program),
+            "" if program["status"] is None else str(program["status"]),
+        )
+        for program in summary["programs"]
+    ]
+    if rows:
+        yield _part(
+            "Programs", ("side", "command", "started", "took", "exit"), rows, "started", "took"
+        )
+    if (frames := summary["frames"]) is not None:
+        counted = [
+            (what, one["where"], escape(str(one["why"])), exact(one["frames"]))
+            for what in ("lost", "held", "made")
+            for one in frames[what]
+        ]
+        if counted:
+            columns = ("frames that were", "where", "why", "frames")
+            yield _part("Frames lost, held, made", columns, counted, "frames")
+    files = [
+        (escape(name), exact(file["bytes"]), file["sha256"])
+        for name, file in summary["files"].items()
+    ]
+    if files:
+        yield _part("Files that programs wrote", ("file", "bytes", "SHA-256"), files, "bytes")
+
+
+def _part(
+    title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *numbers: str
+) -> Part:
+    return Part(title.partition(" ")[0].lower(), title, Table(head, rows, frozenset(numbers)))
+
+
+def _took(program: dict[str, Any]) -> str:
+    if program["started_ns"] is None:
+        return ""
+    if program["ended_ns"] is None:
+        return "still ran at the end"
+    return duration(program["ended_ns"] - program["started_ns"])
+
+
+def _made(summary: dict[str, Any]) -> str:
+    fingerprint = summary["fingerprint"]
+    words = ["desim", "run", shlex.quote(summary["scenario"]), "--seed", str(summary["seed"])]
+    words += ["--costs", shlex.quote(summary["costs"]["profile"])]
+    whole = f" Fingerprint {fingerprint['whole']}." if fingerprint else ""
+    return f"Made of {' '.join(words)} by desim {summary['desim']}.{whole} Names of functions: " + (
+        f"{summary['names']}."
+    )
