@@ -81,6 +81,68 @@ class PinDriven(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Raised(Event):
+    """The card wants its interrupt pin high, which was low."""
+
+    kind: ClassVar[str] = "raised"
+    causes: tuple[str, ...]
+    """The causes that are pending and not masked, by their names in ICR."""
+
+
+@dataclass(frozen=True, slots=True)
+class MitigationBegun(Event):
+    """From now on the card holds interrupts back, or one cause."""
+
+    kind: ClassVar[str] = "mitigation"
+    holds: str
+    """What it holds back: ``line`` (every rise of the pin) or a cause by its name."""
+    causes: tuple[str, ...]
+    """The causes that have begun it."""
+    by: str
+    """The register that decides for how long: ``ITR``, ``RADV``, ``TADV``, ``RDTR``, ``TIDV``; or
+    ``floor``: 128 us, below which QEMU does not go."""
+    until_ns: int
+    """When it will end, as things are now."""
+    asked_by: str
+    """The register that asks for the shortest time; empty if none asks for any."""
+    asked_ns: int
+    """The time that it asks for."""
+    itr_ns: int
+    """What ITR asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class MitigationEnded(Event):
+    """The card no longer holds that back."""
+
+    kind: ClassVar[str] = "mitigation-end"
+    holds: str
+    """What it has held back: see ``mitigation``."""
+    causes: tuple[str, ...]
+    """The causes that have waited for this; none if nothing has."""
+    by: str
+    """The register that has decided, or ``floor``."""
+    begin_ns: int
+    """When it began."""
+    waited_ns: int
+    """For how long an interrupt, or the cause, has waited."""
+    cut: bool
+    """Whether something else has ended it early: a reset, or a cause that must not wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled(Event):
+    """The guest's processor goes over to a task."""
+
+    kind: ClassVar[str] = "task"
+    name: str
+    """The program, or the kernel's thread; empty: programs of the lowest class, which only
+    compute."""
+    pid: int
+    """The process; 0 for a thread of the kernel."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lost(Event):
     """A frame ends before its receiver has it."""
 
@@ -122,6 +184,17 @@ class Made(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Connecting(Event):
+    """A socket of the host asks for a TCP connection."""
+
+    kind: ClassVar[str] = "connecting"
+    client: Endpoint
+    """Address (packed) and port of its end."""
+    server: Endpoint
+    """Address (packed) and port of the other end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Connected(Event):
     """A TCP connection between two sockets of the host is open."""
 
@@ -147,6 +220,8 @@ class Sent(Event):
     """How many bytes."""
     by: str
     """The end: ``client`` or ``server``."""
+    resumed: bool
+    """Whether an earlier part of the same call has been taken before, and this had to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +257,8 @@ class Read(Event):
     """A program in the guest has read bytes from a TCP socket."""
 
     kind: ClassVar[str] = "read"
+    local: Endpoint
+    """Address (packed) and port of the guest's end."""
     remote: Endpoint
     """Address (packed) and port of the other end."""
     first_byte: int
@@ -190,19 +267,114 @@ class Read(Event):
     """How many bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written(Event):
+    """A program in the guest has given bytes to a TCP socket."""
+
+    kind: ClassVar[str] = "written"
+    local: Endpoint
+    """Address (packed) and port of the guest's end."""
+    remote: Endpoint
+    """Address (packed) and port of the other end."""
+    first_byte: int
+    """Where in its stream they begin."""
+    count: int
+    """How many bytes."""
+    resumed: bool
+    """Whether an earlier part of the same call has been taken before, and this had to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramSent(Event):
+    """A socket of the host, a program's or QEMU's, sends a datagram."""
+
+    kind: ClassVar[str] = "datagram-sent"
+    datagram: int
+    """Its number, from 1 on."""
+    local: Endpoint
+    """Address (packed) and port that it comes from."""
+    remote: Endpoint
+    """Address (packed) and port that it goes to."""
+    count: int
+    """How many bytes."""
+    crc: int
+    """CRC-32 of its bytes, to tell it from others."""
+    queued: bool
+    """Whether a socket has it now; without one, or if that has no room, it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramReceived(Event):
+    """A socket of the host, a program's or QEMU's, is read: a datagram."""
+
+    kind: ClassVar[str] = "datagram-received"
+    datagram: int
+    """The number with which it was sent."""
+    local: Endpoint
+    """Address (packed) and port of the socket."""
+    remote: Endpoint
+    """Address (packed) and port of its sender."""
+    count: int
+    """How many bytes it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramWritten(Event):
+    """A program in the guest has sent a datagram, by UDP or through a raw socket."""
+
+    kind: ClassVar[str] = "datagram-written"
+    protocol: int
+    """The number of the protocol: 17 for UDP, 1 for ICMP."""
+    local: Endpoint
+    """Address (packed) and port of the socket, as far as it is bound."""
+    remote: Endpoint
+    """Address (packed) and port that it goes to."""
+    count: int
+    """How many bytes."""
+    crc: int
+    """CRC-32 of its bytes, to tell it from others."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramRead(Event):
+    """A program in the guest has read a datagram from a UDP or raw socket."""
+
+    kind: ClassVar[str] = "datagram-read"
+    protocol: int
+    """The number of the protocol: 17 for UDP, 1 for ICMP."""
+    local: Endpoint
+    """Address (packed) and port of the socket, as far as it is bound."""
+    remote: Endpoint
+    """Address (packed) and port of its sender."""
+    count: int
+    """How many bytes the program has got."""
+    frame: int
+    """The number of the frame with which it was whole; 0 if it came from the guest itself."""
+
+
 EVENTS: tuple[type[Event], ...] = (
     FramePassed,
     FrameStored,
     FrameTaken,
     PinDriven,
+    Raised,
+    MitigationBegun,
+    MitigationEnded,
+    Scheduled,
     Lost,
     Held,
     Made,
+    Connecting,
     Connected,
     Sent,
     Received,
     Closed,
     Read,
+    Written,
+    DatagramSent,
+    DatagramReceived,
+    DatagramWritten,
+    DatagramRead,
 )
 """All kinds, in the order in which ``docs/trace.md`` has them."""
 

@@ -45,7 +45,7 @@ from functools import partial
 from desim.devices import Nic
 from desim.e1000.datasheet import DatasheetInterrupts, DatasheetReceiver, DatasheetTransmitter
 from desim.e1000.eeprom import Eeprom
-from desim.e1000.interrupts import Interrupts
+from desim.e1000.interrupts import InterruptObserver, Interrupts
 from desim.e1000.pci import COMMAND, MODELS, PciFunction
 from desim.e1000.phy import Phy
 from desim.e1000.receive import Receiver
@@ -105,8 +105,9 @@ class E1000:
     """One card. It is driven by a driver's accesses, the net layer's calls and its own timers.
 
     ``nic`` has its properties; ``nic.mac`` is the address in the EEPROM and, after a
-    reset, in the first receive address register. Raises ``ValueError`` for an unknown
-    model, unknown semantics or a MAC that is not 6 bytes.
+    reset, in the first receive address register. ``observer`` is told about interrupts and
+    their mitigation. Raises ``ValueError`` for an unknown model, unknown semantics or a MAC
+    that is not 6 bytes.
     """
 
     STAGES = stages(
@@ -127,6 +128,7 @@ class E1000:
         ledger: Ledger,
         nic: Nic,
         build: Build = bare,
+        observer: InterruptObserver | None = None,
     ) -> None:
         _check(nic)
         kind = MODELS[nic.model]
@@ -136,7 +138,11 @@ class E1000:
         self.pci = build(PciFunction)(bus=pci, device_id=kind.device_id)
         datasheet = nic.semantics == "datasheet"
         self.interrupts = build(DatasheetInterrupts if datasheet else Interrupts)(
-            mac_reg=mac_reg, clock=clock, pci_set_irq=self.pci.set_irq, mitigation=nic.mitigation
+            mac_reg=mac_reg,
+            clock=clock,
+            pci_set_irq=self.pci.set_irq,
+            mitigation=nic.mitigation,
+            observer=observer,
         )
         set_ics = self.interrupts.set_ics
         self.eeprom = build(Eeprom)(mac_reg=mac_reg, mac=nic.mac, device_id=kind.device_id)

@@ -44,7 +44,7 @@ from collections import deque
 from collections.abc import Callable
 
 from desim.e1000 import reasons
-from desim.e1000.interrupts import MIT_UNIT_NS, Interrupts
+from desim.e1000.interrupts import MIT_UNIT_NS, InterruptObserver, Interrupts
 from desim.e1000.pci import ADDRESS_MASK, PciFunction
 from desim.e1000.phy import Phy
 from desim.e1000.receive import FILE, Receiver, rxbuf_size
@@ -74,6 +74,7 @@ from desim.e1000.registers import (
     TIDV,
     TXDW,
     TXQE,
+    cause_names,
 )
 from desim.e1000.statistics import inc_reg_if_not_full
 from desim.e1000.transmit import (
@@ -107,34 +108,63 @@ FIFO_KB = 64
 class DelayTimers:
     """A relative timer, loaded again by each event, and an absolute one, started by the first.
 
-    Whichever expires calls ``expired`` and halts the other.
+    They are named after their registers, and keep back a cause of ``interrupts``. Whichever
+    expires raises it and halts the other.
     """
 
-    __slots__ = ("_clock", "_expired", "absolute", "relative")
+    __slots__ = ("_begin", "_cause", "_interrupts", "absolute", "names", "relative")
 
     def __init__(
-        self, *, clock: Clock, relative: str, absolute: str, expired: Callable[[], None]
+        self, interrupts: DatasheetInterrupts, cause: int, *, relative: str, absolute: str
     ) -> None:
-        self._clock = clock
-        self._expired = expired
-        self.relative = clock.timer(f"e1000.{relative}", self._expire)
-        self.absolute = clock.timer(f"e1000.{absolute}", self._expire)
+        clock = interrupts.clock
+        self._interrupts = interrupts
+        self._cause = cause
+        self._begin: int | None = None
+        """Since when they count, if somebody observes."""
+        self.names = relative, absolute
+        self.relative = clock.timer(f"e1000.{relative}", lambda: self._expire(relative))
+        self.absolute = clock.timer(f"e1000.{absolute}", lambda: self._expire(absolute))
 
     def count(self, relative: int, absolute: int) -> None:
         """An event, with both registers' values."""
-        now = self._clock.now()
+        now = self._interrupts.clock.now()
         self.relative.arm(now + relative * DELAY_UNIT_NS)
         if absolute and self.absolute.deadline is None:
             self.absolute.arm(now + absolute * DELAY_UNIT_NS)
+        if self._interrupts.observer is not None and self._begin is None:
+            self._begin = now
+            self._tell_begin(self._interrupts.observer, now, relative, absolute)
 
     def halt(self) -> None:
         """Stop both; the next event starts them anew."""
+        relative, absolute = self.relative.deadline, self.absolute.deadline
+        first = relative is None or absolute is None or relative <= absolute
+        self._stop(self.names[0] if first else self.names[1], True)
+
+    def _expire(self, by: str) -> None:
+        self._stop(by, False)
+        self._interrupts.set_ics(0, self._cause)
+
+    def _stop(self, by: str, cut: bool) -> None:
         self.relative.cancel()
         self.absolute.cancel()
+        interrupts, begin = self._interrupts, self._begin
+        if interrupts.observer is not None and begin is not None:
+            self._begin = None
+            waited_ns = interrupts.clock.now() - begin
+            (holds,) = cause_names(self._cause)
+            interrupts.observer.mitigation_ended(holds, self._cause, by, begin, waited_ns, cut)
 
-    def _expire(self) -> None:
-        self.halt()
-        self._expired()
+    def _tell_begin(
+        self, observer: InterruptObserver, now: int, relative: int, absolute: int
+    ) -> None:
+        first = not absolute or relative <= absolute
+        by, length = (self.names[0], relative) if first else (self.names[1], absolute)
+        length_ns = length * DELAY_UNIT_NS
+        (holds,) = cause_names(self._cause)
+        itr_ns = self._interrupts.mac_reg[ITR] * MIT_UNIT_NS
+        observer.mitigation_begun(holds, self._cause, by, now + length_ns, by, length_ns, itr_ns)
 
 
 class DatasheetInterrupts(Interrupts):
@@ -149,16 +179,17 @@ class DatasheetInterrupts(Interrupts):
         clock: Clock,
         pci_set_irq: Callable[[bool], None],
         mitigation: bool,
+        observer: InterruptObserver | None = None,
     ) -> None:
         super().__init__(
-            mac_reg=mac_reg, clock=clock, pci_set_irq=pci_set_irq, mitigation=mitigation
+            mac_reg=mac_reg,
+            clock=clock,
+            pci_set_irq=pci_set_irq,
+            mitigation=mitigation,
+            observer=observer,
         )
-        self.rx_delay = DelayTimers(
-            clock=clock, relative="RDTR", absolute="RADV", expired=lambda: self.set_ics(0, RXT0)
-        )
-        self.tx_delay = DelayTimers(
-            clock=clock, relative="TIDV", absolute="TADV", expired=lambda: self.set_ics(0, TXDW)
-        )
+        self.rx_delay = DelayTimers(self, RXT0, relative="RDTR", absolute="RADV")
+        self.tx_delay = DelayTimers(self, TXDW, relative="TIDV", absolute="TADV")
         self.receive_causes = self._packet_stored
 
     def reset(self) -> None:
@@ -171,8 +202,7 @@ class DatasheetInterrupts(Interrupts):
         """13.4.18: the next edge comes ITR later at the earliest."""
         interval = self.mac_reg[ITR]
         if interval:
-            self.mit_timer_on = True
-            self.mit_timer.arm(self.clock.now() + interval * MIT_UNIT_NS)
+            self._begin_window(interval, "ITR", pending, "ITR", interval)
 
     def _packet_stored(self, index: int, val: int) -> None:
         """3.2.7.1: RXT0 waits for the timers; other causes of the receiver do not."""

@@ -22,6 +22,8 @@ that are not 0 and apply, at least 500 (128 us, so at most 7812.5 edges a second
 
 With the property ``mitigation=off`` there is no window at all.
 
+Who wants to know about rises and windows gives an ``InterruptObserver``.
+
 Not modelled, because QEMU does not: RDTR and TIDV as delays, ICR bit 31 as
 "interrupt asserted", causes other than TXDW, TXQE, LSC, RXDMT0, RXO, RXT0, MDAC
 (ICS can set any).
@@ -30,6 +32,7 @@ Not modelled, because QEMU does not: RDTR and TIDV as delays, ICR bit 31 as
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from desim.e1000.registers import ICR, ICS, IMS, ITR, RADV, RDTR, RXT0, TADV, TXDW, TXQE
 from desim.ports import Clock
@@ -42,9 +45,45 @@ MIT_FLOOR = 500
 """Units; the manual's example for ITR, 7813 interrupts a second, made a limit by QEMU 2.6."""
 
 
-def shorter(delay: int, candidate: int) -> int:
-    """The smaller of two lengths, 0 standing for "none" (``mit_update_delay``)."""
-    return candidate if candidate and (not delay or candidate < delay) else delay
+LINE = "line"
+"""What a window holds back: every rise of the line. A delay holds back one cause, by its name."""
+FLOOR = "floor"
+"""What decides the length of a window for which the registers ask for less than the floor."""
+
+
+class InterruptObserver(Protocol):
+    """Told about each rise of the line, and when rises or causes are held back, for tools.
+
+    ``causes`` are bits of ICR. ``by`` is the register that decides how long it lasts (``ITR``,
+    ``RADV``, ``TADV``, ``RDTR``, ``TIDV``) or ``FLOOR``.
+    """
+
+    def raised(self, causes: int) -> None:
+        """The line rises, for ``causes``."""
+
+    def mitigation_begun(
+        self,
+        holds: str,
+        causes: int,
+        by: str,
+        until_ns: int,
+        asked_by: str,
+        asked_ns: int,
+        itr_ns: int,
+    ) -> None:
+        """From now on ``holds`` (``LINE``, or the name of a cause) is held back.
+
+        ``causes`` have begun it. The shortest of the registers that count is ``asked_by``, which
+        asks for ``asked_ns``; "" and 0 if none does. ITR alone would ask for ``itr_ns``.
+        """
+
+    def mitigation_ended(
+        self, holds: str, causes: int, by: str, begin_ns: int, waited_ns: int, cut: bool
+    ) -> None:
+        """It is over. ``causes`` have waited for that, for ``waited_ns``; 0 and 0: nothing has.
+
+        ``cut``: something else has ended it early.
+        """
 
 
 class Interrupts:
@@ -78,8 +117,12 @@ class Interrupts:
         "mit_timer",
         "mit_timer_on",
         "mitigation",
+        "observer",
         "pci_set_irq",
         "receive_causes",
+        "wanted_since",
+        "window_begin",
+        "window_by",
     )
 
     def __init__(
@@ -89,6 +132,7 @@ class Interrupts:
         clock: Clock,
         pci_set_irq: Callable[[bool], None],
         mitigation: bool,
+        observer: InterruptObserver | None = None,
     ) -> None:
         self.mac_reg = mac_reg
         self.clock = clock
@@ -100,10 +144,18 @@ class Interrupts:
         self.mit_timer_on = False
         self.mit_irq_level = False
         self.mit_ide = False
+        self.observer = observer
+        self.window_by = ""
+        """What has decided the length of the window."""
+        self.window_begin = 0
+        self.wanted_since: int | None = None
+        """Since when a rise waits for the window to end, if somebody observes."""
 
     def reset(self) -> None:
         """Open the window and forget the level; the registers are cleared by the card."""
         self.mit_timer.cancel()
+        if self.mit_timer_on and self.observer is not None:
+            self._tell_end(True)
         self.mit_timer_on = False
         self.mit_irq_level = False
         self.mit_ide = False
@@ -113,29 +165,75 @@ class Interrupts:
         mac_reg = self.mac_reg
         mac_reg[ICR] = mac_reg[ICS] = val
         pending = mac_reg[IMS] & val
+        observer = self.observer
         if pending and not self.mit_irq_level:
             if self.mit_timer_on:
+                if observer is not None and self.wanted_since is None:
+                    self.wanted_since = self.clock.now()
                 return
+            if observer is not None:
+                observer.raised(pending)
             if self.mitigation:
                 self._close_window(pending)
+        if not pending:
+            self.wanted_since = None
         self.mit_irq_level = pending != 0
         self.pci_set_irq(pending != 0)
 
     def _close_window(self, pending: int) -> None:
         mac_reg = self.mac_reg
-        delay = 0
+        asked = mac_reg[ITR]
+        by = "ITR" if asked else ""
         if self.mit_ide and pending & (TXQE | TXDW):
-            delay = shorter(delay, mac_reg[TADV] * 4)
+            tadv = mac_reg[TADV] * 4
+            if tadv and (not asked or tadv < asked):
+                asked, by = tadv, "TADV"
         if mac_reg[RDTR] and pending & RXT0:
-            delay = shorter(delay, mac_reg[RADV] * 4)
-        delay = max(shorter(delay, mac_reg[ITR]), MIT_FLOOR)
-        self.mit_timer_on = True
+            radv = mac_reg[RADV] * 4
+            if radv and (not asked or radv < asked):
+                asked, by = radv, "RADV"
         self.mit_ide = False
-        self.mit_timer.arm(self.clock.now() + delay * MIT_UNIT_NS)
+        if asked < MIT_FLOOR:
+            self._begin_window(MIT_FLOOR, FLOOR, pending, by, asked)
+        else:
+            self._begin_window(asked, by, pending, by, asked)
+
+    def _begin_window(
+        self, units: int, by: str, pending: int, asked_by: str, asked_units: int
+    ) -> None:
+        self.mit_timer_on = True
+        now = self.clock.now()
+        until = now + units * MIT_UNIT_NS
+        self.mit_timer.arm(until)
+        observer = self.observer
+        if observer is not None:
+            self.window_by, self.window_begin = by, now
+            observer.mitigation_begun(
+                LINE,
+                pending,
+                by,
+                until,
+                asked_by,
+                asked_units * MIT_UNIT_NS,
+                self.mac_reg[ITR] * MIT_UNIT_NS,
+            )
+
+    def _tell_end(self, cut: bool) -> None:
+        """The window ends: say so, and what has waited for it."""
+        observer, since = self.observer, self.wanted_since
+        assert observer is not None, "only an observer is told"
+        pending = waited = 0
+        if since is not None:
+            pending = self.mac_reg[ICR] & self.mac_reg[IMS]
+            waited = self.clock.now() - since
+            self.wanted_since = None
+        observer.mitigation_ended(LINE, pending, self.window_by, self.window_begin, waited, cut)
 
     def e1000_mit_timer(self) -> None:
         """The window opens: what is still pending raises the line now."""
         self.mit_timer_on = False
+        if self.observer is not None:
+            self._tell_end(False)
         self.set_interrupt_cause(self.mac_reg[ICR])
 
     def set_ics(self, index: int, val: int) -> None:

@@ -24,6 +24,8 @@ flexible filter registers do; they only keep what is written.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 REGISTERS_COUNT = 0x8000
@@ -116,6 +118,25 @@ RXDMT0 = 0x10
 RXO = 0x40
 RXT0 = 0x80
 MDAC = 0x200
+CAUSES = MappingProxyType(
+    {
+        TXDW: "TXDW",
+        TXQE: "TXQE",
+        LSC: "LSC",
+        RXDMT0: "RXDMT0",
+        RXO: "RXO",
+        RXT0: "RXT0",
+        MDAC: "MDAC",
+    }
+)
+"""The names of those that QEMU's card raises by itself."""
+
+
+@lru_cache(256)
+def cause_names(causes: int) -> tuple[str, ...]:
+    """The names of all bits of ``causes``, the lowest first; ``bit 3`` for one without a name."""
+    bits = (1 << n for n in range(32) if causes >> n & 1)
+    return tuple(CAUSES.get(bit, f"bit {bit.bit_length() - 1}") for bit in bits)
 
 
 class Gate(NamedTuple):

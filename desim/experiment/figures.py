@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from desim.config import MachineConfig
+from desim.e1000.interrupts import LINE
 from desim.engine.trace import Trace
-from desim.events import PinDriven
+from desim.events import MitigationEnded
 from desim.machine.capture import Captured
 from desim.slirp.reasons import IP6_HOP_BY_HOP
 from desim.stages import Landmark
@@ -25,9 +26,6 @@ from desim.wire.parsed import Segment, parse_segment
 
 NORMAL_LOSSES = (IP6_HOP_BY_HOP.code,)
 """Reasons for which a frame that ends is nobody's loss: reports that no one asked for."""
-
-PIECE = 1 << 16
-"""How many marks are looked at together."""
 
 _SPACE = 1 << 32
 _HALF = 1 << 31
@@ -238,17 +236,6 @@ def _times(trace: Trace, landmark: Landmark) -> Iterator[int]:
 
 
 def _held_back(trace: Trace) -> int:
-    """How often the line rose inside a function that ends a window of mitigation."""
-    wanted = trace.codes.entries(Landmark.MITIGATION_ENDED)
-    count = 0
-    for record in trace.threads.values():
-        inside = place = 0
-        for event in record.events:
-            if event[2] == PinDriven.kind and PinDriven(*event[3:]).level:
-                # In pieces: on a thread that seldom raises it there may be millions in between.
-                for begin in range(place, event[1], PIECE):
-                    passed = record.codes[begin : min(begin + PIECE, event[1])]
-                    inside += sum(passed.count(code) - passed.count(code + 1) for code in wanted)
-                place = event[1]
-                count += inside > 0
-    return count
+    """How often the line rose only because a window of mitigation had ended."""
+    ended = (one.event for one in trace.happened(MitigationEnded))
+    return sum(end.holds == LINE and bool(end.causes) and not end.cut for end in ended)

@@ -4,13 +4,12 @@ Theory of operation
 -------------------
 Nothing is typed in here: for each value a guest loads the driver with it and brings its
 interface up, so the driver's own code checks the value and programs the card. Then an
-edge of the interrupt line is made on the card's registers as they are, and the window
-that the card's own mitigation closes behind it is read off its timer. That window is the
-shortest interval between two interrupts, so its inverse is the highest rate.
+edge of the interrupt line is made on the card's registers as they are, and the card's own
+mitigation says which window it closes behind it. That window is the shortest interval
+between two interrupts, so its inverse is the highest rate.
 
 An edge is that of a received frame (RXT0 pending), or of a sent one (TXDW pending, and
-the descriptor asked for a delay, if the driver's descriptors do). Whichever of ITR, RADV
-and TADV is as long as the window has decided it; if none is, the floor has.
+the descriptor asked for a delay, if the driver's descriptors do).
 
 The dynamic modes have a row for each class that traffic can put them into; mode 4 has one
 for the time before the watchdog's first pass, and for the two ends of its range.
@@ -26,8 +25,8 @@ from typing import NamedTuple
 from desim.config import DEFAULT_MODPROBE, SECOND_NS, MachineConfig, RunCommand
 from desim.devices import Nic
 from desim.e1000.card import E1000
-from desim.e1000.interrupts import MIT_FLOOR, MIT_UNIT_NS, Interrupts
-from desim.e1000.registers import IMS, ITR, RADV, RDTR, RXT0, TADV, TXDW
+from desim.e1000.interrupts import MIT_FLOOR, MIT_UNIT_NS, InterruptObserver, Interrupts
+from desim.e1000.registers import IMS, ITR, RXT0, TXDW
 from desim.guest.drivers.e1000 import E1000Driver
 from desim.guest.drivers.e1000.itr import (
     BULK_LATENCY,
@@ -38,7 +37,7 @@ from desim.guest.drivers.e1000.itr import (
     simplified_rate,
 )
 from desim.machine import Machine
-from desim.testing import VirtualClock, VirtualTimer
+from desim.testing import VirtualClock
 
 FLOOR_NS = MIT_FLOOR * MIT_UNIT_NS
 VALUES = (0, 1, 3, 4, 100, 500, 1000, 2000, 4000, 7000, 7812, 8000, 10000, 20000, 50000, 100000)
@@ -124,28 +123,48 @@ def _states(driver: E1000Driver, value: int) -> list[tuple[str, int | None]]:
     return [("fixed", adapter.itr)]
 
 
+class _Watch(InterruptObserver):
+    """Keeps what the card says of the last window."""
+
+    found: Window | None = None
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+
+    def raised(self, causes: int) -> None:
+        """Not asked for."""
+
+    def mitigation_begun(
+        self,
+        holds: str,
+        causes: int,
+        by: str,
+        until_ns: int,
+        asked_by: str,
+        asked_ns: int,
+        itr_ns: int,
+    ) -> None:
+        self.found = Window(until_ns - self._clock.now(), by, asked_ns, asked_by)
+
+    def mitigation_ended(
+        self, holds: str, causes: int, by: str, begin_ns: int, waited_ns: int, cut: bool
+    ) -> None:
+        """Not asked for."""
+
+
 def window(card: E1000, cause: int, *, delayed: bool) -> Window:
     """What ``card`` does after an edge with ``cause``, with its registers as they are."""
     clock = VirtualClock(0)
     registers = list(card.mac_reg)
     registers[IMS] = cause
-    mitigation = card.interrupts.mitigation
+    watch = _Watch(clock)
     interrupts = Interrupts(
-        mac_reg=registers, clock=clock, pci_set_irq=lambda level: None, mitigation=mitigation
+        mac_reg=registers,
+        clock=clock,
+        pci_set_irq=lambda level: None,
+        mitigation=card.interrupts.mitigation,
+        observer=watch,
     )
     interrupts.mit_ide = delayed
     interrupts.set_ics(0, cause)
-    timer = interrupts.mit_timer
-    assert isinstance(timer, VirtualTimer)
-    if timer.deadline is None:
-        return Window(0, "mitigation is off", 0, "")
-    interval_ns = timer.deadline
-    asked = {"ITR": registers[ITR] * MIT_UNIT_NS}
-    if cause == RXT0 and registers[RDTR]:
-        asked["RADV"] = registers[RADV] * 4 * MIT_UNIT_NS
-    if cause == TXDW and delayed:
-        asked["TADV"] = registers[TADV] * 4 * MIT_UNIT_NS
-    asked = {name: ns for name, ns in asked.items() if ns}
-    by = min(asked, key=lambda name: asked[name], default="")
-    decided = [name for name, ns in asked.items() if ns == interval_ns]
-    return Window(interval_ns, decided[0] if decided else "floor", asked.get(by, 0), by)
+    return watch.found or Window(0, "mitigation is off", 0, "")

@@ -283,6 +283,8 @@ def _valued(value: Any) -> Any:
         made = Reason(value["code"], plain if reason is None else reason.text)
         return made.of(**value["data"])
     if isinstance(value, list):
-        address, port = value
-        return ip(address), _whole(port)
+        match value:
+            case [address, int(port)]:
+                return ip(address), _whole(port)
+        return tuple(map(_text, value))
     return value

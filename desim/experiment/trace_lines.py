@@ -69,6 +69,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Reason):
         return {"code": value.code, "text": str(value), "data": dict(value.data)}
     if isinstance(value, tuple):
-        address, port = value
-        return [ip_text(address), port]
+        # An endpoint, or a list of names.
+        return [ip_text(part) if isinstance(part, bytes) else part for part in value]
     return value

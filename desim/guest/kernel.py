@@ -18,9 +18,12 @@ from typing import Protocol, TypeVar
 from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.ethtool import Ethtool
 from desim.guest.net.packet import PacketSocket
+from desim.guest.net.raw import RawSocket
+from desim.guest.net.sock import DatagramSocket
 from desim.guest.net.sock import Socket as KernelSocket
 from desim.guest.net.socket import TcpSocket
 from desim.guest.net.stack import NetStack
+from desim.guest.net.udp import UdpSocket
 from desim.guest.printk import KernelLog
 from desim.ports import Endpoint, Random
 from desim.spool import Log
@@ -46,28 +49,49 @@ from desim.userland.uapi import (
 )
 from desim.wire.addresses import IP_ANY, network_of
 from desim.wire.ethernet import ETH_P_IP
+from desim.wire.ipv4 import PROTO_UDP
 
 T = TypeVar("T")
 
 
-class ReadObserver(Protocol):
-    """Told when a program has read bytes of a TCP connection."""
+class ProgramObserver(Protocol):
+    """Told what programs read from sockets and write to them, for tools that follow bytes.
+
+    ``local`` and ``remote`` are the two ends. Bytes of each direction of a connection count
+    from 0; ``protocol`` is the number of a datagram's.
+    """
 
     def read(self, local: Endpoint, remote: Endpoint, first_byte: int, count: int) -> None:
-        """Bytes count from 0 on each connection."""
+        """A program has read ``count`` bytes of a connection."""
+
+    def written(
+        self, local: Endpoint, remote: Endpoint, first_byte: int, count: int, resumed: bool
+    ) -> None:
+        """The kernel has taken ``count`` bytes; ``resumed``: not the first of the call."""
+
+    def datagram_written(
+        self, protocol: int, local: Endpoint, remote: Endpoint, data: bytes
+    ) -> None:
+        """A program has sent a datagram."""
+
+    def datagram_read(
+        self, protocol: int, local: Endpoint, remote: Endpoint, count: int, frame: int
+    ) -> None:
+        """A program has read a datagram, which frame ``frame`` has made whole."""
 
 
 class GuestSocket(Socket):
     """A file of a process that stands for a socket of the network stack."""
 
-    __slots__ = ("_kernel", "is_stream", "read_total", "sock")
+    __slots__ = ("_kernel", "is_stream", "protocol", "read_total", "sock", "written_total")
 
     def __init__(self, kernel: GuestKernel, sock: KernelSocket) -> None:
         super().__init__(sock.queue.name)
         self.queue = sock.queue
         self.sock = sock
         self.is_stream = isinstance(sock, TcpSocket)
-        self.read_total = 0
+        self.protocol = _protocol(sock)
+        self.read_total = self.written_total = 0
         self._kernel = kernel
 
     def setsockopt(self, option: str, value: int) -> None:
@@ -102,14 +126,42 @@ class GuestSocket(Socket):
     def read(self, size: int) -> bytes:
         sock = self.sock
         data = sock.recv(size)
-        if data and isinstance(sock, TcpSocket) and self._kernel.observer is not None:
-            local, remote = (sock.sk.saddr, sock.sk.sport), (sock.sk.daddr, sock.sk.dport)
-            self._kernel.observer.read(local, remote, self.read_total, len(data))
-            self.read_total += len(data)
+        observer = self._kernel.observer
+        if observer is not None:
+            if not isinstance(sock, TcpSocket):
+                self._got(len(data))
+            elif data:
+                local, remote = (sock.sk.saddr, sock.sk.sport), (sock.sk.daddr, sock.sk.dport)
+                observer.read(local, remote, self.read_total, len(data))
+                self.read_total += len(data)
         return data
 
     def write(self, data: bytes) -> int:
-        return self.sock.send(data)
+        count = self.sock.send(data)
+        return count if self._kernel.observer is None else self._written(count, data)
+
+    def _written(self, count: int, data: bytes, to: Endpoint | None = None) -> int:
+        """The kernel has taken ``count`` bytes of ``data``."""
+        observer, sock = self._kernel.observer, self.sock
+        if observer is None:
+            return count
+        if isinstance(sock, TcpSocket):
+            local, remote = (sock.sk.saddr, sock.sk.sport), (sock.sk.daddr, sock.sk.dport)
+            observer.written(local, remote, self.written_total, count, self.resumed)
+            self.written_total += count
+        elif isinstance(sock, DatagramSocket):
+            remote = sock.getpeername() if to is None else to
+            observer.datagram_written(self.protocol, sock.getsockname(), remote, data)
+        return count
+
+    def _got(self, count: int) -> None:
+        """A program has got ``count`` bytes of a datagram."""
+        observer, sock = self._kernel.observer, self.sock
+        if observer is None or not isinstance(sock, DatagramSocket) or sock.last_read is None:
+            return
+        sender, frame = sock.last_read
+        sock.last_read = None
+        observer.datagram_read(self.protocol, sock.getsockname(), sender, count, frame)
 
     def peek(self, size: int) -> bytes:
         return self.sock.peek(size)
@@ -118,10 +170,12 @@ class GuestSocket(Socket):
         return self.sock.peekfrom(size)
 
     def send(self, data: bytes, *, more: bool = False) -> int:
-        return self._tcp.send(data, more) if more else self.sock.send(data)
+        count = self._tcp.send(data, more) if more else self.sock.send(data)
+        return count if self._kernel.observer is None else self._written(count, data)
 
     def sendpage(self, piece: PagePiece, flags: int, copied: int | None) -> int:
-        return self._tcp.sendpage(piece, flags, copied)
+        count = self._tcp.sendpage(piece, flags, copied)
+        return count if self._kernel.observer is None else self._written(count, piece.data)
 
     def splice_eof(self) -> None:
         self._tcp.splice_eof()
@@ -131,13 +185,20 @@ class GuestSocket(Socket):
             self._tcp.keep_error(error)
 
     def sendto(self, data: bytes, to: Endpoint) -> int:
-        return self.sock.sendto(data, to)
+        count = self.sock.sendto(data, to)
+        return count if self._kernel.observer is None else self._written(count, data, to)
 
     def recvfrom(self, size: int) -> tuple[bytes, Endpoint]:
-        return self.sock.recvfrom(size)
+        data, sender = self.sock.recvfrom(size)
+        if self._kernel.observer is not None:
+            self._got(len(data))
+        return data, sender
 
     def recvmsg(self, size: int) -> Message:
-        return self.sock.recvmsg(size)
+        message = self.sock.recvmsg(size)
+        if self._kernel.observer is not None:
+            self._got(len(message.data))
+        return message
 
     def inq(self) -> int:
         return self.sock.inq()
@@ -176,8 +237,15 @@ class GuestSocket(Socket):
         return self.sock
 
 
+def _protocol(sock: KernelSocket) -> int:
+    """The number of a datagram socket's protocol; 0 for others."""
+    if isinstance(sock, RawSocket):
+        return sock.protocol
+    return PROTO_UDP if isinstance(sock, UdpSocket) else 0
+
+
 class GuestKernel(SharedCalls):
-    """Processes over ``stack``. ``observer`` is told of what programs read."""
+    """Processes over ``stack``. ``observer`` is told of what programs read and write."""
 
     STAGES = stages(
         GUEST,
@@ -204,7 +272,7 @@ class GuestKernel(SharedCalls):
         files: Callable[[str], Log],
         tree: VirtualTree,
         hosts: Mapping[str, bytes] | None = None,
-        observer: ReadObserver | None = None,
+        observer: ProgramObserver | None = None,
     ) -> None:
         super().__init__(
             now=cpu.now,

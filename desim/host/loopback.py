@@ -33,23 +33,34 @@ PAIRS = (LAST_PORT - FIRST_PORT + 1) // 2
 
 
 class SocketObserver(Protocol):
-    """Told about every TCP connection, for tools that follow bytes.
+    """Told about every TCP connection and every datagram, for tools that follow bytes.
 
-    Both ends share the number ``conn``; ``by`` is the end that acts: "client" or
-    "server". Bytes of each direction count from 0.
+    Both ends of a connection share the number ``conn``; ``by`` is the end that acts: "client"
+    or "server". Bytes of each direction count from 0.
     """
+
+    def connecting(self, client: Endpoint, server: Endpoint) -> None:
+        """``client`` sends its SYN for the first time."""
 
     def connected(self, conn: int, client: Endpoint, server: Endpoint) -> None:
         """The handshake is over."""
 
-    def sent(self, conn: int, first_byte: int, count: int, by: str) -> None:
-        """``by`` has given the kernel ``count`` bytes."""
+    def sent(self, conn: int, first_byte: int, count: int, by: str, resumed: bool) -> None:
+        """``by`` has given the kernel ``count`` bytes; ``resumed``: not the first of the call."""
 
     def received(self, conn: int, first_byte: int, count: int, by: str) -> None:
         """``by`` has read ``count`` bytes."""
 
     def closed(self, conn: int, by: str, how: str) -> None:
         """``by`` ends its sending side: "fin", or "reset" for the whole connection."""
+
+    def datagram_sent(
+        self, number: int, local: Endpoint, remote: Endpoint, data: bytes, queued: bool
+    ) -> None:
+        """A datagram is in somebody's queue, or gone."""
+
+    def datagram_received(self, number: int, local: Endpoint, remote: Endpoint, count: int) -> None:
+        """It has been read; ``local`` is the reader's end."""
 
 
 class Bindable(Protocol):
@@ -97,6 +108,7 @@ class Loopback:
         self.observer = observer
         self._numbers = 0
         self._connections = 0
+        self._datagrams = 0
         self.outside: dict[bytes, None] = {}
         """Addresses that somebody wanted to reach and that no route leads to, in that order."""
 
@@ -123,6 +135,11 @@ class Loopback:
         """The number of a new connection."""
         self._connections += 1
         return self._connections
+
+    def datagram(self) -> int:
+        """The number of a new datagram."""
+        self._datagrams += 1
+        return self._datagrams
 
     def route(self, address: bytes) -> bytes:
         """The address that a packet to ``address`` goes to; ENETUNREACH if to none here."""

@@ -257,6 +257,9 @@ class TcpSocket(Socket):
         self.send_shutdown = self.recv_shutdown = False
         self.retries = 0
         self.tcp.sockets[self] = None
+        if self.net.observer is not None:
+            assert self.local is not None, "it has one by now"
+            self.net.observer.connecting(self.local, self.remote)
         self.net.transmit(self._syn_arrives)
         if self.state == SYN_SENT:
             self._wait(SECOND_NS)
@@ -536,7 +539,7 @@ class TcpSocket(Socket):
         first = self.sent_total
         self.sent_total += len(taken)
         if self.net.observer is not None:
-            self.net.observer.sent(self.conn, first, len(taken), self.side)
+            self.net.observer.sent(self.conn, first, len(taken), self.side, self.resumed)
         if urgent and len(taken) == len(data):
             peer.urgent = self.sent_total - 1
         if peer.orphaned_ns is not None or (peer.fin_sent and peer.recv_shutdown):

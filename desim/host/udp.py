@@ -57,6 +57,7 @@ class DatagramSocket(Socket):
         "name",
         "net",
         "number",
+        "numbers",
         "queued",
         "rcvbuf",
         "ttl",
@@ -70,21 +71,25 @@ class DatagramSocket(Socket):
         self.net = net
         self.local: Endpoint | None = None
         self.datagrams: deque[Message] = deque()
+        self.numbers: deque[int] = deque()
+        """Those of the datagrams, in their order."""
         self.rcvbuf = RMEM_DEFAULT
         self.ttl = DEFAULT_TTL
         self.queued = 0
         self.dropped = 0
         self.watcher: Callable[[], None] | None = None
 
-    def deliver(self, data: bytes, source: Endpoint, ttl: int = DEFAULT_TTL) -> None:
-        """A datagram arrives, with ``ttl`` hops left."""
+    def deliver(self, data: bytes, source: Endpoint, number: int, ttl: int = DEFAULT_TTL) -> bool:
+        """A datagram arrives, with ``ttl`` hops left: whether there is room for it."""
         size = len(data) + OVERHEAD
         if self.queued + size > self.rcvbuf:
             self.dropped += 1
-            return
+            return False
         self.queued += size
         self.datagrams.append(Message(data, source, self.net.now(), ttl))
+        self.numbers.append(number)
         self.changed()
+        return True
 
     def changed(self) -> None:
         """Tell those who wait."""
@@ -112,7 +117,12 @@ class DatagramSocket(Socket):
 
     def _next(self) -> Message:
         message = self.datagrams.popleft()
+        number = self.numbers.popleft()
         self.queued -= len(message.data) + OVERHEAD
+        if self.net.observer is not None:
+            self.net.observer.datagram_received(
+                number, self.getsockname(), message.sender, len(message.data)
+            )
         return message
 
     def read(self, size: int) -> bytes:
@@ -256,9 +266,17 @@ class UdpSocket(DatagramSocket):
         own = loopback_of(address) if wildcard(self.local[0]) else self.local[0]
         source = (own, self.local[1])
         receiver = self.udp.receiver(source, (address, to[1]))
-        if receiver is not None:
-            receiver.deliver(data, source, self.ttl)
-        elif self.recverr:
+        number = self.net.datagram()
+        queued = receiver is not None and receiver.deliver(data, source, number, self.ttl)
+        if self.net.observer is not None:
+            self.net.observer.datagram_sent(number, source, (address, to[1]), data, queued)
+        if receiver is None:
+            self._nobody(address)
+        return len(data)
+
+    def _nobody(self, address: bytes) -> None:
+        """The kernel there answers that nobody has the port."""
+        if self.recverr:
             code = (ICMP_DEST_UNREACH, ICMP_PORT_UNREACH)
             if len(address) == 16:
                 code = (ICMP6_DEST_UNREACH, ICMP6_PORT_UNREACH)
@@ -266,7 +284,6 @@ class UdpSocket(DatagramSocket):
             self._refused()
         elif self.remote is not None:
             self._refused()
-        return len(data)
 
     def _refused(self) -> None:
         self.error = errno.ECONNREFUSED
@@ -357,7 +374,10 @@ class PingSocket(DatagramSocket):
         body = bytes((reply, 0, 0, 0)) + self.ident.to_bytes(2, "big") + data[6:]
         if self.family == 4:
             body = body[:2] + checksum(body).to_bytes(2, "big") + body[4:]
-        self.deliver(body, (address, 0))
+        number = self.net.datagram()
+        queued = self.deliver(body, (address, 0), number)
+        if self.net.observer is not None:
+            self.net.observer.datagram_sent(number, self.getsockname(), (address, 0), data, queued)
         return len(data)
 
     def close(self) -> None:

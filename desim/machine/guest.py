@@ -16,7 +16,6 @@ from desim.guest.net.tcp.sysctl import read as read_sysctl
 from desim.guest.printk import KernelLog
 from desim.guest.procfs import arp_seq_show, dev_seq_show, show_interrupts
 from desim.machine.kit import Kit
-from desim.machine.ports import Connections
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
 from desim.ports import Mmio
@@ -95,7 +94,7 @@ class Guest:
             random=self.kit.streams,
             files=reader(files),
             tree=tree,
-            observer=Connections(self.kit.recorder),
+            observer=self.kit.recorder.connections(),
         )
 
     def _attach_card(self, nic: Nic | None, mmio: Mmio | None, memory: Memory) -> None:

@@ -28,7 +28,7 @@ from desim.machine.ctrl_c import ctrl_c
 from desim.machine.guest import DHCP_CLIENT, ETH0, Guest, reader
 from desim.machine.kit import Kit
 from desim.machine.monitor import Monitor
-from desim.machine.ports import Connections, Recorder
+from desim.machine.ports import Recorder
 from desim.machine.qemu import IRQ_LINE, Qemu
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.host import HostScheduler, HostTick
@@ -146,7 +146,7 @@ class Machine:
             touch=env.touch_point(HOST_SOCKET),
             files=reader(self.config.host_files),
             tree=self._trees["host"],
-            observer=Connections(self.recorder),
+            observer=self.recorder.connections(),
         )
         self._unseen = self._terminal("unseen")
         self._jobs: list[tuple[RunCommand, Terminal, list[Process]]] = []
@@ -179,6 +179,7 @@ class Machine:
             codes=self.trace.codes,
             clock=self.loop.timers,
             jiffies_zero_ns=self.config.boot.jiffies_zero_ns,
+            switched=self.recorder.switches(),
             build=self.kit.build,
         )
         self.memory = Memory(MEMORY_BYTES, taken=self.recorder.noter(FrameTaken))

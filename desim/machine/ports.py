@@ -11,26 +11,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeVarTuple, cast
+from zlib import crc32
 
+from desim.e1000.interrupts import InterruptObserver
+from desim.e1000.registers import cause_names
 from desim.engine.environment import Environment
 from desim.engine.trace import Trace
 from desim.errors import OverBudgetError
 from desim.events import (
     Closed,
     Connected,
+    Connecting,
+    DatagramRead,
+    DatagramReceived,
+    DatagramSent,
+    DatagramWritten,
     FramePassed,
     FrameStored,
     Held,
     Kind,
     Lost,
     Made,
+    MitigationBegun,
+    MitigationEnded,
     PinDriven,
+    Raised,
     Read,
     Received,
+    Scheduled,
     Sent,
+    Written,
 )
+from desim.guest.cpu.fair import Task
 from desim.guest.cpu.ioapic import IoApicPin
-from desim.guest.kernel import ReadObserver
+from desim.guest.kernel import ProgramObserver
 from desim.guest.mm.memory import Memory
 from desim.host.loopback import SocketObserver
 from desim.machine.capture import Capture
@@ -100,6 +114,34 @@ class Recorder:
                 thread.events.append((thread.now, at, word, *data))
 
         return note
+
+    def always(self, kind: Kind[*Ts]) -> Callable[[*Ts], None]:
+        """As ``noter``, in a run that notes events of that kind."""
+        note = self.noter(kind)
+        assert note is not None, "this run does not note it"
+        return note
+
+    def connections(self) -> Connections | None:
+        """Who notes what becomes of sockets; None if this run does not want to know."""
+        return Connections(self) if Sent.kind in self._wanted else None
+
+    def mitigation(self) -> Mitigation | None:
+        """Who notes the card's interrupts; None if this run does not want to know."""
+        return Mitigation(self) if Raised.kind in self._wanted else None
+
+    def switches(self) -> Callable[[Task | None], None] | None:
+        """What notes that the guest's processor goes over to a task; None as above."""
+        note = self.noter(Scheduled)
+        if note is None:
+            return None
+
+        def switched(task: Task | None) -> None:
+            if task is None:
+                note("", 0)
+            else:
+                note(task.name, task.pid)
+
+        return switched
 
     def number(self, frame: Frame) -> int:
         """The frame's number; the first capture point that sees it gives it.
@@ -265,36 +307,94 @@ class FrameLedger(FaultLedger):
             self._note_made(number, of.number, where, why)
 
 
-class Connections(SocketObserver, ReadObserver):
-    """Notes what programs and QEMU do with their connections (``SocketObserver``,
-    ``ReadObserver``)."""
+class Connections(SocketObserver, ProgramObserver):
+    """Notes what programs and QEMU do with their sockets (``SocketObserver``,
+    ``ProgramObserver``). Only a run that keeps all events has one (``Recorder.connections``)."""
 
     def __init__(self, recorder: Recorder) -> None:
-        self._connected = recorder.noter(Connected)
-        self._sent = recorder.noter(Sent)
-        self._received = recorder.noter(Received)
-        self._closed = recorder.noter(Closed)
-        self._read = recorder.noter(Read)
+        always = recorder.always
+        self._connecting = always(Connecting)
+        self._connected = always(Connected)
+        self._sent = always(Sent)
+        self._received = always(Received)
+        self._closed = always(Closed)
+        self._read = always(Read)
+        self._written = always(Written)
+        self._datagram_sent = always(DatagramSent)
+        self._datagram_received = always(DatagramReceived)
+        self._datagram_written = always(DatagramWritten)
+        self._datagram_read = always(DatagramRead)
+
+    def connecting(self, client: Endpoint, server: Endpoint) -> None:
+        self._connecting(client, server)
 
     def connected(self, conn: int, client: Endpoint, server: Endpoint) -> None:
-        if self._connected is not None:
-            self._connected(conn, client, server)
+        self._connected(conn, client, server)
 
-    def sent(self, conn: int, first_byte: int, count: int, by: str) -> None:
-        if self._sent is not None:
-            self._sent(conn, first_byte, count, by)
+    def sent(self, conn: int, first_byte: int, count: int, by: str, resumed: bool) -> None:
+        self._sent(conn, first_byte, count, by, resumed)
 
     def received(self, conn: int, first_byte: int, count: int, by: str) -> None:
-        if self._received is not None:
-            self._received(conn, first_byte, count, by)
+        self._received(conn, first_byte, count, by)
 
     def closed(self, conn: int, by: str, how: str) -> None:
-        if self._closed is not None:
-            self._closed(conn, by, how)
+        self._closed(conn, by, how)
+
+    def datagram_sent(
+        self, number: int, local: Endpoint, remote: Endpoint, data: bytes, queued: bool
+    ) -> None:
+        self._datagram_sent(number, local, remote, len(data), crc32(data), queued)
+
+    def datagram_received(self, number: int, local: Endpoint, remote: Endpoint, count: int) -> None:
+        self._datagram_received(number, local, remote, count)
 
     def read(self, local: Endpoint, remote: Endpoint, first_byte: int, count: int) -> None:
-        if self._read is not None:
-            self._read(remote, first_byte, count)
+        self._read(local, remote, first_byte, count)
+
+    def written(
+        self, local: Endpoint, remote: Endpoint, first_byte: int, count: int, resumed: bool
+    ) -> None:
+        self._written(local, remote, first_byte, count, resumed)
+
+    def datagram_written(
+        self, protocol: int, local: Endpoint, remote: Endpoint, data: bytes
+    ) -> None:
+        self._datagram_written(protocol, local, remote, len(data), crc32(data))
+
+    def datagram_read(
+        self, protocol: int, local: Endpoint, remote: Endpoint, count: int, frame: int
+    ) -> None:
+        self._datagram_read(protocol, local, remote, count, frame)
+
+
+class Mitigation(InterruptObserver):
+    """Notes what the card says of its interrupts (``InterruptObserver``). Only a run that keeps
+    all events has one (``Recorder.mitigation``)."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._raised = recorder.always(Raised)
+        self._begun = recorder.always(MitigationBegun)
+        self._ended = recorder.always(MitigationEnded)
+
+    def raised(self, causes: int) -> None:
+        self._raised(cause_names(causes))
+
+    def mitigation_begun(
+        self,
+        holds: str,
+        causes: int,
+        by: str,
+        until_ns: int,
+        asked_by: str,
+        asked_ns: int,
+        itr_ns: int,
+    ) -> None:
+        self._begun(holds, cause_names(causes), by, until_ns, asked_by, asked_ns, itr_ns)
+
+    def mitigation_ended(
+        self, holds: str, causes: int, by: str, begin_ns: int, waited_ns: int, cut: bool
+    ) -> None:
+        self._ended(holds, cause_names(causes), by, begin_ns, waited_ns, cut)
 
 
 class Bus(PciBus):

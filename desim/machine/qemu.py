@@ -141,6 +141,7 @@ class Qemu:
             ledger=self.lost,
             nic=nic,
             build=build,
+            observer=recorder.mitigation(),
         )
         tap.client = card
         self.nic.handler = tap

@@ -108,7 +108,7 @@ class ByteQueue:
 class File:
     """An open file. ``users`` counts the descriptors that stand for it."""
 
-    __slots__ = ("nonblocking", "position", "queue", "users")
+    __slots__ = ("nonblocking", "position", "queue", "resumed", "users")
 
     can_poll = False
     """Whether it can be waited for; what cannot is always ready."""
@@ -122,6 +122,8 @@ class File:
         self.users = 0
         self.position = 0
         self.nonblocking = False
+        self.resumed = False
+        """Whether the call that writes now had to wait behind its first bytes."""
 
     def read(self, size: int) -> bytes:
         """Up to ``size`` bytes, b"" at the end."""

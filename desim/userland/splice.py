@@ -115,6 +115,7 @@ class Splices(Processes):
         pipe = process.splice_pipe
         while pipe.pieces:
             last = len(pipe.pieces) == 1
+            out.resumed = process.progress > 0
             begun = pipe.copied
             if begun is None and not out.nonblocking:
                 pipe.copied = 0  # from now on it may have to wait

@@ -116,8 +116,10 @@ class SharedCalls(Splices, SystemCalls):
         self, process: Process, file: File, data: bytes, write: Callable[[bytes], int]
     ) -> int:
         if file.nonblocking:
+            file.resumed = False
             return write(data)
         while True:
+            file.resumed = process.progress > 0
             try:
                 process.progress += write(data[process.progress :])
             except BlockingIOError:
@@ -367,7 +369,10 @@ class SharedCalls(Splices, SystemCalls):
         def write(rest: bytes) -> int:
             return socket.send(rest, more=bool(flags & MSG_MORE))
 
-        return write(data) if flags & MSG_DONTWAIT else self._write(process, socket, data, write)
+        if flags & MSG_DONTWAIT:
+            socket.resumed = False
+            return write(data)
+        return self._write(process, socket, data, write)
 
     def sys_recv(self, process: Process, fd: int, size: int, flags: int = 0) -> bytes:
         socket = self._socket(process, fd)

@@ -680,7 +680,7 @@ def test_whatever_arrives_nothing_is_delivered_that_was_not_sent(
             assert queue.meat == sum(
                 end - start for start, end in zip(queue.run_starts, queue.run_ends, strict=True)
             )
-    for message, _, _ in sock.receive_queue:
+    for message, *_ in sock.receive_queue:
         packet = Ipv4.parse(message.data)
         assert packet.payload == text[packet.ident][: len(packet.payload)]
     guest.cpu.run(33 * SECOND)

@@ -50,17 +50,28 @@ class Watch:
     def __init__(self) -> None:
         self.notes: list[tuple[object, ...]] = []
 
+    def connecting(self, client: Endpoint, server: Endpoint) -> None:
+        self.notes.append(("connecting", server))
+
     def connected(self, conn: int, client: Endpoint, server: Endpoint) -> None:
         self.notes.append(("connected", conn, server))
 
-    def sent(self, conn: int, first_byte: int, count: int, by: str) -> None:
-        self.notes.append(("sent", conn, first_byte, count, by))
+    def sent(self, conn: int, first_byte: int, count: int, by: str, resumed: bool) -> None:
+        self.notes.append(("sent", conn, first_byte, count, by, resumed))
 
     def received(self, conn: int, first_byte: int, count: int, by: str) -> None:
         self.notes.append(("received", conn, first_byte, count, by))
 
     def closed(self, conn: int, by: str, how: str) -> None:
         self.notes.append(("closed", conn, by, how))
+
+    def datagram_sent(
+        self, number: int, local: Endpoint, remote: Endpoint, data: bytes, queued: bool
+    ) -> None:
+        self.notes.append(("datagram sent", number, remote, data, queued))
+
+    def datagram_received(self, number: int, local: Endpoint, remote: Endpoint, count: int) -> None:
+        self.notes.append(("datagram received", number, local, count))
 
 
 @pytest.fixture
@@ -264,8 +275,9 @@ def test_an_observer_can_follow_every_byte() -> None:
     pair.server.read(3)
     pair.client.close()
     assert watch.notes == [
+        ("connecting", (LOOPBACK, PORT)),
         ("connected", 1, (LOOPBACK, PORT)),
-        ("sent", 1, 0, 4, "client"),
+        ("sent", 1, 0, 4, "client", False),
         ("received", 1, 0, 3, "server"),
         ("received", 1, 3, 1, "server"),
         ("closed", 1, "client", "fin"),

@@ -5,24 +5,48 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
+from zlib import crc32
 
 import pytest
+from runs import shipped_run
 
 from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.engine.trace import Trace
-from desim.events import EVENTS, KINDS, Closed, Held, Lost, Read
+from desim.events import (
+    EVENTS,
+    KINDS,
+    Closed,
+    DatagramRead,
+    DatagramReceived,
+    DatagramSent,
+    DatagramWritten,
+    Held,
+    Lost,
+    MitigationBegun,
+    MitigationEnded,
+    PinDriven,
+    Raised,
+    Read,
+    Scheduled,
+    Sent,
+    Written,
+)
 from desim.experiment.run import RunResult, run
+from desim.host.tcp import RCVBUF, SNDBUF
 from desim.machine.counts import reason_counts
 from desim.machine.ports import FrameLedger, Recorder
 from desim.machine.reasons import all_reasons
 from desim.net import reasons
 from desim.reasons import Reason
 from desim.scenario.command_line import machine_from_options
+from desim.stages import Landmark
 from desim.wire.frame import Frame
 
-OPTIONS = """-netdev user,id=u,hostfwd=tcp::5555-:5556 -device e1000,netdev=u
+OPTIONS = """-netdev user,id=u,hostfwd=tcp::5555-:5556,hostfwd=udp::7777-:7777
+  -device e1000,netdev=u
   -object filter-duplicate,id=twice,netdev=u,every=5"""
 
 
@@ -32,8 +56,11 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     return run(
         machine_from_options(
             OPTIONS.split(),
-            guest=["nc -l -p 5556 > copy"],
-            host=["echo hello | nc -N localhost 5555"],
+            guest=["echo back | nc -l -p 5556 > copy", "ltool udpecho 7777 1"],
+            host=[
+                "echo hello | nc -N localhost 5555",
+                "echo hi | nc -u -w1 localhost 7777",
+            ],
             folder=tmp_path_factory.mktemp("events"),
         )
     )
@@ -42,6 +69,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value is of the type that a field is declared with."""
     if parts := get_args(hint):
+        if parts[-1] is Ellipsis:
+            parts = parts[:1] * len(value)
         return isinstance(value, tuple) and all(map(fits, value, parts))
     return type(value) is hint
 
@@ -126,3 +155,87 @@ def test_events_come_in_order_of_time_whatever_thread_noted_them(result: RunResu
     for event in EVENTS:
         found = result.trace.events(event)
         assert found == sorted(found, key=lambda o: (o.time, o.record.rank, o.position))
+
+
+# What the card says of its interrupts
+
+
+@pytest.mark.parametrize("name", ["hello", "burst", "lossy", "hold-off"])
+def test_each_rise_of_the_pin_and_each_window_is_told(name: str) -> None:
+    """In QEMU's semantics a window follows each rise, and ends before the next one begins."""
+    trace = shipped_run(name).trace
+    rises = [one.time for one in trace.happened(PinDriven) if one.event.level]
+    assert [one.time for one in trace.happened(Raised)] == rises
+    begun, ended = list(trace.happened(MitigationBegun)), list(trace.happened(MitigationEnded))
+    assert [one.time for one in begun] == rises
+    assert [end.event.begin_ns for end in ended] == rises[: len(ended)]
+    assert len(begun) - len(ended) in (0, 1), "the last may be under way"
+    for begin, end in zip(begun, ended, strict=False):
+        assert end.event.by == begin.event.by
+        assert begin.event.until_ns <= end.time, "the main loop may be late"
+        assert not end.event.cut
+        assert begin.event.by == "floor" or begin.event.asked_by == begin.event.by
+    held = 0
+    for end, then in zip(ended, begun[1:], strict=False):
+        assert end.time <= then.time
+        assert 0 <= end.event.waited_ns < end.time - end.event.begin_ns
+        assert bool(end.event.causes) == (end.event.waited_ns > 0)
+        if end.event.causes:
+            held += 1
+            assert then.record is end.record, "what has waited rises at once"
+            assert then.event.causes == end.event.causes
+    assert held == rises_inside(trace, Landmark.MITIGATION_ENDED)
+
+
+def rises_inside(trace: Trace, landmark: Landmark) -> int:
+    """How often the pin rose inside a function."""
+    codes = trace.codes.entries(landmark)
+    found = 0
+    for rise in trace.happened(PinDriven):
+        before = rise.record.codes[: rise.position]
+        found += rise.event.level and any(before.count(c) > before.count(c + 1) for c in codes)
+    return found
+
+
+def test_the_processor_goes_over_to_programs_and_kernel_threads(result: RunResult) -> None:
+    names = {one.event.name: one.event.pid for one in result.trace.happened(Scheduled)}
+    assert {"nc", "ltool", "init"} <= names.keys()
+    assert all(pid >= 200 for name, pid in names.items() if name in ("nc", "ltool", "init"))
+
+
+# What programs write and read
+
+
+def test_a_datagram_is_told_at_each_end(result: RunResult) -> None:
+    trace = result.trace
+    sent = [one.event for one in trace.happened(DatagramSent)]
+    received = [one.event for one in trace.happened(DatagramReceived)]
+    assert [one.datagram for one in received] == [one.datagram for one in sent if one.queued]
+    assert [one.count for one in sent] == [one.count for one in received] == [3, 3]
+    (read,) = [one.event for one in trace.happened(DatagramRead)]
+    (written,) = [one.event for one in trace.happened(DatagramWritten)]
+    assert (read.protocol, read.local[1], read.count) == (17, 7777, 3)
+    assert (written.protocol, written.remote, written.count) == (17, read.remote, 3)
+    assert written.crc == sent[0].crc == sent[1].crc == crc32(b"hi\n")
+    frames = {packet.frame.number: packet.frame.raw for packet in result.packets["nic"]}
+    assert frames[read.frame].rstrip(b"\0").endswith(b"hi\n")
+
+
+def test_what_a_blocked_call_writes_later_is_told_as_the_same_call(tmp_path: Path) -> None:
+    """A call at each end, larger than all buffers; slirp reads little by little."""
+    size = SNDBUF + RCVBUF + 1
+    trace = run(
+        machine_from_options(
+            ["-netdev", "user,id=u,hostfwd=tcp::5555-:5556", "-device", "e1000,netdev=u"],
+            guest=[f"ltool tcpsrv 5556 {size} 1"],
+            host=[f"ltool tcpcli localhost 5555 {size} 1 0"],
+            folder=tmp_path,
+        )
+    ).trace
+    sent = [one.event for one in trace.happened(Sent) if one.event.by == "client"]
+    written = [one.event for one in trace.happened(Written)]
+    assert [one.first_byte for one in sent if not one.resumed] == [0]
+    assert [one.first_byte for one in written if not one.resumed] == [0]
+    for parts in (sent, written):
+        assert sum(one.count for one in parts) == size
+        assert len(parts) > 1

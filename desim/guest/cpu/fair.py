@@ -37,6 +37,8 @@ class Task(Protocol):
     """Something the scheduler can run."""
 
     name: str
+    pid: int
+    """Its process; 0 for a thread of the kernel."""
     vruntime: int
     """Ns."""
 
@@ -167,6 +169,7 @@ class _Spin:
     """The programs of the lowest class (SCHED_IDLE), taken for one: ready at all times."""
 
     name = "spin"
+    pid = 0
 
     def __init__(self) -> None:
         self.vruntime = 0

@@ -39,6 +39,9 @@ class Waiter(Protocol):
 class KThread:
     """A kernel thread that calls ``function`` each time it is woken, or again if that says so."""
 
+    pid = 0
+    """What it has of its own nobody here asks for."""
+
     def __init__(self, name: str, function: Callable[[], bool]) -> None:
         self.name = name
         self.vruntime = 0
@@ -52,7 +55,8 @@ class KThread:
 class Scheduler:
     """The run queue of one processor, and the flag of the task that runs.
 
-    ``time`` gives the running code's ns, ``meet`` meets the other threads.
+    ``time`` gives the running code's ns, ``meet`` meets the other threads. ``switched`` is told
+    of each task that the processor goes over to, None standing for those of the lowest class.
     """
 
     STAGES = stages(
@@ -63,9 +67,15 @@ class Scheduler:
     )
 
     def __init__(
-        self, *, time: Callable[[], int], meet: Callable[[], None], preempt: PreemptCount
+        self,
+        *,
+        time: Callable[[], int],
+        meet: Callable[[], None],
+        preempt: PreemptCount,
+        switched: Callable[[Task | None], None] | None = None,
     ) -> None:
         self._time = time
+        self._switched = switched
         self._preempt = preempt
         self.meet = meet
         self.run_queue = RunQueue()
@@ -78,7 +88,10 @@ class Scheduler:
         """Who runs next, or ``to``; None stands for programs of the lowest class."""
         self.meet()
         self.tif_need_resched = False
-        return self.run_queue.pick(self._time(), to)
+        task = self.run_queue.pick(self._time(), to)
+        if self._switched is not None:
+            self._switched(task)
+        return task
 
     def put(self, *, again: bool) -> None:
         """The current task stops running; with ``again`` it stays on the run queue."""

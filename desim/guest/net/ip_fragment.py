@@ -293,7 +293,7 @@ class IpFragments:
             df=queue.max_df_size == queue.max_size,
         )
         head = queue.link + packet.emit()
-        skb = Skb(head, Frame(head))
+        skb = Skb(head, Frame(head, 0 if last.frame is None else last.frame.number))
         skb.ip_summed = queue.ip_summed
         skb.tstamp = last.tstamp
         skb.truesize = coalesced_truesize(in_order)

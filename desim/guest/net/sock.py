@@ -200,8 +200,11 @@ class DatagramSocket(SkbFree, Socket):
 
     def __init__(self, cpu: Cpu, name: str, net_enable_timestamp: Callable[[int], None]) -> None:
         super().__init__(cpu, name)
-        self.receive_queue: deque[tuple[Message, int, list[int] | None]] = deque()
-        """Messages, each with the memory that it counts for and the page that it lies in."""
+        self.receive_queue: deque[tuple[Message, int, list[int] | None, int]] = deque()
+        """Messages, each with the memory that it counts for, the page that it lies in, and the
+        number of its frame."""
+        self.last_read: tuple[Endpoint, int] | None = None
+        """Sender and frame (0 for one of our own) of the message that was read last."""
         self.rcvbuf = RMEM_DEFAULT
         self.rmem_alloc = 0
         self.drops = 0
@@ -228,7 +231,8 @@ class DatagramSocket(SkbFree, Socket):
             return False
         self.rmem_alloc += truesize
         stamp = skb.tstamp if self.timestamp else None
-        self.receive_queue.append((Message(data, sender, stamp), truesize, skb.page))
+        number = 0 if skb.frame is None else skb.frame.number
+        self.receive_queue.append((Message(data, sender, stamp), truesize, skb.page, number))
         self.sock_def_readable()
         return True
 
@@ -239,7 +243,8 @@ class DatagramSocket(SkbFree, Socket):
         if not self.receive_queue:
             self._cpu.local_bh_enable()
             return None
-        message, truesize, page = self.receive_queue.popleft()
+        message, truesize, page, frame = self.receive_queue.popleft()
+        self.last_read = message.sender, frame
         self.rmem_alloc -= truesize
         self._cpu.local_bh_enable()
         if len(message.data) > size:

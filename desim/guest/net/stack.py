@@ -344,7 +344,7 @@ class NetStack:
         shown.sort(key=lambda info: info.state != "LISTEN")
         for sock in self.udp.sockets:
             state_name = "ESTABLISHED" if sock.dport else ""
-            waiting = sum(len(message.data) for message, _, _ in sock.receive_queue)
+            waiting = sum(len(message.data) for message, *_ in sock.receive_queue)
             local, remote = (sock.saddr, sock.sport), (sock.daddr or IP_ANY, sock.dport)
             shown.append(SocketInfo("udp", waiting, 0, local, remote, state_name))
         return shown

@@ -48,6 +48,7 @@ class ProcessTask:
         self.kernel = kernel
         self.process = process
         self.name = process.name
+        self.pid = process.pid
         self.vruntime = 0
         self.asleep = False
         self.until: int | None = None

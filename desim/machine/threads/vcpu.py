@@ -117,15 +117,17 @@ class Vcpu:
         codes: Codes,
         clock: Clock,
         jiffies_zero_ns: int = 0,
+        switched: Callable[[Task | None], None] | None = None,
         build: Build = bare,
     ) -> None:
         """``clock`` has the local APIC's timer, which QEMU's main loop serves.
-        ``jiffies_zero_ns`` is the instant, not after power-on, of the tick that counts as 0."""
+        ``jiffies_zero_ns`` is the instant, not after power-on, of the tick that counts as 0.
+        ``switched`` is told of each task that the processor goes over to."""
         self.env = env
         self.boot: Callable[[], None] = nothing_to_boot
         self.handler: Callable[[], bool] = no_handler
         self._power_on(rank, codes)
-        self._make_scheduler(build)
+        self._make_scheduler(switched, build)
         self._make_timers(clock, jiffies_zero_ns, build)
         self._make_softirqs(build)
         self._offer()
@@ -150,11 +152,13 @@ class Vcpu:
             name: touch_point(name) for name in ("desc_status", "lock_sock", "release_sock", "user")
         }
 
-    def _make_scheduler(self, build: Build) -> None:
+    def _make_scheduler(self, switched: Callable[[Task | None], None] | None, build: Build) -> None:
         """Who runs, and RCU, which watches whom it switches to."""
         env = self.env
         meet = env.touch_point("wake_task")
-        self.sched = build(Scheduler)(time=env.time, meet=meet, preempt=self.preempt)
+        self.sched = build(Scheduler)(
+            time=env.time, meet=meet, preempt=self.preempt, switched=switched
+        )
         self.rcu = build(Rcu)(sched=self.sched)
 
     def _make_timers(self, clock: Clock, jiffies_zero_ns: int, build: Build) -> None:
