@@ -48,7 +48,7 @@ class Softirqs:
     STAGES = stages(
         GUEST,
         irq_exit=mark("irq_exit_rcu", file=FILE),
-        do_softirq=mark("__do_softirq", file=FILE),
+        do_softirq=mark("__do_softirq", file=FILE, landmark=Landmark.SOFTIRQ),
         run_ksoftirqd=mark("run_ksoftirqd", file=FILE, landmark=Landmark.SOFTIRQ_THREAD),
     )
 

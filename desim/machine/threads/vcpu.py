@@ -104,7 +104,9 @@ class Vcpu:
             file="kernel/irq/handle.c",
         ),
         sysvec_apic_timer_interrupt=mark(
-            "sysvec_apic_timer_interrupt", file="arch/x86/kernel/apic/apic.c"
+            "sysvec_apic_timer_interrupt",
+            file="arch/x86/kernel/apic/apic.c",
+            landmark=Landmark.TIMER_INTERRUPT,
         ),
         _sleep_in_kernel=mark("schedule_timeout", file="kernel/time/timer.c"),
     )

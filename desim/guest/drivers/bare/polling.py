@@ -29,7 +29,7 @@ from desim.guest.drivers.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK, NetDevic
 from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb
 from desim.ports import Mmio
-from desim.stages import GUEST, Build, bare, mark, stages
+from desim.stages import GUEST, Build, Landmark, bare, mark, stages
 
 FILE = "e1000_polling.c"
 PARAMETERS = {"period_us": Parameter(range(1, 1_000_001))}
@@ -49,7 +49,7 @@ class PollingDriver:
         open=mark("e1000_polling_open", file=FILE),
         stop=mark("e1000_polling_stop", file=FILE),
         look=mark("e1000_polling_timer", file=FILE),
-        poll=mark("e1000_polling_clean", file=FILE),
+        poll=mark("e1000_polling_clean", file=FILE, landmark=Landmark.POLLED),
         start_xmit=mark("e1000_polling_xmit_frame", file=FILE, size="skb"),
     )
 

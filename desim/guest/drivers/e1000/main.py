@@ -96,7 +96,7 @@ from desim.guest.drivers.netdevice import IFF_ALLMULTI, IFF_PROMISC
 from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb
 from desim.ports import Mmio
-from desim.stages import GUEST, Build, bare, mark, stages
+from desim.stages import GUEST, Build, Landmark, bare, mark, stages
 
 ETH_DATA_LEN = 1500
 ENET_HEADER_AND_FCS = 18
@@ -125,7 +125,7 @@ class E1000Driver:
         tx_timeout=mark("e1000_tx_timeout", file=MAIN_C),
         reset_task=mark("e1000_reset_task", file=MAIN_C),
         interrupt=mark("e1000_intr", file=MAIN_C),
-        poll=mark("e1000_clean", file=MAIN_C),
+        poll=mark("e1000_clean", file=MAIN_C, landmark=Landmark.POLLED),
         set_rx_mode=mark("e1000_set_rx_mode", file=MAIN_C),
         has_link=mark("e1000_has_link", file=MAIN_C),
         watchdog=mark("e1000_watchdog", file=MAIN_C),
