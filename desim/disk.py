@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -47,10 +48,17 @@ def write_whole(path: Path, text: str) -> None:
 
     Raises ``OSError``.
     """
+    write_pieces(path, [text.encode()])
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """The same of a file that is made piece by piece."""
     path = Path(os.path.realpath(path))
     beside = path.with_name(f".{path.name[:60]}.desim-part")
     try:
-        beside.write_text(text, encoding="utf-8")
+        with beside.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

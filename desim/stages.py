@@ -42,6 +42,7 @@ class Landmark(Enum):
 
     LOOP = "a thread's endless loop, around all that it does"
     IDLE = "the guest's processor has nothing to do"
+    UNLOCKED = "QEMU's main loop has let go of the big lock"
     HOST_CALL = "a program of the host is in a system call"
     TAKEN_BY_QEMU = "QEMU takes bytes from its socket on the host"
     READ_INTO_SLIRP = "slirp puts a socket's bytes into its send buffer"

@@ -151,6 +151,32 @@ class Result:
         """The trace as lines of JSON, in pieces: for each thread its spans, then its events."""
         return self._run.trace_text
 
+    def perfetto(self) -> Iterator[bytes]:
+        """The timeline as a file for Perfetto (ui.perfetto.dev), in pieces.
+
+        Threads, contexts of the guest's processor, locks, the interrupt line, counters, and
+        arrows from ``send()`` to ``read()``.
+        """
+        from desim.timeline.perfetto import perfetto
+
+        return perfetto(self._run)
+
+    def folded(self) -> Iterator[str]:
+        """Folded stacks for flame graph tools and speedscope, line by line: own time in ns."""
+        from desim.timeline.folded import folded
+
+        return folded(self._run)
+
+    def packet(self, number: int, width: int = 80) -> str:
+        """The life of a packet: where it was when, why it waited, where it was lost and why.
+
+        ``number`` is its number in the trace (``frame.number``). Raises
+        :class:`desim.UserError` if there is none.
+        """
+        from desim.timeline.packet import life
+
+        return "\n".join(life(self._run, number, width))
+
     def save(self, folder: str | PathLike[str], *, force: bool = False) -> None:
         """Write files, captures, trace and summary below ``folder``, which is made if need be.
 

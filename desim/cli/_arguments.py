@@ -99,10 +99,13 @@ def setting(text: str) -> tuple[str, object]:
 
 
 def add_scenario(
-    parser: Parser, what: str = "a file, or the name of a scenario that ships"
+    parser: Parser,
+    what: str = "a file, or the name of a scenario that ships",
+    *,
+    metavar: str | None = None,
 ) -> None:
     """The scenario, and what may be read for it."""
-    parser.add_argument("scenario", help=what)
+    parser.add_argument("scenario", metavar=metavar, help=what)
     parser.add_argument(
         "--allow-read",
         metavar="DIR",

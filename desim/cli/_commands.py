@@ -8,6 +8,7 @@ COMMANDS = {
     "report": "make one HTML page of a run: pictures, with a table behind each",
     "explain": "say what a line of QEMU's options means, without running it",
     "backtrace": "stop at a function and print its backtrace, as gdb would",
+    "trace": "show a run's timeline: for Perfetto, as a flame graph, one packet's life",
     "topology": "show how the machine of a scenario is wired",
     "scenarios": "list the scenarios that come with desim, or print one",
     "new": "write a commented scenario file of your own",

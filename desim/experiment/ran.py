@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from desim.engine.trace import Trace
-from desim.machine.capture import Captured
+from desim.machine.capture import Capture
 
 
 class Ran(Protocol):
     """What a run has left: ``RunResult``, or ``Saved``."""
+
+    @property
+    def end_ns(self) -> int:
+        """When it ended, in virtual ns since power-on."""
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -21,5 +25,5 @@ class Ran(Protocol):
         """What the threads have recorded."""
 
     @property
-    def packets(self) -> Mapping[str, Sequence[Captured]]:
+    def packets(self) -> Mapping[str, Capture]:
         """The frames that passed each capture point."""

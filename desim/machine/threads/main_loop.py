@@ -141,7 +141,7 @@ class MainLoop:
         main_loop=mark("main_loop", file="vl.c", landmark=Landmark.LOOP),
         main_loop_wait=mark("main_loop_wait", file="main-loop.c", landmark=Landmark.LOOP),
         os_host_main_loop_wait=mark("os_host_main_loop_wait", file="main-loop.c"),
-        qemu_poll_ns=mark("qemu_poll_ns", file="qemu-timer.c"),
+        qemu_poll_ns=mark("qemu_poll_ns", file="qemu-timer.c", landmark=Landmark.UNLOCKED),
         ppoll=mark("ppoll", file="host kernel"),
     )
 
