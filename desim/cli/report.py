@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desim.cli._arguments import Parser, add_machine, add_scenario, load
+from desim.cli._arguments import Parser, add_machine, add_scenario, duration, load
 from desim.cli._progress import progress_line
 from desim.cli._screen import complain, say
 from desim.errors import UserError
@@ -50,6 +50,15 @@ def parser() -> Parser:
         help="another run, folder or scenario: the waterfall shows it as a thin outline",
     )
     made.add_argument(
+        "--from",
+        dest="begin",
+        metavar="T",
+        type=duration,
+        help="where the timeline begins, such as 4.2s; without --from and --to it shows the burst "
+        "with the most frames",
+    )
+    made.add_argument("--to", dest="end", metavar="T", type=duration, help="and where it ends")
+    made.add_argument(
         "--force", action="store_true", help="replace FILE even if it is no report of desim's"
     )
     add_machine(made)
@@ -67,7 +76,7 @@ def command(words: list[str]) -> int:
         output.prepare(arguments.file, force=arguments.force)
     run = _run(arguments.scenario, arguments)
     against = None if arguments.against is None else _run(arguments.against, arguments)
-    page = html_report(run, against=against)
+    page = html_report(run, against=against, begin=arguments.begin, end=arguments.end)
     if arguments.file == STDOUT:
         sys.stdout.write(page)
         return 0

@@ -6,12 +6,17 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from desim.events import PinDriven
 from desim.experiment.journey import Journey, follow
 from desim.experiment.ran import Ran
+from desim.machine.machine import BOOT
 from desim.report.page.figure import Figure, Table, Trust
 from desim.report.page.page import Document, Missing, Part, html
 from desim.report.page.scale import exact, instant
+from desim.report.page.timeline import timeline
+from desim.report.page.timeline_picture import figure
 from desim.report.page.waterfall import waterfall
+from desim.report.page.window import Window, asked, busiest
 from desim.report.text import command_line, duration, escape
 
 WIDTH = 100
@@ -21,11 +26,15 @@ TRUSTED: dict[str, Trust] = {"measured": "modelled", "assumed": "assumed"}
 """How far times go, by what a cost profile says of itself."""
 
 
-def page(run: Ran, against: Ran | None = None) -> str:
-    """The page of ``run``, as HTML; ``against`` is another run to compare its message with."""
+def page(run: Ran, against: Ran | None = None, asked_for: tuple[int, int] | None = None) -> str:
+    """The page of ``run``, as HTML.
+
+    ``against`` is another run to compare its message with, ``asked_for`` the stretch of virtual
+    time (ns) that the timeline shows; None: the busiest burst.
+    """
     summary = run.summary
     figures, missing = [], []
-    for made in _pictures(run, against):
+    for made in _pictures(run, against, asked_for):
         if isinstance(made, Figure):
             figures.append(made)
         else:
@@ -49,8 +58,11 @@ def page(run: Ran, against: Ran | None = None) -> str:
     )
 
 
-def _pictures(run: Ran, against: Ran | None) -> Iterator[Figure | Missing]:
+def _pictures(
+    run: Ran, against: Ran | None, asked_for: tuple[int, int] | None
+) -> Iterator[Figure | Missing]:
     yield _waterfall(run, against)
+    yield _timeline(run, asked_for)
 
 
 def _waterfall(run: Ran, against: Ran | None) -> Figure | Missing:
@@ -62,8 +74,30 @@ def _waterfall(run: Ran, against: Ran | None) -> Figure | Missing:
     beside = None
     if against is not None and other:
         beside = (_called(against.summary, run.summary), other)
-    trust = TRUSTED.get(costs["status"], "assumed")
-    return waterfall(journey, trust, costs["profile"], beside)
+    return waterfall(journey, _trust(run), costs["profile"], beside)
+
+
+def _trust(run: Ran) -> Trust:
+    return TRUSTED.get(run.summary["costs"]["status"], "assumed")
+
+
+def _timeline(run: Ran, asked_for: tuple[int, int] | None) -> Figure | Missing:
+    frames = run.packets.get("nic", ())
+    times = [packet.time for packet in frames]
+    if asked_for is not None:
+        window: Window | None = asked(times, *asked_for)
+    else:
+        rises = [one.time for one in run.trace.happened(PinDriven) if one.event.level]
+        window = busiest(times, rises, _booted_ns(run.summary))
+    if window is None:
+        return Missing("Timeline", "No frame passed the card.")
+    return figure(timeline(run.trace, frames, window), _trust(run), run.summary["costs"]["profile"])
+
+
+def _booted_ns(summary: dict[str, Any]) -> int:
+    """The end of the guest's boot; 0 without one."""
+    ends = [one["ended_ns"] for one in summary["programs"] if one["terminal"] == BOOT]
+    return next((end for end in ends if end is not None), 0)
 
 
 def _journey(run: Ran) -> Journey:

@@ -46,7 +46,7 @@ class Scale(NamedTuple):
             # What stands at an end must not stick out.
             anchor = "start" if ns == 0 else "middle" if ns * 20 < 19 * self.length else "end"
             said = svg.decimal(ns, one) if ns else f"0 {unit}"
-            yield svg.text(said, place, y + 14, "mark", text_anchor=anchor)
+            yield svg.text(said, place, y + 14, "time", text_anchor=anchor)
 
 
 def round_step(length: int, most: int) -> int:

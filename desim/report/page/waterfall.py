@@ -101,7 +101,7 @@ def _picture(
         parts += _row(pair, TOP + ROW * number, scale, journey.total_ns)
     height = bottom + 36
     parts.append(
-        svg.text("virtual time since the host's program entered send()", 0, height - 4, "mark")
+        svg.text("virtual time since the host's program entered send()", 0, height - 4, "time")
     )
     return svg.picture(height, title, *parts)
 
