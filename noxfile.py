@@ -57,6 +57,7 @@ def pages(session: nox.Session) -> None:
     session.run("python", "tests/commands_page.py")
     session.run("python", "tests/scenario_page.py")
     session.run("python", "tests/trace_page.py")
+    session.run("python", "tests/studies.py")
 
 
 @nox.session

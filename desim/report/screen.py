@@ -173,7 +173,7 @@ def _state(transcript: Transcript, is_wrong: bool) -> tuple[str, str]:
 
 
 def _said(transcript: Transcript, is_wrong: bool) -> Iterator[Line]:
-    """The last lines of a program that failed; of ping its statistics."""
+    """The last lines of a program that failed; of ping its statistics, of ltool its line."""
     end = transcript.output[-LOOKED_AT:]
     output = escape(end.replace(b"\r\n", b"\n")).rstrip("\n").split("\n")
     words = transcript.command.split()
@@ -181,6 +181,8 @@ def _said(transcript: Transcript, is_wrong: bool) -> Iterator[Line]:
         wanted = output[-LAST_LINES:]
     elif "ping" in words[:2] and transcript.ended_ns is not None:
         wanted = [line for line in output[-STATISTICS:] if not line.startswith("---")]
+    elif transcript.measured:
+        wanted = [line for line in output[-1:] if not line.startswith("{")]
     else:
         return
     for line in wanted:

@@ -41,6 +41,7 @@ SHOWN = {
     "burst": ("e1000", "no receive descriptors (RXO)"),
     "cut-link": ("card", "no link"),
     "early-client": ("slirp", "no answer to ARP"),
+    "flush-loss": ("e1000", "no receive descriptors (RXO)"),
     "lossy": ("wire", "filter-loss"),
 }
 """What else a scenario is there to lose."""

@@ -33,7 +33,7 @@ class Output:
 
 def say(result: Result, *, as_json: bool) -> Step:
     """Print the line of results."""
-    line = json_line(result) if as_json else f"ltool {result['test']}: {_told(result)}"
+    line = json_line(result) if as_json else _told(result)
     code = yield from sys.load(Output)
     yield from put(code.print_result(line + "\n"))
 
@@ -59,7 +59,7 @@ def _us(duration_ns: int) -> str:
 
 def _ms(duration_ns: int) -> str:
     thousandths = (duration_ns + 500) // 1000
-    return f"{thousandths // 1000}.{thousandths % 1000:03d} ms"
+    return f"{thousandths // 1000}.{thousandths % 1000:03d}"
 
 
 def _counted(number: int, thing: str) -> str:
@@ -67,11 +67,12 @@ def _counted(number: int, thing: str) -> str:
 
 
 def _trips(trips: list[int]) -> str:
-    """The round trips (ns) of all that was answered."""
+    """The round trips (ns) of all that was answered, to the nanosecond where that is short."""
     if not trips:
         return ""
     values = (min(trips), sum(trips) // len(trips), max(trips))
-    return f", round trip min/mean/max {'/'.join(map(_us, values))} us"
+    show, unit = (_ms, "ms") if values[-1] >= 1_000_000 else (_us, "us")
+    return f", rtt min/avg/max {'/'.join(map(show, values))} {unit}"
 
 
 def _answered(result: Result) -> list[int]:
@@ -80,7 +81,7 @@ def _answered(result: Result) -> list[int]:
 
 
 def _last(stamps: list[int]) -> str:
-    return _ms(stamps[-1]) if stamps else "no time"
+    return f"{_ms(stamps[-1])} ms" if stamps else "no time"
 
 
 def _ping(result: Result) -> str:
@@ -111,7 +112,7 @@ def _udpecho(result: Result) -> str:
 
 def _tftp(result: Result) -> str:
     blocks = _counted(result["blocks"], "block")
-    rate = f"{_ms(result['elapsed_ns'])}, {result['mbit_s']} Mbit/s"
+    rate = f"{_ms(result['elapsed_ns'])} ms, {result['mbit_s']} Mbit/s"
     error = f", {os.strerror(result['err'])}" if result["err"] else ""
     return f"{result['bytes']} bytes in {blocks}, {rate}{error}"
 
@@ -119,14 +120,14 @@ def _tftp(result: Result) -> str:
 def _source(result: Result) -> str:
     return (
         f"{result['bytes']} bytes in {_counted(result['writes'], 'write')}, "
-        f"acknowledged after {_ms(result['acked_ns'])}, {result['mbit_s']} Mbit/s"
+        f"acknowledged after {_ms(result['acked_ns'])} ms, {result['mbit_s']} Mbit/s"
     )
 
 
 def _sink(result: Result) -> str:
     return (
         f"{result['bytes']} bytes in {_counted(result['reads'], 'read')}, "
-        f"the last after {_ms(result['last_ns'])}, {result['mbit_s']} Mbit/s"
+        f"the last after {_ms(result['last_ns'])} ms, {result['mbit_s']} Mbit/s"
     )
 
 
@@ -142,7 +143,7 @@ def _served(result: Result) -> str:
 
 def _drip(result: Result) -> str:
     writes = f"{_counted(len(result['send_ns']), 'write')} of {result['size']} bytes"
-    text = f"{writes}, acknowledged after {_ms(result['acked_ns'])}"
+    text = f"{writes}, acknowledged after {_ms(result['acked_ns'])} ms"
     if result["outq"]:
         text = f"{writes}, {result['outq']} bytes not acknowledged"
     return f"{text}, {os.strerror(result['errno'])}" if result["errno"] else text
