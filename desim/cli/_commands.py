@@ -10,6 +10,7 @@ COMMANDS = {
     "backtrace": "stop at a function and print its backtrace, as gdb would",
     "trace": "show a run's timeline: for Perfetto, as a flame graph, one packet's life",
     "topology": "show how the machine of a scenario is wired",
+    "sweep": "run a scenario with many values and seeds, and keep the results",
     "scenarios": "list the scenarios that come with desim, or print one",
     "new": "write a commented scenario file of your own",
     "schema": "print the JSON Schema of scenario files, for editors",

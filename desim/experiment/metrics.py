@@ -76,14 +76,15 @@ class Metrics:
     @cached_property
     def pings(self) -> Pings | None:
         """What was pinged; None if nothing was."""
-        found = list(_pings(self.result.transcripts))
+        found = list(pinged(self.result.transcripts))
         if not found:
             return None
         trips = sorted(trip for one in found for trip in one.trips_ns)
         return Pings(sum(one.sent for one in found), sum(one.received for one in found), trips)
 
 
-def _pings(transcripts: Iterable[Transcript]) -> Iterator[Pings]:
+def pinged(transcripts: Iterable[Transcript]) -> Iterator[Pings]:
+    """What each program that pings has shown, its round trips in the order of its requests."""
     for transcript in transcripts:
         output = transcript.output
         trips = [int(Decimal(text.decode()) * 10**6) for text in re.findall(_TRIP, output)]

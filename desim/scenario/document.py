@@ -11,32 +11,29 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from desim.config import Expect, MachineConfig, RunCommand, Side
 from desim.costs.profile import shipped as shipped_profiles
 from desim.engine.streams import Stream
 from desim.errors import ScenarioError
 from desim.scenario.inputs import Inputs
-from desim.scenario.lines import Key, Lines, dotted, unquoted
+from desim.scenario.lines import KEY_FORM, Key, Lines, dotted, read_key
 from desim.scenario.modprobe import note_without_card
-from desim.scenario.schema import Duration, Reading, Run, Scenario
-from desim.scenario.tables import Entry, Flag, Inner, Mistake, Place, Table, Tables, Whole
+from desim.scenario.schema import Reading, Run, Scenario
+from desim.scenario.sweep_table import Sweep
+from desim.scenario.tables import Mistake, Place
 from desim.toml_limits import MAX_NESTING, TOO_DEEP, shown
+
+if TYPE_CHECKING:
+    from desim.scenario.settings import Setting
 
 MAX_SHOWN = 60
 """Characters of a wrong value that a message repeats."""
-
-KEY_FORM = "a key is names with dots between them, such as guest.modprobe or guest.run[0].at"
-
-_PART = re.compile(
-    r"""\s*(?:([A-Za-z0-9_-]+)|("(?:[^"\\]|\\.)*"|'[^']*'))\s*((?:\[[0-9]{1,6}\]\s*)*)"""
-)
 
 
 class Source(Protocol):
@@ -202,13 +199,18 @@ class Document:
 
         ``place`` says what messages call a key.
         """
+        from desim.scenario.settings import setting_at  # many runs change nothing
+
         data = deepcopy(dict(self.data))
         mistakes = list(self.mistakes)
         places: dict[Key, str] = {}
         for text, value in changes.items():
             try:
                 key = read_key(text)
-                made = _put(data, key, plain(value))
+                value = plain(value)
+                if (setting := setting_at(key)) is not None:
+                    key, value = setting.way, _with_setting(data, setting, value)
+                made = _put(data, key, value)
             except ValueError as error:
                 mistakes.append(f"{place(text)}: {error}")
             else:
@@ -226,6 +228,10 @@ class Document:
         if messages:
             raise ScenarioError(*messages)
         return self._configuration(scenario, reading)
+
+    def sweep(self) -> Sweep:
+        """What its table ``[sweep]`` says; ``read`` judges it."""
+        return Sweep(self.data.get("sweep", {}), Place(Reading(self.inputs, ())))
 
     def _configuration(self, scenario: Scenario, reading: Reading) -> MachineConfig:
         network, place = reading.network, self.source.place
@@ -308,74 +314,23 @@ def _command(side: Side, run: Run, command: str, terminal: str, at_ns: int | Non
 # Keys
 
 
-def read_key(text: str) -> Key:
-    """``guest.run[0].at`` as the way to its value. Raises ``ValueError``."""
-    key: Key = ()
-    at = 0
-    while True:
-        match = _PART.match(text, at)
-        if match is None:
-            raise ValueError(f"not a key; {KEY_FORM}")
-        bare, quoted, indices = match.groups()
-        try:
-            name = bare if bare is not None else unquoted(quoted)
-        except tomllib.TOMLDecodeError:
-            raise ValueError(f"not a key: {quoted}; {KEY_FORM}") from None
-        key = (*key, name, *(int(number) for number in re.findall("[0-9]+", indices)))
-        at = match.end()
-        if at == len(text):
-            return key
-        if text[at] != ".":
-            raise ValueError(f"not a key; {KEY_FORM}")
-        at += 1
-
-
 def read_setting(text: str) -> tuple[str, object]:
     """``KEY=VALUE`` as the key and its value; raises ``ValueError``.
 
     VALUE is what would stand in a file, but text needs no quotes.
     """
+    from desim.scenario.keys import kind_at, value_of
+
     for match in re.finditer("=", text):
         name, value = text[: match.start()], text[match.end() :]
         try:
             key = read_key(name)
         except ValueError:
             continue  # the sign may be inside a quoted name
-        return name.strip(), _value(key, value)
+        return name.strip(), value_of(kind_at(Scenario, key), value)
     if "=" not in text:
         raise ValueError("a setting is KEY=VALUE, such as seed=7")
     raise ValueError(f"not a key: {text.partition('=')[0]}; {KEY_FORM}")
-
-
-def _value(key: Key, text: str) -> object:
-    try:
-        found = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):
-        return text
-    value = found.pop("value")
-    if found:  # a second line
-        return text
-    return value if isinstance(value, (str, list, dict)) or _no_text(key) else text
-
-
-def _no_text(key: Key) -> bool:
-    """Whether text is never, or only as a duration, the value of ``key``."""
-    *tables, last = key
-    entry = _keys_at(tables).get(str(last))
-    return entry is not None and isinstance(entry.kind, (Whole, Flag, Duration))
-
-
-def _keys_at(tables: Sequence[str | int]) -> Mapping[str, Entry]:
-    """What the schema has in the table at this way; nothing if it has no such table."""
-    made: type[Table] = Scenario
-    for part in tables:
-        if isinstance(part, int):
-            continue
-        entry = made.KEYS.get(part)
-        if entry is None or not isinstance(entry.kind, (Inner, Tables)):
-            return {}
-        made = entry.kind.made
-    return made.KEYS
 
 
 def _put(data: dict[str, Any], key: Key, value: object) -> Key:
@@ -403,6 +358,15 @@ def _put(data: dict[str, Any], key: Key, value: object) -> Key:
                 made = min(made, key[: number + 1], key=len)
             at = at[part]
     return made
+
+
+def _with_setting(data: Mapping[str, Any], setting: Setting, value: object) -> object:
+    """What the key of ``setting`` is with its new value; the rest stays as it is."""
+    table, name = setting.way
+    inside = data.get(table, {})
+    if not isinstance(inside, dict):
+        raise ValueError(f"{table} is no table")
+    return setting.put(inside.get(name), value)
 
 
 def plain(value: object, depth: int = 1) -> object:

@@ -12,10 +12,12 @@ from typing import Any
 
 from desim.scenario.durations import UNITS
 from desim.scenario.key_texts import KEYS
-from desim.scenario.schema import Duration, Scenario
+from desim.scenario.schema import Scenario
+from desim.scenario.sweep_table import Varied
 from desim.scenario.tables import (
     REQUIRED,
     Choice,
+    Duration,
     Flag,
     Inner,
     Kind,
@@ -112,5 +114,7 @@ def _kind(kind: Kind, way: str) -> Schema:
         return {"enum": list(kind.words)}
     if isinstance(kind, Duration):
         return {"type": "string", "pattern": _DURATION}
+    if isinstance(kind, Varied):
+        return {"type": "object"}
     assert isinstance(kind, Spelled), f"{way}: a kind of value that the schema has no word for"
     return _FORMS[kind.form]

@@ -174,6 +174,19 @@ KEYS = {
         "how long an answer may be kept, in whole seconds",
         '`"5min"`',
     ),
+    "sweep.vary": About(
+        "keys of the scenario that vary, each with all others, and their values: a list, a range "
+        '`"0:2000:100"`, or a table ([below](#sweeps))',
+        "none",
+    ),
+    "sweep.zip": About("groups of keys that vary together, in the same form", "none"),
+    "sweep.seeds": About('the seeds of each point, such as `"1:5"` or `[1, 7]`', "`seed` alone"),
+    "sweep.repeat": About("how many seeds each point has, from `seed` on", "1"),
+    "sweep.metrics": About("the figures that are worked out and kept, by name", "all there are"),
+    "sweep.show": About(
+        "the figures that the screen shows, by name, in this order",
+        "those that most people want, as far as the runs have them",
+    ),
     "expect.guest.file": About(
         "by file name: the text of a file that programs of the guest write, or `{ same_as = "
         '"FILE" }` for the contents of yours',

@@ -11,6 +11,12 @@ import re
 Key = tuple[str | int, ...]
 """The way to a value: names of tables and keys, indices of arrays."""
 
+KEY_FORM = "a key is names with dots between them, such as guest.modprobe or guest.run[0].at"
+
+_PART = re.compile(
+    r"""\s*(?:([A-Za-z0-9_-]+)|("(?:[^"\\]|\\.)*"|'[^']*'))\s*((?:\[[0-9]{1,6}\]\s*)*)"""
+)
+
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BLANK = re.compile(r"[ \t]*")
@@ -144,6 +150,28 @@ def unquoted(text: str) -> str:
 
     (name,) = tomllib.loads(f"{text} = 0")
     return name
+
+
+def read_key(text: str) -> Key:
+    """``guest.run[0].at`` as the way to its value. Raises ``ValueError``."""
+    key: Key = ()
+    at = 0
+    while True:
+        match = _PART.match(text, at)
+        if match is None:
+            raise ValueError(f"not a key; {KEY_FORM}")
+        bare, quoted, indices = match.groups()
+        try:
+            name = bare if bare is not None else unquoted(quoted)
+        except ValueError:
+            raise ValueError(f"not a key: {quoted}; {KEY_FORM}") from None
+        key = (*key, name, *(int(number) for number in re.findall("[0-9]+", indices)))
+        at = match.end()
+        if at == len(text):
+            return key
+        if text[at] != ".":
+            raise ValueError(f"not a key; {KEY_FORM}")
+        at += 1
 
 
 def dotted(key: Key) -> str:

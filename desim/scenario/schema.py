@@ -30,6 +30,7 @@ from desim.scenario.arrivals import FORMS, Arrivals, read_arrivals
 from desim.scenario.commands import check_command, check_services
 from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.inputs import Inputs
+from desim.scenario.lines import Key
 from desim.scenario.metrics import METRICS, read_condition
 from desim.scenario.metrics import Kind as MetricKind
 from desim.scenario.modprobe import check_modprobe
@@ -43,11 +44,14 @@ from desim.scenario.name_records import (
 )
 from desim.scenario.qemu_options import Network, parse_qemu_options
 from desim.scenario.qemu_words import split_line
+from desim.scenario.sweep_table import Sweep
 from desim.scenario.tables import (
     Check,
     Choice,
+    Duration,
     Flag,
     Inner,
+    Kind,
     Named,
     Place,
     Several,
@@ -84,6 +88,13 @@ class Reading:
         self.network = Network(user=None, nic=None, hub=True, notes=[])
         self.files: dict[Side, dict[str, InputFile]] = {"guest": {}, "host": {}}
         self.notes: list[str] = []
+
+    @staticmethod
+    def kind_at(key: Key) -> Kind | None:
+        """What a file may have at ``key``; None if there is no such key."""
+        from desim.scenario.keys import kind_at  # sweeps and changes ask, runs do not
+
+        return kind_at(Scenario, key)
 
 
 def _reading(place: Place) -> Reading:
@@ -229,10 +240,6 @@ def _ttl(value: Any, place: Place) -> int:
     if rest or seconds > MAX_TTL_S:
         raise ValueError(f"must be whole seconds, at most {MAX_TTL_S}")
     return seconds
-
-
-class Duration(Spelled):
-    """A length of virtual time, as text."""
 
 
 class Slirp(Choice):
@@ -484,3 +491,4 @@ class Scenario(Table):
     host: Host = key(Inner(Host))
     monitor: MonitorTable = key(Inner(MonitorTable))
     expect: ExpectedFiles = key(Inner(Expected))
+    sweep: Sweep = key(Inner(Sweep))

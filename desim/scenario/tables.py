@@ -171,6 +171,10 @@ class Spelled(Kind):
         return self.check(value, place)
 
 
+class Duration(Spelled):
+    """A length of virtual time, as text."""
+
+
 class Several(Kind):
     """A list of values of one kind."""
 

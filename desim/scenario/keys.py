@@ -1,0 +1,50 @@
+"""What may stand at a key of a scenario, and a value that somebody gives for it without quotes."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+
+from desim.scenario.lines import Key
+from desim.scenario.settings import setting_at
+from desim.scenario.tables import Duration, Entry, Flag, Inner, Kind, Table, Tables, Whole
+
+
+class Word(Kind):
+    """A setting inside of a text (:mod:`desim.scenario.settings`): a whole number, or a word."""
+
+
+def kind_at(root: type[Table], key: Key) -> Kind | None:
+    """What ``root`` has at ``key``; None if it has no such key."""
+    if setting_at(key) is not None:
+        return Word()
+    *tables, last = key
+    entry = _keys_at(root, tables).get(str(last))
+    return None if entry is None else entry.kind
+
+
+def value_of(kind: Kind | None, text: str) -> object:
+    """What ``text`` is where ``kind`` is wanted: what a file could hold, or the text itself."""
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    value = found.pop("value")
+    if found:  # a second line
+        return text
+    # Text is never, or only as a duration, the value of these.
+    no_text = isinstance(kind, (Whole, Flag, Duration, Word))
+    return value if isinstance(value, (str, list, dict)) or no_text else text
+
+
+def _keys_at(root: type[Table], tables: Sequence[str | int]) -> Mapping[str, Entry]:
+    """What there is in the table at this way; nothing if there is no such table."""
+    made = root
+    for part in tables:
+        if isinstance(part, int):
+            continue
+        entry = made.KEYS.get(part)
+        if entry is None or not isinstance(entry.kind, (Inner, Tables)):
+            return {}
+        made = entry.kind.made
+    return made.KEYS
