@@ -197,6 +197,17 @@ class Result:
 
         return terminal.text(self._run, self._run.config, width, verbosity)
 
+    def ladder(self, width: int = 80) -> str:
+        """Who told whom what, and when, behind the guest's boot: at most 60 lines of text.
+
+        The steps between the host's program, slirp, the card, the guest's kernel and its program,
+        with sequence numbers relative to the first. Raises :class:`desim.UserError` if the run
+        has not kept its events and frames.
+        """
+        from desim.report import ladder
+
+        return "\n".join(ladder.text(self._run, width))
+
     def show(self, width: int = 80, *, verbosity: int = 0, colours: bool | None = None) -> None:
         """Print the report; ``colours`` None: with colours if standard output is a terminal."""
         from desim.report import terminal

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from desim.cli._arguments import Parser, duration
 from desim.cli._progress import progress_line
 from desim.cli._screen import complain, complain_at_length
+from desim.errors import UserError
 
 if TYPE_CHECKING:
     from desim.api.scenario import Scenario
@@ -51,6 +52,12 @@ def add_results(parser: Parser) -> None:
         action="store_true",
         help="exit with 1 if a program failed that was not expected to",
     )
+    parser.add_argument(
+        "--ladder",
+        action="store_true",
+        help="also show, step by step, who told whom what: the host's program, slirp, the card, "
+        "the guest's kernel, its program",
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "-v",
@@ -72,6 +79,9 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     """Run, show, write; the exit code."""
     from desim.api.running import assemble
 
+    if arguments.ladder and (arguments.json or arguments.quiet):
+        other = "--json" if arguments.json else "--quiet"
+        raise UserError(f"--ladder: shows something, which {other} does not want")
     # The screen and the summary have the fingerprint, DIR and a report have everything, and what
     # is expected of figures is judged by what was recorded.
     expect = scenario.configuration().expect
@@ -112,6 +122,8 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     elif not arguments.quiet:
         colours = wants_colours(arguments.color)
         result.show(console_width(), verbosity=arguments.verbosity, colours=colours)
+        if arguments.ladder:
+            print("\n" + result.ladder(console_width()))
     sys.stdout.flush()
     complain_at_length(*(f"expected otherwise: {failure}" for failure in result.expectations))
     failed = list(result.failed_programs) if arguments.strict_exit else []

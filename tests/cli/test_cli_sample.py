@@ -22,6 +22,13 @@ def test_the_readmes_sample_is_what_the_run_prints(capsys: pytest.CaptureFixture
         assert line in printed, f"not printed, or not in this order: {line}"
 
 
+def test_the_sample_of_a_ladder_is_what_the_run_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = blocks(ROOT / "docs" / "reports.md", "text")
+    words = shown.remark.removeprefix("sample: desim ").split()
+    assert main(words) == 0
+    assert shown.text in capsys.readouterr().out
+
+
 def test_every_key_of_the_summary_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "summary.md").read_text(encoding="utf-8")
     assert main(["run", "hello", "--json"]) == 0

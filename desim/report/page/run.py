@@ -10,6 +10,8 @@ from desim.events import PinDriven
 from desim.experiment.journey import Journey, follow
 from desim.experiment.ran import Ran
 from desim.machine.machine import BOOT
+from desim.report.ladder import steps
+from desim.report.page import ladder_picture
 from desim.report.page.figure import Figure, Table, Trust
 from desim.report.page.page import Document, Missing, Part, html
 from desim.report.page.scale import exact, instant
@@ -63,6 +65,7 @@ def _pictures(
 ) -> Iterator[Figure | Missing]:
     yield _waterfall(run, against)
     yield _timeline(run, asked_for)
+    yield _ladder(run)
 
 
 def _waterfall(run: Ran, against: Ran | None) -> Figure | Missing:
@@ -92,6 +95,13 @@ def _timeline(run: Ran, asked_for: tuple[int, int] | None) -> Figure | Missing:
     if window is None:
         return Missing("Timeline", "No frame passed the card.")
     return figure(timeline(run.trace, frames, window), _trust(run), run.summary["costs"]["profile"])
+
+
+def _ladder(run: Ran) -> Figure | Missing:
+    made = steps(run)
+    if not made:
+        return Missing("Ladder", "Nothing happened behind the guest's boot.")
+    return ladder_picture.figure(made, _trust(run), run.summary["costs"]["profile"])
 
 
 def _booted_ns(summary: dict[str, Any]) -> int:
