@@ -5,22 +5,19 @@ Everything here is counted, from the captures and the trace; nothing is estimate
 * A *transfer* is one direction of a TCP connection that carried data, as its sender's end of
   the wire saw it. It lasts from the first frame with data to the acknowledgement of the last
   byte. A frame whose bytes had all been sent before counts as a retransmission.
-* *Interrupts* are those that the guest's processor took from the card.
+* *Interrupts* are those that the guest's processor took from the card
+  (``desim.experiment.interrupts``).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from desim.config import MachineConfig
-from desim.e1000.interrupts import LINE
-from desim.engine.trace import Trace
-from desim.events import MitigationEnded
+from desim.experiment.interrupts import Interrupts, Stretches, lies, together
 from desim.machine.capture import Captured
 from desim.slirp.reasons import IP6_HOP_BY_HOP
-from desim.stages import Landmark
 from desim.wire.addresses import ip_text
 from desim.wire.parsed import Segment, parse_segment
 
@@ -68,24 +65,31 @@ class Card(NamedTuple):
     """Frames that ended anywhere but where they were to go, without those in ``unused``."""
     unused: int
     """Frames that nobody was to have: see ``NORMAL_LOSSES``."""
-    interrupts: int
-    """In the whole run."""
-    boot_interrupts: int
+    boot: Interrupts
     """Up to the end of the guest's boot."""
-    busy_ns: int
-    """How long transfers were under way; without any, from the first to the last frame behind
-    the boot."""
-    busy_interrupts: int
-    """Interrupts in that time."""
+    run: Interrupts
+    """From there on."""
+    busy: Interrupts
+    """While transfers were under way; without any, from the first to the last frame behind the
+    boot."""
     busy_frames: int
     """Frames in that time, both ways."""
-    held_back: int
-    """Times that the line rose only when a window of interrupt mitigation had ended."""
+
+    @property
+    def interrupts(self) -> int:
+        """Interrupts of the whole run that the guest's processor took."""
+        return self.boot.taken + self.run.taken
+
+    @property
+    def held_back(self) -> int:
+        """Times that the line rose only because a window of mitigation had ended."""
+        return self.boot.held_back + self.run.held_back
 
     @property
     def per_second(self) -> int | None:
-        """Interrupts per second of ``busy_ns``; None if there was no such time."""
-        return self.busy_interrupts * 10**9 // self.busy_ns if self.busy_ns else None
+        """Interrupts per second of the busy time; None if there was no such time."""
+        busy = self.busy
+        return busy.taken * 10**9 // busy.length_ns if busy.length_ns else None
 
 
 class _Flow:
@@ -161,81 +165,54 @@ def transfers(frames: Mapping[str, Sequence[Captured]], config: MachineConfig) -
     return sorted(found, key=lambda transfer: transfer.begin_ns)
 
 
+def intervals(
+    frames: Mapping[str, Sequence[Captured]],
+    booted_ns: int | None,
+    end_ns: int,
+    sent: Sequence[Transfer],
+) -> dict[str, Stretches]:
+    """The intervals of a run in which interrupts are counted: those of ``Card``.
+
+    ``booted_ns`` is the end of the boot, ``sent`` all transfers.
+    """
+    boot: list[tuple[int, int]] = [(0, end_ns if booted_ns is None else booted_ns - 1)]
+    run = [] if booted_ns is None else [(booted_ns, end_ns)]
+    busy = together((t.begin_ns, t.end_ns) for t in sent)
+    packets = frames.get("nic", ())
+    first = next((packet.time for packet in packets if packet.time >= (booted_ns or 0)), None)
+    if first is not None and not busy:
+        busy = [(first, packets[-1].time)]
+    return {"boot": boot, "run": run, "busy": busy}
+
+
 def card(
-    trace: Trace,
     frames: Mapping[str, Sequence[Captured]],
     counts: Mapping[str, Any],
-    booted_ns: int | None,
-    sent: Sequence[Transfer],
+    busy: Stretches,
+    interrupts: Mapping[str, Interrupts],
 ) -> Card:
     """What the card did.
 
-    ``counts`` are the ledger's, ``booted_ns`` is the end of the boot, ``sent`` all transfers.
+    ``counts`` are the ledger's, ``interrupts`` those of ``intervals``, of which ``busy`` is one.
     """
     packets = frames.get("nic", ())
-    start = booted_ns or 0
-    busy = _together((t.begin_ns, t.end_ns) for t in sent)
-    first = next((packet.time for packet in packets if packet.time >= start), None)
-    if first is not None and not busy:
-        busy = [(first, packets[-1].time)]
     to_guest = sum(packet.to_guest for packet in packets)
-    interrupts = boot_interrupts = busy_interrupts = 0
-    for time in _times(trace, Landmark.INTERRUPT):
-        interrupts += 1
-        boot_interrupts += booted_ns is None or time < booted_ns
-        busy_interrupts += _lies(time, busy)
-    unused = _frames(counts["lost"], normal=True)
     return Card(
         to_guest,
         len(packets) - to_guest,
         _frames(counts["lost"], normal=False),
-        unused,
-        interrupts,
-        boot_interrupts,
-        sum(end - begin for begin, end in busy),
-        busy_interrupts,
-        sum(_lies(packet.time, busy) for packet in packets),
-        _held_back(trace),
+        _frames(counts["lost"], normal=True),
+        interrupts["boot"],
+        interrupts["run"],
+        interrupts["busy"],
+        sum(lies(packet.time, busy) for packet in packets),
     )
 
 
 def busy_ns(sent: Sequence[Transfer]) -> int:
     """How long at least one of ``sent`` was under way."""
-    return sum(end - begin for begin, end in _together((t.begin_ns, t.end_ns) for t in sent))
-
-
-def _together(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Stretches of time, those that overlap made one."""
-    found: list[tuple[int, int]] = []
-    for begin, end in sorted(stretches):
-        if found and begin <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((begin, end))
-    return found
-
-
-def _lies(time: int, stretches: Sequence[tuple[int, int]]) -> bool:
-    """Whether an instant lies in one of ``stretches``, which are in order and apart."""
-    number = bisect_right(stretches, time, key=lambda stretch: stretch[0])
-    return number > 0 and time <= stretches[number - 1][1]
+    return sum(end - begin for begin, end in together((t.begin_ns, t.end_ns) for t in sent))
 
 
 def _frames(entries: Iterable[Mapping[str, Any]], *, normal: bool) -> int:
     return sum(e["frames"] for e in entries if (e["code"] in NORMAL_LOSSES) == normal)
-
-
-def _times(trace: Trace, landmark: Landmark) -> Iterator[int]:
-    """When the functions of a landmark were entered, thread by thread."""
-    wanted = trace.codes.entries(landmark)
-    for record in trace.threads.values():
-        if not wanted.isdisjoint(record.codes):
-            for time, code in zip(record.times, record.codes, strict=True):
-                if code in wanted:
-                    yield time
-
-
-def _held_back(trace: Trace) -> int:
-    """How often the line rose only because a window of mitigation had ended."""
-    ended = (one.event for one in trace.happened(MitigationEnded))
-    return sum(end.holds == LINE and bool(end.causes) and not end.cut for end in ended)

@@ -13,7 +13,8 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from desim.experiment.figures import Card, Transfer, busy_ns, card, transfers
+from desim.experiment.figures import Card, Transfer, busy_ns, card, intervals, transfers
+from desim.experiment.interrupts import Interrupts, Stretches, by_interval
 from desim.machine.machine import BOOT, Transcript
 from desim.scenario.metrics import Value
 
@@ -65,13 +66,25 @@ class Metrics:
         return busy_ns(self.transfers)
 
     @cached_property
+    def _intervals(self) -> dict[str, Stretches]:
+        result = self.result
+        frames = result.packets if result.captured else {}
+        sent = self.transfers if result.captured else ()
+        return intervals(frames, self.booted_ns, self.end_ns, sent)
+
+    @cached_property
+    def interrupts(self) -> dict[str, Interrupts]:
+        """The card's interrupts by interval: ``boot``, ``run``, and while it was ``busy``."""
+        return by_interval(self.result.trace, self._intervals)
+
+    @cached_property
     def card(self) -> Card | None:
         """What the card did; None if there is none."""
         result = self.result
         if result.config.nic is None:
             return None
-        counts = result.frame_counts
-        return card(result.trace, result.packets, counts, self.booted_ns, self.transfers)
+        busy = self._intervals["busy"]
+        return card(result.packets, result.frame_counts, busy, self.interrupts)
 
     @cached_property
     def pings(self) -> Pings | None:
@@ -123,11 +136,12 @@ def _card(of: Callable[[Card], Value | None]) -> Callable[[Metrics], Value | Non
 
 
 def _per_second(card: Card) -> Value | None:
-    return Fraction(card.busy_interrupts * 10**9, card.busy_ns) if card.busy_ns else None
+    busy = card.busy
+    return Fraction(busy.taken * 10**9, busy.length_ns) if busy.length_ns else None
 
 
 def _frames_each(card: Card) -> Value | None:
-    return Fraction(card.busy_frames, card.busy_interrupts) if card.busy_interrupts else None
+    return Fraction(card.busy_frames, card.busy.taken) if card.busy.taken else None
 
 
 def _rate(metrics: Metrics) -> Value | None:
@@ -173,7 +187,7 @@ _VALUES: dict[str, Callable[[Metrics], Value | None]] = {
     "frames.from_guest": _card(lambda card: card.from_guest),
     "frames.lost": _card(lambda card: card.lost),
     "irq": _card(lambda card: card.interrupts),
-    "irq_busy": _card(lambda card: card.busy_interrupts),
+    "irq_busy": _card(lambda card: card.busy.taken),
     "irq_rate": _card(_per_second),
     "irq_frames": _card(_frames_each),
     "irq_held": _card(lambda card: card.held_back),

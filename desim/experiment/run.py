@@ -182,6 +182,17 @@ class RunResult:
 
         return lines(self._trace)
 
+    @property
+    def _interrupts(self) -> dict[str, Any] | None:
+        """Those of the card by interval; None without a card, and where they are not recorded."""
+        if self.config.nic is None or not self.keeps("journeys"):
+            return None
+        found = {name: one.as_json() for name, one in self.metrics.interrupts.items()}
+        transfers = found.pop("busy")
+        return found | {
+            "transfers": transfers if self.captured and self.metrics.transfers else None
+        }
+
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The figures of the run (``docs/summary.md``)."""
@@ -227,6 +238,7 @@ class RunResult:
                 for name, file in sorted(side.items())
             },
             "frames": self.frame_counts if self.keeps("counters") else None,
+            "interrupts": self._interrupts,
             "outside": self._outside,
             "journey": None
             if not journey

@@ -10,11 +10,13 @@ wrong; a line is cut in its middle, so that its end stays; what did not happen i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from desim.config import MachineConfig
-from desim.experiment.figures import NORMAL_LOSSES, Card, Transfer, card, transfers
+from desim.e1000.interrupts import FLOOR, LINE
+from desim.experiment.figures import NORMAL_LOSSES, Card, Transfer
 from desim.experiment.run import RunResult
 from desim.experiment.verdict import STOPPED, expects_something, failed
 from desim.machine import Transcript
@@ -76,16 +78,16 @@ def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Li
     yield from _machine(result, config, width)
     yield Line("")
     yield from _programs(result, shown, width)
-    sent = transfers(result.packets, config) if config.capture else []
+    sent = result.metrics.transfers if config.capture else []
     if sent:
         yield Line("")
         yield from _transfers(sent, width)
     if config.nic is not None and config.capture and result.keeps("journeys"):
         yield Line("")
-        booted = next((t.ended_ns for t in result.transcripts if t.name == BOOT), None)
+        did = result.metrics.card
+        assert did is not None, "there is a card"
         counts = result.summary["frames"]
-        did = card(result.trace, result.packets, counts, booted, sent)
-        yield from _card(did, counts, "in transfers" if sent else "after the boot")
+        yield from _card(did, counts, "in transfers" if sent else "after the boot", width)
     if result.keeps("journeys") and result.journey:
         yield Line("")
         yield from _message(result, width)
@@ -217,8 +219,10 @@ def _transfers(sent: Sequence[Transfer], width: int) -> Iterator[Line]:
         yield Line(f"{'':<12}{text}")
 
 
-def _card(done: Card, counts: dict[str, list[dict[str, object]]], busy: str) -> Iterator[Line]:
-    """What the card did; ``busy`` is when ``done.busy_ns`` was."""
+def _card(
+    done: Card, counts: dict[str, list[dict[str, object]]], busy: str, width: int
+) -> Iterator[Line]:
+    """What the card did; ``busy`` is when ``done.busy`` was."""
     frames = f"{grouped(done.to_guest)} frames in, {grouped(done.from_guest)} out"
     unused = f", {done.unused} unused (multicast)" if done.unused else ""
     yield Line(
@@ -228,15 +232,28 @@ def _card(done: Card, counts: dict[str, list[dict[str, object]]], busy: str) -> 
         if entry["code"] not in NORMAL_LOSSES:
             yield Line(f"{'':<12}{entry['frames']} lost at {entry['where']}: {entry['why']}", "red")
     text = f"{grouped(done.interrupts)} interrupts"
-    if done.boot_interrupts and done.boot_interrupts < done.interrupts:
-        text += f", {done.boot_interrupts} of them in the boot"
-    if done.held_back:
-        text += f"; mitigation held {grouped(done.held_back)} back"
-    yield Line(f"{'':<12}{text}")
-    if done.per_second is not None and done.busy_interrupts:
-        each = four_digits(done.busy_frames * 1000 // done.busy_interrupts, 1000)
+    boot = done.boot.taken
+    if boot and boot < done.interrupts:
+        text += f", {boot} of them in the boot"
+    held = _held_back(done)
+    if held and len(text) + len(held) + 14 > width:
+        yield Line(f"{'':<12}{text}")
+        text, held = held, ""
+    yield Line(f"{'':<12}{text}{'; ' * bool(held)}{held}")
+    if done.per_second is not None and done.busy.taken:
+        each = four_digits(done.busy_frames * 1000 // done.busy.taken, 1000)
         text = f"{grouped(done.per_second)}/s {busy}, {each} frames for each"
         yield Line(f"{'':<12}{text}")
+
+
+def _held_back(done: Card) -> str:
+    """How many rises of the line waited for a window, by what had decided its length."""
+    by: Counter[str] = Counter()
+    for held in (*done.boot.held, *done.run.held):
+        name = "QEMU's floor" if held.by == FLOOR else held.by
+        by[name if held.holds == LINE else f"{name} ({held.holds})"] += held.times
+    parts = [f"{grouped(times)} by {name}" for name, times in sorted(by.items())]
+    return f"held back: {', '.join(parts)}" if parts else ""
 
 
 SHORT = {
