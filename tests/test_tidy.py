@@ -42,8 +42,11 @@ BANNED_IMPORTS = {
 
 ALLOWED_IMPORTS = {
     ("desim/experiment/warm.py", "pickle"): "between a process and its own forks",
-    ("desim/sweep/execute.py", "time"): "how long a run takes says how many are given out together",
-    ("desim/sweep/work.py", "time"): "to tell that; no row knows of it",
+    (
+        "desim/sweeps/execute.py",
+        "time",
+    ): "how long a run takes says how many go together",
+    ("desim/sweeps/work.py", "time"): "to tell that; no row knows of it",
     ("desim/experiment/many.py", "threading"): "to count the threads beside which nobody may fork",
 }
 

@@ -16,7 +16,7 @@ from desim.cli._screen import complain
 if TYPE_CHECKING:
     from desim.scenario.document import Document
     from desim.scenario.values import Axis
-    from desim.sweep.sweep import Progress
+    from desim.sweeps.sweep import Progress
 
 
 TELL_S = 10
@@ -90,7 +90,7 @@ def executor(arguments: argparse.Namespace) -> Callable[[], Executor] | None:
     """What ``--executor`` asks for; None: processes here. Raises ``UserError``."""
     if arguments.executor is None:
         return None
-    from desim.sweep.cluster import dask_executor
+    from desim.sweeps.cluster import dask_executor
 
     return dask_executor(arguments.executor)
 

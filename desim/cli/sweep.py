@@ -22,7 +22,7 @@ from desim.cli._sweeping import (
 from desim.errors import UserError
 
 if TYPE_CHECKING:
-    from desim.sweep.sweep import Asked, Order
+    from desim.sweeps.sweep import Asked, Order
 
 EPILOG = """\
 VALUES are a list (0,500,4000), a range with both its ends (0:2000:100 is FROM:TO:STEP), one that
@@ -106,8 +106,8 @@ def command(words: list[str]) -> int:
     """Make the runs that are not there yet, and show what came of all."""
     arguments = parser().read(words)
     from desim.report.sweeps import text
-    from desim.sweep import sweep, tables
-    from desim.sweep.database import Database
+    from desim.sweeps import sweep, tables
+    from desim.sweeps.database import Database
 
     if arguments.seeds and arguments.repeat:
         raise UserError("sweep: --seeds and --repeat: one of them says which seeds there are")
@@ -142,7 +142,7 @@ def command(words: list[str]) -> int:
 
 
 def _asked(arguments: argparse.Namespace) -> Asked:
-    from desim.sweep.sweep import Asked
+    from desim.sweeps.sweep import Asked
 
     return Asked(
         vary=arguments.vary,
@@ -181,7 +181,7 @@ def _plan(order: Order, there: int, path: str) -> str:
 def _many(order: Order, arguments: argparse.Namespace) -> str:
     """What so many runs would take, after a look at the first one."""
     from desim.experiment.many import cores
-    from desim.sweep.work import Chunk, run_chunk
+    from desim.sweeps.work import Chunk, run_chunk
 
     workers = arguments.jobs or cores()
     chunk = Chunk((order.plan.point(0),), False)

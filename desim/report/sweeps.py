@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from desim.report.text import amount, cut, duration
 from desim.scenario.metrics import METRICS, Kind, Value, decimal, round_half_up
-from desim.sweep.database import Database
-from desim.sweep.row import Cell, exact, median
+from desim.sweeps.database import Database
+from desim.sweeps.row import Cell, exact, median
 
 USUAL = (
     *("ping.p50", "ping.p99", "message.time", "transfer.rate", "irq_rate", "irq_frames"),

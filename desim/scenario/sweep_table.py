@@ -1,6 +1,6 @@
 """``[sweep]`` of a scenario file: which keys vary, together or each with all others, how often.
 
-``desim sweep`` and ``desim.sweep`` read it (:mod:`desim.sweep`); a single run does not look at it.
+``desim sweep`` and ``desim.sweep`` read it (:mod:`desim.sweeps`); a single run does not look at it.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ import pytest
 
 from desim.cli import main
 from desim.cli._sweeping import how_far, how_long
-from desim.sweep.database import Database
-from desim.sweep.sweep import Progress
+from desim.sweeps.database import Database
+from desim.sweeps.sweep import Progress
 
 PINGS = """
 description = "Pings"

@@ -9,8 +9,8 @@ import pytest
 
 from desim.report.sweeps import figure, labels, short_names, text
 from desim.scenario.metrics import METRICS, Kind, Value
-from desim.sweep.database import MEMORY, Database, Head, Metric, Parameter
-from desim.sweep.row import Row, exact, median
+from desim.sweeps.database import MEMORY, Database, Head, Metric, Parameter
+from desim.sweeps.row import Row, exact, median
 
 NAMES = ("ping.p50", "transfer.rate", "irq_rate", "frames.lost", "irq_held", "message.waiting")
 

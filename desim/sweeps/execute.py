@@ -41,9 +41,9 @@ from typing import Any, NamedTuple
 
 from desim.errors import UserError, WorkerError
 from desim.experiment.warm import COLLECT
-from desim.sweep.plan import Plan
-from desim.sweep.row import Row
-from desim.sweep.work import Base, Chunk, Done, run_chunk
+from desim.sweeps.plan import Plan
+from desim.sweeps.row import Row
+from desim.sweeps.work import Base, Chunk, Done, run_chunk
 
 CHUNK_S = 0.1
 """How long a chunk should take."""

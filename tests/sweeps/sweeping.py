@@ -7,8 +7,8 @@ from pathlib import Path
 from desim.scenario.document import Document
 from desim.scenario.loader import load_document
 from desim.scenario.values import Axis
-from desim.sweep.database import Database
-from desim.sweep.sweep import Asked, Order, Progress, make, order
+from desim.sweeps.database import Database
+from desim.sweeps.sweep import Asked, Order, Progress, make, order
 
 PINGS = """
 description = "Three pings"

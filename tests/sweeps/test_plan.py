@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from desim.errors import UserError
 from desim.scenario.values import Axis
-from desim.sweep.plan import Group, Plan, make_plan
+from desim.sweeps.plan import Group, Plan, make_plan
 
 COMMAND = "host.run[0].command"
 RATE = "guest.modprobe.InterruptThrottleRate"

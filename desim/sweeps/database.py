@@ -42,7 +42,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from desim.errors import OutputError, UserError
-from desim.sweep.row import WORKER, Cell, Row, Sample, cell
+from desim.sweeps.row import WORKER, Cell, Row, Sample, cell
 
 FORMAT = "desim-sweep/1"
 APPLICATION = 0x64657369

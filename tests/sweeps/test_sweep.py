@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 from sweeping import DELAY, METRICS, PINGS, document, dump, made, small
 
-import desim.sweep.sweep as sweeps
+import desim.sweeps.sweep as sweeps
 from desim.errors import OutputError, ScenarioError, UserError, WorkerError
 from desim.experiment.run import run
 from desim.scenario.values import Axis
-from desim.sweep.database import Database, Head
-from desim.sweep.execute import Execution, Here
-from desim.sweep.sweep import Asked, make, order
-from desim.sweep.work import Base, Chunk, DifferentError, run_chunk
+from desim.sweeps.database import Database, Head
+from desim.sweeps.execute import Execution, Here
+from desim.sweeps.sweep import Asked, make, order
+from desim.sweeps.work import Base, Chunk, DifferentError, run_chunk
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_a_copy_taken_by_a_power_cut_goes_on(tmp_path: Path, whole: Path) -> Non
 SWEEP = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import desim.sweep.sweep as sweeps
+import desim.sweeps.sweep as sweeps
 from pathlib import Path
 from sweeping import made, small
 sweeps.POOL_S = 0

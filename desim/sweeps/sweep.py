@@ -16,11 +16,11 @@ from desim.scenario.metrics import METRICS
 from desim.scenario.sweep_table import Sweep as Table
 from desim.scenario.sweep_table import metric_name
 from desim.scenario.values import Axis
-from desim.sweep.database import FORMAT, MEMORY, Database, Head, Metric, Parameter
-from desim.sweep.execute import Execution, Here, Pool
-from desim.sweep.identity import document_digest, sweep_digest
-from desim.sweep.plan import SEED, Plan, make_plan
-from desim.sweep.work import Base
+from desim.sweeps.database import FORMAT, MEMORY, Database, Head, Metric, Parameter
+from desim.sweeps.execute import Execution, Here, Pool
+from desim.sweeps.identity import document_digest, sweep_digest
+from desim.sweeps.plan import SEED, Plan, make_plan
+from desim.sweeps.work import Base
 from desim.version import __version__
 
 MOST_RUNS = 10_000_000

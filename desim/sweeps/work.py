@@ -20,10 +20,10 @@ from desim.experiment.warm import Plan as RunPlan
 from desim.experiment.warm import run_job
 from desim.machine.conduct import ALL_ENDED, ALL_WAIT
 from desim.scenario.document import Document
-from desim.sweep.identity import document_digest
-from desim.sweep.plan import Point
-from desim.sweep.row import WORKER, Row
-from desim.sweep.samples import samples
+from desim.sweeps.identity import document_digest
+from desim.sweeps.plan import Point
+from desim.sweeps.row import WORKER, Row
+from desim.sweeps.samples import samples
 from desim.version import __version__
 
 SWEEPS = 4

@@ -9,8 +9,8 @@ from sweeping import made
 
 from desim.report.sweeps import text
 from desim.scenario.loader import load_document
-from desim.sweep.database import Database
-from desim.sweep.sweep import order
+from desim.sweeps.database import Database
+from desim.sweeps.sweep import order
 
 RATE = "guest.modprobe.InterruptThrottleRate"
 COMMAND = "guest.run[0].command"

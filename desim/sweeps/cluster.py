@@ -2,7 +2,7 @@
 
 Dask gives runs to its workers, and to others when a worker is gone; nothing of that is done here.
 Each worker needs the same desim, and the scenario's files at the same places; both are checked
-where it begins (:func:`desim.sweep.work.run_chunk`).
+where it begins (:func:`desim.sweeps.work.run_chunk`).
 """
 
 from __future__ import annotations

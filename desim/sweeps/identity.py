@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from desim.scenario.document import Document
-from desim.sweep.plan import Plan
+from desim.sweeps.plan import Plan
 
 SWEEP = "sweep"
 """The table of a file that is no part of a run."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from desim.experiment.metrics import pinged
 from desim.experiment.run import RunResult
-from desim.sweep.row import Sample
+from desim.sweeps.row import Sample
 
 
 def samples(result: RunResult) -> list[Sample]:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from desim.errors import OutputError, UserError
-from desim.sweep.database import Database
+from desim.sweeps.database import Database
 
 if TYPE_CHECKING:
-    from desim.sweep.row import Cell
+    from desim.sweeps.row import Cell
 
 BATCH = 10_000
 """Rows of a Parquet file that are in memory at once."""
