@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from desim.experiment.figures import Card, Transfer, busy_ns, card, intervals, transfers
 from desim.experiment.interrupts import Interrupts, Stretches, by_interval
 from desim.machine.machine import BOOT, Transcript
-from desim.scenario.metrics import Value
+from desim.scenario.metrics import METRICS, Value, decimal, round_half_up
 
 if TYPE_CHECKING:
     from desim.experiment.run import RunResult
@@ -42,6 +42,20 @@ class Metrics:
     def value(self, name: str) -> Value | None:
         """The figure called ``name`` in ``METRICS``: ns, a count, or an exact ratio."""
         return _VALUES[name](self)
+
+    def plain(self) -> dict[str, int | str | None]:
+        """All figures, as a summary has them: whole numbers (rates are rounded), and ratios and
+        shares to three places as text."""
+        found: dict[str, int | str | None] = {}
+        for name, metric in METRICS.items():
+            value = self.value(name)
+            if value is None:
+                found[name] = None
+            elif metric.kind in ("ratio", "share"):
+                found[name] = decimal(Fraction(value))
+            else:
+                found[name] = round_half_up(value)
+        return found
 
     # --- what several figures are made of, each made once
 

@@ -239,6 +239,7 @@ class RunResult:
             },
             "frames": self.frame_counts if self.keeps("counters") else None,
             "interrupts": self._interrupts,
+            "metrics": self.metrics.plain() if self.keeps("journeys") and self.captured else None,
             "outside": self._outside,
             "journey": None
             if not journey

@@ -132,6 +132,7 @@ class Saved:
         """The way of the first message into the guest."""
         return follow(self.trace, self.packets.get("slirp", ()))
 
+    @cached_property
     def fingerprint(self) -> Fingerprint:
         """That of what the folder holds: the run's own, if nobody has changed anything."""
         return self.trace.fingerprint(self._content())

@@ -26,7 +26,7 @@ def test_a_folder_holds_all_that_the_run_has_recorded(name: str, tmp_path: Path)
     run = shipped_run(name)
     output.write(run, tmp_path / "out")
     saved = Saved(tmp_path / "out")
-    assert saved.fingerprint() == run.fingerprint
+    assert saved.fingerprint == run.fingerprint
     assert b"".join(lines(saved.trace)) == b"".join(run.trace_text)
     for point, packets in run.packets.items():
         assert list(saved.packets[point].appended()) == list(packets.appended())
@@ -54,7 +54,7 @@ def test_who_changes_a_byte_changes_the_fingerprint(
     data = path.read_bytes()
     assert old in data
     path.write_bytes(data.replace(old, new, 1))
-    assert Saved(tmp_path / "out").fingerprint() != shipped_run("hello").fingerprint
+    assert Saved(tmp_path / "out").fingerprint != shipped_run("hello").fingerprint
 
 
 @pytest.mark.parametrize(
