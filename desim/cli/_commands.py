@@ -14,6 +14,7 @@ COMMANDS = {
     "sweep": "run a scenario with many values and seeds, and keep the results",
     "scenarios": "list the scenarios that come with desim, or print one",
     "new": "write a commented scenario file of your own",
+    "fmt": "lay out scenario files in one way; comments stay",
     "schema": "print the JSON Schema of scenario files, for editors",
     "costs": "list the cost profiles: how long each function takes",
     "rates": "show which interrupt rates the driver's parameter really gives",

@@ -17,11 +17,11 @@ _PART = re.compile(
     r"""\s*(?:([A-Za-z0-9_-]+)|("(?:[^"\\]|\\.)*"|'[^']*'))\s*((?:\[[0-9]{1,6}\]\s*)*)"""
 )
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
+BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
-_BLANK = re.compile(r"[ \t]*")
-_SCALAR = re.compile(r"[^,\]}#\r\n]+")
-_STRINGS = (
+BLANK = re.compile(r"[ \t]*")
+SCALAR = re.compile(r"[^,\]}#\r\n]+")
+STRINGS = (
     re.compile(r'"""(?:[^\\]|\\.)*?"{3,5}(?!")', re.S),
     re.compile(r"'''.*?'{3,5}(?!')", re.S),
     re.compile(r'"(?:[^"\\\n]|\\.)*"'),
@@ -86,15 +86,15 @@ class Lines:
     def _dotted(self) -> list[str]:
         names = []
         while True:
-            self._skip(_BLANK)
+            self._skip(BLANK)
             start = self._at
             if self._text[start] in "\"'":
                 self._string()
                 names.append(unquoted(self._text[start : self._at]))
             else:
-                self._skip(_BARE)
+                self._skip(BARE)
                 names.append(self._text[start : self._at])
-            self._skip(_BLANK)
+            self._skip(BLANK)
             if self._text[self._at] != ".":
                 return names
             self._at += 1
@@ -109,7 +109,7 @@ class Lines:
         self._value(key)
 
     def _value(self, key: Key) -> None:
-        self._skip(_BLANK)
+        self._skip(BLANK)
         opening = self._text[self._at]
         if opening == "[":
             self._inside("]", key)
@@ -118,7 +118,7 @@ class Lines:
         elif opening in "\"'":
             self._string()
         else:
-            self._skip(_SCALAR)
+            self._skip(SCALAR)
 
     def _inside(self, closing: str, key: Key) -> None:
         """Skip an array or an inline table, noting what is in it."""
@@ -136,7 +136,7 @@ class Lines:
         self._at += 1
 
     def _string(self) -> None:
-        for pattern in _STRINGS:
+        for pattern in STRINGS:
             match = pattern.match(self._text, self._at)
             if match is not None:
                 self._at = match.end()

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from desim.config import MachineConfig
 from desim.errors import ScenarioError, nearest
@@ -91,6 +92,16 @@ def parse_scenario(raw: bytes, label: str, inputs: Inputs) -> MachineConfig:
 
 def parse_document(raw: bytes, label: str, inputs: Inputs) -> Document:
     """What the bytes of a scenario file say; ``label`` is what messages call the file."""
+    text, data = _read(raw, label)
+    return Document(Path(label).stem, data, InFile(label, text), inputs)
+
+
+def read_text(raw: bytes, label: str) -> str:
+    """The text of a scenario file. Raises ``ScenarioError`` if it is no TOML."""
+    return _read(raw, label)[0]
+
+
+def _read(raw: bytes, label: str) -> tuple[str, dict[str, Any]]:
     if len(raw) > MAX_BYTES:
         raise ScenarioError(f"{label}: {TOO_LARGE}")
     try:
@@ -109,7 +120,7 @@ def parse_document(raw: bytes, label: str, inputs: Inputs) -> Document:
         raise ScenarioError(f"{label}: {str(error).partition(';')[0]}") from None
     if too_deep(data):
         raise ScenarioError(f"{label}: {TOO_DEEP}")
-    return Document(Path(label).stem, data, InFile(label, text), inputs)
+    return text, data
 
 
 def _toml_error(label: str, text: str, message: str) -> str:
