@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desim.api.result import Result
 from desim.api.running import Duration
+from desim.disk import kind_of
 from desim.errors import UserError
 from desim.experiment.saved import Saved
 from desim.scenario.durations import parse_duration, show_duration
@@ -16,7 +18,17 @@ if TYPE_CHECKING:
     from desim.experiment.ran import Ran
 
 Run = Result | str | PathLike[str]
-"""A result, or the folder in which one was saved."""
+"""A result, the folder in which one was saved, or the database of a sweep."""
+DATABASE = b"SQLite format 3\0"
+"""How a file of SQLite begins."""
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file is one of SQLite's, as ``desim sweep`` writes it."""
+    if kind_of(path) != "file":
+        return False
+    with path.open("rb") as file:
+        return file.read(len(DATABASE)) == DATABASE
 
 
 def html_report(
@@ -26,10 +38,11 @@ def html_report(
     begin: Duration | None = None,
     end: Duration | None = None,
 ) -> str:
-    """The report of a run as one HTML file that needs nothing beside it: its text.
+    """The report of a run, or of a sweep, as one HTML file that needs nothing beside it: its text.
 
     ``run`` is a result that has kept its trace and its frames, or the folder of a saved one
-    (:meth:`Result.save`, ``desim run --out``). ``against`` is another run: the waterfall shows it
+    (:meth:`Result.save`, ``desim run --out``), or the database of a sweep; with that nothing else
+    can be given. ``against`` is another run: the waterfall shows it
     as a thin outline. ``begin`` and ``end`` are the instants between which the timeline shows what
     happened; without either it shows the burst with the most frames. The same run gives the same
     bytes, on every machine.
@@ -39,8 +52,20 @@ def html_report(
     """
     from desim.report.page import run as pages
 
+    if not isinstance(run, Result) and is_database(Path(run)):
+        if (against, begin, end) != (None, None, None):
+            raise UserError(f"{run}: is a sweep; there is no other run and no time to choose of it")
+        return _sweep(Path(run))
     ran = _ran(run)
     return pages.page(ran, None if against is None else _ran(against), _asked(ran, begin, end))
+
+
+def _sweep(path: Path) -> str:
+    from desim.report.page import sweep
+    from desim.sweeps.database import Database
+
+    with closing(Database.read(str(path))) as database:
+        return sweep.page(database)
 
 
 def _asked(ran: Ran, begin: Duration | None, end: Duration | None) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""``desim report RUN|SCENARIO``: a run as one page of HTML."""
+"""``desim report RUN|SCENARIO|DB``: a run, or a sweep, as one page of HTML."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from desim.api.result import Result
 
 EPILOG = """\
-RUN is a folder that desim run --out has written. A scenario is run first; the options of
-desim run that change it are taken, too. The page is one file: it needs no other, asks nobody
-for anything, and is the same, byte for byte, whenever it is made of the same run.
+A folder is one that desim run --out has written, a database one of desim sweep. A scenario is
+run first; the options of desim run that change it are taken, too. The page is one file: it needs
+no other, asks nobody for anything, and is the same, byte for byte, whenever it is made again.
 
   desim report hello
   desim run upload --out up
@@ -35,7 +35,11 @@ CHANGES = ("costs", "seed", "semantics", "strict")
 def parser() -> Parser:
     """What ``desim report`` takes."""
     made = Parser("report", EPILOG)
-    add_scenario(made, "the folder of a run, a scenario file, or the name of one that ships")
+    add_scenario(
+        made,
+        "the folder of a run, the database of a sweep, a scenario file, or the name of a scenario "
+        "that ships",
+    )
     made.add_argument(
         "-o",
         dest="file",
@@ -87,26 +91,31 @@ def command(words: list[str]) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """That options which change a scenario have one to change."""
-    from desim.experiment.saved import is_run
-
     names = [name for name in (arguments.scenario, arguments.against) if name is not None]
-    if all(is_run(Path(name)) for name in names):
+    if all(_is_kept(Path(name)) for name in names):
         given = [f"--{option}" for option in CHANGES if getattr(arguments, option) is not None]
         given += ["--set"] * bool(arguments.settings) + ["--allow-read"] * bool(
             arguments.allow_read
         )
         if given:
             raise UserError(
-                *(f"report: {one}: {arguments.scenario} is a run, not a scenario" for one in given)
+                *(f"report: {one}: {arguments.scenario} is no scenario" for one in given)
             )
 
 
-def _run(name: str, arguments: argparse.Namespace) -> Result | Path:
-    """A folder as it is; a scenario is run."""
-    from desim.api.running import assemble
+def _is_kept(path: Path) -> bool:
+    """Whether it is a run in its folder, or a sweep's database."""
+    from desim.api.page import is_database
     from desim.experiment.saved import is_run
 
-    if is_run(Path(name)):
+    return is_run(path) or is_database(path)
+
+
+def _run(name: str, arguments: argparse.Namespace) -> Result | Path:
+    """What is kept as it is; a scenario is run."""
+    from desim.api.running import assemble
+
+    if _is_kept(Path(name)):
         return Path(name)
     scenario = load(argparse.Namespace(**{**vars(arguments), "scenario": name}))
     machine = assemble(scenario, costs=arguments.costs, seed=arguments.seed)

@@ -255,7 +255,7 @@ def test_the_command_makes_it_of_a_scenario_and_of_a_folder(tmp_path: Path) -> N
     done = desim("report", str(out), "-o", str(other), "--seed", "2", "--set", "run.until=1s")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        f"desim: report: {one}: {out} is a run, not a scenario" for one in ("--seed", "--set")
+        f"desim: report: {one}: {out} is no scenario" for one in ("--seed", "--set")
     ]
 
 
