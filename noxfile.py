@@ -114,6 +114,13 @@ def layers(session: nox.Session) -> None:
 
 
 @nox.session
+def cluster(session: nox.Session) -> None:
+    """A sweep on a cluster of Dask's with two workers, and what data frames make of its rows."""
+    install(session, ".[cluster,test]", "pandas", "polars", "pyarrow")
+    session.run("pytest", "-q", "tests/sweeps/test_cluster.py", "tests/api/test_api_sweep.py")
+
+
+@nox.session
 def differential(session: nox.Session) -> None:
     """Our slirp against the real libslirp 4.7.0, where that is installed.
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from desim.api.shipped import CostProfile as CostProfile
     from desim.api.shipped import cost_profiles as cost_profiles
     from desim.api.shipped import scenarios as scenarios
+    from desim.api.sweep import Sweep as Sweep
+    from desim.api.sweep import sweep as sweep
     from desim.api.topology import Topology as Topology
     from desim.errors import DesimError as DesimError
     from desim.errors import ModelError as ModelError
@@ -51,6 +53,7 @@ _HOMES = {
     "desim.api.running": ("Machine", "assemble", "backtrace", "run"),
     "desim.api.scenario": ("Scenario", "from_qemu", "load"),
     "desim.api.shipped": ("CostProfile", "cost_profiles", "scenarios"),
+    "desim.api.sweep": ("Sweep", "sweep"),
     "desim.api.topology": ("Topology",),
     "desim.errors": (
         "DesimError",
@@ -81,6 +84,7 @@ __all__ = [
     "Runner",
     "Scenario",
     "ScenarioError",
+    "Sweep",
     "Topology",
     "UserError",
     "WorkerError",
@@ -95,6 +99,7 @@ __all__ = [
     "run",
     "run_many",
     "scenarios",
+    "sweep",
     "testing",
 ]
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 
+from desim.scenario.document import plain
 from desim.scenario.keys import kind_at
 from desim.scenario.lines import KEY_FORM, Key, read_key
 from desim.scenario.schema import Scenario
-from desim.scenario.values import Axis, Ends, read_ends, read_values
+from desim.scenario.values import Axis, Ends, read_ends, read_values, values_of
 
 
 def read_axis(text: str) -> Axis:
     """``KEY=VALUES``. Raises ``ValueError``."""
     name, key, values = _split(text, "guest.modprobe.InterruptThrottleRate=0,500,4000")
     return Axis(name, read_values(kind_at(Scenario, key), values))
+
+
+def axis(name: str, values: object) -> Axis:
+    """A key and its values, as a file or a program has them. Raises ``ValueError``."""
+    return Axis(name, values_of(kind_at(Scenario, read_key(name)), plain(values)))
 
 
 def read_bounds(text: str) -> tuple[str, Ends]:

@@ -191,6 +191,14 @@ class Database:
         with _told(self.path):
             yield from self._connection.execute(select, (first, end))
 
+    def nth(self, place: int) -> tuple[Cell, ...]:
+        """The run at a place, counted from 0 among those that there are."""
+        wanted = ", ".join(map(_quoted, self.head.columns))
+        select = f"SELECT {wanted} FROM runs ORDER BY run LIMIT 1 OFFSET ?"
+        with _told(self.path):
+            row: tuple[Cell, ...] = self._connection.execute(select, (place,)).fetchone()
+        return row
+
     def held(self) -> dict[str, frozenset[str]]:
         """What SQLite has in each column of ``runs``: ``null``, ``integer``, ``real``, ``text``."""
         found = {}

@@ -172,10 +172,11 @@ class Execution:
     def close(self) -> None:
         """Do without what is in flight."""
         executor, self._executor = self._executor, None
+        for future in self._flight:
+            future.cancel()
         self._flight.clear()
-        if executor is not None:
-            if isinstance(executor, Pool):
-                executor.kill()
+        if isinstance(executor, Pool):  # an executor of somebody else's is left open
+            executor.kill()
             executor.shutdown(wait=True, cancel_futures=True)
 
     def _fill(self) -> bool:
@@ -213,7 +214,8 @@ class Execution:
             raise
         except Exception as error:
             if isinstance(error, BrokenExecutor) and flight.executor is self._executor:
-                self._executor.shutdown(wait=False)
+                if isinstance(self._executor, Pool):
+                    self._executor.shutdown(wait=False)
                 self._executor = None
             if suspect:
                 self._suspects.popleft()

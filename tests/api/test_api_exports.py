@@ -17,9 +17,9 @@ import desim.testing
 
 MEANT = """
     Backtrace CostProfile DesimError Journey Machine ModelError OutputError ProfileError
-    RecordingError Result Runner Scenario ScenarioError Topology UserError WorkerError
+    RecordingError Result Runner Scenario ScenarioError Sweep Topology UserError WorkerError
     __version__ assemble backtrace cost_profiles errors from_qemu html_report load run run_many
-    scenarios testing
+    scenarios sweep testing
 """
 MEANT_FOR_TESTING = """
     Connection Guest GuestCard GuestCpu Host Ledger
