@@ -1,4 +1,4 @@
-"""The configuration of one machine and one run: what every spelling ends in.
+"""The configuration of a run and its machines: what every spelling ends in.
 
 Scenario files, QEMU's options and tests all make a :class:`MachineConfig`;
 ``machine.py`` builds a machine from it and knows nothing of the spellings.
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from desim.devices import HostFwd, Nic, UserNet
+from desim.devices import HostFwd, HubPort, Nic, SocketNet, UserNet
 from desim.record import Record
 from desim.spool import Log
 
@@ -100,7 +100,9 @@ class RunCommand:
     side: Side
     command: str
     terminal: str
-    """What reports call the terminal: ``guest 1``, ``host 2``."""
+    """What reports call the terminal: ``guest 1``, ``host 2``; ``b 1`` in a machine called b."""
+    machine: str = ""
+    """``guest``: in which machine; "": in the first."""
     at_ns: int | None = None
     """When it starts. None: the guest's when its network is up, the host's at the
     first whole second at which every guest program that has started waits for input."""
@@ -134,6 +136,8 @@ class Expect:
 
     guest_files: Mapping[str, bytes | Log] = field(default_factory=dict)
     host_files: Mapping[str, bytes | Log] = field(default_factory=dict)
+    other_files: Mapping[str, Mapping[str, bytes | Log]] = field(default_factory=dict)
+    """The same for guests of further machines, by the machine's name."""
     metrics: dict[str, str] = field(default_factory=dict)
     """Conditions on figures of the run, as written, by the figure's name."""
     fingerprint: str = ""
@@ -147,7 +151,8 @@ class Limits:
     events: int = 200_000_000
     """Steps of the engine."""
     frames: int = 250_000
-    """Frames on the wire, with those that filters make; each takes up to 3 kB on the disk."""
+    """Frames on the wire of each machine, with those that filters and hubs make; each takes up to
+    3 kB on the disk."""
     marks: int = 50_000_000
     """Entries and exits of stages; 10 bytes each on the disk."""
     notes: int = 2_000_000
@@ -174,22 +179,70 @@ class Boot:
 
 
 @dataclass(slots=True, kw_only=True)
-class MachineConfig:
-    """One machine, what runs on it and around it, and how the run is measured."""
+class Train:
+    """Frames that the injector sends: the first at ``at_ns``, the others so much later."""
 
-    name: str = "scenario"
-    description: str = ""
+    at_ns: int
+    frames: list[tuple[int, bytes]]
+    """When, counted from ``at_ns`` (ns, not falling), and which."""
+
+
+@dataclass(slots=True, kw_only=True)
+class QemuConfig:
+    """One QEMU with its guest: what its command line says, and what runs in it."""
+
+    machine: str = ""
+    """Its name; that of the first has none."""
     qemu: str = ""
     """The options as they were given, for reports."""
     user: UserNet | None = field(default_factory=UserNet)
     """None with ``-net none``."""
     nic: Nic | None = field(default_factory=Nic)
     """None with ``-net none``."""
+    sockets: list[SocketNet] = field(default_factory=list)
+    """``-netdev socket``, ``stream`` and ``dgram``, in the order of the options."""
     hub: bool = True
-    """Card and slirp meet in a hub (``-net``, ``-redir``, ``hubport``, QEMU's default),
-    or are each other's peers (``-netdev`` with ``-device`` or ``-nic``)."""
+    """Whether the clients meet in a hub (``-net``, ``-redir``, ``hubport``, QEMU's default);
+    else the card and what it is plugged into are each other's peers (``-netdev`` with ``-device``
+    or ``-nic``)."""
+    hub_ports: list[HubPort] | None = None
+    """The hub's ports, oldest first; None: the user network's and the card's."""
     filters: list[NetFilter] = field(default_factory=list)
     """In the order of the options."""
+    inject: list[Train] = field(default_factory=list)
+    """What the injector sends. With any of these it is there, at one more port of the hub."""
+    boot: Boot = field(default_factory=Boot)
+    icount_shift: int | None = None
+    """An instruction of the guest lasts ``2 ** icount_shift`` ns (``-icount shift=N``); None:
+    not said, and 1 ns. Without effect on costs that are in ns."""
+    modprobe: str = DEFAULT_MODPROBE
+    """How the guest loads its driver: the module's name, then ``PARAMETER=VALUE`` words."""
+    sysctl: tuple[str, ...] = ()
+    """Settings of the guest's TCP as sysctl(8) takes them, ``net.ipv4.tcp_NAME=VALUE``."""
+    guest_address: tuple[bytes, int] | None = None
+    """The guest's address and the bits of its network; None: DHCP gives it one."""
+    guest_ipv6: bool = True
+    """Whether the guest's kernel speaks IPv6 (what ``ipv6.disable=1`` takes away)."""
+    guest_dns: bool = False
+    """Whether the guest asks name servers, for names and for those of addresses."""
+    guest: list[RunCommand] = field(default_factory=list)
+    monitor: list[MonitorCommand] = field(default_factory=list)
+    guest_files: dict[str, InputFile] = field(default_factory=dict)
+
+    @property
+    def guest_side(self) -> str:
+        """What reports and folders call the guest: ``guest``, or the machine's name."""
+        return self.machine or "guest"
+
+
+@dataclass(slots=True, kw_only=True)
+class MachineConfig(QemuConfig):
+    """A first QEMU, others beside it, what runs around them, and how the run is measured."""
+
+    name: str = "scenario"
+    description: str = ""
+    others: list[QemuConfig] = field(default_factory=list)
+    """Further machines on the same host; they start in this order, behind the first."""
     dns: HostDns = field(default_factory=HostDns)
     costs: str = "study-2016"
     """The name of a cost profile, or the path of one."""
@@ -201,25 +254,20 @@ class MachineConfig:
     """Whether it keeps the frames that pass the capture points."""
     until_ns: int = 3600 * SECOND_NS
     limits: Limits = field(default_factory=Limits)
-    boot: Boot = field(default_factory=Boot)
-    icount_shift: int | None = None
-    """An instruction of the guest lasts ``2 ** icount_shift`` ns (``-icount shift=N``); None:
-    not said, and 1 ns. Without effect on costs that are in ns."""
-    modprobe: str = DEFAULT_MODPROBE
-    """How the guest loads its driver: the module's name, then ``PARAMETER=VALUE`` words."""
-    sysctl: tuple[str, ...] = ()
-    """Settings of the guest's TCP as sysctl(8) takes them, ``net.ipv4.tcp_NAME=VALUE``."""
-    guest_ipv6: bool = True
-    guest_dns: bool = False
-    """Whether the guest asks name servers, for names and for those of addresses."""
-    """Whether the guest's kernel speaks IPv6 (what ``ipv6.disable=1`` takes away)."""
-    guest: list[RunCommand] = field(default_factory=list)
     host: list[RunCommand] = field(default_factory=list)
-    monitor: list[MonitorCommand] = field(default_factory=list)
-    guest_files: dict[str, InputFile] = field(default_factory=dict)
     host_files: dict[str, InputFile] = field(default_factory=dict)
     expect: Expect = field(default_factory=Expect)
     folder: Path = field(default_factory=Path)
     """Where relative names of the configuration start; shown nowhere."""
     notes: list[str] = field(default_factory=list)
     """What the user should know before trusting the run: options that had no effect."""
+
+    @property
+    def machines(self) -> list[QemuConfig]:
+        """All QEMUs, the first one first."""
+        return [self, *self.others]
+
+    @property
+    def commands(self) -> list[RunCommand]:
+        """Those of all guests, then the host's."""
+        return [command for one in self.machines for command in one.guest] + self.host

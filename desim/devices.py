@@ -11,12 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from desim.wire.addresses import IP_ANY, ip, mac
+from desim.wire.addresses import IP_ANY, Endpoint, ip, mac
 
 Proto = Literal["tcp", "udp"]
 SlirpVersion = Literal["4.7", "2.8"]
 CardModel = Literal["e1000", "e1000-82544gc", "e1000-82545em"]
 """QEMU's e1000 is an 82540EM. The guest's driver is not modelled for the 82544GC."""
+SocketKind = Literal["socket", "stream", "dgram"]
+"""Which ``-netdev`` it is: the old option for all, or one of the two new ones."""
+SocketRole = Literal["listen", "connect", "mcast", "udp"]
 CardSemantics = Literal["qemu", "datasheet"]
 """Whose timing the card has: QEMU's, or that of Intel's manual, with a wire that takes time."""
 
@@ -109,6 +112,38 @@ class UserNet:
     disable_host_loopback: bool = False
     disable_dns: bool = False
     disable_dhcp: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class SocketNet:
+    """``-netdev socket``, ``stream`` or ``dgram``: the other end is a socket of the host.
+
+    A stream has a ``role``: it listens at ``local`` or connects to ``remote``. Datagrams go from
+    ``local`` to ``remote``, or to a multicast group and from there to all of its members.
+    """
+
+    id: str
+    kind: SocketKind = "socket"
+    role: SocketRole
+    local: Endpoint | None = None
+    remote: Endpoint | None = None
+    """With ``mcast`` the group."""
+    path: str = ""
+    """A Unix socket's, for ``stream``, in the place of an address."""
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether frames go over a connection, one behind the other."""
+        return self.role in ("listen", "connect")
+
+
+@dataclass(slots=True, kw_only=True)
+class HubPort:
+    """A port of a hub: its name, and the id of the client at it."""
+
+    name: str
+    client: str | None
+    """None: nobody is there."""
 
 
 CARD_SWITCHES = {

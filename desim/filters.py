@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
-NetdevEnd = Literal["user", "user_port", "nic_port"]
-"""A backend: the user network, the port of the hub that it is linked to, or the card's."""
+NetdevEnd = str
+"""A backend: ``user``, the user network; ``user_port``, the port of the hub that it is linked to;
+``nic_port``, the card's; or ``netdev:`` with the name of another client."""
+NETDEV = "netdev:"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,10 +18,8 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from desim.reasons import Reason
+from desim.wire.addresses import Endpoint as Endpoint
 from desim.wire.frame import Frame
-
-Endpoint = tuple[bytes, int]
-"""A packed address and a port."""
 
 Fd = int
 """A file descriptor of QEMU's process on the host; given out in ascending order."""
@@ -102,6 +100,14 @@ class NetPort(Protocol):
         """The core gets its own ``frame`` back (``qemu_receive_packet``): 0 if not now."""
 
 
+class AsyncNetPort(NetPort, Protocol):
+    """The end of a client that stops reading while its frames have to wait."""
+
+    def send_async(self, frame: Frame, sent: Callable[[int], None]) -> int:
+        """As ``send`` (``qemu_send_packet_async``); of one that was queued ``sent`` is told when it
+        has left, with what came of it. Such frames wait however many there are."""
+
+
 class NetClient(Protocol):
     """What the net layer calls on a core: the receiving side."""
 
@@ -158,6 +164,49 @@ class MainLoop(Protocol):
 
     def notify(self) -> None:
         """End a sleep in poll (``qemu_notify_event``); a pending one is not lost."""
+
+
+class FdHandlers(Protocol):
+    """Who is called when a descriptor of QEMU's process is ready (``qemu_set_fd_handler``)."""
+
+    def set_fd_handler(
+        self, fd: Fd, read: Callable[[], None] | None, write: Callable[[], None] | None
+    ) -> None:
+        """From the next poll on; with neither nobody is called."""
+
+
+class FrameSockets(Protocol):
+    """The host kernel as ``-netdev socket`` and its like see it; errors as in ``HostSockets``."""
+
+    def listen_stream(self, address: bytes, port: int) -> Fd:
+        """A listening TCP socket with room for one client."""
+
+    def listen_unix(self, path: str) -> Fd:
+        """A listening Unix socket; what was there by that name is gone."""
+
+    def accept(self, fd: Fd) -> tuple[Fd, Endpoint]:
+        """The next connection of a listener and the address of its client."""
+
+    def open_stream(self, address: bytes, port: int) -> Fd:
+        """Start a TCP connection; its outcome shows in poll."""
+
+    def connect_unix(self, path: str) -> Fd:
+        """A connection to a listening Unix socket."""
+
+    def open_datagram(self, address: bytes, port: int, group: bytes | None = None) -> Fd:
+        """A UDP socket (SO_REUSEADDR), as a member of a multicast ``group`` or of none."""
+
+    def recv(self, fd: Fd, size: int) -> bytes:
+        """Up to ``size`` bytes, or the next datagram; b"" is end of stream."""
+
+    def send(self, fd: Fd, data: bytes) -> int:
+        """Give ``data`` to the kernel: the number of bytes it took."""
+
+    def send_datagram(self, fd: Fd, data: bytes, to: Endpoint) -> tuple[int, int]:
+        """Send a datagram: its size, and how often it found nobody, or nobody with room."""
+
+    def close(self, fd: Fd) -> None:
+        """Close the socket."""
 
 
 class HostSockets(Protocol):

@@ -75,7 +75,7 @@ def known_end(config: MachineConfig) -> int | None:
     from desim.config import MachineConfig as Usual
 
     ends: list[int | None] = []
-    for command in (*config.guest, *config.host):
+    for command in config.commands:
         begin = command.at_ns if command.stop_relative else 0
         stop = command.stop_ns
         ends.append(None if begin is None or stop is None else begin + stop)

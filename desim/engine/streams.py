@@ -48,15 +48,21 @@ class Stream:
 
 
 class Streams:
-    """The named streams of one run; ``given`` are the first numbers of some."""
+    """The named streams of one run; ``given`` are the first numbers of some.
 
-    def __init__(self, seed: int, given: Mapping[str, Sequence[int]] | None = None) -> None:
+    ``within`` stands in front of the names of all: those of a part of the run that is there twice.
+    """
+
+    def __init__(
+        self, seed: int, given: Mapping[str, Sequence[int]] | None = None, within: str = ""
+    ) -> None:
         self.seed = seed
+        self._within = within
         self._given = given or {}
         self._streams: dict[str, Stream] = {}
 
     def __call__(self, name: str) -> Stream:
         """The stream called ``name``; the same object each time."""
         if name not in self._streams:
-            self._streams[name] = Stream(self.seed, name, self._given.get(name, ()))
+            self._streams[name] = Stream(self.seed, self._within + name, self._given.get(name, ()))
         return self._streams[name]

@@ -15,14 +15,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from desim.config import MachineConfig
+from desim.e1000.reasons import FILTERED_ADDRESS
 from desim.experiment.interrupts import Interrupts, Stretches, lies, together
 from desim.machine.capture import Captured
+from desim.machine.vm import point_of
 from desim.slirp.reasons import IP6_HOP_BY_HOP
 from desim.wire.addresses import ip_text
 from desim.wire.parsed import Segment, parse_segment
 
-NORMAL_LOSSES = (IP6_HOP_BY_HOP.code,)
-"""Reasons for which a frame that ends is nobody's loss: reports that no one asked for."""
+NORMAL_LOSSES = (IP6_HOP_BY_HOP.code, FILTERED_ADDRESS.code)
+"""Reasons for which a frame that ends is nobody's loss: reports that no one asked for, and what a
+card of several on one wire sees of the others."""
 
 _SPACE = 1 << 32
 _HALF = 1 << 31
@@ -131,20 +134,29 @@ class _Flow:
             self.acked, self.acked_ns = offset, time
 
 
-def transfers(frames: Mapping[str, Sequence[Captured]], config: MachineConfig) -> list[Transfer]:
+def transfers(
+    frames: Mapping[str, Sequence[Captured]],
+    config: MachineConfig,
+    guests: Mapping[bytes, str] | None = None,
+) -> list[Transfer]:
     """All transfers of a run, in the order of their first data.
 
-    ``frames`` is what crossed the ends of the wire: ``slirp`` and ``nic``.
+    ``frames`` is what crossed the ends of the wire: ``slirp`` and ``nic``. ``guests`` are the
+    guests by their addresses, where there are several.
     """
-    host = config.user.host if config.user is not None else b""
+    hosts = [one.user.host for one in config.machines if one.user is not None]
+    known = {**dict.fromkeys(hosts, "host"), **(guests or {})}
 
     def name(address: bytes, port: int, guest: bool) -> str:
-        known = "guest" if guest else "host" if address == host else ip_text(address)
-        return f"{known}:{port}"
+        side = own if guest and not guests else known.get(address) or ip_text(address)
+        return f"{side}:{port}"
 
     found: list[Transfer] = []
-    # What the guest is sent is seen as slirp sent it, and what it sends as the card did.
-    for point, to_guest in (("slirp", True), ("nic", False)):
+    # What a guest is sent is seen as slirp sent it, and what it sends as the card did.
+    seen = [(one, way) for one in config.machines for way in (("slirp", True), ("nic", False))]
+    for machine, (whose, to_guest) in seen:
+        point = point_of(machine.machine, whose)
+        own = machine.guest_side
         flows: dict[tuple[bytes, int, bytes, int], _Flow] = {}
         for packet in frames.get(point, ()):
             segment = parse_segment(packet.frame.raw)
@@ -166,19 +178,19 @@ def transfers(frames: Mapping[str, Sequence[Captured]], config: MachineConfig) -
 
 
 def intervals(
-    frames: Mapping[str, Sequence[Captured]],
+    packets: Sequence[Captured],
     booted_ns: int | None,
     end_ns: int,
     sent: Sequence[Transfer],
 ) -> dict[str, Stretches]:
     """The intervals of a run in which interrupts are counted: those of ``Card``.
 
-    ``booted_ns`` is the end of the boot, ``sent`` all transfers.
+    ``packets`` are those that passed the card, ``booted_ns`` is the end of the boot, ``sent`` all
+    transfers.
     """
     boot: list[tuple[int, int]] = [(0, end_ns if booted_ns is None else booted_ns - 1)]
     run = [] if booted_ns is None else [(booted_ns, end_ns)]
     busy = together((t.begin_ns, t.end_ns) for t in sent)
-    packets = frames.get("nic", ())
     first = next((packet.time for packet in packets if packet.time >= (booted_ns or 0)), None)
     if first is not None and not busy:
         busy = [(first, packets[-1].time)]
@@ -186,22 +198,22 @@ def intervals(
 
 
 def card(
-    frames: Mapping[str, Sequence[Captured]],
-    counts: Mapping[str, Any],
+    packets: Sequence[Captured],
+    losses: Sequence[Mapping[str, Any]],
     busy: Stretches,
     interrupts: Mapping[str, Interrupts],
 ) -> Card:
-    """What the card did.
+    """What a card did.
 
-    ``counts`` are the ledger's, ``interrupts`` those of ``intervals``, of which ``busy`` is one.
+    ``packets`` are those that passed it, ``losses`` its machine's in the ledger, ``interrupts``
+    those of ``intervals``, of which ``busy`` is one.
     """
-    packets = frames.get("nic", ())
     to_guest = sum(packet.to_guest for packet in packets)
     return Card(
         to_guest,
         len(packets) - to_guest,
-        _frames(counts["lost"], normal=False),
-        _frames(counts["lost"], normal=True),
+        _frames(losses, normal=False),
+        _frames(losses, normal=True),
         interrupts["boot"],
         interrupts["run"],
         interrupts["busy"],

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from desim.e1000.interrupts import LINE
-from desim.engine.trace import Trace
+from desim.engine.trace import E, Happened, Trace
 from desim.events import MitigationBegun, MitigationEnded, Raised
 from desim.stages import Landmark
 
@@ -63,25 +63,31 @@ class Interrupts(NamedTuple):
         return self._asdict() | {"held": [held._asdict() for held in self.held]}
 
 
-def by_interval(trace: Trace, intervals: Mapping[str, Stretches]) -> dict[str, Interrupts]:
-    """The interrupts of each of ``intervals``, which may overlap."""
+def by_interval(
+    trace: Trace, intervals: Mapping[str, Stretches], threads: Collection[str] | None = None
+) -> dict[str, Interrupts]:
+    """The interrupts of each of ``intervals``, which may overlap.
+
+    ``threads`` are those of the card's machine, by name; None: all.
+    """
+    ours = trace.threads.keys() if threads is None else threads
     counts = {name: _Counts() for name in intervals}
 
     def at(time: int) -> Iterator[_Counts]:
         return (counts[name] for name, stretches in intervals.items() if lies(time, stretches))
 
-    for time in _times(trace, Landmark.INTERRUPT):
+    for time in _times(trace, ours, Landmark.INTERRUPT):
         for count in at(time):
             count.taken += 1
-    for rise in trace.happened(Raised):
+    for rise in _of(trace.happened(Raised), ours):
         for count in at(rise.time):
             count.rises += 1
             count.causes.update(rise.event.causes)
-    for begun in trace.happened(MitigationBegun):
+    for begun in _of(trace.happened(MitigationBegun), ours):
         if begun.event.holds == LINE:
             for count in at(begun.time):
                 count.windows[begun.event.by] += 1
-    for ended in trace.happened(MitigationEnded):
+    for ended in _of(trace.happened(MitigationEnded), ours):
         if ended.event.causes and not ended.event.cut:
             for count in at(ended.time):
                 count.held.setdefault((ended.event.holds, ended.event.by), []).append(ended.event)
@@ -135,11 +141,16 @@ def _held(holds: str, by: str, ends: Sequence[MitigationEnded]) -> Held:
     return Held(holds, by, len(ends), sum(waits), max(waits), dict(sorted(causes.items())))
 
 
-def _times(trace: Trace, landmark: Landmark) -> Iterator[int]:
+def _of(happened: Iterable[Happened[E]], threads: Collection[str]) -> Iterator[Happened[E]]:
+    """What has happened on ``threads``."""
+    return (one for one in happened if one.record.name in threads)
+
+
+def _times(trace: Trace, threads: Collection[str], landmark: Landmark) -> Iterator[int]:
     """When the functions of a landmark were entered, thread by thread."""
     wanted = trace.codes.entries(landmark)
     for record in trace.threads.values():
-        if not wanted.isdisjoint(record.codes):
+        if record.name in threads and not wanted.isdisjoint(record.codes):
             for time, code in zip(record.times, record.codes, strict=True):
                 if code in wanted:
                     yield time

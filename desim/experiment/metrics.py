@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from desim.experiment.figures import Card, Transfer, busy_ns, card, intervals, transfers
 from desim.experiment.interrupts import Interrupts, Stretches, by_interval
-from desim.machine.machine import BOOT, Transcript
+from desim.machine import Transcript
+from desim.machine.vm import machine_of, point_of
 from desim.scenario.metrics import METRICS, Value, decimal, round_half_up
 
 if TYPE_CHECKING:
@@ -66,39 +67,65 @@ class Metrics:
 
     @cached_property
     def booted_ns(self) -> int | None:
-        """The end of the guest's boot."""
-        return next((t.ended_ns for t in self.result.transcripts if t.name == BOOT), None)
+        """The end of the first guest's boot."""
+        return self._booted_ns("")
+
+    def _booted_ns(self, machine: str) -> int | None:
+        boots = (t for t in self.result.transcripts if t.is_boot and t.machine == machine)
+        return next((boot.ended_ns for boot in boots), None)
 
     @cached_property
     def transfers(self) -> list[Transfer]:
         """All transfers of the run, in the order of their first data."""
-        return transfers(self.result.packets, self.result.config)
+        result = self.result
+        return transfers(result.packets, result.config, result.guest_addresses)
 
     @cached_property
     def busy_ns(self) -> int:
         """How long transfers were under way."""
         return busy_ns(self.transfers)
 
-    @cached_property
-    def _intervals(self) -> dict[str, Stretches]:
+    def _intervals_of(self, machine: str) -> dict[str, Stretches]:
         result = self.result
         frames = result.packets if result.captured else {}
         sent = self.transfers if result.captured else ()
-        return intervals(frames, self.booted_ns, self.end_ns, sent)
+        packets = frames.get(point_of(machine, "nic"), ())
+        return intervals(packets, self._booted_ns(machine), self.end_ns, sent)
+
+    def _interrupts_of(
+        self, machine: str, stretches: dict[str, Stretches]
+    ) -> dict[str, Interrupts]:
+        threads = self.result.trace.threads
+        ours = {name for name in threads if self._of(name) == machine}
+        return by_interval(self.result.trace, stretches, ours)
 
     @cached_property
     def interrupts(self) -> dict[str, Interrupts]:
         """The card's interrupts by interval: ``boot``, ``run``, and while it was ``busy``."""
-        return by_interval(self.result.trace, self._intervals)
+        return self._interrupts_of("", self._intervals_of(""))
 
     @cached_property
     def card(self) -> Card | None:
-        """What the card did; None if there is none."""
+        """What the first machine's card did; None if it has none."""
+        return self.card_of("")
+
+    def card_of(self, machine: str) -> Card | None:
+        """What the card of a machine did; None if it has none. The first has no name."""
         result = self.result
-        if result.config.nic is None:
+        config = next(one for one in result.config.machines if one.machine == machine)
+        if config.nic is None:
             return None
-        busy = self._intervals["busy"]
-        return card(result.packets, result.frame_counts, busy, self.interrupts)
+        stretches = self._intervals_of(machine)
+        taken = self._interrupts_of(machine, stretches)
+        lost = [
+            entry for entry in result.frame_counts["lost"] if self._of(entry["where"]) == machine
+        ]
+        packets = result.packets.get(point_of(machine, "nic"), ())
+        return card(packets, lost, stretches["busy"], taken)
+
+    def _of(self, name: str) -> str:
+        """The machine that a thread or a place belongs to."""
+        return machine_of(name, [one.machine for one in self.result.config.others])
 
     @cached_property
     def pings(self) -> Pings | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from desim.config import MachineConfig
+from desim.config import InputFile, MachineConfig
 from desim.costs.profile import INSTRUCTIONS, load
 from desim.engine.trace import Fingerprint, Trace
 from desim.experiment.journey import Journey, follow
@@ -21,6 +21,7 @@ from desim.machine.counts import frame_counts
 from desim.record import Record, keeps, not_captured, not_recorded
 from desim.spool import Blobs, Log
 from desim.version import __version__
+from desim.wire.addresses import ip
 
 if TYPE_CHECKING:
     from desim.experiment.backtrace import Backtrace, Function
@@ -55,6 +56,7 @@ class RunResult:
         self._packets = machine.captures()
         self._counts = partial(frame_counts, machine.trace, machine.recorder.passed)
         self._guest = machine.guest_summary()
+        self._guests = machine.guest_summaries()
         self._outside = machine.outside()
         self.profile = CostsUsed(machine.profile.name, machine.profile.status)
         self.files: Blobs = machine.files()
@@ -147,9 +149,28 @@ class RunResult:
                 yield source, raw
         for name, log in sorted(self.files.logs.items()):
             yield f"file {name}", log
-        for side in (self.config.guest_files, self.config.host_files):
-            for name, file in sorted(side.items()):
-                yield f"input {name}", bytes.fromhex(file.sha256)
+        for name, file in self._inputs():
+            yield f"input {name}", bytes.fromhex(file.sha256)
+
+    def _inputs(self) -> Iterator[tuple[str, InputFile]]:
+        """The files that the machines and the host may read, by name."""
+        config = self.config
+        for side in (config.guest_files, config.host_files):
+            yield from sorted(side.items())
+        for other in config.others:
+            for name, file in sorted(other.guest_files.items()):
+                yield f"{other.machine}: {name}", file
+
+    @property
+    def guest_addresses(self) -> dict[bytes, str]:
+        """With several machines, the guests by the addresses that they have in the end."""
+        if not self.config.others:
+            return {}
+        return {
+            ip(str(told["address"])): name or "guest"
+            for name, told in self._guests.items()
+            if told is not None and told["address"] is not None
+        }
 
     @property
     def captures(self) -> dict[str, bytes]:
@@ -217,9 +238,14 @@ class RunResult:
             "end_ns": self.end_ns,
             "fingerprint": self.fingerprint._asdict() if self.has_fingerprint else None,
             "guest": self._guest,
+            "machines": [
+                {"name": one.machine, "qemu": one.qemu, "guest": self._guests[one.machine]}
+                for one in config.others
+            ],
             "programs": [
                 {
                     "side": t.side,
+                    "machine": t.machine,
                     "terminal": t.name,
                     "command": t.command,
                     "started_ns": t.started_ns,
@@ -232,11 +258,7 @@ class RunResult:
                 name: {"bytes": log.size, "sha256": log.sha256()}
                 for name, log in sorted(self.written.items())
             },
-            "inputs": {
-                name: file.sha256
-                for side in (config.guest_files, config.host_files)
-                for name, file in sorted(side.items())
-            },
+            "inputs": {name: file.sha256 for name, file in self._inputs()},
             "frames": self.frame_counts if self.keeps("counters") else None,
             "interrupts": self._interrupts,
             "metrics": self.metrics.plain() if self.keeps("journeys") and self.captured else None,

@@ -26,7 +26,7 @@ def failures(result: RunResult) -> list[str]:
     expect = result.config.expect
     found = expectations.failures(expect, result.written)
     shown = {transcript.name: transcript for transcript in result.transcripts}
-    for command in (*result.config.guest, *result.config.host):
+    for command in result.config.commands:
         found += _program(command, shown.get(command.terminal))
     found += _metrics(result)
     if expect.fingerprint:
@@ -38,17 +38,21 @@ def expects_something(config: MachineConfig) -> bool:
     """Whether a scenario says what must come of it."""
     expect = config.expect
     return bool(
-        expect.guest_files or expect.host_files or expect.metrics or expect.fingerprint
+        expect.guest_files
+        or expect.host_files
+        or expect.other_files
+        or expect.metrics
+        or expect.fingerprint
     ) or any(
         (run.expect_exit, run.expect_output, run.expect_time) != (None, None, None)
-        for run in (*config.guest, *config.host)
+        for run in config.commands
     )
 
 
 def failed(transcript: Transcript, config: MachineConfig) -> bool:
     """Whether a program ended with a status other than 0, and neither somebody stopped it nor
     its scenario expects that status."""
-    expected = {command.terminal: command.expect_exit for command in (*config.guest, *config.host)}
+    expected = {command.terminal: command.expect_exit for command in config.commands}
     return transcript.ended_ns is not None and transcript.status not in (
         0,
         STOPPED,
@@ -60,12 +64,12 @@ def failed_programs(result: RunResult) -> Iterator[str]:
     """One text for each program that failed."""
     for transcript in result.transcripts:
         if failed(transcript, result.config):
-            yield f"{transcript.side} {transcript.command!r}: exit {transcript.status}"
+            yield f"{transcript.where} {transcript.command!r}: exit {transcript.status}"
 
 
 def called(command: RunCommand) -> str:
     """How a text calls a command: its side and its words."""
-    return f"{command.side} {command.command!r}"
+    return f"{command.machine or command.side} {command.command!r}"
 
 
 def _program(command: RunCommand, shown: Transcript | None) -> Iterator[str]:

@@ -179,7 +179,7 @@ class _Within(Generic[Given, Value]):
         while (data := _receive(self.jobs)) is not None:
             given, early_ns = pickle.loads(data)
             config = self.plan.configure(given)
-            if cold:
+            if cold and not config.others:  # several guests have no one end of their boot
                 cold = False
                 with suppress(Exception):  # it will happen in the run as well, and be told there
                     self.booted = Booted(config, early_ns)
@@ -193,10 +193,10 @@ class _Within(Generic[Given, Value]):
     @staticmethod
     def _load_programs(config: MachineConfig) -> None:
         """Import them here rather than in each child."""
-        for commands, table in ((config.guest, GUEST_PROGRAMS), (config.host, HOST_PROGRAMS)):
-            for command in commands:
-                with suppress(Exception):  # it will happen in the run as well, and be told there
-                    parse(command.command, table)
+        for command in config.commands:
+            table = GUEST_PROGRAMS if command.side == "guest" else HOST_PROGRAMS
+            with suppress(Exception):  # it will happen in the run as well, and be told there
+                parse(command.command, table)
 
     def _fork(self, given: Given, config: MachineConfig) -> None:
         """Have a child do a job, and see it to its end."""

@@ -10,6 +10,9 @@ of ``bind`` (SO_REUSEADDR, SO_REUSEPORT, listeners, TIME_WAIT). Ports that nobod
 are drawn from the stream ``host.ports`` in ip_local_port_range, even for ``connect``,
 odd for ``bind``, the other parity when those are used up.
 
+A datagram to a multicast group goes to all sockets that are bound to it, if one has joined it: a
+host with a network sends it out as well, and loops it back. Nothing comes in from there.
+
 Not modelled: addresses of the host's other interfaces, dual-stack sockets, privileges
 for ports below 1024, ``SO_REUSEPORT`` balancing (the oldest listener gets all).
 """
@@ -109,6 +112,8 @@ class Loopback:
         self._numbers = 0
         self._connections = 0
         self._datagrams = 0
+        self.unheard = 0
+        """Datagrams that found no receiver, or none with room."""
         self.outside: dict[bytes, None] = {}
         """Addresses that somebody wanted to reach and that no route leads to, in that order."""
 
@@ -131,8 +136,10 @@ class Loopback:
             self._backlog.popleft()()
         self._busy = False
 
-    def connection(self) -> int:
-        """The number of a new connection."""
+    def connection(self, observer: SocketObserver | None) -> int:
+        """The number of a new connection; -1 if nobody is told of it."""
+        if observer is None:
+            return -1
         self._connections += 1
         return self._connections
 
@@ -163,11 +170,15 @@ class Endpoints:
         """Ports that nobody has, but that are not free either."""
         return ()
 
+    def may_bind(self, address: bytes) -> bool:
+        """Whether an address that is not the host's may be bound all the same."""
+        return False
+
     def bind(self, socket: Bindable, address: bytes, port: int) -> None:
         """Give ``socket`` its local endpoint."""
         if socket.local is not None:
             raise failure(errno.EINVAL)
-        if not wildcard(address) and not is_local(address):
+        if not (wildcard(address) or is_local(address) or self.may_bind(address)):
             raise failure(errno.EADDRNOTAVAIL)
         if port == 0:
             port = self.free_port(odd=True)
@@ -206,9 +217,9 @@ class Endpoints:
             return True
         return not socket.reuse_address and port in self.resting()
 
-    def free_port(self, *, odd: bool) -> int:
-        """A port that nobody uses."""
-        start = self._random("host.ports").below(PAIRS)
+    def free_port(self, *, odd: bool, stream: str = "host.ports") -> int:
+        """A port that nobody uses, drawn from ``stream``."""
+        start = self._random(stream).below(PAIRS)
         resting = self.resting()
         for parity in (int(odd), 1 - int(odd)):
             for step in range(PAIRS):

@@ -119,7 +119,7 @@ class QemuSockets(HostSockets):
 
     def accept(self, fd: Fd) -> tuple[Fd, Endpoint]:
         self._touch()
-        connection, client = self._tcp(fd).accept()
+        connection, client = self._find(fd).accept()
         return self._install(connection), client
 
     def connect(self, address: bytes, port: int) -> Fd:

@@ -117,6 +117,7 @@ class TcpSocket(Socket):
         "net",
         "nodelay",
         "number",
+        "observer",
         "oobinline",
         "orphaned_ns",
         "owner",
@@ -141,6 +142,7 @@ class TcpSocket(Socket):
     def __init__(self, tcp: Tcp[TcpSocket], owner: tuple[int, str] | None) -> None:
         self.tcp = tcp
         self.net = tcp.net
+        self.observer = tcp.net.observer
         self.number = self.net.number()
         self.name = f"tcp#{self.number}"
         super().__init__(self.name)
@@ -153,9 +155,7 @@ class TcpSocket(Socket):
         self.conn = 0
         self.side = ""
         self.receive = ByteQueue()
-        self.arrived_ns = 0
-        self.sent_total = 0
-        self.received_total = 0
+        self.arrived_ns = self.sent_total = self.received_total = 0
         self.urgent: int | None = None
         self.oobinline = self.nodelay = False
         self.linger_s = -1
@@ -165,12 +165,11 @@ class TcpSocket(Socket):
         self.send_shutdown = self.recv_shutdown = False
         self.orphaned_ns: int | None = None
         self.reuse_address = self.reuse_port = False
-        self.backlog = 0
+        self.backlog = self.retries = 0
         self.accept_queue: deque[TcpSocket] = deque()
         self.listener: TcpSocket | None = None
         """Of a connection that is half open: who will accept it."""
         self.retransmission: HostTimer | None = None
-        self.retries = 0
 
     is_stream = True
 
@@ -289,6 +288,7 @@ class TcpSocket(Socket):
         server.reuse_address, server.reuse_port = self.reuse_address, self.reuse_port
         server.oobinline, server.linger_s = self.oobinline, self.linger_s
         server.keepalive = dict(self.keepalive)
+        server.observer = self.observer
         self.tcp.take(server, own)
         self.tcp.sockets[server] = None
         server.remote = client
@@ -306,11 +306,11 @@ class TcpSocket(Socket):
             return
         self._stop_waiting()
         server.peer, self.peer = self, server
-        server.conn = self.conn = self.net.connection()
+        server.conn = self.conn = self.net.connection(self.observer or server.observer)
         server.side, self.side = "server", "client"
         self.state = ESTABLISHED
-        if self.net.observer is not None:
-            self.net.observer.connected(self.conn, self.local, self.remote)
+        if self.observer is not None:
+            self.observer.connected(self.conn, self.local, self.remote)
         self._changed()
         self.net.transmit(server._ack_arrives)
 
@@ -497,8 +497,8 @@ class TcpSocket(Socket):
 
     def _consumed(self, count: int, full: int) -> None:
         """``count`` bytes have left a queue that held ``full``."""
-        if self.net.observer is not None and count:
-            self.net.observer.received(self.conn, self.received_total, count, self.side)
+        if self.observer is not None and count:
+            self.observer.received(self.conn, self.received_total, count, self.side)
         self.received_total += count
         peer = self.peer
         if peer is None or full <= RCVBUF:
@@ -538,8 +538,8 @@ class TcpSocket(Socket):
         taken = data if len(data) <= room else data[:room]
         first = self.sent_total
         self.sent_total += len(taken)
-        if self.net.observer is not None:
-            self.net.observer.sent(self.conn, first, len(taken), self.side, self.resumed)
+        if self.observer is not None:
+            self.observer.sent(self.conn, first, len(taken), self.side, self.resumed)
         if urgent and len(taken) == len(data):
             peer.urgent = self.sent_total - 1
         if peer.orphaned_ns is not None or (peer.fin_sent and peer.recv_shutdown):
@@ -572,8 +572,8 @@ class TcpSocket(Socket):
 
     def _send_fin(self) -> None:
         self.send_shutdown = self.fin_sent = True
-        if self.net.observer is not None and self.conn:
-            self.net.observer.closed(self.conn, self.side, "fin")
+        if self.observer is not None and self.conn:
+            self.observer.closed(self.conn, self.side, "fin")
         if self.state == SYN_SENT:
             self._done()
             return
@@ -612,8 +612,8 @@ class TcpSocket(Socket):
         """Send RST: the connection is over at both ends."""
         peer = self.peer
         assert peer is not None
-        if self.net.observer is not None:
-            self.net.observer.closed(self.conn, self.side, "reset")
+        if self.observer is not None:
+            self.observer.closed(self.conn, self.side, "reset")
         self._done()
         if peer.state != CLOSE:
             peer.error = errno.EPIPE if peer.state == CLOSE_WAIT else errno.ECONNRESET

@@ -6,7 +6,9 @@ socket gets ECONNREFUSED, one with IP_RECVERR (QEMU's) finds it in its error que
 echo request to the own machine is answered by the kernel at once (net/ipv4/ping.c,
 icmp.c).
 
-Not modelled: multicast, broadcast, fragmentation, and any other ICMP error; none
+A datagram to a multicast group goes to all sockets bound to it (``__udp4_lib_mcast_deliver``).
+
+Not modelled: broadcast, fragmentation, and any other ICMP error; none
 can arise on loopback.
 """
 
@@ -31,7 +33,7 @@ from desim.userland.uapi import (
     Message,
     SocketRow,
 )
-from desim.wire.addresses import IP_ANY
+from desim.wire.addresses import IP_ANY, is_multicast
 from desim.wire.checksum import checksum
 from desim.wire.icmp import ICMP_DEST_UNREACH, ICMP_ECHO, ICMP_ECHOREPLY, ICMP_PORT_UNREACH
 
@@ -58,6 +60,7 @@ class DatagramSocket(Socket):
         "net",
         "number",
         "numbers",
+        "observer",
         "queued",
         "rcvbuf",
         "ttl",
@@ -73,6 +76,8 @@ class DatagramSocket(Socket):
         self.datagrams: deque[Message] = deque()
         self.numbers: deque[int] = deque()
         """Those of the datagrams, in their order."""
+        self.observer = net.observer
+        """Of a socket that carries another network's frames: nobody."""
         self.rcvbuf = RMEM_DEFAULT
         self.ttl = DEFAULT_TTL
         self.queued = 0
@@ -84,6 +89,7 @@ class DatagramSocket(Socket):
         size = len(data) + OVERHEAD
         if self.queued + size > self.rcvbuf:
             self.dropped += 1
+            self.net.unheard += 1
             return False
         self.queued += size
         self.datagrams.append(Message(data, source, self.net.now(), ttl))
@@ -119,8 +125,8 @@ class DatagramSocket(Socket):
         message = self.datagrams.popleft()
         number = self.numbers.popleft()
         self.queued -= len(message.data) + OVERHEAD
-        if self.net.observer is not None:
-            self.net.observer.datagram_received(
+        if self.observer is not None and number:
+            self.observer.datagram_received(
                 number, self.getsockname(), message.sender, len(message.data)
             )
         return message
@@ -152,6 +158,17 @@ class Udp(Endpoints):
                 best, best_score = socket, score
         return best
 
+    def may_bind(self, address: bytes) -> bool:
+        return is_multicast(address)
+
+    def members(self, source: Endpoint, to: Endpoint) -> list[UdpSocket]:
+        """Who gets a datagram to a group, in order; nobody if nobody has joined it."""
+        if not any(to[0] in socket.groups for socket in self.sockets):
+            return []
+        found = [socket for socket in reversed(self.at(to[1])) if socket.score(source, to)]
+        # The first that is found gets the packet itself, behind all copies.
+        return found[1:] + found[:1]
+
     def at(self, port: int) -> list[UdpSocket]:
         """The sockets of a port."""
         return [socket for socket in self._bound.get(port, ()) if isinstance(socket, UdpSocket)]
@@ -168,6 +185,7 @@ class UdpSocket(DatagramSocket):
         "broadcast",
         "error",
         "errors",
+        "groups",
         "owner",
         "recverr",
         "recvttl",
@@ -190,6 +208,8 @@ class UdpSocket(DatagramSocket):
         self.timestamp = self.recvttl = False
         self.error = 0
         self.errors: deque[tuple[int, int, bytes]] = deque()
+        self.groups: list[bytes] = []
+        """Multicast groups that it has joined (IP_ADD_MEMBERSHIP)."""
 
     def setsockopt(self, option: str, value: int) -> None:
         if option == SO_REUSEADDR:
@@ -255,7 +275,7 @@ class UdpSocket(DatagramSocket):
     def sendto(self, data: bytes, to: Endpoint) -> int:
         if not to[1]:
             raise failure(errno.EINVAL)
-        address = self.net.route(to[0])
+        address = to[0] if is_multicast(to[0]) else self.net.route(to[0])
         if len(data) > MAX_DATAGRAM[len(address)]:
             raise failure(errno.EMSGSIZE)
         # Linux tells an old error where it allocates: after the route and the size.
@@ -263,19 +283,32 @@ class UdpSocket(DatagramSocket):
         if self.local is None:
             self.bind(IP_ANY if len(address) == 4 else bytes(16), 0)
         assert self.local is not None
-        own = loopback_of(address) if wildcard(self.local[0]) else self.local[0]
+        own = self.local[0]
+        if wildcard(own) or is_multicast(own):
+            own = loopback_of(address)
         source = (own, self.local[1])
+        if is_multicast(address):
+            members = self.udp.members(source, (address, to[1]))
+            self.net.unheard += not members
+            for member in members:
+                member.deliver(data, source, self._number(), 1)
+            return len(data)
         receiver = self.udp.receiver(source, (address, to[1]))
-        number = self.net.datagram()
+        number = self._number()
         queued = receiver is not None and receiver.deliver(data, source, number, self.ttl)
-        if self.net.observer is not None:
-            self.net.observer.datagram_sent(number, source, (address, to[1]), data, queued)
+        if self.observer is not None:
+            self.observer.datagram_sent(number, source, (address, to[1]), data, queued)
         if receiver is None:
             self._nobody(address)
         return len(data)
 
+    def _number(self) -> int:
+        """The number of a datagram; 0 if nobody is told of it."""
+        return self.net.datagram() if self.observer is not None else 0
+
     def _nobody(self, address: bytes) -> None:
         """The kernel there answers that nobody has the port."""
+        self.net.unheard += 1
         if self.recverr:
             code = (ICMP_DEST_UNREACH, ICMP_PORT_UNREACH)
             if len(address) == 16:

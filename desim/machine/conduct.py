@@ -1,8 +1,8 @@
 """When programs start and stop, and when the run is over.
 
 * The guest boots; its commands without a time start when its network is up.
-* Host commands without a time start together at the first whole second at which
-  every guest program waits for input; commands whose own time is later do not count.
+* Host commands without a time start together at the first whole second, with all guests booted,
+  at which every guest program waits for input; commands whose own time is later do not count.
 * A command with ``stop`` is interrupted then, as with Ctrl-C.
 * From then on it is asked ten times a second whether the run is over: all programs have
   ended and what was in motion has come to rest, or all that are left wait and nothing
@@ -83,12 +83,19 @@ class Conductor:
     """Starts and stops the commands of one run, and stops the run with the reason."""
 
     def __init__(
-        self, env: Environment, machine: Stage, guest: list[RunCommand], host: list[RunCommand]
+        self,
+        env: Environment,
+        machine: Stage,
+        guest: list[RunCommand],
+        host: list[RunCommand],
+        machines: int = 1,
     ) -> None:
+        """``machines`` is how many boot."""
         self.env = env
         self.machine = machine
         self.started: list[Started] = []
-        self.booted = False
+        self._booting = machines
+        """How many guests have not booted yet."""
         self._halts = False
         """Whether the run halts, once, when the guest has booted."""
         self._open = 0
@@ -109,15 +116,15 @@ class Conductor:
                 # Ahead of all else at its instant, whenever it was told.
                 self._at(command.at_ns, partial(self._start, command), FIRST_RANK - 2)
 
-    def guest_is_up(self) -> None:
-        """The guest has booted: its commands start. Called on the guest's own thread."""
-        self.booted = True
-        self._at(self.env._now, self._guest_has_booted)
+    def guest_is_up(self, machine: str = "") -> None:
+        """A guest has booted: its commands start. Called on the guest's own thread."""
+        self._at(self.env._now, partial(self._guest_has_booted, machine))
 
-    def _guest_has_booted(self) -> None:
+    def _guest_has_booted(self, machine: str) -> None:
+        self._booting -= 1
         if self._halts:
             self.env.halt()
-        self.begin()
+        self.begin(machine)
 
     def halt_when_booted(self, limit_ns: int) -> bool:
         """Run up to the instant at which the guest has booted; ``begin`` is what comes next.
@@ -127,16 +134,20 @@ class Conductor:
         self._halts = True
         return self.env.run_to(limit_ns) is HALTED
 
-    def begin(self) -> None:
-        """The guest's commands start, and from now on it is asked when the host's do, and
-        whether the run is over."""
+    def begin(self, machine: str = "") -> None:
+        """A guest's commands start. When all have booted, it is asked from now on when the
+        host's do, and whether the run is over."""
         now = self.env._now
-        if self._host_waiting:
-            self._second.set((now // SECOND_NS + 1) * SECOND_NS)
-        self._check.set((now // CHECK_NS + 1) * CHECK_NS)
-        for command in self._guest_waiting:
-            self._start(command)
-        self._guest_waiting = []
+        if not self._booting:
+            if self._host_waiting:
+                self._second.set((now // SECOND_NS + 1) * SECOND_NS)
+            self._check.set((now // CHECK_NS + 1) * CHECK_NS)
+        waiting, self._guest_waiting = self._guest_waiting, []
+        for command in waiting:
+            if command.machine == machine:
+                self._start(command)
+            else:
+                self._guest_waiting.append(command)
 
     def _start(self, command: RunCommand) -> None:
         started = Started(command, self.machine.start(command))
@@ -181,7 +192,7 @@ class Conductor:
             self.env.stop(reason)
 
     def _reason(self) -> str | None:
-        if not self.booted or self._open or not self.machine.at_rest():
+        if self._booting or self._open or not self.machine.at_rest():
             return None
         if all(started.ended for started in self.started):
             return ALL_ENDED

@@ -2,14 +2,14 @@
 
 Theory of operation
 -------------------
-The two capture points, slirp's and the card's, are the ends of the wire; between
-them stand the net layer's queues and perhaps a hub. A frame that passes one end is
+The capture points (slirp's, the card's, those of sockets and injectors) are the ends of the wire;
+between two of them stand the net layer's queues and perhaps a hub. A frame that passes one end is
 *under way* until it passes the other or a ledger entry says where it ended and why.
 One that arrives without having been sent, or twice, is found at once. When the run is
 over, what is under way must be what waits in the queues, frame by frame; if somebody
 holds the big lock then, one more frame may be in flight there.
 
-A frame goes one way only: the hub has two ports here, so it makes no copies. What a
+A frame goes one way only, to one end. What a hub of more than two ports or a
 filter makes, a copy or a changed frame, is a frame of its own, under way from there on;
 what a filter keeps waits as in a queue.
 """
@@ -50,10 +50,10 @@ class UnderWay:
         """It ended, before the other end (and is forgotten) or behind it."""
         self.frames.pop(frame.number, None)
 
-    def check(self, queued: Iterable[Frame], *, in_hand: bool) -> None:
+    def check(self, queued: Iterable[Frame], *, in_hand: int) -> None:
         """Raise ``ConservationError`` unless all that is under way is in ``queued``.
 
-        ``in_hand`` is whether somebody may be carrying a frame at this moment.
+        ``in_hand`` is how many may be carrying a frame at this moment.
         """
         waiting = {frame.number for frame in queued}
         missing = [frame for number, frame in self.frames.items() if number not in waiting]

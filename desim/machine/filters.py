@@ -8,6 +8,7 @@ from desim.engine.instrument import Instrument
 from desim.engine.streams import Streams
 from desim.errors import UserError
 from desim.filters import (
+    NETDEV,
     BufferFilter,
     Chosen,
     CorruptFilter,
@@ -62,16 +63,23 @@ class Filters:
         self.made: dict[str, NetFilterState] = {}
 
     def attach(
-        self, configs: list[NetFilter], *, user: NetClientState | None, nic: NetClientState | None
+        self,
+        configs: list[NetFilter],
+        *,
+        user: NetClientState | None,
+        nic: NetClientState | None,
+        find: Callable[[str], NetClientState],
     ) -> None:
-        """All filters, in the order of the options; ``user`` and ``nic`` have their peers."""
+        """All filters, in the order of the options; ``user`` and ``nic`` have their peers, and
+        ``find`` gives other clients."""
         ends: dict[NetdevEnd, NetClientState | None] = {
             "user": user,
             "user_port": user and user.peer,
             "nic_port": nic and nic.peer,
         }
         for config in configs:
-            netdev = ends[config.netdev]
+            end = config.netdev
+            netdev = find(end.removeprefix(NETDEV)) if end.startswith(NETDEV) else ends[end]
             assert netdev is not None, f"filter {config.id!r} is on a netdev that is not there"
             new = self._make(config, Place(netdev, config.id, config.queue, config.on))
             if config.position == "head":

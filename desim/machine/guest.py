@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.config import InputFile, MachineConfig
+from desim.config import InputFile, QemuConfig
 from desim.devices import Nic
 from desim.guest.cpu.context import NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
 from desim.guest.drivers.modules import MODULES, CardDriver, Surroundings, modprobe
@@ -28,6 +28,7 @@ from desim.userland.program import Program
 from desim.userland.programs import GUEST_PROGRAMS
 from desim.userland.shell import parse
 from desim.userland.uapi import IFF_RUNNING
+from desim.wire.addresses import ip_text, mask_from_prefix
 
 ETH0 = "eth0"
 CARRIER_LOOK_NS = 50_000_000
@@ -40,7 +41,7 @@ class Guest:
 
     def __init__(
         self,
-        config: MachineConfig,
+        config: QemuConfig,
         kit: Kit,
         *,
         vcpu: Vcpu,
@@ -59,6 +60,12 @@ class Guest:
         """When the boot script was through."""
         self.modprobe = modprobe(config.modprobe)
         self._boot = config.boot
+        self.addressing = DHCP_CLIENT
+        """How the boot script gets the interface its address."""
+        if config.guest_address is not None:
+            address, prefix = config.guest_address
+            mask = ip_text(mask_from_prefix(prefix))
+            self.addressing = f"ifconfig {ETH0} {ip_text(address)} netmask {mask}"
         self._irq = irq
         self._bring_up_stack(config)
         self._start_kernel(config.guest_files, tree)
@@ -69,7 +76,7 @@ class Guest:
 
     # --- what there is before the boot, each made of those in front of it
 
-    def _bring_up_stack(self, config: MachineConfig) -> None:
+    def _bring_up_stack(self, config: QemuConfig) -> None:
         """The network stack, and its soft interrupts on the processor."""
         vcpu, build = self.vcpu, self.kit.build
         self.log = KernelLog(vcpu.now)
@@ -144,7 +151,7 @@ class Guest:
         if self.driver is None:
             self._up()
             return
-        self._start("init", self._bring_up(self.driver), self._dhcp)
+        self._start("init", self._bring_up(self.driver), self._get_address)
 
     def _start(self, name: str, program: Program, ended: Callable[[Process], None]) -> None:
         process = self.kernel.spawn_program(name, program, self.console)
@@ -173,9 +180,9 @@ class Guest:
             yield from sys.sleep_ns(instant - self.vcpu.now())
         return 0
 
-    def _dhcp(self, _: Process) -> None:
-        command = parse(DHCP_CLIENT, GUEST_PROGRAMS)[0]
-        self._start("udhcpc", command.start(), lambda _: self._up())
+    def _get_address(self, _: Process) -> None:
+        command = parse(self.addressing, GUEST_PROGRAMS)[0]
+        self._start(command.name, command.start(), lambda _: self._up())
 
 
 def reader(files: dict[str, InputFile]) -> Callable[[str], Log]:

@@ -11,9 +11,14 @@ from desim.machine.ports import Recorder
 
 
 class Kit(NamedTuple):
-    """One for each machine."""
+    """One for each machine; the first has no ``machine``'s name."""
 
     env: Environment
     build: Instrument
     recorder: Recorder
     streams: Streams
+    machine: str = ""
+    prefix: str = ""
+    """In front of what a thread or a terminal of a further machine is called: its name, a space."""
+    point: str = ""
+    """The same in front of capture points, which become names of files."""

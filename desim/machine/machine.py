@@ -1,23 +1,21 @@
-"""One machine and its run."""
+"""A run: its machines, the host around them, and what is kept of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from desim.config import MachineConfig, RunCommand
+from desim.config import MachineConfig, QemuConfig, RunCommand
 from desim.costs.profile import load
 from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument, Watcher
 from desim.engine.marks import CODE_MASK
 from desim.engine.streams import Streams
-from desim.engine.thread import FIRST_RANK, Thread
+from desim.engine.thread import FIRST_RANK
 from desim.engine.trace import Trace
 from desim.errors import EngineError, OverBudgetError, UserError
-from desim.events import FrameTaken
-from desim.guest.mm.memory import Memory
 from desim.host.kernel import TOUCH_POINT as HOST_SOCKET
 from desim.host.kernel import HostKernel
 from desim.machine import names
@@ -25,23 +23,19 @@ from desim.machine.capture import Capture
 from desim.machine.conduct import INTERRUPTED, UNTIL, Conductor, Running
 from desim.machine.counts import frame_counts
 from desim.machine.ctrl_c import ctrl_c
-from desim.machine.guest import DHCP_CLIENT, ETH0, Guest, reader
+from desim.machine.guest import reader
 from desim.machine.kit import Kit
-from desim.machine.monitor import Monitor
 from desim.machine.ports import Recorder
-from desim.machine.qemu import IRQ_LINE, Qemu
-from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.host import HostScheduler, HostTick
-from desim.machine.threads.main_loop import MainLoop
 from desim.machine.threads.tasks import ProcessTask
-from desim.machine.threads.vcpu import Vcpu
+from desim.machine.vm import Transcript, Vm
 from desim.spool import Blobs, Spool
 from desim.userland.files import Quota, Terminal, VirtualTree
 from desim.userland.process import Process
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
-from desim.userland.programs.dmesg import dmesg_line
 from desim.userland.shell import parse
-from desim.wire.addresses import ip_text, mac_text, prefix_from_mask
+from desim.wire.addresses import ip_text
+from desim.wire.frame import Frame
 
 VCPU_RANK = FIRST_RANK
 MAIN_RANK = FIRST_RANK + 1
@@ -51,27 +45,10 @@ FIRST_CHILD_RANK = FIRST_HOST_RANK + (PIPELINE << 20)
 """At one instant the guest's processor goes first, then QEMU's main loop, then the host programs
 in the order of the scenario's commands (each command has a band of ranks for its pipeline), then
 what else runs on the host. So nobody's rank depends on how many others there are."""
-MEMORY_BYTES = 256 << 20
-BOOT = "guest console"
-MONITOR = "monitor"
+FIRST_OTHER_RANK = 1 << 45
+"""Behind all of them come the other machines, in their order: processor, then main loop."""
 LAST_MARKS = 12
 PROGRESS_NS = 100_000_000
-
-
-class Transcript(NamedTuple):
-    """One terminal: what was typed, when, what it showed, and how it ended."""
-
-    side: str
-    """Where it is: ``guest``, ``host``, or ``QEMU`` for its monitor."""
-    name: str
-    prompt: str
-    command: str
-    started_ns: int
-    ended_ns: int | None
-    status: int | None
-    output: bytes
-    measured: tuple[Mapping[str, Any], ...] = ()
-    """What measuring programs have found, in order of their ends."""
 
 
 class Machine:
@@ -98,11 +75,9 @@ class Machine:
         """It has run, or was closed."""
         self._power_on(watch, without)
         self._set_up_host()
-        self._set_up_processor()
-        self._start_qemu()
-        self._install_guest()
+        self._build_machines()
         self._start_threads()
-        self._open_monitor()
+        self._open_monitors()
         self._call_conductor()
 
     # --- the parts, each made of those in front of it
@@ -170,76 +145,66 @@ class Machine:
         self._next_rank += 1
         return self._next_rank - 1
 
-    def _set_up_processor(self) -> None:
-        """QEMU's main loop, which serves the local timer; the virtual CPU, and its memory."""
-        self.loop = self.kit.build(MainLoop)(self.env, BigLock(self.env))
-        self.vcpu = self.kit.build(Vcpu)(
-            env=self.env,
-            rank=VCPU_RANK,
-            codes=self.trace.codes,
-            clock=self.loop.timers,
-            jiffies_zero_ns=self.config.boot.jiffies_zero_ns,
-            switched=self.recorder.switches(),
-            build=self.kit.build,
-        )
-        self.memory = Memory(MEMORY_BYTES, taken=self.recorder.noter(FrameTaken))
+    def _build_machines(self) -> None:
+        """All QEMUs with their guests, in order; the first is there by its parts, too."""
+        self.vms: list[Vm] = []
+        self._by_name: dict[str, Vm] = {}
+        for number, config in enumerate((self.config, *self.config.others)):
+            vm = self._by_name[config.machine] = self._vm(number, config)
+            self.vms.append(vm)
+        self.vm = self.vms[0]
+        self.loop, self.vcpu, self.memory = self.vm.loop, self.vm.vcpu, self.vm.memory
+        self.qemu, self.guest, self.console = self.vm.qemu, self.vm.guest, self.vm.console
 
-    def _start_qemu(self) -> None:
-        """Main loop, network and card."""
-        self.qemu = Qemu(
-            self.config,
-            self.kit,
-            loop=self.loop,
+    def _vm(self, number: int, config: QemuConfig) -> Vm:
+        kit, ranks = self.kit, (VCPU_RANK, MAIN_RANK)
+        if number:
+            name, first = config.machine, FIRST_OTHER_RANK + 2 * number
+            streams = Streams(self.config.seed, config.boot.draws, within=f"{name}: ")
+            recorder = self.recorder.beside(number)
+            kit = Kit(
+                kit.env, kit.build, recorder, streams, name, prefix=f"{name} ", point=f"{name}-"
+            )
+            ranks = (first, first + 1)
+            self._trees[name] = VirtualTree(self._quota, self.spool)
+        return Vm(
+            config,
+            kit,
+            number=number,
+            ranks=ranks,
             host=self.host,
-            vcpu=self.vcpu,
-            memory=self.memory,
+            tree=self._trees[config.machine or "guest"],
             start=self._start_child,
-            terminal=self._unseen,
-        )
-
-    def _install_guest(self) -> None:
-        """Driver, network stack and kernel on the virtual CPU."""
-        self.console = self._terminal(BOOT)
-        self.guest = Guest(
-            self.config,
-            self.kit,
-            vcpu=self.vcpu,
-            mmio=self.qemu.mmio,
-            irq=IRQ_LINE,
-            memory=self.memory,
-            tree=self._trees["guest"],
-            console=self.console,
+            terminal=self._terminal,
+            unseen=self._unseen,
+            resolvers=self.config.dns.resolvers,
         )
 
     def _start_threads(self) -> None:
         """QEMU's two threads, and the host's name server if there is one."""
-        self.guest.kernel.start_child = self._start_forked_in_guest
         self.host.start_child = self._start_forked
-        main = Thread(self.env, "main", MAIN_RANK, self.qemu.loop.main, self.trace.codes)
-        self.trace.follow(self.vcpu.thread)
-        self.trace.follow(main)
+        for vm in self.vms:
+            vm.guest.kernel.start_child = partial(self._start_forked_in_guest, vm)
+            vm.start_threads(self.trace.follow)
         resolver = names.configure(self.host, self.config.dns, self._unseen)
         if resolver is not None:
             self._start_child(resolver)
 
-    def _open_monitor(self) -> None:
-        """QEMU's monitor, and what will be typed there."""
-        config, qemu = self.config, self.qemu
-        self.monitor = Monitor(
-            config.monitor,
-            timers=self.loop.timers,
-            terminal=self._terminal(MONITOR),
-            net=qemu.net,
-            hub=qemu.hub,
-            slirp=qemu.slirp,
-            user=config.user,
-            nic=config.nic,
-        )
+    def _open_monitors(self) -> None:
+        """QEMU's monitors, and what will be typed there."""
+        for vm in self.vms:
+            vm.open_monitor()
+        self.monitor = self.vm.monitor
 
     def _call_conductor(self) -> None:
         """Who starts the commands, the guest's when it has booted, and ends the run."""
-        self.conductor = Conductor(self.env, self, self.config.guest, self.config.host)
-        self.guest.power_on(self.conductor.guest_is_up)
+        guests = [*self.config.guest]
+        for other in self.config.others:
+            guests += other.guest
+        machines = 1 + len(self.config.others)
+        self.conductor = Conductor(self.env, self, guests, self.config.host, machines)
+        for vm in self.vms:
+            vm.guest.power_on(partial(self.conductor.guest_is_up, vm.config.machine))
 
     def _terminal(self, name: str) -> Terminal:
         return Terminal(name, now=self.env.time, quota=self._quota)
@@ -294,8 +259,13 @@ class Machine:
         self.close()
         if in_the_middle:  # a filter may have had several frames in its hands
             return
+        queued, in_hand = list[Frame](), 0
+        for vm in self.vms:
+            queued += vm.qemu.net.queued()
+            in_hand += vm.qemu.lock.owner is not None
         self.recorder.under_way.check(
-            self.qemu.net.queued(), in_hand=self.qemu.lock.owner is not None
+            queued,
+            in_hand=in_hand,
         )
 
     def close(self) -> None:
@@ -331,17 +301,18 @@ class Machine:
     def start(self, command: RunCommand) -> list[Running]:
         """Start the processes of a command at the current instant."""
         terminal = self._terminal(command.terminal)
+        vm = self._by_name[command.machine]
         table = GUEST_PROGRAMS if command.side == "guest" else HOST_PROGRAMS
-        kernel = self.guest.kernel if command.side == "guest" else self.host
+        kernel = vm.guest.kernel if command.side == "guest" else self.host
         processes = kernel.spawn(parse(command.command, table), terminal)
         self._jobs.append((command, terminal, processes))
         running: list[Running] = []
         self._lines |= dict.fromkeys(processes, running)
         if command.side == "guest":
             task_of = partial(self.kit.build(ProcessTask), ready_ns=command.ready_ns)
-            tasks = [task_of(self.vcpu, kernel, p) for p in processes]
+            tasks = [task_of(vm.vcpu, kernel, p) for p in processes]
             for task in tasks:
-                self.vcpu.arrive(task)
+                vm.vcpu.arrive(task)
             running += tasks
             return running
         rank = FIRST_HOST_RANK + PIPELINE * self.config.host.index(command)
@@ -351,11 +322,11 @@ class Machine:
             running.append(started)
         return running
 
-    def _start_forked_in_guest(self, process: Process) -> None:
-        """A program of the guest has started another one: on the vCPU's thread."""
-        task = self.kit.build(ProcessTask)(self.vcpu, self.guest.kernel, process)
+    def _start_forked_in_guest(self, vm: Vm, process: Process) -> None:
+        """A program of a guest has started another one: on the vCPU's thread."""
+        task = self.kit.build(ProcessTask)(vm.vcpu, vm.guest.kernel, process)
         self._join(process, task)
-        self.vcpu.sched.enqueue(task, new=True)
+        vm.vcpu.sched.enqueue(task, new=True)
 
     def _start_forked(self, process: Process) -> None:
         """A program of the host has started another one: behind all that were started."""
@@ -378,28 +349,20 @@ class Machine:
         self.trace.follow(task.thread)
 
     def at_rest(self) -> bool:
-        """Nothing is in motion: vCPU halted, main loop asleep in poll, no host program runs."""
-        return (
-            self.env.idle()
-            and not self.monitor.pending
-            and self.vcpu.at_rest()
-            and self.qemu.loop.polling
-            and not self.qemu.sockets.ready()
-            and all(
-                not thread.is_alive or thread.waiting is not None for thread in self.env.threads
-            )
-        )
+        """Nothing is in motion: no machine and no program of the host has anything to do."""
+        # NOTE: loops, where ``all`` would make a generator and a call for each: a run that waits
+        # asks ten times a second (3 calls less each time).
+        rests = self.env.idle()
+        for vm in self.vms:
+            rests = rests and vm.at_rest()
+        for thread in self.env.threads:
+            rests = rests and not (thread.is_alive and thread.waiting is None)
+        return rests
 
     def nothing_left(self) -> bool:
         """At rest, and only periodic timers are armed."""
-        slirp = self.qemu.slirp
         return (
-            self.vcpu.idle()
-            and self.guest.stack.idle()
-            and not self.guest.unpolled()
-            and not self.qemu.loop.timers.waiting()
-            and self.qemu.net.filters_keep_nothing()
-            and (slirp is None or slirp.idle())
+            all(vm.nothing_left() for vm in self.vms)
             and self.host.net.timers.next_ns() is None
             and all(c.process.ended_ns is not None or c.waits_for_input for c in self._children)
         )
@@ -407,7 +370,7 @@ class Machine:
     # --- what is left after the run
 
     def files(self) -> Blobs:
-        """What programs wrote, by name below ``guest/`` and ``host/``."""
+        """What programs wrote, by name below ``guest/``, ``host/`` and the names of machines."""
         return Blobs(
             {
                 f"{side}/{name}": file.log
@@ -421,32 +384,10 @@ class Machine:
         return self.recorder.captures
 
     def transcripts(self) -> list[Transcript]:
-        """The terminals: the guest's boot, then the commands in order of their start."""
-        shown = []
-        if self.guest.driver is not None:
-            log = "".join(dmesg_line(t, line) for t, line in self.guest.log.lines)
-            loading = " ".join(["insmod", *self.guest.modprobe.words])
-            shown.append(
-                Transcript(
-                    "guest",
-                    BOOT,
-                    "guest",
-                    f"{loading}; ip link set {ETH0} up; {DHCP_CLIENT}",
-                    0,
-                    self.guest.up_ns,
-                    None if self.guest.up_ns is None else 0,
-                    log.encode() + self.console.output(),
-                )
-            )
-        if self.config.monitor:
-            instants = [command.at_ns for command in self.config.monitor]
-            done = None if self.monitor.pending else max(instants)
-            output = self.monitor.terminal.output()
-            commands = f"{len(instants)} command{'s' * (len(instants) != 1)}"
-            status = None if done is None else 0
-            shown.append(
-                Transcript("QEMU", MONITOR, "qemu", commands, min(instants), done, status, output)
-            )
+        """The terminals: the guests' boots, monitors, then the commands in order of their start."""
+        own = [vm.boot_transcript() for vm in self.vms]
+        own += [vm.monitor_transcript() for vm in self.vms]
+        shown = [transcript for transcript in own if transcript is not None]
         for command, terminal, processes in self._jobs:
             last = processes[-1]
             ended = [p.ended_ns for p in processes]
@@ -454,13 +395,14 @@ class Machine:
                 Transcript(
                     command.side,
                     terminal.queue.name,
-                    command.side,
+                    command.machine or command.side,
                     command.command,
                     processes[0].started_ns,
                     None if None in ended else max(e for e in ended if e is not None),
                     None if None in ended else last.shell_status,
                     terminal.output(),
                     tuple(found for process in processes for found in process.measured),
+                    command.machine,
                 )
             )
         return shown
@@ -473,20 +415,13 @@ class Machine:
         """Addresses outside of the modelled host that the guest or a program wanted to reach."""
         return [ip_text(address) for address in self.host.net.outside]
 
+    def guest_summaries(self) -> dict[str, dict[str, Any] | None]:
+        """The interface of each guest, by the machine's name."""
+        return {name: vm.guest_summary() for name, vm in self._by_name.items()}
+
     def guest_summary(self) -> dict[str, Any] | None:
-        """The guest's interface, or None without one."""
-        for found in self.guest.stack.interfaces():
-            if found.name == ETH0:
-                return {
-                    "interface": ETH0,
-                    "mac": mac_text(found.mac),
-                    "address": ip_text(found.inet) if found.inet else None,
-                    "prefix": prefix_from_mask(found.mask) if found.mask else None,
-                    "carrier": found.carrier,
-                    "rx_packets": found.rx_packets,
-                    "tx_packets": found.tx_packets,
-                }
-        return None
+        """The first guest's interface, or None without one."""
+        return self.vm.guest_summary()
 
 
 def _of_an_event(error: Exception) -> bool:

@@ -10,6 +10,7 @@ What can be noted says ``desim.events``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import TypeVarTuple, cast
 from zlib import crc32
 
@@ -51,13 +52,16 @@ from desim.machine.capture import Capture
 from desim.machine.conservation import UnderWay
 from desim.machine.counts import Passed, wanted
 from desim.net.filter_faults import FaultLedger
-from desim.ports import Endpoint, NetClient, NetPort, PciBus
+from desim.ports import AsyncNetPort, Endpoint, NetClient, NetPort, PciBus
 from desim.reasons import Reason
 from desim.record import Record, keeps
 from desim.spool import Spool
 from desim.wire.frame import Frame
 
 Ts = TypeVarTuple("Ts")
+
+FRAMES_OF_ONE = 10_000_000
+"""The numbers that a machine has for its frames."""
 
 
 class Recorder:
@@ -79,7 +83,7 @@ class Recorder:
         is where the captures lie; None: one of their own.
         """
         self.env = env
-        self.frames = self.notes = 0
+        self.frames = self.notes = self.base = 0
         self.max_frames = max_frames
         self.max_notes = max_notes
         self.under_way = UnderWay()
@@ -89,6 +93,19 @@ class Recorder:
         self._counts = not keeps(record, "journeys") and (capture or keeps(record, "counters"))
         self._capture = capture
         self._spool = spool or Spool()
+
+    def beside(self, number: int) -> Recorder:
+        """The recorder of a further machine: what it keeps lies with the rest, but it counts its
+        frames and notes itself, as no machine waits for another before it does.
+
+        ``number`` counts the machines before: the first frame of the second one is 10000001.
+        """
+        other = copy(self)
+        other.notes = 0
+        other.frames = other.base = number * FRAMES_OF_ONE
+        if self.max_frames is not None:
+            other.max_frames = other.base + self.max_frames
+        return other
 
     def noter(self, kind: Kind[*Ts]) -> Callable[[*Ts], None] | None:
         """What notes events of a kind on the running thread; None if this run does not want them.
@@ -150,7 +167,7 @@ class Recorder:
         """
         if not frame.number:
             if self.frames == self.max_frames:
-                raise self.too_many("frames", self.frames)
+                raise self.too_many("frames", self.frames - self.base)
             self.frames += 1
             frame.number = self.frames
         return frame.number
@@ -221,7 +238,7 @@ class Tap(NetPort, NetClient):
         number = frame.number
         if not number:
             if recorder.frames == recorder.max_frames:
-                raise recorder.too_many("frames", recorder.frames)
+                raise recorder.too_many("frames", recorder.frames - recorder.base)
             recorder.frames = frame.number = number = recorder.frames + 1
         if self._captured is not None:
             env = recorder.env
@@ -282,11 +299,62 @@ class Tap(NetPort, NetClient):
         self.client.set_link(up)
 
 
-class FrameLedger(FaultLedger):
-    """The ledger of one machine: every frame that ended early is noted, with place and reason."""
+class EndTap(Tap):
+    """The capture point in front of an injector, or (``SocketTap``) of a netdev with a socket.
 
-    def __init__(self, recorder: Recorder) -> None:
+    What goes to it has passed when it has taken all of it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, name: str, recorder: Recorder, port: NetPort) -> None:
+        super().__init__(name, recorder, port, sends_to_guest=True)
+
+    def receive(self, frame: Frame) -> int:
+        """The net layer delivers."""
+        under_way = self.recorder.under_way
+        under_way.arrived(frame)
+        answer = self.client.receive(frame)
+        if answer > 0:
+            self._passes(frame, to_guest=False)
+        elif answer == 0:
+            under_way.refused(frame)
+        return answer
+
+    def _passes(self, frame: Frame, *, to_guest: bool) -> None:
+        recorder = self.recorder
+        number = recorder.number(frame)
+        if self._captured is not None:
+            self._captured.append((recorder.env.time(), to_guest, number, frame.raw))
+        if self._note is not None:
+            self._note(self.name, to_guest, number)
+
+
+class SocketTap(EndTap, AsyncNetPort):
+    """The same of a client that is to be told of what has to wait."""
+
+    __slots__ = ("_async",)
+
+    def __init__(self, name: str, recorder: Recorder, port: AsyncNetPort) -> None:
+        super().__init__(name, recorder, port)
+        self._async = port
+
+    def send_async(self, frame: Frame, sent: Callable[[int], None]) -> int:
+        """The client sends, and is to be told of what has to wait."""
+        self._passes(frame, to_guest=True)
+        self.recorder.under_way.sent(frame)
+        return self._async.send_async(frame, sent)
+
+
+class FrameLedger(FaultLedger):
+    """The ledger of one machine: every frame that ended early is noted, with place and reason.
+
+    ``machine`` is its name; places in the first, which has none, need none.
+    """
+
+    def __init__(self, recorder: Recorder, machine: str = "") -> None:
         self.recorder = recorder
+        self._prefix = f"{machine} " if machine else ""
         self._note_lost = recorder.noter(Lost)
         self._note_held = recorder.noter(Held)
         self._note_made = recorder.noter(Made)
@@ -294,17 +362,17 @@ class FrameLedger(FaultLedger):
     def lost(self, frame: Frame, where: str, why: Reason) -> None:
         self.recorder.under_way.lost(frame)
         if self._note_lost is not None:
-            self._note_lost(frame.number, where, why)
+            self._note_lost(frame.number, self._prefix + where, why)
 
     def held(self, frame: Frame, where: str, why: Reason) -> None:
         if self._note_held is not None:
-            self._note_held(frame.number, where, why)
+            self._note_held(frame.number, self._prefix + where, why)
 
     def made(self, frame: Frame, of: Frame, where: str, why: Reason) -> None:
         number = self.recorder.number(frame)
         self.recorder.under_way.sent(frame)
         if self._note_made is not None:
-            self._note_made(number, of.number, where, why)
+            self._note_made(number, of.number, self._prefix + where, why)
 
 
 class Connections(SocketObserver, ProgramObserver):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from desim.config import MachineConfig
-from desim.devices import GuestFwd, Nic, UserNet
+from desim.config import QemuConfig, Train
+from desim.devices import GuestFwd, Nic, SocketNet, UserNet
 from desim.e1000.card import E1000
+from desim.errors import UserError
 from desim.guest.mm.memory import Memory
 from desim.host.kernel import HostKernel
 from desim.host.sockets import QemuSockets
 from desim.machine.access import CardAccess
 from desim.machine.chardev import TOUCH_POINT, CharBackend
 from desim.machine.kit import Kit
-from desim.machine.ports import Bus, FrameLedger, Tap
-from desim.machine.threads.main_loop import MainLoop
+from desim.machine.ports import Bus, EndTap, FrameLedger, SocketTap, Tap
+from desim.machine.threads.main_loop import IoHandlers, MainLoop
 from desim.machine.threads.vcpu import Vcpu
 from desim.net import Net, NetClientState, NetHub
 from desim.slirp.client import net_slirp_init
@@ -24,14 +26,20 @@ from desim.slirp.icmp6 import ra_interval_ms
 from desim.slirp.slirp import Slirp
 from desim.userland.files import Terminal
 from desim.userland.process import Process
+from desim.wire.addresses import ip_text
 
 if TYPE_CHECKING:
     from desim.filters import NetFilter
+    from desim.machine.injector import Injector
+    from desim.net.socket import NetSocket
 
+INJECTOR = "inject"
 BAR0 = 0xFEBC0000
 BAR1 = 0xC000
 IRQ_LINE = 10
 """Where the firmware of a PC machine puts the first card."""
+PID = 29642
+"""Of the first QEMU; further ones follow."""
 
 
 class Qemu:
@@ -39,7 +47,7 @@ class Qemu:
 
     def __init__(
         self,
-        config: MachineConfig,
+        config: QemuConfig,
         kit: Kit,
         *,
         loop: MainLoop,
@@ -48,36 +56,46 @@ class Qemu:
         memory: Memory,
         start: Callable[[Process], None],
         terminal: Terminal,
+        resolvers: Sequence[bytes],
+        number: int = 0,
     ) -> None:
-        """``start`` gives a child of QEMU a thread to run on; ``terminal`` is QEMU's own."""
+        """``start`` gives a child of QEMU a thread to run on; ``terminal`` is QEMU's own.
+        ``resolvers`` are the host's name servers, and ``number`` counts the machines before."""
         self.kit = kit
-        self.lost = FrameLedger(kit.recorder)
+        self.lost = FrameLedger(kit.recorder, kit.machine)
         self.loop = loop
         self.lock = loop.lock
-        self._open_sockets(config, host, start, terminal)
+        kind = _with_frames() if config.sockets else QemuSockets
+        self._open_sockets(kind, host, start, terminal, resolvers, PID + number)
         self._open_network(config.user)
         self._open_chardevs(config.user, host)
+        self.netdevs: list[NetSocket] = []
+        if config.sockets:
+            self._open_netdevs(config.sockets)
         self._plug_card(config.nic, vcpu, memory)
-        self._wire(hub=config.hub)
+        self._wire(config)
         self._hang_filters(config.filters, host)
 
     # --- what QEMU does with its options, in its order
 
     def _open_sockets(
         self,
-        config: MachineConfig,
+        made: type[QemuSockets],
         host: HostKernel,
         start: Callable[[Process], None],
         terminal: Terminal,
+        resolvers: Sequence[bytes],
+        pid: int,
     ) -> None:
         """The sockets that the main loop polls, and the net layer."""
         build = self.kit.build
-        self.sockets = build(QemuSockets)(
+        self.sockets = build(made)(
             kernel=host,
             on_ready=self.loop.on_ready,
             start=start,
             terminal=terminal,
-            resolvers=config.dns.resolvers,
+            owner=(pid, "qemu-system-x86_64"),
+            resolvers=resolvers,
         )
         self.loop.poller = self.sockets
         self.net = build(Net)(loop=self.loop, ledger=self.lost, build=build)
@@ -89,7 +107,7 @@ class Qemu:
         if user is None:
             return
         self.user = self.net.client(user.id)
-        tap = Tap("slirp", self.kit.recorder, self.user, sends_to_guest=True)
+        tap = Tap(self.kit.point + "slirp", self.kit.recorder, self.user, sends_to_guest=True)
         advertisements = self.kit.streams("slirp.router_advertisement")
         state = net_slirp_init(
             user,
@@ -105,6 +123,31 @@ class Qemu:
         tap.client = state
         self.user.handler = tap
         self.loop.sources.append(self.slirp)
+
+    def _open_netdevs(self, configs: list[SocketNet]) -> None:
+        """``-netdev socket``, ``stream`` and ``dgram``: a socket of the host behind a client."""
+        from desim.host.frame_sockets import QemuFrameSockets
+        from desim.net.socket import AsyncClientState, make_of
+
+        build = self.kit.build
+        sockets = self.sockets
+        assert isinstance(sockets, QemuFrameSockets)
+        handlers = self.loop.handlers = build(IoHandlers)(sockets)
+        for config in configs:
+            client = self.net.client(config.id, made=AsyncClientState)
+            assert isinstance(client, AsyncClientState)
+            name = f"{self.kit.point}socket-{config.id}"
+            tap = SocketTap(name, self.kit.recorder, client)
+            netdev = build(make_of(config))(
+                config, nc=client, port=tap, sockets=sockets, handlers=handlers
+            )
+            tap.client = netdev
+            client.handler = tap
+            self.netdevs.append(netdev)
+            try:
+                netdev.start()
+            except OSError as error:
+                raise UserError(f"{self.kit.prefix}-netdev {refusal(config, error)}") from None
 
     def _open_chardevs(self, user: UserNet | None, host: HostKernel) -> None:
         """The character devices behind ``guestfwd=``."""
@@ -133,7 +176,7 @@ class Qemu:
             return
         recorder, build = self.kit.recorder, self.kit.build
         self.nic = self.net.client(nic.name, is_nic=True)
-        tap = Tap("nic", recorder, self.nic, sends_to_guest=False)
+        tap = Tap(self.kit.point + "nic", recorder, self.nic, sends_to_guest=False)
         self.card = card = build(E1000)(
             clock=self.loop.timers,
             pci=Bus(self.kit.env, memory, vcpu.pin, recorder),
@@ -160,16 +203,40 @@ class Qemu:
         )
         self._firmware(card)
 
-    def _wire(self, *, hub: bool) -> None:
-        """Slirp and card meet in a hub, or are each other's peers."""
+    def _wire(self, config: QemuConfig) -> None:
+        """The clients meet in a hub, or two of them are each other's peers."""
         self.hub: NetHub | None = None
-        if hub:
-            self.hub = NetHub(self.net)
-            for client in (self.user, self.nic):
-                if client is not None:
-                    self.hub.add_port(client)
-        elif self.user is not None and self.nic is not None:
-            self.user.connect(self.nic)
+        self.injector: Injector | None = None
+        injector = self._injector(config.inject) if config.inject else None
+        if config.hub:
+            self.hub = NetHub(self.net, ledger=self.lost)
+            if config.hub_ports is None:
+                for client in (self.user, self.nic):
+                    if client is not None:
+                        self.hub.add_port(client)
+            for port in config.hub_ports or ():
+                peer = None if port.client is None else self.net.find(port.client)
+                self.hub.add_port(peer, port.name)
+            if injector is not None:
+                self.hub.add_port(injector, f"hub0port{len(self.hub.ports)}")
+        elif self.nic is not None and config.nic is not None:
+            peer = self.user
+            for netdev in self.netdevs:
+                if netdev.config.id == config.nic.netdev:
+                    peer = netdev.nc
+            if peer is not None:
+                peer.connect(self.nic)
+
+    def _injector(self, trains: list[Train]) -> NetClientState:
+        """The client of the injector."""
+        from desim.machine.injector import Injector
+
+        client = self.net.client(INJECTOR)
+        tap = EndTap(self.kit.point + INJECTOR, self.kit.recorder, client)
+        self.injector = Injector(trains, port=tap, clock=self.loop.timers)
+        tap.client = self.injector
+        client.handler = tap
+        return client
 
     def _hang_filters(self, configs: list[NetFilter], host: HostKernel) -> None:
         """``-object filter-...``: on netdevs that have their peers."""
@@ -185,7 +252,7 @@ class Qemu:
             touch=self.kit.env.touch_point(TOUCH_POINT),
             build=self.kit.build,
         )
-        filters.attach(configs, user=self.user, nic=self.nic)
+        filters.attach(configs, user=self.user, nic=self.nic, find=self.net.find)
 
     @staticmethod
     def _firmware(card: E1000) -> None:
@@ -194,3 +261,20 @@ class Qemu:
         card.config_write(0x14, BAR1)
         card.config_write(0x3C, IRQ_LINE)
         card.config_write(0x04, 0x3)
+
+
+def _with_frames() -> type[QemuSockets]:
+    """The descriptors of a QEMU with backends that need sockets for frames."""
+    from desim.host.frame_sockets import QemuFrameSockets  # few machines have any
+
+    return QemuFrameSockets
+
+
+def refusal(config: SocketNet, error: OSError) -> str:
+    """What QEMU says when a socket cannot be had."""
+    why = os.strerror(error.errno or 0)
+    if config.path:
+        return f"{config.kind},id={config.id}: can't use {config.path}: {why}"
+    address = config.remote if config.role == "mcast" else config.local
+    shown = ip_text(address[0]) if address is not None else "?"
+    return f"{config.kind},id={config.id}: can't bind ip={shown} to socket: {why}"

@@ -63,14 +63,17 @@ class Net:
         self.clients: list[NetClientState] = []
         self.running = True
 
-    def client(self, name: str, *, is_nic: bool = False) -> NetClientState:
+    def client(
+        self, name: str, *, is_nic: bool = False, made: type[NetClientState] | None = None
+    ) -> NetClientState:
         """A new client; give it its ``handler`` and a peer before anything is sent.
 
         Raises ``ValueError`` if the name is taken.
         """
-        if any(client.name == name for client in self.clients):
-            raise ValueError(f"there is a net client called {name!r} already")
-        client = self.build(NetClientState)(self, name, is_nic=is_nic)
+        for other in self.clients:
+            if other.name == name:
+                raise ValueError(f"there is a net client called {name!r} already")
+        client = self.build(made or NetClientState)(self, name, is_nic=is_nic)
         self.clients.append(client)
         return client
 
@@ -110,7 +113,7 @@ class Net:
     def queued(self) -> Iterator[Frame]:
         """The packets that wait in any queue, or that a filter keeps."""
         for client in self.clients:
-            for _, frame in client.incoming_queue.packets:
+            for _, frame, _ in client.incoming_queue.packets:
                 yield frame
             for nf in client.filters:
                 yield from nf.held()

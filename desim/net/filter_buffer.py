@@ -87,4 +87,4 @@ class FilterBuffer(NetFilterState):
 
     def held(self) -> Sequence[Frame]:
         """What waits for the end of the interval."""
-        return [frame for _, frame in self.incoming_queue.packets]
+        return [frame for _, frame, _ in self.incoming_queue.packets]

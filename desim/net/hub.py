@@ -7,22 +7,40 @@ newest first. It learns nothing, filters nothing and has no link state. A port
 can receive if at least one *other* port's peer can; one that cannot queues its
 copy at its own client. So a packet waits in one of two places: at the sender's
 port while nobody can take it, or else at each receiver that could not.
+
+With more than two ports the packet itself goes to the card, or where there is none among the
+others to the oldest of them, and each further one gets a copy, which is a frame of its own.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
+from desim.net import reasons
 from desim.net.client import Net, NetClientState
+from desim.ports import Ledger
 from desim.reasons import Reason
 from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
 
 
-class NetHub:
-    """One hub; ``hub0port1`` is the second port of hub 0."""
+class CopyLedger(Ledger, Protocol):
+    """Is told of copies, too."""
 
-    def __init__(self, net: Net, hub_id: int = 0) -> None:
+    def made(self, frame: Frame, of: Frame, where: str, why: Reason) -> None:
+        """``frame`` is a copy of another one, and under way from now on."""
+
+
+class NetHub:
+    """One hub; ``hub0port1`` is the second port of hub 0.
+
+    ``ledger`` is told of copies; only a hub with more than two ports makes any.
+    """
+
+    def __init__(self, net: Net, hub_id: int = 0, *, ledger: CopyLedger | None = None) -> None:
         self.net = net
         self.id = hub_id
+        self.ledger = ledger
         self.ports: list[NetHubPort] = []  # newest first, as QLIST_INSERT_HEAD leaves them
 
     def add_port(self, peer: NetClientState | None = None, name: str | None = None) -> NetHubPort:
@@ -68,9 +86,27 @@ class NetHubPort:
 
     def receive(self, frame: Frame) -> int:
         """Repeat ``frame`` to all other ports; always taken."""
-        for port in self.hub.ports:
+        ports = self.hub.ports
+        if len(ports) > 2:
+            return self._repeat(frame)
+        for port in ports:
             if port is not self:
                 port.client.sendv(frame)
+        return len(frame.raw)
+
+    def _repeat(self, frame: Frame) -> int:
+        """To one of the others the frame itself, to the rest a copy."""
+        ledger = self.hub.ledger
+        others = [port for port in self.hub.ports if port is not self]
+        cards = [port for port in others if port.client.peer and port.client.peer.is_nic]
+        itself = cards[0] if cards else others[-1]
+        for port in others:
+            each = frame
+            if port is not itself:
+                each = Frame(frame.raw)
+                if ledger is not None:
+                    ledger.made(each, frame, self.client.name, reasons.HUB_COPY)
+            port.client.sendv(each)
         return len(frame.raw)
 
     def set_link(self, up: bool) -> None:

@@ -13,7 +13,8 @@ Two traps, both real:
 * ``flush`` does not ask ``can_receive`` again. It pushes until the receiver
   answers 0; an answer below 0 counts as done, so what does not fit any more is lost.
 * Only the *sender's* way of sending limits the queue: without a callback for
-  "sent" (slirp, hub and card have none) packets beyond ``MAXLEN`` are dropped.
+  "sent" (slirp, hub and card have none) packets beyond ``MAXLEN`` are dropped. With one (sockets
+  have one, and stop reading) they wait, however many there are.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class QueueSender(Protocol):
 
 
 Sender = TypeVar("Sender", bound=QueueSender)
+Sent = Callable[[int], None]
+"""Told of a packet that had to wait and has left, with the receiver's answer."""
 
 
 class NetQueue(Generic[Sender]):
@@ -78,20 +81,20 @@ class NetQueue(Generic[Sender]):
     def __init__(self, owner: QueueOwner, deliver: Callable[[Sender, Frame], int]) -> None:
         self.owner = owner
         self._deliver = deliver
-        self.packets: deque[tuple[Sender, Frame]] = deque()
+        self.packets: deque[tuple[Sender, Frame, Sent | None]] = deque()
         self.delivering = False
 
     def __len__(self) -> int:
         return len(self.packets)
 
-    def send(self, sender: Sender, frame: Frame) -> int:
+    def send(self, sender: Sender, frame: Frame, sent: Sent | None = None) -> int:
         """Deliver or append: ``frame``'s size, the receiver's answer below 0, or 0 (queued)."""
         if self.delivering or not sender.can_send():
-            self.append(sender, frame)
+            self.append(sender, frame, sent)
             return 0
         answer = self.deliver(sender, frame)
         if answer == 0:
-            self.append(sender, frame)
+            self.append(sender, frame, sent)
         elif self.packets:
             self.flush()
         return answer
@@ -126,13 +129,13 @@ class NetQueue(Generic[Sender]):
         self.delivering = False
         return answer
 
-    def append(self, sender: Sender, frame: Frame) -> None:
-        """Keep a packet, or drop it silently when the queue is full."""
+    def append(self, sender: Sender, frame: Frame, sent: Sent | None = None) -> None:
+        """Keep a packet, or drop it silently when the queue is full and nobody is to be told."""
         ledger = self.owner.ledger
-        if len(self.packets) >= MAXLEN:
+        if len(self.packets) >= MAXLEN and sent is None:
             ledger.lost(frame, self.owner.name, reasons.QUEUE_FULL.of(limit=MAXLEN))
             return
-        self.packets.append((sender, frame))
+        self.packets.append((sender, frame, sent))
         ledger.held(frame, self.owner.name, self.owner.blocked_by())
 
     def flush(self) -> bool:
@@ -140,18 +143,26 @@ class NetQueue(Generic[Sender]):
         if self.delivering:
             return False
         while self.packets:
-            sender, frame = self.packets.popleft()
-            if self.deliver(sender, frame) == 0:
-                self.packets.appendleft((sender, frame))
+            sender, frame, sent = self.packets.popleft()
+            answer = self.deliver(sender, frame)
+            if answer == 0:
+                self.packets.appendleft((sender, frame, sent))
                 return False
+            if sent is not None:
+                sent(answer)
         return True
 
     def purge(self, sender: Sender | None, why: Reason) -> None:
         """Drop what ``sender`` has waiting here."""
-        kept: deque[tuple[Sender, Frame]] = deque()
+        kept: deque[tuple[Sender, Frame, Sent | None]] = deque()
+        told: list[Sent] = []
         for entry in self.packets:
             if entry[0] is sender:
                 self.owner.ledger.lost(entry[1], self.owner.name, why)
+                if entry[2] is not None:
+                    told.append(entry[2])
             else:
                 kept.append(entry)
         self.packets = kept
+        for sent in told:
+            sent(0)

@@ -15,6 +15,13 @@ NOT_NOW = Reason("not-now", "it said not now")
 PURGED_BY_STOP = Reason("purged-by-stop", "purged: the machine stopped")
 PURGED_BY_BUFFER = Reason("purged-by-buffer", "purged: filter-buffer was being emptied")
 
+HUB_COPY = Reason("hub-copy", "the hub has more than one port to pass it to")
+SOCKET_CLOSED = Reason("socket-closed", "its socket is not connected")
+SOCKET_ERROR = Reason("socket-error", "its socket says: {error}")
+SOCKET_FULL = Reason("socket-full", "its socket takes no more now")
+UNHEARD = Reason("datagram-unheard", "nobody has the datagram, or no room for it")
+"""A datagram is lost without a word, as on the real host."""
+
 FILTER_BUFFER = Reason("filter-buffer", "filter-buffer")
 FILTER_CORRUPT = Reason("filter-corrupt", "filter-corrupt")
 FILTER_CORRUPTED = Reason("filter-corrupted", "filter-corrupt: goes on changed")

@@ -35,7 +35,7 @@ from desim.events import (
     Written,
 )
 from desim.experiment.ran import Ran
-from desim.machine.machine import BOOT
+from desim.machine.vm import BOOT
 from desim.report.text import cut, duration, escape
 from desim.wire import tcp
 from desim.wire.describe import describe

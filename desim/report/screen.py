@@ -11,16 +11,17 @@ wrong; a line is cut in its middle, so that its end stays; what did not happen i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from desim.config import MachineConfig
 from desim.e1000.interrupts import FLOOR, LINE
+from desim.e1000.reasons import FILTERED_ADDRESS
 from desim.experiment.figures import NORMAL_LOSSES, Card, Transfer
 from desim.experiment.run import RunResult
 from desim.experiment.verdict import STOPPED, expects_something, failed
 from desim.machine import Transcript
-from desim.machine.machine import BOOT
+from desim.machine.vm import machine_of
 from desim.report.stations import (
     GUEST_KERNEL,
     GUEST_PROGRAM,
@@ -43,6 +44,7 @@ from desim.report.text import (
     percent,
     quoted,
 )
+from desim.scenario.expectations import wanted_files
 from desim.spool import Log
 
 WIDTH = 80
@@ -73,7 +75,7 @@ def lines(result: RunResult, config: MachineConfig, width: int = WIDTH) -> Itera
 
 
 def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Line]:
-    shown = [t for t in result.transcripts if t.name != BOOT]
+    shown = [t for t in result.transcripts if not t.is_boot]
     yield _title(result, config, width)
     yield from _machine(result, config, width)
     yield Line("")
@@ -82,12 +84,10 @@ def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Li
     if sent:
         yield Line("")
         yield from _transfers(sent, width)
-    if config.nic is not None and config.capture and result.keeps("journeys"):
+    has_card = any(one.nic is not None for one in config.machines)
+    if has_card and config.capture and result.keeps("journeys"):
         yield Line("")
-        did = result.metrics.card
-        assert did is not None, "there is a card"
-        counts = result.summary["frames"]
-        yield from _card(did, counts, "in transfers" if sent else "after the boot", width)
+        yield from _cards(result, config, "in transfers" if sent else "after the boot", width)
     if result.keeps("journeys") and result.journey:
         yield Line("")
         yield from _message(result, width)
@@ -137,26 +137,29 @@ def _outcome(result: RunResult, config: MachineConfig) -> tuple[str, str]:
 
 
 def _machine(result: RunResult, config: MachineConfig, width: int) -> Iterator[Line]:
-    for line in command_line("qemu", config.qemu, width - 2):
-        yield Line(f"  {escape(line)}", "dim")
+    for one in config.machines:
+        program = f"{one.machine}: qemu" if one.machine else "qemu"
+        for line in command_line(program, one.qemu, width - 2):
+            yield Line(f"  {escape(line)}", "dim")
     yield Line(f"  costs {escape(result.profile.name)} ({escape(result.profile.status)})", "dim")
 
 
 def _programs(result: RunResult, shown: Sequence[Transcript], width: int) -> Iterator[Line]:
-    for transcript in result.transcripts:
-        if transcript.name == BOOT:
-            ended = transcript.ended_ns
-            up = "network not up" if ended is None else f"network up at {duration(ended)}"
-            yield Line(f"boot        {up}", "" if ended is not None else "red")
+    for number, transcript in enumerate(t for t in result.transcripts if t.is_boot):
+        ended = transcript.ended_ns
+        up = "network not up" if ended is None else f"network up at {duration(ended)}"
+        of = f"{transcript.machine}: " if transcript.machine else ""
+        yield Line(f"{'' if number else 'boot':<12}{of}{up}", "" if ended is not None else "red")
     if not shown:
         yield Line("programs    none")
         return
+    side = max(5, *(len(transcript.where) for transcript in shown[:MAX_PROGRAMS])) + 1
     for number, transcript in enumerate(shown[:MAX_PROGRAMS]):
         head = "programs" if number == 0 else ""
         state, style = _state(transcript, failed(transcript, result.config))
-        room = width - 18 - len(state) - 2
+        room = width - 12 - side - len(state) - 2
         command = cut(escape(transcript.command).replace("\n", " "), room)
-        yield Line(f"{head:<12}{transcript.side:<6}{command:<{room}}  {state}", style)
+        yield Line(f"{head:<12}{transcript.where:<{side}}{command:<{room}}  {state}", style)
         yield from _said(transcript, failed(transcript, result.config))
     if len(shown) > MAX_PROGRAMS:
         yield Line(f"{'':<12}and {len(shown) - MAX_PROGRAMS} more: -v shows them", "dim")
@@ -219,16 +222,28 @@ def _transfers(sent: Sequence[Transfer], width: int) -> Iterator[Line]:
         yield Line(f"{'':<12}{text}")
 
 
+def _cards(result: RunResult, config: MachineConfig, busy: str, width: int) -> Iterator[Line]:
+    """What the card of each machine did."""
+    others = [one.machine for one in config.others]
+    for name in (one.machine for one in config.machines):
+        did = result.metrics.card_of(name)
+        if did is not None:
+            lost = [
+                e for e in result.frame_counts["lost"] if machine_of(e["where"], others) == name
+            ]
+            yield from _card(f"card of {name}" if name else "card", did, lost, busy, width)
+
+
 def _card(
-    done: Card, counts: dict[str, list[dict[str, object]]], busy: str, width: int
+    head: str, done: Card, lost: Sequence[Mapping[str, Any]], busy: str, width: int
 ) -> Iterator[Line]:
-    """What the card did; ``busy`` is when ``done.busy`` was."""
+    """What a card did; ``busy`` is when ``done.busy`` was."""
     frames = f"{grouped(done.to_guest)} frames in, {grouped(done.from_guest)} out"
-    unused = f", {done.unused} unused (multicast)" if done.unused else ""
-    yield Line(
-        f"card        {frames}, {grouped(done.lost)} lost{unused}", "red" if done.lost else ""
-    )
-    for entry in counts["lost"]:
+    for_others = any(entry["code"] == FILTERED_ADDRESS.code for entry in lost)
+    why = "for others" if for_others else "multicast"
+    unused = f", {done.unused} unused ({why})" if done.unused else ""
+    yield Line(f"{head:<12}{frames}, {grouped(done.lost)} lost{unused}", "red" if done.lost else "")
+    for entry in lost:
         if entry["code"] not in NORMAL_LOSSES:
             yield Line(f"{'':<12}{entry['frames']} lost at {entry['where']}: {entry['why']}", "red")
     text = f"{grouped(done.interrupts)} interrupts"
@@ -309,8 +324,7 @@ def _part(group: Group) -> _Part:
 
 
 def _files(result: RunResult, config: MachineConfig) -> Iterator[Line]:
-    expected = {f"guest/{name}": data for name, data in config.expect.guest_files.items()}
-    expected |= {f"host/{name}": data for name, data in config.expect.host_files.items()}
+    expected = wanted_files(config.expect)
     found: list[tuple[str, str]] = [
         (f"{escape(name)}  NOT written, but expected", "red")
         for name in sorted(expected.keys() - result.files.keys())

@@ -17,14 +17,14 @@ from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from desim.config import Expect, MachineConfig, RunCommand, Side
+from desim.config import Boot, Expect, InputFile, MachineConfig, QemuConfig, RunCommand, Side
 from desim.costs.profile import shipped as shipped_profiles
 from desim.engine.streams import Stream
 from desim.errors import ScenarioError
 from desim.scenario.inputs import Inputs
 from desim.scenario.lines import KEY_FORM, Key, Lines, dotted, read_key
 from desim.scenario.modprobe import note_without_card
-from desim.scenario.schema import Reading, Run, Scenario
+from desim.scenario.schema import Machine, Reading, Run, Scenario
 from desim.scenario.sweep_table import Sweep
 from desim.scenario.tables import Mistake, Place
 from desim.toml_limits import MAX_NESTING, TOO_DEEP, shown
@@ -234,49 +234,53 @@ class Document:
         return Sweep(self.data.get("sweep", {}), Place(Reading(self.inputs, ())))
 
     def _configuration(self, scenario: Scenario, reading: Reading) -> MachineConfig:
-        network, place = reading.network, self.source.place
-        if network.nic is not None:
-            network.nic.semantics = scenario.semantics
-        without_card = [
-            *note_without_card(place(("guest", "modprobe")), scenario.guest.modprobe, network.nic),
-            *note_without_card(
-                place(("semantics",)), scenario.semantics, network.nic, usual="qemu"
-            ),
-        ]
         expect, seed = scenario.expect, scenario.seed
+        files: dict[Side, dict[str, InputFile]] = reading.files
+        notes = reading.network.notes + reading.notes + self._without_card((), scenario, reading)
+        others = []
+        for name, machine in scenario.machine.items():
+            other = machine.reading
+            resolver = bool(scenario.dns.resolver)
+            others.append(QemuConfig(**_qemu(machine, other, seed, resolver, name)))
+            found = other.network.notes + other.notes
+            found += self._without_card(("machine", name), machine, other)
+            notes += [f"{name}: {note}" for note in found]
+            files["host"].update(other.files["host"])
         return MachineConfig(
+            **_qemu(scenario, reading, seed, bool(scenario.dns.resolver), ""),
             name=self.name,
             description=scenario.description,
-            qemu=shlex.join(scenario.qemu),
-            user=network.user,
-            nic=network.nic,
-            hub=network.hub,
-            filters=network.filters,
+            others=others,
             dns=scenario.dns.made(),
             costs=scenario.costs,
-            icount_shift=network.icount_shift,
             seed=seed,
             strict=scenario.strict,
             limits=scenario.run.limits.made(),
             until_ns=scenario.until,
-            modprobe=scenario.guest.modprobe,
-            sysctl=tuple(scenario.guest.sysctl),
-            guest_ipv6=scenario.guest.ipv6,
-            guest_dns="dns" in (scenario.guest.hosts or ("dns" if scenario.dns.resolver else "")),
-            guest=_commands("guest", [(run, run.command) for run in scenario.guest.run], seed),
             host=_commands("host", [(run, run.command) for run in scenario.host.run], seed),
-            monitor=[run.command for run in scenario.monitor.run],
-            guest_files=reading.files["guest"],
-            host_files=reading.files["host"],
+            host_files=files["host"],
             expect=Expect(
                 guest_files=expect.guest.file,
                 host_files=expect.host.file,
+                other_files={
+                    name: machine.expect.file
+                    for name, machine in scenario.machine.items()
+                    if machine.expect.file
+                },
                 metrics=expect.conditions(),
                 fingerprint=expect.fingerprint,
             ),
             folder=reading.inputs.folder,
-            notes=network.notes + reading.notes + without_card,
+            notes=notes,
         )
+
+    def _without_card(self, way: Key, said: Scenario | Machine, reading: Reading) -> list[str]:
+        """Notes on what has no effect without a card."""
+        nic, place = reading.network.nic, self.source.place
+        return [
+            *note_without_card(place((*way, "guest", "modprobe")), said.guest.modprobe, nic),
+            *note_without_card(place((*way, "semantics")), said.semantics, nic, usual="qemu"),
+        ]
 
     def _messages(self, found: list[Mistake]) -> list[str]:
         # In the order of the file; what shares a line keeps the order of the schema.
@@ -284,22 +288,64 @@ class Document:
         return [self.source.tell(key, message, *given) for key, message, given in found]
 
 
-def _commands(side: Side, runs: Sequence[tuple[Run, str]], seed: int) -> list[RunCommand]:
+def _qemu(
+    said: Scenario | Machine, reading: Reading, seed: int, resolver: bool, name: str
+) -> dict[str, Any]:
+    """What a ``QemuConfig`` has: of the first machine, or of one with a ``name``."""
+    network = reading.network
+    if network.nic is not None:
+        network.nic.semantics = said.semantics
+    hosts = said.guest.hosts or ("dns" if resolver else "")
+    runs = [(run, run.command) for run in said.guest.run]
+    side = f"{name or 'scenario'}"
+    return {
+        "machine": name,
+        "qemu": shlex.join(said.qemu),
+        "user": network.user,
+        "nic": network.nic,
+        "sockets": network.sockets,
+        "hub": network.hub,
+        "hub_ports": network.hub_ports,
+        "filters": network.filters,
+        "icount_shift": network.icount_shift,
+        "inject": [
+            train
+            for number, table in enumerate(said.inject, 1)
+            for train in table.trains(Stream(seed, f"inject {side} {number}"))
+        ],
+        "modprobe": said.guest.modprobe,
+        "boot": Boot(insmod_ns=said.guest.modprobe_at),
+        "sysctl": tuple(said.guest.sysctl),
+        "guest_address": said.guest.address,
+        "guest_ipv6": said.guest.ipv6,
+        "guest_dns": "dns" in hosts,
+        "guest": _commands("guest", runs, seed, name),
+        "monitor": [run.command for run in said.monitor.run],
+        "guest_files": reading.files["guest"],
+    }
+
+
+def _commands(
+    side: Side, runs: Sequence[tuple[Run, str]], seed: int, machine: str = ""
+) -> list[RunCommand]:
     made = []
     for number, (run, command) in enumerate(runs, 1):
-        terminal = f"{side} {number}"
+        terminal = f"{machine or side} {number}"
         if run.every is None or run.times is None or run.at is None:
-            made.append(_command(side, run, command, terminal, run.at))
+            made.append(_command(side, run, command, terminal, run.at, machine))
             continue
         instants = run.every.instants(run.at, run.times, Stream(seed, f"every {terminal}"))
         for time, instant in enumerate(instants, 1):
-            made.append(_command(side, run, command, f"{terminal}.{time}", instant))
+            made.append(_command(side, run, command, f"{terminal}.{time}", instant, machine))
     return made
 
 
-def _command(side: Side, run: Run, command: str, terminal: str, at_ns: int | None) -> RunCommand:
+def _command(
+    side: Side, run: Run, command: str, terminal: str, at_ns: int | None, machine: str
+) -> RunCommand:
     return RunCommand(
         side=side,
+        machine=machine,
         command=command,
         terminal=terminal,
         at_ns=at_ns,

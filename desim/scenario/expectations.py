@@ -12,15 +12,21 @@ MAX_DIFF_BYTES = 64 << 10
 MAX_DIFF_LINES = 40
 
 
+def wanted_files(expect: Expect) -> dict[str, bytes | Log]:
+    """What is expected of files, by the names that they have in results."""
+    sides = {"guest": expect.guest_files, "host": expect.host_files, **expect.other_files}
+    return {f"{side}/{name}": data for side, files in sides.items() for name, data in files.items()}
+
+
 def failures(expect: Expect, files: Mapping[str, Log]) -> list[str]:
     """One text for each expectation that ``files`` does not meet, with the difference.
 
-    ``files`` are those that programs wrote, by name below ``guest/`` and ``host/``.
+    ``files`` are those that programs wrote, by name below ``guest/``, ``host/`` and the names of
+    further machines.
     """
-    wanted = {f"guest/{name}": Log.of(data) for name, data in expect.guest_files.items()}
-    wanted |= {f"host/{name}": Log.of(data) for name, data in expect.host_files.items()}
     found = []
-    for name, log in wanted.items():
+    for name, data in wanted_files(expect).items():
+        log = Log.of(data)
         if name not in files:
             found.append(f"{name}: was not written{nearest(name, files)}")
         elif (place := log.difference(files[name])) is not None:

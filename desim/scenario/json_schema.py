@@ -29,6 +29,9 @@ from desim.scenario.tables import (
     Whole,
 )
 
+NAME = "NAME"
+"""In a key, what stands for a name of the writer's own."""
+
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
 Schema = dict[str, Any]
@@ -58,9 +61,10 @@ def json_schema() -> Schema:
 def keys(table: type[Table] = Scenario, way: str = "") -> Iterator[str]:
     """Every key that holds a value, as ``--set`` takes it but without numbers: ``guest.run.at``."""
     for name, entry in table.KEYS.items():
-        inner = entry.kind.each if isinstance(entry.kind, Several) else entry.kind
+        inner = entry.kind.each if isinstance(entry.kind, (Several, Named)) else entry.kind
         if isinstance(inner, Inner):
-            yield from keys(inner.made, f"{way}{name}.")
+            below = f"{name}.{NAME}" if isinstance(entry.kind, Named) else name
+            yield from keys(inner.made, f"{way}{below}.")
         else:
             yield way + name
 
@@ -96,7 +100,8 @@ def _kind(kind: Kind, way: str) -> Schema:
     if isinstance(kind, Several):
         return {"type": "array", "items": _kind(kind.each, way), "maxItems": kind.at_most}
     if isinstance(kind, Named):
-        return {"type": "object", "additionalProperties": _kind(kind.each, way)}
+        below = f"{way}.{NAME}" if isinstance(kind.each, Inner) else way
+        return {"type": "object", "additionalProperties": _kind(kind.each, below)}
     if isinstance(kind, Text):
         made = dict(_TEXT)
         if not kind.empty:

@@ -84,6 +84,16 @@ KEYS = {
         '`"e1000_polling period_us=250"` (no interrupts); see [drivers](drivers.md)',
         '`"e1000"`',
     ),
+    "guest.modprobe_at": About(
+        "the instant before which the boot script does not load the driver: a machine that is "
+        "started later than another one",
+        "power-on",
+    ),
+    "guest.address": About(
+        "the address that the boot script gives the guest, with the bits of its network: "
+        '`"10.0.0.1/24"`; for a wire without a DHCP server',
+        "DHCP gives it one",
+    ),
     "guest.ipv6": About(
         "whether the guest's kernel speaks IPv6 (`false` is Linux's `ipv6.disable=1`)",
         "`true`",
@@ -145,6 +155,23 @@ KEYS = {
         "a command of QEMU's monitor: `set_link NAME on|off`, `hostfwd_add RULE`, "
         "`hostfwd_remove PROTO:[ADDR]:PORT`, `info usernet`, `info network`",
     ),
+    "inject.at": About("the instant at which the first frame is sent"),
+    "inject.frames": About(
+        "the bytes of a frame in hexadecimal, from its destination on and without its checksum, or "
+        "a list of frames, which are sent one behind the other",
+        "those of `pcap`",
+    ),
+    "inject.pcap": About(
+        "a capture file (pcap or pcapng) in the scenario's folder, whose frames are sent as far "
+        "apart as they were captured",
+        "those of `frames`",
+    ),
+    "inject.every": About(
+        'all of it is sent again: so long after the time before, `"1ms"`, or by chance, as '
+        "`guest.run.every`",
+        "never",
+    ),
+    "inject.times": About("how many times it is sent in all; 100000 frames at most", "1"),
     "dns.resolver": About(
         'the name servers of the host, in 127.0.0.0/8 or `"::1"`, as text or a list: slirp\'s '
         "DNS address leads to them",
@@ -199,4 +226,9 @@ KEYS = {
     "expect.fingerprint": About("how the fingerprint of the run begins: 8 digits or more", "any"),
     **{f"expect.{name}": About(metric.about, "any") for name, metric in METRICS.items()},
 }
+OF_MACHINES = ("qemu", "slirp", "semantics", "guest.", "monitor.", "inject.")
+"""How the keys begin that ``[machine.NAME]`` has, too."""
+KEYS |= {
+    f"machine.NAME.{name}": about for name, about in KEYS.items() if name.startswith(OF_MACHINES)
+} | {"machine.NAME.expect.file": KEYS["expect.guest.file"]}
 """By key, as ``--set`` takes it but without the numbers of arrays; in the order of the page."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from desim.scenario.lines import Key
 from desim.scenario.settings import setting_at
-from desim.scenario.tables import Duration, Entry, Flag, Inner, Kind, Table, Tables, Whole
+from desim.scenario.tables import Duration, Entry, Flag, Inner, Kind, Named, Table, Tables, Whole
 
 
 class Word(Kind):
@@ -40,11 +40,16 @@ def value_of(kind: Kind | None, text: str) -> object:
 def _keys_at(root: type[Table], tables: Sequence[str | int]) -> Mapping[str, Entry]:
     """What there is in the table at this way; nothing if there is no such table."""
     made = root
-    for part in tables:
+    ways = iter(tables)
+    for part in ways:
         if isinstance(part, int):
             continue
         entry = made.KEYS.get(part)
-        if entry is None or not isinstance(entry.kind, (Inner, Tables)):
+        kind = None if entry is None else entry.kind
+        if isinstance(kind, Named):
+            next(ways, None)  # a name of the writer's own
+            kind = kind.each
+        if not isinstance(kind, (Inner, Tables)):
             return {}
-        made = entry.kind.made
+        made = kind.made
     return made.KEYS

@@ -5,6 +5,7 @@
 ``-nic user,model=e1000``                     the same, in one option
 ``-net nic,model=e1000 -net user``            they meet in hub 0
 ``-netdev hubport,id=P,hubid=0,netdev=U``     a hub, wired by hand
+``-netdev socket,id=S,listen=:1234``          a wire over the host's sockets (qemu_socket.py)
 ``-redir tcp:5555::5556``                     adds ``hostfwd=tcp::5555-:5556``
 ``-tftp DIR``, ``-bootp NAME``                  ``tftp=DIR``, ``bootfile=NAME`` where there is none
 nothing                                       QEMU's default: ``-net nic -net user``
@@ -12,8 +13,8 @@ nothing                                       QEMU's default: ``-net nic -net us
 ``-net none``, ``-nic none``, ``-nodefaults``  no network at all
 =========================================  =====================================
 
-Modelled is one card and one user network that reach each other. More cards,
-other cards and other backends are refused with a message that says so; options
+Modelled is one card and at most one user network, which reach each other, and any number of
+sockets. More cards, other cards and other backends are refused with a message that says so; options
 of the rest of the machine are listed in one note as having no effect.
 """
 
@@ -21,18 +22,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from desim.devices import CARD_SWITCHES, CardModel, Nic, SlirpVersion, UserNet
+from desim.devices import (
+    CARD_SWITCHES,
+    CardModel,
+    Nic,
+)
 from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac
 from desim.scenario.qemu_forward import Forwards, parse_redir
 from desim.scenario.qemu_guestfwd import Chardevs
 from desim.scenario.qemu_help import help_asked
 from desim.scenario.qemu_icount import read_icount
-from desim.scenario.qemu_machine import E1000, Board, machine_list, read_board
-from desim.scenario.qemu_machine import note as board_note
+from desim.scenario.qemu_machine import machine_list, read_board
+from desim.scenario.qemu_socket import SOCKETS, read_socket
 from desim.scenario.qemu_user import (
     BOOTFILE_MAX,
     Complain,
@@ -46,11 +50,14 @@ from desim.scenario.qemu_user import (
 from desim.scenario.qemu_user import (
     KEYS as USER_KEYS,
 )
-from desim.scenario.qemu_versions import NEWER_KEYS, Spelling, Spellings
+from desim.scenario.qemu_versions import NEWER_KEYS, Spelling
+from desim.scenario.qemu_wiring import CARD, Wiring, connect
+from desim.scenario.qemu_wiring import IGNORED as IGNORED
+from desim.scenario.qemu_wiring import Network as Network
 from desim.scenario.qemu_words import Line, Option, read_words, word_set
 
 if TYPE_CHECKING:
-    from desim.filters import NetdevEnd, NetFilter
+    pass
 
 # The 82544GC is not among them: the guest's driver for it is not modelled.
 CARDS: dict[str, CardModel] = {
@@ -68,9 +75,11 @@ OTHER_CARDS = word_set(
 )
 
 OTHER_BACKENDS = word_set(
-    """af-xdp bridge dgram dump l2tpv3 netmap passt socket stream tap vde vhost-user vhost-vdpa
-    vmnet-bridged vmnet-host vmnet-shared"""
+    """af-xdp bridge dump l2tpv3 netmap passt tap vde vhost-user vhost-vdpa vmnet-bridged
+    vmnet-host vmnet-shared"""
 )
+BACKENDS = ("user", "hubport", *SOCKETS)
+MODELLED = "modelled are user, hubport, socket, stream and dgram"
 
 CARD_KEYS = word_set("driver id mac netdev") | frozenset(CARD_SWITCHES)
 BUS_KEYS = word_set(
@@ -78,97 +87,11 @@ BUS_KEYS = word_set(
     multifunction rombar romfile x-pcie-lnksta-dllla"""
 )
 """Properties of every PCI card that have no effect on its traffic."""
-IGNORED = "no effect on the network, ignored: "
-"""How the note on what has none begins; a list follows."""
 PLACE_KEYS = word_set("addr vectors")
 """Parameters of ``-net nic`` that have none."""
 
 
 _MAC = "[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}"
-
-
-@dataclass(slots=True)
-class Network:
-    """What the options come to. ``user`` and ``nic`` are both there or both None."""
-
-    user: UserNet | None
-    nic: Nic | None
-    hub: bool
-    notes: list[str]
-    filters: list[NetFilter] = field(default_factory=list)
-    spellings: Spellings = field(default_factory=Spellings)
-    """What of the line not every QEMU has."""
-    icount_shift: int | None = None
-    """An instruction of the guest lasts ``2 ** icount_shift`` ns; None: not said."""
-
-    def choose_slirp(self, asked: SlirpVersion | None) -> None:
-        """Settle whose slirp it is; :class:`UserError` if the line does not go with ``asked``."""
-        version = self.spellings.choose(asked, self.notes)
-        if self.user is not None:
-            self.user.version = version
-        elif asked is not None:
-            self.notes.append(f"slirp {asked}: no effect, the machine has no user network")
-
-
-@dataclass(slots=True)
-class _Hub:
-    ports: int = 0
-    user: UserNet | None = None
-    nic: bool = False
-
-
-@dataclass(slots=True)
-class _Wiring:
-    """The options read so far; ``users`` and ``ports`` share one space of names."""
-
-    open_folder: OpenFolder
-    mistakes: list[str]
-    chardevs: Chardevs
-    board: Board
-    users: dict[str, UserNet] = field(default_factory=dict)
-    ports: dict[str, int] = field(default_factory=dict)
-    """Hub ports by id, with the number of their hub."""
-    hubs: dict[int, _Hub] = field(default_factory=dict)
-    taken: list[str] = field(default_factory=list)
-    """Ids of backends that have a peer."""
-    refused: set[str] = field(default_factory=set)
-    """Ids of backends that were a mistake: naming one of them is no second one."""
-    nics: list[Nic] = field(default_factory=list)
-    direct: UserNet | None = None
-    ignored: list[str] = field(default_factory=list)
-    filters: list[Option] = field(default_factory=list)
-    """``-object filter-...``, to be read when all backends are there."""
-    spellings: Spellings = field(default_factory=Spellings)
-    default_net: bool = False
-    """QEMU adds its own card and user network, because no option speaks of any."""
-
-    def complainer(self, option: Option) -> Complain:
-        return lambda text: self.mistakes.append(f"{option}: {text}")
-
-    def ignore(self, place: str, option: Option, keys: frozenset[str]) -> None:
-        """Note which of ``keys`` are given: they have no effect here."""
-        self.ignored += [f"{place},{key}={value}" for key, value in option.parts if key in keys]
-
-    def netdevs(self) -> dict[str, NetdevEnd]:
-        """All backends with an id, and which end of the wiring each is."""
-        cards = {nic.netdev for nic in self.nics}
-        found: dict[str, NetdevEnd] = dict.fromkeys(self.users, "user")
-        for name in self.ports:
-            found[name] = "nic_port" if name in cards else "user_port"
-        for name in self.refused:
-            found.setdefault(name, "user")
-        return found
-
-    def card(self, model: CardModel = E1000, name: str | None = None) -> Nic:
-        """A card with the id ``name`` and the properties that the machine gives it."""
-        nic = Nic(model=model, id=name)
-        for key, name in CARD_SWITCHES.items():
-            if key in self.board.off:
-                setattr(nic, name, False)
-        return nic
-
-    def hub(self, number: int) -> _Hub:
-        return self.hubs.setdefault(number, _Hub())
 
 
 def parse_qemu_options(
@@ -190,7 +113,7 @@ def parse_qemu_options(
     if board.is_x86 and not board.off and any(o.flag in ("-M", "-machine") for o in options):
         ignored.append("-machine")
     chardevs = Chardevs.read([o for o in options if o.flag == "-chardev"], mistakes)
-    wiring = _Wiring(open_folder, mistakes, chardevs, board, ignored=ignored)
+    wiring = Wiring(open_folder, mistakes, chardevs, board, ignored=ignored)
     shift = read_icount([o for o in options if o.flag == "-icount"], ignored, mistakes)
     _accelerators(wiring, options)
     wiring.default_net = not any(
@@ -208,7 +131,7 @@ def parse_qemu_options(
     _redirections(wiring, options)
     _legacy_services(wiring, options)
     _note_spellings(wiring, options)
-    network = _connect(wiring, [o for o in options if o.flag in ("-netdev", "-net", "-nic")])
+    network = connect(wiring, [o for o in options if o.flag in ("-netdev", "-net", "-nic")])
     network.icount_shift = shift
     if wiring.filters:
         from desim.scenario.qemu_object import read_filters
@@ -219,10 +142,10 @@ def parse_qemu_options(
     return network
 
 
-def _netdev(wiring: _Wiring, option: Option) -> None:
+def _netdev(wiring: Wiring, option: Option) -> None:
     complain = wiring.complainer(option)
     kind, name = option.last("type"), option.last("id")
-    if kind not in ("user", "hubport"):
+    if kind not in BACKENDS:
         _refuse_backend(kind, complain)
         if name is not None:
             wiring.refused.add(name)
@@ -235,18 +158,26 @@ def _netdev(wiring: _Wiring, option: Option) -> None:
 
 
 def _backend(
-    wiring: _Wiring,
+    wiring: Wiring,
     option: Option,
     name: str,
     complain: Complain,
     own: frozenset[str] = frozenset(),
 ) -> None:
-    """Make the user network or hub port ``name``; its type is known to be one of these.
+    """Make the backend ``name``; its type is known to be one that is modelled.
 
     ``own`` are further keys that the option may have.
     """
-    if option.last("type") == "hubport":
+    kind = option.last("type")
+    if kind == "hubport":
         _hubport(wiring, option, name, complain)
+        return
+    if kind in SOCKETS:
+        made = read_socket(option, name, complain, own)
+        if made is None:
+            wiring.refused.add(name)
+        else:
+            wiring.sockets[name] = made
         return
     refuse_unknown_keys(option, USER_KEYS | own, complain)
     user = read_user(option, wiring.open_folder, wiring.chardevs, complain)
@@ -254,7 +185,7 @@ def _backend(
     wiring.users[name] = user
 
 
-def _hubport(wiring: _Wiring, option: Option, name: str, complain: Complain) -> None:
+def _hubport(wiring: Wiring, option: Option, name: str, complain: Complain) -> None:
     refuse_unknown_keys(option, word_set("type id hubid netdev"), complain)
     number, peer = option.last("hubid"), option.last("netdev")
     if number is None or not re.fullmatch(r"[0-9]{1,9}", number):
@@ -263,30 +194,30 @@ def _hubport(wiring: _Wiring, option: Option, name: str, complain: Complain) -> 
         wiring.refused.add(name)
         return
     hub = wiring.hub(int(number))
-    hub.ports += 1
+    hub.add(None, name)
     wiring.ports[name] = int(number)
     if peer is None:
         return
     wiring.taken.append(name)
     if peer in wiring.refused:
         return
-    if peer not in wiring.users:
-        known = [*wiring.users]
+    known = [*wiring.users, *wiring.sockets]
+    if peer not in known:
         complain(f"netdev '{peer}' not found{nearest(peer, known)}")
     elif peer in wiring.taken:
         complain(f"netdev '{peer}' is already in use")
     else:
         wiring.taken.append(peer)
-        hub.user = wiring.users[peer]
+        hub.ports[-1].client = peer
 
 
-def _net(wiring: _Wiring, option: Option) -> None:
+def _net(wiring: Wiring, option: Option) -> None:
     complain = wiring.complainer(option)
     kind = option.last("type")
     if kind == "none":
         refuse_unknown_keys(option, word_set("type vlan"), complain)
         return
-    if kind not in ("user", "nic"):
+    if kind not in ("user", "nic", *SOCKETS):
         if kind == "channel":
             complain("channels are not modelled; use guestfwd=tcp:10.0.2.4:PORT-DEV of a user net")
         else:
@@ -305,9 +236,14 @@ def _net(wiring: _Wiring, option: Option) -> None:
         if _take_name(wiring, user.id, complain):
             wiring.users[user.id] = user
             wiring.taken.append(user.id)
-            hub = wiring.hub(int(vlan))
-            hub.ports += 1
-            hub.user = user
+            wiring.hub(int(vlan)).add(user.id)
+        return
+    if kind in SOCKETS:
+        name = option.last("id") or option.last("name") or f"{kind}.{len(wiring.sockets)}"
+        if _take_name(wiring, name, complain):
+            _backend(wiring, option, name, complain, own=word_set("vlan name"))
+            wiring.taken.append(name)
+            wiring.hub(int(vlan)).add(name)
         return
     keys = word_set("type id name vlan netdev macaddr model")
     refuse_unknown_keys(option, keys | PLACE_KEYS, complain)
@@ -320,18 +256,16 @@ def _net(wiring: _Wiring, option: Option) -> None:
     if netdev is not None:
         _plug(wiring, nic, netdev, complain)
     else:
-        hub = wiring.hub(int(vlan))
-        hub.ports += 1
-        hub.nic = True
+        wiring.hub(int(vlan)).add(CARD)
 
 
-def _nic(wiring: _Wiring, option: Option) -> None:
+def _nic(wiring: Wiring, option: Option) -> None:
     complain = wiring.complainer(option)
     kind = option.last("type") or "user"
     if kind == "none":
         refuse_unknown_keys(option, word_set("type"), complain)
         return
-    if kind not in ("user", "hubport"):
+    if kind not in BACKENDS:
         _refuse_backend(kind, complain, more=("none",))
         return
     nic = wiring.card()
@@ -349,7 +283,7 @@ def _nic(wiring: _Wiring, option: Option) -> None:
     _plug(wiring, nic, name, complain)
 
 
-def _device(wiring: _Wiring, option: Option) -> None:
+def _device(wiring: Wiring, option: Option) -> None:
     complain = wiring.complainer(option)
     driver = option.last("driver") or ""
     if driver not in CARDS:
@@ -376,7 +310,7 @@ def _device(wiring: _Wiring, option: Option) -> None:
         _plug(wiring, nic, netdev, complain)
 
 
-def _card(wiring: _Wiring, nic: Nic, model: str | None, complain: Complain) -> None:
+def _card(wiring: Wiring, nic: Nic, model: str | None, complain: Complain) -> None:
     if model is None:
         refusal = wiring.board.refusal()
         if refusal is not None and wiring.default_net:
@@ -419,13 +353,14 @@ def _mac(nic: Nic, text: str | None, complain: Complain, *, refusal: str = "") -
         nic.mac = mac
 
 
-def _plug(wiring: _Wiring, nic: Nic, netdev: str, complain: Complain) -> None:
-    """Give the card its peer, a user network or a hub port."""
+def _plug(wiring: Wiring, nic: Nic, netdev: str, complain: Complain) -> None:
+    """Give the card its peer, a backend or a hub port."""
     prop = f"Property '{nic.model}.netdev'"
     if netdev in wiring.refused:
         return
-    if netdev not in wiring.users and netdev not in wiring.ports:
-        hint = nearest(netdev, [*wiring.users, *wiring.ports])
+    known = [*wiring.users, *wiring.sockets, *wiring.ports]
+    if netdev not in known:
+        hint = nearest(netdev, known)
         complain(f"{prop} can't find value '{netdev}'{hint}")
         return
     if netdev in wiring.taken:
@@ -433,13 +368,15 @@ def _plug(wiring: _Wiring, nic: Nic, netdev: str, complain: Complain) -> None:
         return
     wiring.taken.append(netdev)
     nic.netdev = netdev
-    if netdev in wiring.users:
-        wiring.direct = wiring.users[netdev]
-    else:
-        wiring.hub(wiring.ports[netdev]).nic = True
+    if netdev not in wiring.ports:
+        wiring.direct = netdev
+        return
+    for port in wiring.hub(wiring.ports[netdev]).ports:
+        if port.name == netdev:
+            port.client = CARD
 
 
-def _object(wiring: _Wiring, option: Option) -> None:
+def _object(wiring: Wiring, option: Option) -> None:
     from desim.scenario.qemu_object import is_filter
 
     if is_filter(option):
@@ -448,11 +385,11 @@ def _object(wiring: _Wiring, option: Option) -> None:
         wiring.ignored.append(f"-object {option.last('qom-type') or ''}")
 
 
-def _take_name(wiring: _Wiring, name: str, complain: Complain) -> bool:
+def _take_name(wiring: Wiring, name: str, complain: Complain) -> bool:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name):
         complain(f"Parameter 'id' expects an identifier (it is '{name}')")
         return False
-    if name in wiring.users or name in wiring.ports:
+    if name in (*wiring.users, *wiring.sockets, *wiring.ports):
         complain(f"Duplicate ID '{name}' for netdev")
         return False
     return True
@@ -462,12 +399,9 @@ def _refuse_backend(kind: str | None, complain: Complain, more: tuple[str, ...] 
     if kind is None:
         complain("Parameter 'type' is missing")
     elif kind in OTHER_BACKENDS:
-        complain(
-            f"the backend '{kind}' is not modelled; modelled are user and hubport"
-            f"{_INSTEAD.get(kind, '')}"
-        )
+        complain(f"the backend '{kind}' is not modelled; {MODELLED}{_INSTEAD.get(kind, '')}")
     else:
-        hint = nearest(kind, ("user", "hubport", *more))
+        hint = nearest(kind, (*BACKENDS, *more))
         complain(f"Parameter 'type' expects a netdev backend type (it is '{kind}'){hint}")
 
 
@@ -484,7 +418,7 @@ _INSTEAD = {
 """What to do in place of a backend that is not modelled."""
 
 
-def _accelerators(wiring: _Wiring, options: Sequence[Option]) -> None:
+def _accelerators(wiring: Wiring, options: Sequence[Option]) -> None:
     """``-accel``: without effect here, but for what QEMU refuses (accel/tcg/tcg-all.c)."""
     counted = any(o.flag == "-icount" for o in options)
     for option in options:
@@ -509,7 +443,7 @@ def _help(line: Line) -> str | None:
             "machine": lambda _: machine_list(),
             "device": _device_list,
             "card": lambda _: _card_list(),
-            "netdev": lambda _: "Modelled netdev backend types:\nhubport\nuser\n",
+            "netdev": lambda _: _netdev_list(),
             "object": _filter_list,
         },
     )
@@ -518,6 +452,10 @@ def _help(line: Line) -> str | None:
 def help_text(words: Sequence[str]) -> str | None:
     """The list that QEMU's options ask for (``-device help``); None if they start a machine."""
     return _help(read_words(words, []))
+
+
+def _netdev_list() -> str:
+    return "Modelled netdev backend types:\n" + "".join(f"{name}\n" for name in sorted(BACKENDS))
 
 
 def _card_list() -> str:
@@ -540,7 +478,7 @@ def _device_list(driver: str) -> str:
     return f"{driver} options:\n{lines}without effect on the network: {quiet}\n"
 
 
-def _globals(wiring: _Wiring, options: Sequence[Option]) -> None:
+def _globals(wiring: Wiring, options: Sequence[Option]) -> None:
     """``-global e1000.mitigation=off``: a default that the card's own option overrides."""
     explicit = {k for o in options if o.flag == "-device" for k, _ in o.parts}
     for option in options:
@@ -567,7 +505,7 @@ def _globals(wiring: _Wiring, options: Sequence[Option]) -> None:
             complain(f"Property '{driver}.{key}' not found{allowed(key, CARD_SWITCHES)}")
 
 
-def _redirections(wiring: _Wiring, options: Sequence[Option]) -> None:
+def _redirections(wiring: Wiring, options: Sequence[Option]) -> None:
     """``-redir`` adds its rule to the first user network there is."""
     forwards = next(map(Forwards, wiring.users.values()), None)
     for option in options:
@@ -580,7 +518,7 @@ def _redirections(wiring: _Wiring, options: Sequence[Option]) -> None:
             complain("user mode network stack not in use; it needs a user network")
 
 
-def _legacy_services(wiring: _Wiring, options: Sequence[Option]) -> None:
+def _legacy_services(wiring: Wiring, options: Sequence[Option]) -> None:
     """``-tftp`` and ``-bootp``: for user networks that do not say themselves."""
     for option in options:
         if option.flag not in ("-tftp", "-bootp"):
@@ -598,7 +536,7 @@ def _legacy_services(wiring: _Wiring, options: Sequence[Option]) -> None:
                 read_tftp(user, option.value, wiring.open_folder, complain)
 
 
-def _note_spellings(wiring: _Wiring, options: Sequence[Option]) -> None:
+def _note_spellings(wiring: Wiring, options: Sequence[Option]) -> None:
     """Note what not every QEMU has, with today's spelling of what is gone."""
     found = wiring.spellings
     where = "-net nic -net user,{}" if wiring.default_net else "{} in its -netdev user (or -net)"
@@ -617,53 +555,6 @@ def _note_spellings(wiring: _Wiring, options: Sequence[Option]) -> None:
                 found.newer.append(Spelling(str(option), f"Invalid parameter '{key}'", instead))
 
 
-def _connect(wiring: _Wiring, backends: Sequence[Option]) -> Network:
-    """Check that one card and one user network reach each other, and say how."""
-    mistakes = wiring.mistakes
-    if len(wiring.nics) > 1:
-        why = ""
-        if wiring.default_net:
-            why = " (one is QEMU's own, as there is no -netdev, -net or -nic)"
-        mistakes.append(f"{len(wiring.nics)} network cards{why}: more than one is not modelled")
-    if len(wiring.users) > 1:
-        names = ", ".join(wiring.users)
-        mistakes.append(f"{len(wiring.users)} user networks ({names}): more than one not modelled")
-    user = next(iter(wiring.users.values()), None)
-    nic = wiring.nics[0] if wiring.nics else None
-    met = [hub for hub in wiring.hubs.values() if hub.user is not None and hub.nic]
-    if not mistakes and (user is not None or nic is not None):
-        if wiring.direct is None and not met:
-            mistakes.append(f"{_listed(backends)}: {_lonely(user, nic)}")
-        elif any(hub.ports != 2 for hub in wiring.hubs.values()):
-            mistakes.append(
-                f"{_listed(backends)}: a hub with other than two ports, "
-                "the card's and the user network's, is not modelled"
-            )
-    notes = board_note(wiring.board)
-    wiring.ignored += [f"-chardev {option.last('backend')}" for option in wiring.chardevs.unused()]
-    if wiring.ignored:
-        notes.append(IGNORED + ", ".join(wiring.ignored))
-    return Network(
-        user=user,
-        nic=nic,
-        hub=wiring.direct is None,
-        notes=notes,
-        spellings=wiring.spellings,
-    )
-
-
-def _listed(options: Sequence[Option]) -> str:
-    return " ".join(map(str, options)) or "-device"
-
-
-def _lonely(user: UserNet | None, nic: Nic | None) -> str:
-    if nic is None:
-        return "netdev has no peer; it needs a card (-device e1000,netdev=ID or -net nic)"
-    if user is None:
-        return "nic has no peer; it needs a user network (-netdev user,id=ID or -net user)"
-    return f"the card has no way to {user.id}; connect them (-device e1000,netdev={user.id})"
-
-
 def hostfwd_of_redir(rule: str) -> str:
     """A rule of ``-redir`` in today's spelling; nonsense stays what it is."""
     proto, host_port, guest = (*rule.split(":", 2), "", "")[:3]
@@ -677,7 +568,7 @@ _TODAY: dict[str, Callable[[str], str]] = {
 }
 """Options that are gone, with what stands for them today."""
 
-_READERS: dict[str, Callable[[_Wiring, Option], None]] = {
+_READERS: dict[str, Callable[[Wiring, Option], None]] = {
     "-netdev": _netdev,
     "-nic": _nic,
     "-net": _net,

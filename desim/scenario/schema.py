@@ -8,7 +8,7 @@ shells do, and files are opened, so that one pass finds every mistake.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -22,13 +22,17 @@ from desim.config import (
     MonitorCommand,
     RecordKind,
     Side,
+    Train,
 )
-from desim.devices import SlirpVersion
+from desim.devices import SlirpVersion, SocketNet
+from desim.engine.streams import Stream
 from desim.errors import UserError, nearest
 from desim.guest.net.tcp import sysctl
+from desim.scenario.addresses import inet_aton
 from desim.scenario.arrivals import FORMS, Arrivals, read_arrivals
 from desim.scenario.commands import check_command, check_services
 from desim.scenario.durations import parse_duration, show_duration
+from desim.scenario.injection import MAX_FRAMES, Burst, read_frames, read_pcap
 from desim.scenario.inputs import Inputs
 from desim.scenario.lines import Key
 from desim.scenario.metrics import METRICS, read_condition
@@ -69,6 +73,20 @@ MAX_COMMANDS = 64
 MAX_TIMES = 1000
 """How many times a command may come again."""
 MAX_SETTINGS = 100
+MAX_MACHINES = 15
+TAKEN_NAMES = (
+    "guest",
+    "host",
+    "qemu",
+    "monitor",
+    "slirp",
+    "nic",
+    "socket",
+    "inject",
+    "vcpu",
+    "main",
+)
+"""What a machine must not be called: reports and files would not tell it from something else."""
 MAX_COMMAND = 4096
 MAX_RECORDS = 1000
 MAX_TTL_S = (1 << 31) - 1
@@ -181,6 +199,25 @@ def _costs(value: str, place: Place) -> str:
 def _modprobe(value: str, place: Place) -> str:
     _reading(place).notes += check_modprobe(value)
     return value
+
+
+def _guest_address(value: str, place: Place) -> tuple[bytes, int]:
+    text, slash, bits = value.partition("/")
+    address = inet_aton(text) if text.count(".") == 3 else None
+    if address is None or not slash or not bits.isdecimal() or not 1 <= int(bits) <= 32:
+        raise ValueError('must be an address with the bits of its network, such as "10.0.0.1/24"')
+    return address, int(bits)
+
+
+def _frames(value: Any, place: Place) -> Burst:
+    return read_frames(value)
+
+
+def _pcap(value: str, place: Place) -> Burst:
+    reading = _reading(place)
+    burst = read_pcap(value, reading.inputs)
+    reading.files["guest"][value] = reading.inputs.file(value)
+    return burst
 
 
 def _sysctl(value: str, place: Place) -> str:
@@ -322,13 +359,47 @@ class HostRun(Run):
 
 
 class Guest(Table):
-    """``[guest]``"""
+    """``[guest]``, ``[machine.NAME.guest]``"""
 
     run: list[GuestRun] = key(Tables(GuestRun, at_most=MAX_COMMANDS), [])
     modprobe: str = key(_line(_modprobe), DEFAULT_MODPROBE)
+    modprobe_at: int = key(INSTANT, 0)
     sysctl: list[str] = key(Several(_line(_sysctl), at_most=MAX_SETTINGS), [])
+    address: tuple[bytes, int] | None = key(Text(check=_guest_address), None)
     ipv6: bool = key(Flag(), True)
     hosts: Literal["files", "files dns"] | None = key(Choice("files", "files dns"), None)
+
+
+class Inject(Table):
+    """``[[inject]]``: what the injector sends, and when."""
+
+    at: int = key(INSTANT)
+    frames: Burst | None = key(Spelled(_frames, "texts"), None)
+    pcap: Burst | None = key(Text(empty=False, check=_pcap), None)
+    every: Arrivals | None = key(Spelled(_every), None)
+    times: int | None = key(Whole(2, most=MAX_FRAMES), None)
+
+    def contradictions(self) -> list[str]:
+        """There must be something to send, and not too much of it."""
+        if (self.frames is None) == (self.pcap is None):
+            return ["needs frames or pcap, one of them"]
+        if (self.every is None) != (self.times is None):
+            return ['every and times go together, such as every = "1ms" and times = 10']
+        if len(self.burst) * (self.times or 1) > MAX_FRAMES:
+            return [f"would send more than {MAX_FRAMES} frames"]
+        return []
+
+    @property
+    def burst(self) -> Burst:
+        """What is sent each time."""
+        return self.frames or self.pcap or []
+
+    def trains(self, stream: Stream) -> list[Train]:
+        """What is sent when; chance is drawn from ``stream``."""
+        instants = [self.at]
+        if self.every is not None and self.times is not None:
+            instants = self.every.instants(self.at, self.times, stream)
+        return [Train(at_ns=instant, frames=self.burst) for instant in instants]
 
 
 class Host(Table):
@@ -473,6 +544,53 @@ class WholeRun(Table):
     limits: RunLimits = key(Inner(RunLimits))
 
 
+class MachineFiles(Table):
+    """``[machine.NAME.expect]``"""
+
+    file: dict[str, bytes] = key(
+        Named(Text(check=_virtual_name), Spelled(_expected, "contents")), {}
+    )
+
+
+class Machine(Table):
+    """``[machine.NAME]``: one more QEMU on the same host."""
+
+    qemu: list[str] = key(Spelled(_qemu, "texts"), [], judged=True)
+    slirp: SlirpVersion | None = key(Slirp(*get_args(SlirpVersion)), None, judged=True)
+    semantics: Literal["qemu", "datasheet"] = key(Choice("qemu", "datasheet"), "qemu")
+    guest: Guest = key(Inner(Guest))
+    monitor: MonitorTable = key(Inner(MonitorTable))
+    inject: list[Inject] = key(Tables(Inject, at_most=MAX_COMMANDS), [])
+    expect: MachineFiles = key(Inner(MachineFiles))
+
+    def __init__(self, given: Mapping[str, Any], place: Place) -> None:
+        """What is found on the way is kept apart from what other machines have."""
+        whole = _reading(place)
+        self.reading = place.context = Reading(whole.inputs, whole.cost_profiles)
+        super().__init__(given, place)
+        if not place.found:
+            place.inside("inject").note(*no_hub(self.inject, self.reading.network))
+
+
+def no_hub(inject: Sequence[Inject], network: Network) -> list[str]:
+    """Why nothing can be injected into a network."""
+    if not inject or network.hub:
+        return []
+    return [
+        "inject needs a hub, and here the card and its peer have a wire of their own; put them on "
+        "one: -netdev hubport,id=h0,hubid=0,netdev=ID -netdev hubport,id=h1,hubid=0 "
+        "-device e1000,netdev=h1"
+    ]
+
+
+def _machine_name(value: str, place: Place) -> str:
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9_]{0,31}", value):
+        raise ValueError("a machine's name is a letter, then letters, digits and _, at most 32")
+    if value.lower() in TAKEN_NAMES:
+        raise ValueError("this is what something else is called; give the machine another name")
+    return value
+
+
 class Scenario(Table):
     """A whole file."""
 
@@ -490,5 +608,52 @@ class Scenario(Table):
     guest: Guest = key(Inner(Guest))
     host: Host = key(Inner(Host))
     monitor: MonitorTable = key(Inner(MonitorTable))
+    inject: list[Inject] = key(Tables(Inject, at_most=MAX_COMMANDS), [])
+    machine: dict[str, Machine] = key(
+        Named(Text(check=_machine_name), Inner(Machine), at_most=MAX_MACHINES), {}
+    )
     expect: ExpectedFiles = key(Inner(Expected))
     sweep: Sweep = key(Inner(Sweep))
+
+    def __init__(self, given: Mapping[str, Any], place: Place) -> None:
+        super().__init__(given, place)
+        if place.found:
+            return
+        first = _reading(place).network
+        place.inside("inject").note(*no_hub(self.inject, first))
+        networks = {"": first}
+        networks |= {name: machine.reading.network for name, machine in self.machine.items()}
+        for name, message in joined(networks):
+            at = place.inside("machine").inside(name) if name else place
+            at.inside("qemu").note(message)
+
+
+def joined(networks: Mapping[str, Network]) -> list[tuple[str, str]]:
+    """What is wrong between machines: whose options, and what. They start in this order."""
+    found = []
+    behind = dict(networks)
+    first = next(iter(networks.values()))
+    for name, network in networks.items():
+        del behind[name]
+        if network.icount_shift != first.icount_shift:
+            found.append((name, "-icount: must be the same for all machines of a run"))
+        listening = {_listens(socket) for other in behind.values() for socket in other.sockets}
+        for socket in network.sockets:
+            at = socket.path or (socket.remote[1] if socket.remote is not None else None)
+            if socket.role == "connect" and at in listening:
+                found.append(
+                    (
+                        name,
+                        f"-netdev {socket.kind},id={socket.id}: can't connect socket: Connection "
+                        f"refused: the machine that listens at {at} starts later; machines start "
+                        "in the order of the file, the first one first",
+                    )
+                )
+    return found
+
+
+def _listens(socket: SocketNet) -> str | int | None:
+    """The path or port where somebody else may connect; None if it does not listen."""
+    if socket.role != "listen":
+        return None
+    return socket.path or (socket.local[1] if socket.local is not None else None)

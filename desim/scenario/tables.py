@@ -224,13 +224,17 @@ class Tables(Several):
 class Named(Kind):
     """A table whose names are the writer's own; ``name`` checks one of them."""
 
-    def __init__(self, name: Kind, each: Kind) -> None:
+    def __init__(self, name: Kind, each: Kind, *, at_most: int = 0) -> None:
         self.name = name
         self.each = each
+        self.at_most = at_most
+        """0: as many as there are."""
 
     def read(self, value: Any, place: Place) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValueError("must be a table")
+        if self.at_most and len(value) > self.at_most:
+            raise ValueError(f"too many; at most {self.at_most} are allowed")
         made: dict[str, Any] = {}
         for word, one in value.items():
             inside = place.inside(word)

@@ -11,6 +11,9 @@ import re
 
 from desim.wire.errors import WireError
 
+Endpoint = tuple[bytes, int]
+"""A packed address and a port."""
+
 BROADCAST_MAC = b"\xff" * 6
 ZERO_MAC = bytes(6)
 IP_ANY = bytes(4)
@@ -130,3 +133,8 @@ def _same_family(address: bytes, mask: bytes) -> None:
         raise WireError(
             f"address {ip_text(address)} and mask {ip_text(mask)} are of different families"
         )
+
+
+def is_multicast(address: bytes) -> bool:
+    """Whether an IPv4 or IPv6 address stands for a group."""
+    return address[0] >> 4 == 14 if len(address) == 4 else address[0] == 0xFF

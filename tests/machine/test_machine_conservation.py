@@ -106,15 +106,18 @@ def test_frames_lost_on_the_way_are_counted_by_place_and_reason(
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (lambda queue, sender, frame: None, "neither delivered nor lost nor queued: " + OFFER),
         (
-            lambda queue, sender, frame: queue.packets.extend([(sender, frame)] * 2),
+            lambda queue, sender, frame, sent: None,
+            "neither delivered nor lost nor queued: " + OFFER,
+        ),
+        (
+            lambda queue, sender, frame, sent: queue.packets.extend([(sender, frame, sent)] * 2),
             "delivered, but not under way: " + OFFER,
         ),
     ],
 )
 def test_a_model_that_drops_or_doubles_a_frame_is_found_out(
-    fault: Callable[[Any, Any, Any], None], message: str, monkeypatch: pytest.MonkeyPatch
+    fault: Callable[[Any, Any, Any, Any], None], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(NetQueue, "append", fault)
     machine = Machine(config("hello", until_ns=4 * SECOND))

@@ -330,7 +330,7 @@ def test_a_bad_user_option_is_answered_as_qemu_does(extra: str, text: str) -> No
         ("-netdev user,id=u -device e1000,netdev=u,mac=1:2", "'e1000.mac' doesn't take value"),
         ("-netdev user,id=u -device e1000,netdev=u,mac=01:00:00:00:00:01", "multicast"),
         ("-netdev user,id=u", "netdev has no peer"),
-        ("-net nic", "nic has no peer"),
+        ("-netdev user,id=u -device e1000", "the card has no way to u"),
         ("-netdev user,id=u -net nic", "the card has no way to u"),
         ("-net nic -net nic -net user", "more than one is not modelled"),
         ("-device e1000", "2 network cards (one is QEMU's own, as there is no -netdev"),

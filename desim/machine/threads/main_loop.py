@@ -5,8 +5,9 @@ Theory of operation
 One pass: every source says how long it could sleep and which descriptors it
 watches; with the big lock released the loop sleeps in poll until one of those is
 ready, the nearest timer is due, or somebody calls ``notify``; then, with the lock
-held again, the sources look at their descriptors, and after that all timers that
-are due run in order of deadline (equal ones: first armed first).
+held again, those who asked for a descriptor (``set_fd_handler``) are called, the sources
+look at theirs, and after that all timers that are due run in order of deadline (equal
+ones: first armed first).
 
 A timer that is armed and becomes the nearest one wakes the loop, so that it
 sleeps less long. That is all that makes the loop notice what a virtual CPU did:
@@ -24,6 +25,7 @@ from typing import Protocol
 from desim.engine.environment import Environment
 from desim.engine.thread import Thread
 from desim.machine.threads.big_lock import BigLock
+from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT
 from desim.stages import QEMU, Landmark, mark, stages
 
 MS = 1_000_000
@@ -47,6 +49,55 @@ class Source(Protocol):
 
     def pollfds_poll(self) -> None:
         """Look at the descriptors and the time."""
+
+
+class Watched(Protocol):
+    """What the handlers of descriptors need of the process's sockets."""
+
+    def watch(self, fd: int, events: int) -> None:
+        """Watch ``fd`` in the next poll."""
+
+    def revents(self, fd: int) -> int:
+        """What the last poll has found."""
+
+
+Handler = Callable[[], None]
+
+
+class IoHandlers:
+    """``FdHandlers``: descriptors with whom to call when they are ready (aio-posix.c).
+
+    Those of the newest are called first; reading before writing.
+    """
+
+    STAGES = stages(QEMU, dispatch=mark("glib_pollfds_poll", "aio_dispatch", file="main-loop.c"))
+
+    def __init__(self, sockets: Watched) -> None:
+        self.sockets = sockets
+        self.handlers: dict[int, tuple[Handler | None, Handler | None]] = {}
+
+    def set_fd_handler(self, fd: int, read: Handler | None, write: Handler | None) -> None:
+        """Who is called when ``fd`` can be read and written; with neither it is forgotten."""
+        if read is None and write is None:
+            self.handlers.pop(fd, None)
+        else:
+            self.handlers[fd] = read, write
+
+    def fill(self) -> None:
+        """Watch all of them in the next poll."""
+        for fd, (read, write) in self.handlers.items():
+            self.sockets.watch(fd, POLLIN * (read is not None) | POLLOUT * (write is not None))
+
+    def dispatch(self) -> None:
+        """Call those whose descriptors the last poll has found ready."""
+        for fd in reversed(list(self.handlers)):
+            found = self.sockets.revents(fd)
+            failed = found & (POLLERR | POLLHUP)
+            for place, event in enumerate((POLLIN, POLLOUT)):
+                # What was called before may have changed who is to be called.
+                handler = self.handlers.get(fd, (None, None))[place]
+                if handler is not None and (found & event or failed):
+                    handler()
 
 
 class QemuTimer:
@@ -149,6 +200,8 @@ class MainLoop:
         self.env = env
         self.lock = lock
         self.sources: list[Source] = []
+        self.handlers: IoHandlers | None = None
+        """Those who asked for descriptors; None: nobody has."""
         self.timers = TimerList(env, self.notify)
         self.thread: Thread | None = None
         self.polling = False
@@ -170,6 +223,8 @@ class MainLoop:
     def main_loop_wait(self) -> None:
         """One pass."""
         deadline: int | None = None
+        if self.handlers is not None:
+            self.handlers.fill()
         for source in self.sources:
             sleep = self.env.time() + source.pollfds_fill() * MS
             deadline = sleep if deadline is None else min(deadline, sleep)
@@ -183,6 +238,8 @@ class MainLoop:
         self.lock.release()
         self.qemu_poll_ns(deadline)
         self.lock.acquire()
+        if self.handlers is not None:
+            self.handlers.dispatch()
 
     def qemu_poll_ns(self, deadline: int | None) -> None:
         """Sleep until a descriptor is ready, ``notify``, or the earlier of both deadlines."""

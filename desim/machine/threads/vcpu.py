@@ -121,6 +121,7 @@ class Vcpu:
         jiffies_zero_ns: int = 0,
         switched: Callable[[Task | None], None] | None = None,
         build: Build = bare,
+        name: str = "vcpu",
     ) -> None:
         """``clock`` has the local APIC's timer, which QEMU's main loop serves.
         ``jiffies_zero_ns`` is the instant, not after power-on, of the tick that counts as 0.
@@ -128,7 +129,7 @@ class Vcpu:
         self.env = env
         self.boot: Callable[[], None] = nothing_to_boot
         self.handler: Callable[[], bool] = no_handler
-        self._power_on(rank, codes)
+        self._power_on(name, rank, codes)
         self._make_scheduler(switched, build)
         self._make_timers(clock, jiffies_zero_ns, build)
         self._make_softirqs(build)
@@ -136,10 +137,10 @@ class Vcpu:
 
     # --- the parts, each made of those in front of it
 
-    def _power_on(self, rank: int, codes: Codes) -> None:
+    def _power_on(self, name: str, rank: int, codes: Codes) -> None:
         """The thread, the interrupt line, and the touch points that are met here."""
         touch_point = self.env.touch_point
-        self.thread = _VcpuThread(self.env, "vcpu", rank, self.qemu_tcg_cpu_thread_fn, codes)
+        self.thread = _VcpuThread(self.env, name, rank, self.qemu_tcg_cpu_thread_fn, codes)
         self.thread.take = self._take
         self.thread.irqs_on = True
         self.pin = IoApicPin(raised=self._raised)

@@ -9,7 +9,7 @@ from typing import Any
 from desim.events import PinDriven
 from desim.experiment.journey import Journey, follow
 from desim.experiment.ran import Ran
-from desim.machine.machine import BOOT
+from desim.machine.vm import BOOT
 from desim.report.ladder import steps
 from desim.report.page import ladder_picture
 from desim.report.page.figure import Figure, Table, Trust
