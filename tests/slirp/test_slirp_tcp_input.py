@@ -84,6 +84,16 @@ def test_a_segment_covers_one_that_waits_and_that_is_forgotten(version: Version)
 
 
 @versions
+def test_a_segment_that_ends_where_one_that_waits_ends_takes_its_place(version: Version) -> None:
+    """If that stayed, empty, it would be the last to be delivered, and it has no FIN."""
+    guest = Guest(version)
+    assert guest.acknowledged(0, FIRST + 3, b"d") == FIRST
+    assert guest.acknowledged(FIN, FIRST + 2, b"cd") == FIRST
+    assert guest.acknowledged(0, FIRST, b"ab") == FIRST + 5
+    assert b"".join(guest.bed.delivered()) == b"abcd"
+
+
+@versions
 def test_a_new_ack_in_time_wait_starts_its_10_seconds_again(version: Version) -> None:
     """Only an odd guest gets there: by another MSS late, which empties slirp's buffer.
 
