@@ -75,6 +75,16 @@ def alterations(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Put small faults into the models, one by one: does a law, a test or a recording notice?
+
+    Hours for the whole list; ``nox -s mutants -- NAME ...`` tries some of it.
+    """
+    install(session, ".[test]")
+    session.run("python", "-m", "mutants", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 def results(session: nox.Session) -> None:
     """Write results/ anew: reports and fingerprints of the shipped scenarios."""
     install(session, ".")

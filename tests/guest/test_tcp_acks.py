@@ -150,3 +150,26 @@ def test_a_fin_gives_the_memory_of_what_lies_beyond_it_back(guest: Guest, hole: 
     assert sk.rmem_alloc == sum(skb.truesize for skb in sk.receive_queue)
     sock.recv(100)
     assert sk.rmem_alloc == 0
+
+
+# The edge of the window: tcp_data_queue
+
+
+@pytest.mark.parametrize(("beyond", "kept"), [(-1, True), (0, False), (1, False)])
+def test_what_begins_at_the_windows_end_is_not_kept(guest: Guest, beyond: int, kept: bool) -> None:
+    sock, peer = settled(guest)
+    window = guest_window(guest, peer)
+    assert window == sock.sk.receive_window()
+    end = peer.seq
+    peer.seq += window + beyond
+    guest.put(peer.frame(ACK, b"?"))
+    (ack,) = guest.segments()
+    assert ack.ack == end
+    assert len(sock.sk.ofo_queue) == kept
+
+
+def guest_window(guest: Guest, peer: Peer) -> int:
+    """What the guest offers, from the ACK of one more byte."""
+    arrive(guest, peer, 1)
+    guest.cpu.run(300 * MS)
+    return guest.segments()[-1].window

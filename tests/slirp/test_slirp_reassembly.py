@@ -65,3 +65,28 @@ def test_an_echo_request_begins_where_the_last_fragments_header_ends(
     assert found[40:].startswith(message)
     # All of the buffer goes out, whatever length the header says.
     assert len(reply.raw) == 14 + 20 + len(DATA)
+
+
+@versions
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [((0, 16), (8, 32)), ((0, 24), (8, 32)), ((16, 32), (0, 24)), ((8, 32), (0, 16))],
+)
+def test_of_overlapping_fragments_the_older_wins_in_front_and_the_newer_behind(
+    version: Version, first: tuple[int, int], second: tuple[int, int]
+) -> None:
+    """What lies in the overlap of the one that loses is nowhere in the answer."""
+    whole = summed(b"\x08\0\0\0" + bytes(range(28)), 2)
+    newer_loses = second[0] > first[0]
+    bed = Bed(version)
+    bed.works()
+    replies = []
+    for (start, end), loses in ((first, not newer_loses), (second, newer_loses)):
+        data = bytearray(whole[start:end])
+        if loses:
+            shared = range(max(first[0], second[0]), min(first[1], second[1]))
+            for at in shared:
+                data[at - start] ^= 0xFF
+        replies += bed.guest(fragment(b"", start, bytes(data), more=end < len(whole)))
+    (reply,) = replies
+    assert reply.raw[38:] == whole[4:]
