@@ -36,7 +36,7 @@ at=5   #now
 # about the second
 [[other.run]]
 expect={exit=0,output="x" , more = [1,2]}
-long = ["an array that is long for one line of it", "because it has so very many words in it", 1]
+long=["an array that is too long for one line of it","because it has so very many words in it",1]
 list = [  # first
    1 ,
    # two
@@ -70,7 +70,7 @@ at = 5  #now
 [[other.run]]
 expect = { exit = 0, output = "x", more = [1, 2] }
 long = [
-    "an array that is long for one line of it",
+    "an array that is too long for one line of it",
     "because it has so very many words in it",
     1,
 ]
