@@ -10,33 +10,25 @@ from pathlib import Path
 
 from runs import SHIPPED, shipped_run
 
-from desim.report import terminal
+from desim.compare import results
+from desim.compare.results import FINGERPRINTS
 
 FOLDER = Path(__file__).resolve().parent.parent / "results"
-FINGERPRINTS = "fingerprints.toml"
 
 
 def report(name: str) -> str:
     """What ``desim run`` prints for a shipped scenario where there is no terminal."""
-    result = shipped_run(name)
-    return terminal.text(result, result.config) + "\n"
+    return results.report(shipped_run(name))
 
 
 def long_report(name: str) -> str:
     """What ``desim run -vv`` prints on a terminal of 100 columns."""
-    result = shipped_run(name)
-    return terminal.text(result, result.config, terminal.WIDTH, 2) + "\n"
+    return results.long_report(shipped_run(name))
 
 
 def fingerprints() -> str:
     """The fingerprint of every shipped scenario, with its ingredients."""
-    lines = ["# The same on every Python, machine and hash seed. Made by: nox -s results"]
-    for name in SHIPPED:
-        lines += ["", f"[{name}]"]
-        lines += [
-            f'{part} = "{value}"' for part, value in shipped_run(name).fingerprint._asdict().items()
-        ]
-    return "\n".join(lines) + "\n"
+    return results.fingerprints((name, shipped_run(name).fingerprint) for name in SHIPPED)
 
 
 def files() -> dict[str, str]:

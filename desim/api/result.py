@@ -184,8 +184,10 @@ class Result:
         :class:`desim.OutputError`.
         """
         from desim.experiment import output
+        from desim.scenario.written import text
 
-        output.write(self._run, Path(folder), force=force)
+        document = text(self.scenario._document)
+        output.write(self._run, Path(folder), force=force, scenario=document)
 
     def report(self, width: int = 80, *, verbosity: int = 0) -> str:
         """The report for people, as plain text of at most ``width`` columns where that can be.

@@ -9,6 +9,7 @@ COMMANDS = {
     "explain": "say what a line of QEMU's options means, without running it",
     "backtrace": "stop at a function and print its backtrace, as gdb would",
     "trace": "show a run's timeline: for Perfetto, as a flame graph, one packet's life",
+    "verify": "run again what lies in a folder of results, and compare",
     "diff": "show where two runs part, why, and what comes of it",
     "topology": "show how the machine of a scenario is wired",
     "sweep": "run a scenario with many values and seeds, and keep the results",

@@ -14,6 +14,7 @@ has left beside it, the next one for the same folder removes.
     DIR/host/...           what the host's programs wrote
     DIR/capture-*.pcapng   one per capture point, if the run has kept the frames
     DIR/trace.jsonl        every event, if it has kept a trace
+    DIR/scenario.json      what was run, as far as it is known
     DIR/summary.json
 """
 
@@ -32,6 +33,7 @@ from desim.spool import Log
 
 MARK = ".desim"
 MARK_TEXT = b"A folder of results, written by desim run --out. desim may replace it with --force.\n"
+SCENARIO = "scenario.json"
 MAX_NAME_BYTES = 255
 MAX_DEPTH = 32
 MAX_TOTAL_BYTES = 1 << 30
@@ -110,8 +112,13 @@ def _check_folder(folder: Path, *, force: bool) -> None:
         raise OutputError(f"{folder}: holds an earlier run; only force (--force) replaces it")
 
 
-def write(result: Written, folder: Path, *, force: bool = False) -> None:
-    """Write everything that ``result`` has kept below ``folder``, replacing an earlier run."""
+def write(
+    result: Written, folder: Path, *, force: bool = False, scenario: str | None = None
+) -> None:
+    """Write everything that ``result`` has kept below ``folder``, replacing an earlier run.
+
+    ``scenario`` is what was run, as text (``desim.scenario.written``).
+    """
     files = result.written
     total = sum(log.size for log in files.values())
     if total > MAX_TOTAL_BYTES:
@@ -136,6 +143,8 @@ def write(result: Written, folder: Path, *, force: bool = False) -> None:
                 _create(part, name, pieces)
             if result.traced:
                 _create(part, "trace.jsonl", result.trace_text)
+            if scenario is not None:
+                _create(part, SCENARIO, [scenario.encode()])
             _create(part, "summary.json", [summary_text(result.summary).encode()])
             _replace(beside, part, old)
         finally:

@@ -155,8 +155,8 @@ class RunResult:
     def _inputs(self) -> Iterator[tuple[str, InputFile]]:
         """The files that the machines and the host may read, by name."""
         config = self.config
-        for side in (config.guest_files, config.host_files):
-            yield from sorted(side.items())
+        # One that guest and host both read is one.
+        yield from sorted({**config.guest_files, **config.host_files}.items())
         for other in config.others:
             for name, file in sorted(other.guest_files.items()):
                 yield f"{other.machine}: {name}", file

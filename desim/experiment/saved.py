@@ -26,7 +26,7 @@ from desim.engine.trace import Fingerprint, ThreadRecord, Trace
 from desim.errors import UserError
 from desim.events import KINDS
 from desim.experiment.journey import Journey, follow
-from desim.experiment.output import MARK
+from desim.experiment.output import MARK, SCENARIO
 from desim.machine.capture import Capture
 from desim.machine.reasons import all_reasons
 from desim.reasons import Reason
@@ -68,6 +68,14 @@ class Saved:
             raise UserError(f"{folder}/summary.json: not a summary of desim") from None
         if found != FORMAT:
             raise UserError(f"{folder}/summary.json: format {found!r}; expected {FORMAT!r}")
+
+    @property
+    def scenario(self) -> str | None:
+        """What was run (``desim.scenario.written``); None if the folder does not say."""
+        if kind_of(self.folder / SCENARIO) is None:
+            return None
+        with _open(self.folder / SCENARIO) as file:
+            return file.read(MAX_SUMMARY).decode("utf-8", "replace")
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ def test_unless_said_otherwise_everything_is_kept() -> None:
 def test_what_was_not_recorded_is_none_in_the_summary(bare: desim.Result) -> None:
     summary, full = bare.summary, shipped_run("hello").summary
     other = {"record": "none", "capture": False, "fingerprint": None, "frames": None}
-    assert summary == full | other | {"journey": None}
+    assert summary == full | other | dict.fromkeys(("interrupts", "journey", "metrics"))
     assert list(summary) == list(full)
 
 
@@ -90,6 +90,6 @@ def test_every_result_can_be_shown_and_saved(record: Record, capture: bool, tmp_
     assert ("send() to read()" in result._repr_html_()) == (record in ("journeys", "trace"))
     result.save(tmp_path / "out")
     names = {name for name in tree(tmp_path / "out") if not name.startswith(".")}
-    files = {"guest/hello.txt", "summary.json"}
+    files = {"guest/hello.txt", "scenario.json", "summary.json"}
     captures = {"capture-nic.pcapng", "capture-slirp.pcapng"} if capture else set()
     assert names == files | captures | ({"trace.jsonl"} if record == "trace" else set())

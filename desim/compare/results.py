@@ -1,0 +1,37 @@
+"""A folder of results as a project keeps it: what runs have shown, and their fingerprints.
+
+``fingerprints.toml`` has a table for each scenario. ``NAME.txt`` is what ``desim run NAME`` prints
+where there is no terminal, ``NAME-vv.txt`` what ``desim run -vv NAME`` prints on 100 columns.
+All are text, so that a change of behaviour shows in review.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from desim.engine.trace import Fingerprint
+from desim.experiment.run import RunResult
+from desim.report import terminal
+
+FINGERPRINTS = "fingerprints.toml"
+HEAD = "# The same on every Python, machine and hash seed. Made by: nox -s results"
+REPORT, LONG_REPORT = ".txt", "-vv.txt"
+
+
+def report(result: RunResult) -> str:
+    """``NAME.txt``."""
+    return terminal.text(result, result.config) + "\n"
+
+
+def long_report(result: RunResult) -> str:
+    """``NAME-vv.txt``."""
+    return terminal.text(result, result.config, terminal.WIDTH, 2) + "\n"
+
+
+def fingerprints(found: Iterable[tuple[str, Fingerprint]]) -> str:
+    """``fingerprints.toml``: for each scenario its fingerprint with the ingredients."""
+    lines = [HEAD]
+    for name, fingerprint in found:
+        lines += ["", f"[{name}]"]
+        lines += [f'{part} = "{value}"' for part, value in fingerprint._asdict().items()]
+    return "\n".join(lines) + "\n"
