@@ -58,6 +58,7 @@ def pages(session: nox.Session) -> None:
     session.run("python", "tests/scenario_page.py")
     session.run("python", "tests/trace_page.py")
     session.run("python", "tests/studies.py")
+    session.run("python", "tests/laws_page.py")
 
 
 @nox.session

@@ -142,6 +142,8 @@ class Expect:
     """Conditions on figures of the run, as written, by the figure's name."""
     fingerprint: str = ""
     """How the fingerprint begins, in hexadecimal; "": as it likes."""
+    laws: tuple[str, ...] = ()
+    """The laws that the run must keep, by name (``desim.laws``)."""
 
 
 @dataclass(slots=True, kw_only=True)

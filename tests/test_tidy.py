@@ -47,6 +47,9 @@ ALLOWED_IMPORTS = {
         "time",
     ): "how long a run takes says how many go together",
     ("desim/sweeps/work.py", "time"): "to tell that; no row knows of it",
+    ("desim/experiment/again.py", "subprocess"): "a Python with other hashes, for the same run",
+    ("desim/experiment/again.py", "pickle"): "to a process that it has just started",
+    ("desim/fuzz/campaign.py", "time"): "how long a search goes on; no example depends on it",
     ("desim/experiment/many.py", "threading"): "to count the threads beside which nobody may fork",
 }
 
@@ -71,6 +74,7 @@ BANNED_ATTRIBUTES = {
 
 
 ALLOWED_ATTRIBUTES = {
+    ("desim/experiment/again.py", "environ"): "a process gets it as it is, but for its hash seed",
     ("desim/cli/_running.py", "environ"): "NO_COLOR and FORCE_COLOR, which change no word",
 }
 

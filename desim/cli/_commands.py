@@ -22,6 +22,8 @@ COMMANDS = {
     "conform": "compare the model with recordings of the real card, slirp or Linux",
     "packetdrill": "run packetdrill scripts against the modelled guest's TCP",
     "calibrate": "fit a cost profile to recorded runs of a Linux guest",
+    "fuzz": "search for a scenario that breaks a law",
+    "laws": "list the laws that every run keeps, or tell one",
     "lint-driver": "check the log of an e1000 driver against the manual and QEMU",
     "completion": "print what bash, zsh or fish needs to complete desim's words",
     "version": "print the versions of desim and of what it runs on",

@@ -85,7 +85,7 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     # The screen and the summary have the fingerprint, DIR and a report have everything, and what
     # is expected of figures is judged by what was recorded.
     expect = scenario.configuration().expect
-    judged = bool(expect.metrics or expect.fingerprint)
+    judged = bool(expect.metrics or expect.fingerprint or expect.laws)
     kept = arguments.out is not None or arguments.report is not None
     everything = kept or not arguments.quiet or judged
     machine = assemble(

@@ -13,7 +13,7 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from desim.errors import WorkerError
@@ -73,6 +73,17 @@ class Many(Generic[Given, Value]):
 
     def map(self, all_given: Iterable[Given]) -> Iterator[Value]:
         """The runs of all that is given, in that order; an error is raised where its turn is."""
+        replies = self.replies(all_given)
+        try:
+            for given, reply in replies:
+                if reply.error is not None:
+                    raise reply.error
+                yield self.plan.take(given, reply.value)
+        finally:
+            replies.close()
+
+    def replies(self, all_given: Iterable[Given]) -> Generator[tuple[Given, Reply], None, None]:
+        """What came of each run, in that order: for who goes on behind an error."""
         source = iter(all_given)
         jobs: deque[_Job[Given]] = deque()
         more = True
@@ -92,10 +103,7 @@ class Many(Generic[Given, Value]):
                 if reply is None:
                     self._wait()
                     continue
-                given = jobs.popleft().given
-                if reply.error is not None:
-                    raise reply.error
-                yield self.plan.take(given, reply.value)
+                yield jobs.popleft().given, reply
         finally:
             for warm, (job, _) in list(self._busy.items()):
                 if job in jobs:

@@ -18,6 +18,7 @@ from desim.machine import Machine, Transcript
 from desim.machine.capture import Capture
 from desim.machine.conduct import INTERRUPTED
 from desim.machine.counts import frame_counts
+from desim.machine.remains import Remains, remains
 from desim.record import Record, keeps, not_captured, not_recorded
 from desim.spool import Blobs, Log
 from desim.version import __version__
@@ -58,6 +59,7 @@ class RunResult:
         self._guest = machine.guest_summary()
         self._guests = machine.guest_summaries()
         self._outside = machine.outside()
+        self._remains: Callable[[], Remains] = partial(remains, machine)
         self.profile = CostsUsed(machine.profile.name, machine.profile.status)
         self.files: Blobs = machine.files()
         self.transcripts: list[Transcript] = machine.transcripts()
@@ -68,7 +70,7 @@ class RunResult:
 
         Of a run that somebody has stopped there is no telling what it would have done: none.
         """
-        return [] if self.ended == INTERRUPTED else failures(self)
+        return [] if self.ended == INTERRUPTED else failures(self, run)
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -87,6 +89,7 @@ class RunResult:
         # nobody can ask for that.
         counts = self._counts() if self.keeps("counters") else None
         state["_counts"] = partial(deepcopy, counts)
+        state["_remains"] = partial(deepcopy, self.remains)
         if not self.keeps("journeys"):
             del state["_trace"]
         return state
@@ -117,6 +120,11 @@ class RunResult:
         """The way of the first message into the guest."""
         self._need("journey", "journeys")
         return follow(self._trace, self._packets.get("slirp", ()))
+
+    @cached_property
+    def remains(self) -> Remains:
+        """What the machine is left with: sockets, timers, counters, rings."""
+        return self._remains()
 
     @property
     def captured(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from desim.config import MachineConfig, RunCommand
@@ -12,15 +12,17 @@ from desim.scenario import expectations
 from desim.scenario.metrics import METRICS, read_condition, show_value
 
 if TYPE_CHECKING:
+    from desim.experiment.again import Again
     from desim.experiment.run import RunResult
 
 STOPPED = 130
 """The exit status of a program that Ctrl-C has ended, as the scenario wanted."""
 
 
-def failures(result: RunResult) -> list[str]:
+def failures(result: RunResult, run: Callable[[MachineConfig], RunResult]) -> list[str]:
     """One text for each expectation of the scenario that ``result`` does not meet.
 
+    ``run`` makes the second run, where a law is about a pair of them.
     One that cannot be judged, because the run has not recorded what it is about, is not met.
     """
     expect = result.config.expect
@@ -31,6 +33,10 @@ def failures(result: RunResult) -> list[str]:
     found += _metrics(result)
     if expect.fingerprint:
         found += _fingerprint(result, expect.fingerprint)
+    if expect.laws:
+        from desim.experiment.again import Again  # few scenarios name laws
+
+        found += _laws(result, expect.laws, Again(run))
     return found
 
 
@@ -43,6 +49,7 @@ def expects_something(config: MachineConfig) -> bool:
         or expect.other_files
         or expect.metrics
         or expect.fingerprint
+        or expect.laws
     ) or any(
         (run.expect_exit, run.expect_output, run.expect_time) != (None, None, None)
         for run in config.commands
@@ -118,3 +125,16 @@ def _fingerprint(result: RunResult, wanted: str) -> Iterator[str]:
         return
     if not whole.startswith(wanted):
         yield f"fingerprint: {whole[: len(wanted)]}, expected {wanted}"
+
+
+def _laws(result: RunResult, names: Iterable[str], again: Again) -> Iterator[str]:
+    """One text for each law that the run breaks."""
+    from desim.laws.table import find
+
+    for name in names:
+        if not result.has_fingerprint:
+            yield f"law {name}: cannot be judged: a law looks at the whole trace and all frames"
+            continue
+        for broken in find(name).broken(result, again):
+            when = "" if broken.at_ns is None else f"{broken.at_ns} ns: "
+            yield f"law {name}: {when}{broken.text}"

@@ -269,6 +269,7 @@ class Document:
                 },
                 metrics=expect.conditions(),
                 fingerprint=expect.fingerprint,
+                laws=tuple(expect.laws),
             ),
             folder=reading.inputs.folder,
             notes=notes,

@@ -223,6 +223,11 @@ KEYS = {
         "the same of files that programs of the host write",
         "none",
     ),
+    "expect.laws": About(
+        "[laws](laws.md) that the run must keep, a list of their names; one about a pair of runs "
+        "makes the second one",
+        "none",
+    ),
     "expect.fingerprint": About("how the fingerprint of the run begins: 8 digits or more", "any"),
     **{f"expect.{name}": About(metric.about, "any") for name, metric in METRICS.items()},
 }

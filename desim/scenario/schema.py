@@ -318,6 +318,12 @@ def _fingerprint(value: str, place: Place) -> str:
     return value
 
 
+def _law(value: str, place: Place) -> str:
+    from desim.laws.table import find  # few scenarios name laws
+
+    return find(value).name
+
+
 class ExpectedOfProgram(Table):
     """``[guest.run.expect]``, ``[host.run.expect]``"""
 
@@ -509,6 +515,7 @@ class ExpectedFiles(Table):
     guest: Files = key(Inner(Files))
     host: Files = key(Inner(Files))
     fingerprint: str = key(Text(check=_fingerprint), "")
+    laws: list[str] = key(Several(Text(check=_law), at_most=MAX_SETTINGS), [])
 
     def conditions(self) -> dict[str, str]:
         """The conditions on metrics, by the metric's name."""

@@ -1,0 +1,152 @@
+"""``desim fuzz``"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from desim.cli._arguments import Parser, counted, duration, whole
+from desim.cli._screen import complain, say
+
+if TYPE_CHECKING:
+    from desim.fuzz.campaign import Example, Progress
+    from desim.fuzz.finding import Finding
+    from desim.fuzz.judge import Outcome
+
+EPILOG = """\
+An example is one scenario, drawn from one number: those of a search are the numbers from --seed
+on. So `desim fuzz --seed N --examples 1` is example N again, on every machine. Every example is
+judged by the laws that `desim laws` lists.
+
+exit codes: 0 nothing found, 1 a law is broken, 2 the words cannot be done, 130 interrupted
+"""
+DEFAULT_EXAMPLES = 1000
+SHOWN_S = 1.0
+"""How often the line of progress is written."""
+
+
+def parser() -> Parser:
+    """What ``desim fuzz`` takes."""
+    made = Parser("fuzz", EPILOG)
+    amount = made.add_mutually_exclusive_group()
+    amount.add_argument(
+        "--time", metavar="T", type=duration, help="search for so long, such as 60s or 10min"
+    )
+    amount.add_argument(
+        "--examples",
+        metavar="N",
+        type=counted,
+        help=f"try so many examples (default {DEFAULT_EXAMPLES}, if --time is not given)",
+    )
+    made.add_argument(
+        "--seed", metavar="S", type=whole, default=0, help="the first example's number (default 0)"
+    )
+    made.add_argument(
+        "--save",
+        metavar="DIR",
+        type=Path,
+        help="write each finding to a scenario file in DIR, which desim run replays",
+    )
+    made.add_argument(
+        "-j",
+        metavar="N",
+        dest="workers",
+        type=counted,
+        default=1,
+        help="make so many runs at a time (default 1); what is found is the same",
+    )
+    made.add_argument(
+        "--quiet", action="store_true", help="print findings and the last lines, no progress"
+    )
+    return made
+
+
+def command(words: list[str]) -> int:
+    """Search; 1 if a law is broken."""
+    arguments = parser().read(words)
+    from desim.fuzz.campaign import Progress, examples, search
+
+    limit = arguments.examples
+    if limit is None and arguments.time is None:
+        limit = DEFAULT_EXAMPLES
+    seconds = None if arguments.time is None else arguments.time / 10**9
+    shown = _Shown(arguments)
+    progress = Progress()
+
+    def enough(now: Progress) -> bool:
+        return (limit is not None and now.examples >= limit) or (
+            seconds is not None and now.seconds >= seconds
+        )
+
+    interrupted = False
+    try:
+        search(
+            examples(arguments.seed),
+            progress=progress,
+            workers=arguments.workers,
+            limit=limit,
+            until=enough,
+            told=shown.told,
+        )
+    except KeyboardInterrupt:
+        interrupted = True
+    shown.end(progress)
+    if interrupted:
+        complain("interrupted; that was the search so far")
+        return 130
+    return 1 if progress.findings else 0
+
+
+class _Shown:
+    """What is printed while a search goes on, and behind it."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.save: Path | None = arguments.save
+        self.line = not arguments.quiet and sys.stderr.isatty()
+        self.at = 0.0
+        self.known: dict[str, int] = {}
+        """How often each law was found broken."""
+
+    def told(self, progress: Progress, example: Example, came: Outcome) -> None:
+        """An example is over."""
+        for finding in progress.findings[len(progress.findings) - len(came.breaches) :]:
+            self._found(finding)
+        if self.line and progress.seconds - self.at >= SHOWN_S:
+            self.at = progress.seconds
+            print(f"\r\x1b[K{_state(progress)}", end="", file=sys.stderr, flush=True)
+
+    def _found(self, finding: Finding) -> None:
+        law = finding.breach.law
+        self.known[law] = self.known.get(law, 0) + 1
+        self._clear()
+        say(f"example {finding.number} breaks {law}: {finding.breach.text}")
+        if self.save is not None:
+            path = finding.save(self.save)
+            say(f"  saved: desim run {path}")
+        sys.stdout.flush()
+
+    def _clear(self) -> None:
+        if self.line:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def end(self, progress: Progress) -> None:
+        """The search is over."""
+        self._clear()
+        say(_state(progress))
+        if progress.missing and progress.examples:
+            say(
+                f"marks not hit: {', '.join(progress.missing)}",
+            )
+        for law, count in sorted(self.known.items()):
+            say(f"broken: {law}, by {count} example{'s' * (count != 1)}")
+
+
+def _state(progress: Progress) -> str:
+    from desim.fuzz.marks import MARKS
+
+    return (
+        f"{progress.examples} examples, {progress.rate:.1f} a second, "
+        f"{len(progress.marks)} of {len(MARKS)} marks, {len(progress.findings)} findings"
+    )

@@ -1,0 +1,70 @@
+"""A scenario that breaks a law, as a file: readable, and ``desim run`` replays it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from desim.fuzz.judge import MODEL, Breach
+from desim.fuzz.toml import text_of
+from desim.laws.table import LAWS
+
+WIDTH = 92
+
+
+class Finding(NamedTuple):
+    """One law broken by one scenario."""
+
+    number: int | None
+    """Of the example; None if it is one that was changed, or somebody's file."""
+    data: Mapping[str, Any]
+    """The scenario."""
+    breach: Breach
+    story: tuple[str, ...] = ()
+    """The first lines of how it came about."""
+
+    @property
+    def name(self) -> str:
+        """A name for its file, without ``.toml``."""
+        return self.breach.law if self.number is None else f"{self.breach.law}-{self.number}"
+
+    def text(self, laws_file: str = "") -> str:
+        """The file: law, seed and story in comments, then the scenario that expects the law."""
+        law = self.breach.law
+        known = LAWS.get(law)
+        comments = [f"Breaks the law {law}:"]
+        if known is not None:
+            comments += _wrapped(known.summary)
+        comments += ["Seen:", *_wrapped(self.breach.text)]
+        if self.number is not None:
+            comments.append(f"Found by: desim fuzz --seed {self.number} --examples 1")
+        replay = f"desim run {self.name}.toml"
+        if known is None and law != MODEL:
+            replay += f" --laws {laws_file}"
+        comments.append(f"Replay:   {replay}")
+        if self.story:
+            comments += ["How it came about:", *(f"  {line}" for line in self.story)]
+        return text_of(expecting(self.data, law), tuple(comments))
+
+    def save(self, folder: Path, laws_file: str = "") -> Path:
+        """Write the file into ``folder``, which is made if need be."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.name}.toml"
+        path.write_text(self.text(laws_file), encoding="utf-8")
+        return path
+
+
+def expecting(data: Mapping[str, Any], law: str) -> dict[str, Any]:
+    """The scenario, which is to keep ``law`` (if that is one that a file can name)."""
+    made = dict(data)
+    if law in LAWS:
+        expect = dict(made.get("expect", {}))
+        expect["laws"] = [law]
+        made["expect"] = expect
+    return made
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")

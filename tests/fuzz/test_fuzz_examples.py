@@ -1,0 +1,155 @@
+"""Examples: one number is one scenario, for ever, and its file says all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from runs import desim
+
+from desim.api.scenario import load
+from desim.fuzz.bench import KINDS, bench_of
+from desim.fuzz.campaign import Progress, examples, search
+from desim.fuzz.draw import Draw
+from desim.fuzz.finding import Finding
+from desim.fuzz.judge import Breach, laws_for
+from desim.fuzz.marks import MARKS, Evidence
+from desim.fuzz.scenario import BENCH, document_of, scenario_of
+from desim.fuzz.toml import text_of
+from desim.laws.table import LAWS
+from desim.machine.booted import boot_key
+from desim.machine.reasons import all_reasons
+from desim.stages import known_stages
+
+NUMBERS = [bench * BENCH + place for bench in range(60) for place in (0, 7)]
+
+
+def test_every_example_is_a_scenario_that_can_be_run() -> None:
+    for number in NUMBERS:
+        scenario_of(number)
+
+
+def test_an_example_is_the_same_on_every_python() -> None:
+    said = json.dumps([document_of(number) for number in NUMBERS[:20]], sort_keys=True)
+    assert hashlib.sha256(said.encode()).hexdigest()[:16] == "eb6b548fe6a19edf", (
+        "examples are others now: findings that were told by their number are lost"
+    )
+
+
+def test_the_examples_of_a_bench_go_on_from_one_boot() -> None:
+    keys = {boot_key(scenario_of(number).configuration(), None) for number in range(64, 72)}
+    assert len(keys) == 1
+
+
+def test_a_bench_has_some_kinds_switched_off_and_every_kind_is_in_some() -> None:
+    benches = [bench_of(number) for number in range(40)]
+    assert all(bench.kinds < set(KINDS) for bench in benches)
+    assert set().union(*(bench.kinds for bench in benches)) == set(KINDS)
+
+
+@pytest.mark.parametrize("number", NUMBERS[::12])
+def test_its_file_says_all_of_it(number: int, tmp_path: Path) -> None:
+    data = document_of(number)
+    text = text_of(data, ("a comment",))
+    assert tomllib.loads(text) == data
+    path = tmp_path / "example.toml"
+    path.write_text(text)
+    mine, theirs = scenario_of(number).configuration(), load(path).configuration()
+    assert boot_key(mine, None) == boot_key(theirs, None)
+    assert (mine.guest, mine.host) == (theirs.guest, theirs.host)
+
+
+def test_odd_text_is_written_as_it_can_be_read() -> None:
+    data = {"a": 'say "no"\n\t\\', "b": {"c d": ["ä", "\x7f", "🙂"], "e": True, "f": -1}}
+    assert tomllib.loads(text_of(data)) == data
+
+
+def test_draws_are_within_their_limits() -> None:
+    draw = Draw(1, "test")
+    assert {draw.between(3, 5) for _ in range(60)} == {3, 4, 5}
+    assert {len(draw.some("abc", 1, 2)) for _ in range(30)} == {1, 2}
+    assert draw.some("abc", 3, 9) == ["a", "b", "c"]
+
+
+def test_every_law_has_its_turn() -> None:
+    had = {law.name for turn in range(256) for law in laws_for(turn)}
+    assert had == set(LAWS)
+
+
+def test_marks_are_told_from_what_there_is() -> None:
+    known = known_stages()
+    reasons = all_reasons()
+    asked: list[object] = []
+
+    class Asked:
+        def __contains__(self, what: object) -> bool:
+            asked.append(what)
+            return False
+
+    for mark in MARKS.values():
+        seen: Any = Asked()
+        mark.hit(Evidence(seen, seen, cast("Any", defaultdict(dict)), seen))
+    for what in asked:
+        if isinstance(what, tuple):
+            file, name = what
+            assert (name, file) in known, what
+        elif isinstance(what, str) and " " not in what:
+            assert what in reasons, what
+
+
+@pytest.mark.slow
+def test_a_search_is_the_same_whatever_the_number_of_workers() -> None:
+    found = []
+    for workers in (1, 2):
+        progress = Progress()
+        came: dict[int, str] = {}
+        search(
+            examples(66),
+            progress=progress,
+            workers=workers,
+            limit=6,
+            until=lambda _: False,
+            told=lambda _, example, outcome, came=came: came.update(
+                {example.number: outcome.ended}
+            ),
+        )
+        found.append((progress.examples, progress.marks, progress.findings, list(came.items())))
+    assert found[0] == found[1]
+    assert found[0][0] == 6
+    assert [number for number, _ in found[0][3]] == list(range(66, 72))
+
+
+@pytest.mark.slow
+def test_desim_fuzz_says_what_it_did() -> None:
+    done = desim("fuzz", "--examples", "3", "--seed", "64")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("3 examples, ")
+    assert f"of {len(MARKS)} marks, 0 findings" in done.stdout
+
+
+def test_a_finding_is_a_file_that_expects_the_law(tmp_path: Path) -> None:
+    finding = Finding(66, document_of(66), Breach("no-interrupt-is-lost", "it is low", 7))
+    path = finding.save(tmp_path / "found")
+    text = path.read_text()
+    assert path.name == "no-interrupt-is-lost-66.toml"
+    assert "# Found by: desim fuzz --seed 66 --examples 1" in text
+    assert load(path).configuration().expect.laws == ("no-interrupt-is-lost",)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--examples", "0"], "counted from 1"),
+        (["--examples", "1", "--time", "1s"], "not allowed with argument"),
+        (["--tim", "1s"], "did you mean '--time'?"),
+    ],
+)
+def test_mistakes_are_told(words: list[str], said: str) -> None:
+    done = desim("fuzz", *words)
+    assert done.returncode == 2
+    assert said in done.stderr
