@@ -89,7 +89,7 @@ class RunResult:
         # nobody can ask for that.
         counts = self._counts() if self.keeps("counters") else None
         state["_counts"] = partial(deepcopy, counts)
-        state["_remains"] = partial(deepcopy, self.remains)
+        state["_remains"] = _stayed_behind
         if not self.keeps("journeys"):
             del state["_trace"]
         return state
@@ -342,3 +342,7 @@ def backtrace(
     finally:
         machine.close()
     return breakpoint_.unfinished()
+
+
+def _stayed_behind() -> Remains:
+    raise UserError("what the machine is left with does not travel: look at it where the run is")
