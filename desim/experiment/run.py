@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from desim.config import InputFile, MachineConfig
 from desim.costs.profile import INSTRUCTIONS, load
 from desim.engine.trace import Fingerprint, Trace
+from desim.errors import UserError
 from desim.experiment.journey import Journey, follow
 from desim.experiment.metrics import Metrics
 from desim.experiment.verdict import failures
