@@ -47,6 +47,7 @@ class Landmark(Enum):
     TAKEN_BY_QEMU = "QEMU takes bytes from its socket on the host"
     READ_INTO_SLIRP = "slirp puts a socket's bytes into its send buffer"
     SENT_BY_SLIRP = "slirp sends a TCP segment to the guest"
+    SENT_BY_GUEST = "the guest's kernel sends a segment or a datagram"
     SENT_BY_CARD = "the card hands a frame of the guest to the net layer"
     DELIVERED = "the card writes a received frame into the guest's memory"
     UNMASKED = "the driver lets interrupts through again"

@@ -12,7 +12,8 @@ from desim.config import InputFile, MachineConfig
 from desim.costs.profile import INSTRUCTIONS, load
 from desim.engine.trace import Fingerprint, Trace
 from desim.errors import UserError
-from desim.experiment.journey import Journey, follow
+from desim.experiment.journey import Journey
+from desim.experiment.journey.journeys import Journeys
 from desim.experiment.metrics import Metrics
 from desim.experiment.verdict import failures
 from desim.machine import Machine, Transcript
@@ -118,9 +119,16 @@ class RunResult:
 
     @cached_property
     def journey(self) -> Journey:
-        """The way of the first message into the guest."""
+        """The way of the first message into the guest through a forwarded port."""
         self._need("journey", "journeys")
-        return follow(self._trace, self._packets.get("slirp", ()))
+        return self.journeys.first()
+
+    @cached_property
+    def journeys(self) -> Journeys:
+        """All messages and their ways."""
+        self._need("journeys", "journeys")
+        user = self.config.user
+        return Journeys(self._trace, self._packets, user.host if user is not None else b"")
 
     @cached_property
     def remains(self) -> Remains:

@@ -25,7 +25,8 @@ from desim.disk import kind_of
 from desim.engine.trace import Fingerprint, ThreadRecord, Trace
 from desim.errors import UserError
 from desim.events import KINDS
-from desim.experiment.journey import Journey, follow
+from desim.experiment.journey import Journey
+from desim.experiment.journey.journeys import Journeys
 from desim.experiment.output import MARK, SCENARIO
 from desim.machine.capture import Capture
 from desim.machine.reasons import all_reasons
@@ -138,7 +139,12 @@ class Saved:
     @cached_property
     def journey(self) -> Journey:
         """The way of the first message into the guest."""
-        return follow(self.trace, self.packets.get("slirp", ()))
+        return self.journeys.first()
+
+    @cached_property
+    def journeys(self) -> Journeys:
+        """All messages and their ways."""
+        return Journeys(self.trace, self.packets)
 
     @cached_property
     def fingerprint(self) -> Fingerprint:

@@ -180,8 +180,8 @@ class Recorder:
     def point(self, name: str) -> Capture | None:
         """Where the packets of a capture point are to be kept; None if they are not."""
         self.passed.point(name)
-        # The way of a message is told from what slirp has sent.
-        if self._capture or (name == "slirp" and FramePassed.kind in self._wanted):
+        # The way of a message is told from what passes the ends of the wire.
+        if self._capture or FramePassed.kind in self._wanted:
             return self.captures.setdefault(name, Capture(self._spool))
         return None
 

@@ -22,7 +22,7 @@ from desim.guest.net.ip import Ip
 from desim.guest.net.sock import DatagramSocket, error_of, would_block
 from desim.guest.skb import Skb
 from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint
-from desim.stages import GUEST, Build, bare, mark, stages
+from desim.stages import GUEST, Build, Landmark, bare, mark, stages
 from desim.userland.uapi import Message
 from desim.wire.addresses import IP_ANY
 from desim.wire.ipv4 import Ipv4
@@ -33,7 +33,9 @@ class RawSocket(DatagramSocket):
 
     STAGES = stages(
         GUEST,
-        sendto=mark("raw_sendmsg", file="net/ipv4/raw.c", size="data"),
+        sendto=mark(
+            "raw_sendmsg", file="net/ipv4/raw.c", size="data", landmark=Landmark.SENT_BY_GUEST
+        ),
         recvmsg=mark("raw_recvmsg", file="net/ipv4/raw.c"),
         raw_rcv=mark("raw_rcv", file="net/ipv4/raw.c"),
         poll_events=mark("datagram_poll", file="net/core/datagram.c"),

@@ -24,7 +24,7 @@ from desim.guest.net.sock import (
 )
 from desim.guest.skb import CHECKSUM_PARTIAL, CHECKSUM_UNNECESSARY, Skb
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint, Random
-from desim.stages import GUEST, Build, bare, mark, stages
+from desim.stages import GUEST, Build, Landmark, bare, mark, stages
 from desim.userland.uapi import SHUT_RD, SHUT_WR, SO_BROADCAST, SO_REUSEADDR, Message
 from desim.wire.addresses import IP_ANY
 from desim.wire.checksum import pseudo_sum
@@ -153,7 +153,7 @@ class UdpCore:
     STAGES = stages(
         GUEST,
         udp_sendmsg=mark("udp_sendmsg", file="net/ipv4/udp.c", size="data"),
-        udp_send_skb=mark("udp_send_skb", file="net/ipv4/udp.c"),
+        udp_send_skb=mark("udp_send_skb", file="net/ipv4/udp.c", landmark=Landmark.SENT_BY_GUEST),
         udp_recvmsg=mark("udp_recvmsg", file="net/ipv4/udp.c"),
         udp_rcv=mark("udp_rcv", "__udp4_lib_rcv", file="net/ipv4/udp.c"),
     )

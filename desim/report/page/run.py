@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from desim.events import PinDriven
-from desim.experiment.journey import Journey, follow
+from desim.experiment.journey import Journey
+from desim.experiment.journey.journeys import Journeys
 from desim.experiment.ran import Ran
 from desim.machine.vm import BOOT
 from desim.report.ladder import steps
@@ -111,7 +112,7 @@ def _booted_ns(summary: dict[str, Any]) -> int:
 
 
 def _journey(run: Ran) -> Journey:
-    return follow(run.trace, run.packets.get("slirp", ()))
+    return Journeys(run.trace, run.packets).first()
 
 
 def _called(other: dict[str, Any], one: dict[str, Any]) -> str:

@@ -57,7 +57,7 @@ from desim.guest.net.tcp.tcp_sock import (
     win_from_space,
 )
 from desim.guest.skb import CHECKSUM_PARTIAL, Skb
-from desim.stages import GUEST, mark, stages
+from desim.stages import GUEST, Landmark, mark, stages
 from desim.wire.tcp import ACK, FIN, PSH, RST, SYN, TcpOptions
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ class TcpOutput:
     STAGES = stages(
         GUEST,
         tcp_write_xmit=mark("tcp_write_xmit", file="net/ipv4/tcp_output.c"),
-        transmit=mark("__tcp_transmit_skb", file="net/ipv4/tcp_output.c"),
+        transmit=mark(
+            "__tcp_transmit_skb", file="net/ipv4/tcp_output.c", landmark=Landmark.SENT_BY_GUEST
+        ),
         tcp_send_ack=mark("tcp_send_ack", "__tcp_send_ack", file="net/ipv4/tcp_output.c"),
         tcp_send_delayed_ack=mark("tcp_send_delayed_ack", file="net/ipv4/tcp_output.c"),
         tcp_connect=mark("tcp_connect", file="net/ipv4/tcp_output.c"),
