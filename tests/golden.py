@@ -6,6 +6,7 @@ Run as a program (``nox -s results``) this writes them anew.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from runs import SHIPPED, shipped_run
@@ -14,6 +15,11 @@ from desim.compare import results
 from desim.compare.results import FINGERPRINTS
 
 FOLDER = Path(__file__).resolve().parent.parent / "results"
+PAGES = "pages.toml"
+PAGE = "hello"
+"""The scenario whose page is there as a whole, so that a change of it can be read."""
+DRAWN = ("burst", "hello", "lossy", "refused", "services", "upload")
+"""Scenarios whose pages have their hashes in ``PAGES``."""
 
 
 def report(name: str) -> str:
@@ -31,9 +37,21 @@ def fingerprints() -> str:
     return results.fingerprints((name, shipped_run(name).fingerprint) for name in SHIPPED)
 
 
+def page(name: str) -> str:
+    """What ``desim report`` makes of a shipped scenario."""
+    return results.page(shipped_run(name))
+
+
+def pages() -> str:
+    """The SHA-256 of some pages, all of which have other pictures."""
+    lines = ["# The same on every Python and machine. Made by: nox -s results"]
+    lines += [f'{name} = "{hashlib.sha256(page(name).encode()).hexdigest()}"' for name in DRAWN]
+    return "\n".join(lines) + "\n"
+
+
 def files() -> dict[str, str]:
     """Every file of the folder, by name."""
-    made = {FINGERPRINTS: fingerprints()}
+    made = {FINGERPRINTS: fingerprints(), PAGES: pages(), f"{PAGE}.html": page(PAGE)}
     for name in SHIPPED:
         made |= {f"{name}.txt": report(name), f"{name}-vv.txt": long_report(name)}
     return made

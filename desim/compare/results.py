@@ -1,8 +1,9 @@
 """A folder of results as a project keeps it: what runs have shown, and their fingerprints.
 
 ``fingerprints.toml`` has a table for each scenario. ``NAME.txt`` is what ``desim run NAME`` prints
-where there is no terminal, ``NAME-vv.txt`` what ``desim run -vv NAME`` prints on 100 columns.
-All are text, so that a change of behaviour shows in review.
+where there is no terminal, ``NAME-vv.txt`` what ``desim run -vv NAME`` prints on 100 columns,
+``NAME.html`` what ``desim report NAME`` writes. All are text, so that a change of behaviour shows
+in review.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from desim.report import terminal
 
 FINGERPRINTS = "fingerprints.toml"
 HEAD = "# The same on every Python, machine and hash seed. Made by: nox -s results"
-REPORT, LONG_REPORT = ".txt", "-vv.txt"
+REPORT, LONG_REPORT, PAGE = ".txt", "-vv.txt", ".html"
 
 
 def report(result: RunResult) -> str:
@@ -26,6 +27,13 @@ def report(result: RunResult) -> str:
 def long_report(result: RunResult) -> str:
     """``NAME-vv.txt``."""
     return terminal.text(result, result.config, terminal.WIDTH, 2) + "\n"
+
+
+def page(result: RunResult) -> str:
+    """``NAME.html``."""
+    from desim.report.page import run as pages  # its template takes a while to load
+
+    return pages.page(result)
 
 
 def fingerprints(found: Iterable[tuple[str, Fingerprint]]) -> str:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from desim.compare import results
 from desim.compare.report import lines as differences
-from desim.compare.results import FINGERPRINTS, LONG_REPORT, REPORT
+from desim.compare.results import FINGERPRINTS, LONG_REPORT, PAGE, REPORT
 from desim.disk import kind_of
 from desim.engine.trace import Fingerprint
 from desim.errors import UserError
@@ -148,7 +148,11 @@ def _against(folder: Path, name: str, expected: Fingerprint, result: RunResult) 
     found = result.fingerprint
     if found != expected:
         yield f"{FINGERPRINTS}: other " + "; ".join(_ingredients(expected, found))
-    for ending, made in ((REPORT, results.report), (LONG_REPORT, results.long_report)):
+    for ending, made in (
+        (REPORT, results.report),
+        (LONG_REPORT, results.long_report),
+        (PAGE, results.page),
+    ):
         path = folder / f"{name}{ending}"
         if kind_of(path) == "file":
             yield from _text(path, made(result))

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import golden
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +67,12 @@ class Elements(HTMLParser):
 def test_a_run_and_its_folder_make_the_same_page(tmp_path: Path) -> None:
     folders.write(shipped_run("hello"), tmp_path / "out")
     assert page(Saved(tmp_path / "out")) == page(shipped_run("hello"))
+
+
+def test_pages_are_the_same_bytes_on_every_python() -> None:
+    kept = (golden.FOLDER / "hello.html").read_text(encoding="utf-8")
+    assert golden.page("hello") == kept, "nox -s results rewrites it"
+    assert golden.pages() == (golden.FOLDER / golden.PAGES).read_text(encoding="utf-8")
 
 
 def test_nothing_from_elsewhere_is_markup(tmp_path: Path) -> None:

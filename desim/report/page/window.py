@@ -10,7 +10,7 @@ QUIET_NS = 20 * 10**6
 """A time without a frame that ends a burst."""
 SHOWN = 10
 """Rises of the interrupt pin that are seen at first."""
-DRAWN = 384
+DRAWN = 256
 """Frames of it that are drawn, so that there is something to move to."""
 AROUND = 20
 """A part of 1/20 of the time is shown on both sides."""
