@@ -42,18 +42,18 @@ def quick(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The site, in build/site, with warnings as errors; and every example of the documents."""
-    install(session, ".[docs,test]")
-    session.run(
-        "pytest", "-q", "tests/test_docs.py", "tests/test_readme.py", "tests/cli/test_cli_sample.py"
-    )
+    install(session, ".[docs,test,plots]")
+    pages = ("tests/test_docs.py", "tests/test_notebook.py", "tests/test_readme.py")
+    session.run("pytest", "-q", *pages, "tests/cli/test_cli_sample.py")
     options = ("-b", "html", "-W", "--keep-going", "-q", "-d", "build/doctrees")
     session.run("sphinx-build", *options, "docs", "build/site")
 
 
 @nox.session
 def pages(session: nox.Session) -> None:
-    """Write anew what is made of the documents, and the schema of scenario files."""
-    install(session, ".")
+    """Write anew what is made of the documents, their picture, and the schema of scenario files."""
+    install(session, ".[plots]")
+    session.run("python", "tests/notebook_page.py")
     session.run("python", "tests/commands_page.py")
     session.run("python", "tests/scenario_page.py")
     session.run("python", "tests/trace_page.py")

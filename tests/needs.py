@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,7 @@ tshark = program("tshark")
 """Wireshark's own reading of a capture."""
 zsh, fish = program("zsh"), program("fish")
 """The shells themselves."""
+matplotlib = pytest.mark.skipif(
+    find_spec("matplotlib") is None, reason="needs matplotlib (pip install 'desim[plots]')"
+)
+"""What draws the pictures of the notebook's page."""

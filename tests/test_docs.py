@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import commands_page
+import notebook_page
 import pytest
 import scenario_page
 import trace_page
@@ -256,7 +257,11 @@ def prompts(page: Path) -> list[Block]:
     return list(blocks(page, "pycon"))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if prompts(page)], ids=named)
+EXAMPLES = [page for page in PAGES if prompts(page) and page != notebook_page.PAGE]
+"""``tests/test_notebook.py`` has that of the notebook, which needs more."""
+
+
+@pytest.mark.parametrize("page", EXAMPLES, ids=named)
 def test_examples_in_python_do_what_they_show(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
