@@ -13,6 +13,8 @@ COMMANDS = {
     "diff": "show where two runs part, why, and what comes of it",
     "topology": "show how the machine of a scenario is wired",
     "sweep": "run a scenario with many values and seeds, and keep the results",
+    "find": "find the smallest value of a key at which a condition holds",
+    "advise": "find the driver's settings that nothing beats, and say why",
     "scenarios": "list the scenarios that come with desim, or print one",
     "new": "write a commented scenario file of your own",
     "fmt": "lay out scenario files in one way; comments stay",

@@ -15,7 +15,9 @@ from desim.cli._screen import complain
 
 if TYPE_CHECKING:
     from desim.scenario.document import Document
+    from desim.scenario.metrics import Wanted
     from desim.scenario.values import Axis
+    from desim.sweeps.search import Search
     from desim.sweeps.sweep import Progress
 
 
@@ -51,6 +53,30 @@ def metrics(text: str) -> list[str]:
         return [metric_name(name.strip()) for name in text.split(",")]
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
+
+
+def wanted(text: str) -> list[Wanted]:
+    """``ping.p99 > 1ms``"""
+    from desim.scenario.metrics import read_wanted
+
+    try:
+        return read_wanted(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def search(arguments: argparse.Namespace, document: Document) -> Search:
+    """What tries values of a scenario as arguments say."""
+    from desim.sweeps.search import Search
+
+    return Search(
+        document,
+        seeds=arguments.seeds,
+        costs=arguments.costs,
+        workers=arguments.jobs,
+        executor=executor(arguments),
+        place=lambda key: f"--vary {key}",
+    )
 
 
 def add_base(parser: Parser) -> None:

@@ -48,7 +48,7 @@ def text(database: Database, width: int = 80) -> str:
     shown = figures(database)
     labels, columns = _columns(database, shown, seeds)
     for block in _blocks(labels, columns, width, whole=bool(_asked(database))):
-        lines += [*_table(block), ""]
+        lines += [*table(block), ""]
     points = total // seeds
     if points > MOST_POINTS:
         lines.append(f"and {points - MOST_POINTS} points more: --csv writes all of them")
@@ -188,7 +188,8 @@ def _once(values: Sequence[str]) -> list[str]:
     ]
 
 
-def _table(columns: Sequence[Column]) -> Iterator[str]:
+def table(columns: Sequence[Column]) -> Iterator[str]:
+    """Its lines."""
     yield GAP.join(column.head.rjust(column.width) for column in columns).rstrip()
     for cells in zip(*(column.cells for column in columns), strict=True):
         padded = (cell.rjust(column.width) for cell, column in zip(cells, columns, strict=True))

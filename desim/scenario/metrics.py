@@ -19,6 +19,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
+from desim.errors import nearest
 from desim.scenario.durations import UNITS, parse_duration
 
 Kind = Literal["time", "count", "rate", "frequency", "share", "ratio"]
@@ -125,6 +126,45 @@ def read_condition(text: str, kind: Kind) -> Condition:
     stripped = text.strip()
     order = next((word for word in _ORDERS if stripped.startswith(word)), "")
     return Condition(shown, order or "==", read_value(stripped[len(order) :], kind))
+
+
+WORDS = {"interrupts": "irq_busy"}
+"""What people call a figure who do not know its name."""
+
+_NAMED = re.compile(r"\s*([A-Za-z_]\w*(?:\.\w+)*)\s*(.*?)\s*", re.DOTALL)
+
+
+class Wanted(NamedTuple):
+    """A figure, and what it must be."""
+
+    name: str
+    condition: Condition
+
+
+def names_of(word: str) -> list[str]:
+    """The figures that ``word`` may mean: ``ping.p99``, or ``p99`` for all that end so.
+
+    Raises ``ValueError`` if there is none.
+    """
+    word = WORDS.get(word, word)
+    found = [word] if word in METRICS else [n for n in METRICS if n.endswith(f".{word}")]
+    if not found:
+        hint = nearest(word, METRICS)
+        raise ValueError(f"{word}: no such metric; there are {', '.join(METRICS)}{hint}")
+    return found
+
+
+def read_wanted(text: str) -> list[Wanted]:
+    """``ping.p99 > 1ms``: a figure and a condition on it, for each figure that may be meant.
+
+    Raises ``ValueError``.
+    """
+    found = _NAMED.fullmatch(text)
+    if found is None or not found[2]:
+        raise ValueError("must be a figure and a condition on it, such as 'ping.p99 > 1ms'")
+    return [
+        Wanted(name, read_condition(found[2], METRICS[name].kind)) for name in names_of(found[1])
+    ]
 
 
 def read_value(text: str, kind: Kind) -> Value:

@@ -57,6 +57,10 @@ class Ends(NamedTuple):
     last: int
     timed: bool
     """Whether they are durations, in ns."""
+    step: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.value(self.first)} to {self.value(self.last)}"
 
     def value(self, number: int) -> object:
         """``number`` as a scenario has it."""
@@ -64,11 +68,12 @@ class Ends(NamedTuple):
 
 
 def read_ends(text: str) -> Ends:
-    """``FROM:TO``. Raises ``ValueError``."""
+    """``FROM:TO`` or ``FROM:TO:STEP``. Raises ``ValueError``."""
     found = _RANGE.fullmatch(text)
-    if found is None or found[4] is not None:
-        raise ValueError("must be FROM:TO, such as 0:2000")
-    return _ends(found[1], found[2])
+    if found is None or found[3]:
+        raise ValueError("must be FROM:TO or FROM:TO:STEP, such as 0:2000")
+    ends = _ends(found[1], found[2])
+    return ends._replace(step=_step(ends, found[4]))
 
 
 def read_values(kind: Kind | None, text: str) -> tuple[object, ...]:
@@ -136,17 +141,21 @@ def _expanded(found: re.Match[str]) -> Iterator[object]:
         if not re.fullmatch(r"[0-9.]+", step):
             raise ValueError(f"x{step}: a factor is a number, such as x2 or x1.5")
         yield from _by_factor(ends, Fraction(step))
-    elif step is None and ends.timed:
-        raise ValueError("a range of durations needs its step: 1ms:5ms:1ms")
     else:
         yield from _by_step(ends, step)
 
 
-def _by_step(ends: Ends, step: str | None) -> Iterator[object]:
+def _step(ends: Ends, step: str | None) -> int:
+    if step is None and ends.timed:
+        raise ValueError("a range of durations needs its step: 1ms:5ms:1ms")
     length = 1 if step is None else parse_duration(step) if ends.timed else _whole(step)
     if length < 1:
         raise ValueError("the step must be more than 0")
-    numbers = range(ends.first, ends.last + 1, length)
+    return length
+
+
+def _by_step(ends: Ends, step: str | None) -> Iterator[object]:
+    numbers = range(ends.first, ends.last + 1, _step(ends, step))
     if len(numbers) > MAX_VALUES:
         raise ValueError(TOO_MANY)
     yield from map(ends.value, numbers)

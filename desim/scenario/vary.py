@@ -23,7 +23,7 @@ def axis(name: str, values: object) -> Axis:
 
 
 def read_bounds(text: str) -> tuple[str, Ends]:
-    """``KEY=FROM:TO``. Raises ``ValueError``."""
+    """``KEY=FROM:TO`` or ``KEY=FROM:TO:STEP``. Raises ``ValueError``."""
     name, _, values = _split(text, "guest.modprobe.RxAbsIntDelay=0:2000")
     return name, read_ends(values)
 

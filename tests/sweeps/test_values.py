@@ -106,16 +106,16 @@ def test_what_is_no_table_of_values(table: Any, told: str) -> None:
         values_of(None, table)
 
 
-def test_bounds_are_a_range_without_a_step() -> None:
-    key, ends = read_bounds("until=1ms:20ms")
-    assert (key, ends.first, ends.last, ends.value(1_500_000)) == (
-        "until",
-        10**6,
-        2 * 10**7,
-        "1500us",
-    )
+def test_bounds_are_a_range_that_is_not_listed() -> None:
+    key, ends = read_bounds("until=1ms:20ms:500us")
+    assert (key, ends.first, ends.last, ends.step) == ("until", 10**6, 2 * 10**7, 500_000)
+    assert ends.value(1_500_000) == "1500us"
+    assert str(ends) == "1ms to 20ms"
+    assert read_bounds("seed=1:1000000000000")[1].step == 1
+    with pytest.raises(ValueError, match="needs its step"):
+        read_bounds("until=1ms:20ms")
     with pytest.raises(ValueError, match="must be FROM:TO"):
-        read_bounds("seed=1:9:2")
+        read_bounds("seed=1,2")
 
 
 @given(st.integers(1, 10**6), st.integers(2, 60), st.integers(1, 10**6))
