@@ -60,6 +60,11 @@ class Spool:
     def __reduce__(self) -> tuple[Any, ...]:
         return Spool, ()  # what lies in it is pickled with the logs
 
+    @property
+    def in_file(self) -> bool:
+        """Whether there is a temporary file."""
+        return self._fd is not None
+
     def keep(self, block: bytes) -> Kept:
         """Take a full block; what comes back stands for it."""
         if self.room >= self.block:

@@ -77,7 +77,8 @@ class Runner(Generic[T]):
     are. ``record`` and ``capture`` are those of :func:`desim.run`, ``costs`` are for all
     scenarios. ``each`` is called with each result, where its run was made, and what it returns
     takes the result's place: only that travels, so it must be something that can be pickled;
-    ``each`` itself may be any function.
+    ``each`` itself may be any function. One process makes many runs, so what ``each`` returns
+    should depend on nothing but the result.
 
     A process of its own needs ``os.fork``, and no other thread in this one. Elsewhere the runs
     are made here, one after the other, with the same results.
@@ -132,7 +133,7 @@ class Runner(Generic[T]):
         checked(record)
 
         def configure(scenario: Scenario) -> MachineConfig:
-            config = configuration(scenario, costs)
+            config = configuration(scenario, costs, shared=True)
             config.record, config.capture = record, capture
             return config
 

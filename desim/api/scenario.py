@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from hashlib import sha256
 from os import PathLike, fspath
 from pathlib import Path
@@ -116,6 +117,10 @@ class Scenario:
     def configuration(self) -> MachineConfig:
         """The same for those who work below this API: a new ``desim.config.MachineConfig``."""
         return deepcopy(self._config)
+
+    def _shared_configuration(self) -> MachineConfig:
+        """A new one as well, for those who only read what it consists of: it is that of others."""
+        return replace(self._config, notes=[*self._config.notes])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Scenario):

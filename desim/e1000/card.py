@@ -175,15 +175,11 @@ class E1000:
         """Whether a frame sent now would be taken."""
         self.receive: Callable[[Frame], int] = self.rx.entrance
         """Take a frame: > 0 taken or filtered out, 0 not now, < 0 lost."""
-        self._readops: list[ReadOp | None] = [None] * REGISTERS_COUNT
-        self._read_mask = [0] * REGISTERS_COUNT
-        self._writeops: list[WriteOp | None] = [self._ignored] * REGISTERS_COUNT
-        self._write_mask = [0] * REGISTERS_COUNT
         self._wire({None: True, MIT: nic.mitigation, MAC: nic.extra_mac_registers})
         self.e1000_reset()
 
     def _wire(self, there: dict[Gate | None, bool]) -> None:
-        """Fill the four tables of register accesses from ``registers.TABLE``."""
+        """Make the four tables of register accesses from ``registers.TABLE``."""
         readops: dict[int, ReadOp] = {
             ICR: self.interrupts.mac_icr_read,
             EECD: self.eeprom.get_eecd,
@@ -205,6 +201,9 @@ class E1000:
         if isinstance(self.interrupts, DatasheetInterrupts):
             table = DATASHEET_TABLE
             writeops[RDTR] = self.interrupts.set_rdtr
+        reading: list[ReadOp | None] = [None] * REGISTERS_COUNT
+        writing: list[WriteOp | None] = [self._ignored] * REGISTERS_COUNT
+        read_mask, write_mask = [0] * REGISTERS_COUNT, [0] * REGISTERS_COUNT
         for row in table:
             first = row.first
             if row.name in CLEAR_ON_READ:
@@ -214,14 +213,17 @@ class E1000:
                 if index == first and not there[row.gate]:
                     continue
                 if row.reads is None:
-                    self._readops[index] = readops[index]
+                    reading[index] = readops[index]
                 else:
-                    self._read_mask[index] = row.reads
+                    read_mask[index] = row.reads
                 if row.writes is not None:
-                    self._writeops[index] = None
-                    self._write_mask[index] = row.writes
+                    writing[index] = None
+                    write_mask[index] = row.writes
                 elif index in writeops:
-                    self._writeops[index] = writeops[index]
+                    writing[index] = writeops[index]
+        # They are the same for ever (and so no part of what ``desim.machine.state`` puts back).
+        self._readops, self._writeops = tuple(reading), tuple(writing)
+        self._read_mask, self._write_mask = tuple(read_mask), tuple(write_mask)
 
     # Registers (BAR0)
 

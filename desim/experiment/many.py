@@ -14,6 +14,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from copy import deepcopy
 from typing import Generic, TypeVar
 
 from desim.errors import WorkerError
@@ -129,7 +130,7 @@ class Many(Generic[Given, Value]):
             key = boot_key(config, up_ns)
         while (warm := self._idle(key)) is not None:
             try:
-                warm.send(job.given, up_ns)
+                warm.send(job.given, config, up_ns)
             except WorkerError:
                 self._drop(warm)  # it has died since its last job
             except Exception as error:
@@ -140,7 +141,7 @@ class Many(Generic[Given, Value]):
                 self._warm.append(warm)
                 self._busy[warm] = job, alone
                 return
-        job.reply = run_job(self.plan, job.given, config)
+        job.reply = run_job(self.plan, job.given, deepcopy(config))
 
     def _idle(self, key: str) -> Warm[Given, Value] | None:
         """A warm process with this boot that has nothing to do, maybe a new one; None if there
@@ -152,7 +153,7 @@ class Many(Generic[Given, Value]):
             return None
         if len(self._warm) >= max(WARM, self.workers):
             self._drop(next(warm for warm in self._warm if warm not in self._busy))
-        warm = Warm(self.plan, key)
+        warm = Warm(self.plan, key, self._warm)
         self._warm.append(warm)
         return warm
 
@@ -181,5 +182,4 @@ class Many(Generic[Given, Value]):
     def _drop(self, warm: Warm[Given, Value]) -> str:
         """End a warm process; how it ended."""
         self._warm.remove(warm)
-        self._busy.pop(warm, None)
-        return warm.end()
+        return warm.end(idle=self._busy.pop(warm, None) is None)

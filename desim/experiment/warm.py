@@ -3,17 +3,18 @@
 Theory of operation
 -------------------
 Most of a small run is its boot, and the boots of a sweep are all the same. A warm process boots
-for its first job (``desim.machine.booted``), and then has a child for each job: that goes on from
-there, replies, and is gone. A job that cannot go on from there is run from power-on, in a child
-as well. What a child had to import and to instrument first, it tells; the next ones find it done.
+for its first job (``desim.machine.booted``), and then has a child: that goes on from there,
+replies, rewinds the machine and takes the next job. A machine that cannot be rewound serves one
+job, and the warm process has another child. So it does after ``RUNS`` jobs, and after an error:
+nothing can pile up. A job that cannot go on from there is run from power-on, in a child as well.
+What a child had to import and to instrument first, it tells; the next ones find it done.
 
 The parent has two pipes to each warm process, for jobs and for replies. Who dies takes nobody
 along and leaves nobody behind:
 
 * A child that dies ends its warm process, with a status that tells how. The parent finds the end
   of the pipe where a reply should be, and looks at that.
-* A parent that dies ends the pipes of jobs. A warm process watches its own, also while its child
-  runs. (It has the parent's ends of those that are older, so the youngest goes first.)
+* A parent that dies ends the pipes of jobs. A warm process watches its own while its child runs.
 * A warm process and its child are a process group of their own. So Ctrl-C reaches the parent
   only, which ends the group as a whole.
 """
@@ -29,7 +30,7 @@ import struct
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
@@ -49,17 +50,27 @@ Value = TypeVar("Value")
 COLLECT = 50_000, 20, 100
 """When a child collects garbage: not at all in a small run (1.1 of its time), and rarely else."""
 
+RUNS = 100
+"""How many jobs a child does at most."""
+
+PATIENCE_MS = 1000
+"""How long a warm process that is to end by itself may take."""
+
 _LENGTH = struct.Struct("<Q")
 _SIGNALLED = 128
 """What an exit status has beside the number of a signal, as in a shell."""
 
 
 class Plan(NamedTuple, Generic[Given, Value]):
-    """How what was given becomes a run, and what is kept of that."""
+    """How what was given becomes a run, and what is kept of that.
+
+    All but ``leave`` are called where the run is asked for.
+    """
 
     name: Callable[[Given], str]
     """What errors call it."""
     configure: Callable[[Given], MachineConfig]
+    """What it gives may be part of what was given, and is not changed."""
     leave: Callable[[Given, RunResult], Any]
     """What is kept of the run; called where it was made. It comes by pickle."""
     take: Callable[[Given, Any], Value]
@@ -98,8 +109,10 @@ def run_job(
 class Warm(Generic[Given, Value]):
     """A warm process, as its parent knows it."""
 
-    def __init__(self, plan: Plan[Given, Value], key: str) -> None:
-        """``key`` is that of its boot (``boot_key``)."""
+    def __init__(
+        self, plan: Plan[Given, Value], key: str, others: Iterable[Warm[Given, Value]] = ()
+    ) -> None:
+        """``key`` is that of its boot (``boot_key``); ``others`` are all that there are."""
         self.key = key
         jobs, self._jobs = os.pipe()
         self._replies, replies = os.pipe()
@@ -114,8 +127,9 @@ class Warm(Generic[Given, Value]):
                 os.setpgid(0, 0)
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
                     signal.signal(number, signal.SIG_DFL)
-                os.close(self._jobs)
-                os.close(self._replies)
+                for warm in (self, *others):
+                    os.close(warm._jobs)
+                    os.close(warm._replies)
                 _Within(plan, jobs, replies).serve()
             except BaseException:
                 traceback.print_exc()
@@ -130,13 +144,13 @@ class Warm(Generic[Given, Value]):
         """Readable when there is a reply, or there will be none."""
         return self._replies
 
-    def send(self, given: Given, early_ns: int | None) -> None:
+    def send(self, given: Given, config: MachineConfig, early_ns: int | None) -> None:
         """Give it a job; ``early_ns`` is when its guest will have booted, if that is known.
 
         Raises ``WorkerError`` if it is gone.
         """
         try:
-            _send(self._jobs, (given, early_ns))
+            _send(self._jobs, (given, config, early_ns))
         except BrokenPipeError:
             raise WorkerError("its process is gone") from None
 
@@ -148,9 +162,17 @@ class Warm(Generic[Given, Value]):
         reply: Reply = pickle.loads(data)
         return reply
 
-    def end(self) -> str:
-        """End it with its child, if it has not ended; how it ended, in words. To be called once."""
+    def end(self, *, idle: bool) -> str:
+        """End it with its child, if it has not ended; how it ended, in words. To be called once.
+
+        One that is ``idle`` ends by itself. Only then is the time that its child has taken among
+        those of this process's children.
+        """
         os.close(self._jobs)
+        if idle:
+            poll = select.poll()
+            poll.register(self._replies, 0)  # only its end: the last process has gone
+            poll.poll(PATIENCE_MS)
         os.close(self._replies)
         with suppress(OSError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -172,13 +194,14 @@ class _Within(Generic[Given, Value]):
         self.jobs = jobs
         self.replies = replies
         self.booted: Booted | None = None
+        self.rewinds = True
+        """Whether that can be rewound, as far as one knows."""
 
     def serve(self) -> NoReturn:
-        """Boot for the first job, then do one after the other."""
+        """Boot for the first job; then have children that do it and those that follow."""
         cold = True
         while (data := _receive(self.jobs)) is not None:
-            given, early_ns = pickle.loads(data)
-            config = self.plan.configure(given)
+            given, config, early_ns = pickle.loads(data)
             if cold and not config.others:  # several guests have no one end of their boot
                 cold = False
                 with suppress(Exception):  # it will happen in the run as well, and be told there
@@ -199,12 +222,11 @@ class _Within(Generic[Given, Value]):
                 parse(command.command, table)
 
     def _fork(self, given: Given, config: MachineConfig) -> None:
-        """Have a child do a job, and see it to its end."""
+        """Have a child do a job and those that follow, and see it to its end."""
         news, told = os.pipe()
         child = os.fork()
         if not child:
             try:
-                os.close(self.jobs)
                 self._child(given, config, told)
                 for stream in (sys.stdout, sys.stderr):
                     stream.flush()
@@ -212,20 +234,22 @@ class _Within(Generic[Given, Value]):
             finally:
                 os._exit(1)
         os.close(told)
-        data = self._watch(news)
+        data = self._watch(news, child)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if status or not data:  # it may also have left in the middle, as if all were well
             os._exit(_SIGNALLED - status if status < 0 else status or 1)
         self._learn(*pickle.loads(data))
 
-    def _watch(self, news: int) -> bytes:
+    def _watch(self, news: int, child: int) -> bytes:
         """What the child tells, up to its end. When the parent is gone everything ends here."""
         poll = select.poll()
         poll.register(news, select.POLLIN)
-        poll.register(self.jobs, 0)  # only its end: the next job may be there already
+        poll.register(self.jobs, 0)  # only its end: the jobs are the child's
         data = b""
         while True:
             if news not in [ready for ready, _ in poll.poll()]:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
                 os.killpg(0, signal.SIGKILL)
             more = os.read(news, 1 << 16)
             if not more:
@@ -234,19 +258,34 @@ class _Within(Generic[Given, Value]):
             data += more
 
     def _child(self, given: Given, config: MachineConfig, told: int) -> None:
-        """Do the job, reply, and tell what had to be made for it first."""
+        """Do jobs, and tell what had to be made for them first."""
         modules, classes = set(sys.modules), len(self._classes())
-        reply = run_job(self.plan, given, config, self.booted)
-        _send(self.replies, reply)
+        self.rewinds = self.rewinds and self.booted is not None and self.booted.remember()
+        for left in reversed(range(RUNS)):
+            reply = run_job(self.plan, given, config, self.booted)
+            _send(self.replies, reply)
+            if not left or reply.error is not None or not self._rewind():
+                break
+            data = _receive(self.jobs)
+            if data is None:
+                break
+            given, config, _ = pickle.loads(data)
         new = [(cls.__module__, cls.__qualname__) for cls in self._classes()[classes:]]
-        _write(told, pickle.dumps((sorted(set(sys.modules) - modules), new)))
+        made = sorted(set(sys.modules) - modules)
+        _write(told, pickle.dumps((made, new, self.rewinds)))
+
+    def _rewind(self) -> bool:
+        """Whether the machine is at the end of its boot again."""
+        self.rewinds = self.rewinds and self.booted is not None and self.booted.rewind()
+        return self.rewinds
 
     def _classes(self) -> list[type]:
         """What the machine that has booted has instrumented."""
         return [] if self.booted is None else self.booted.machine.kit.build.classes
 
-    def _learn(self, modules: list[str], classes: list[tuple[str, str]]) -> None:
+    def _learn(self, modules: list[str], classes: list[tuple[str, str]], rewinds: bool) -> None:
         """Make here what a child had to make, for those that follow."""
+        self.rewinds = rewinds
         for name in modules:
             with suppress(Exception):
                 import_module(name)

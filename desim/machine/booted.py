@@ -1,6 +1,10 @@
 """A machine whose guest has booted, from which a run can go on: one boot for many runs.
 
-What is done with one is done to it; who wants several runs forks (``desim.experiment.warm``).
+What is done with one is done to it. Who wants several runs forks (``desim.experiment.warm``), or
+rewinds it after each: everything that its parts hold is put back (``desim.machine.state``), and
+its two threads are brought to sleep anew where they slept (``desim.engine.stack``). That is less
+work than a fork, after which each page that is written to is copied; but a machine where somebody
+else sleeps, a name server or a command that starts early, cannot be rewound.
 
 A *boot* is everything of a configuration but its commands, files, expectations, words and
 ``until``. Commands that start by themselves before the guest has booted belong to its boot, at
@@ -17,9 +21,53 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from desim.config import Expect, MachineConfig, RunCommand
+from desim.engine.environment import Environment
+from desim.engine.stack import Place, places, sleep_again
+from desim.engine.thread import Thread
 from desim.machine.machine import Machine
+from desim.machine.state import CannotRestore, State
+from desim.machine.threads.main_loop import MS
+
+POLL = 3
+"""The place of ``qemu_poll_ns`` on a stack that sleeps at its first meeting."""
+LONG_MS = 1000
+"""How long it sleeps in poll, at least, while nothing happens."""
+PASSED = "boot", "qemu_tcg_cpu_thread_fn"
+"""Functions of the processor that differ."""
+
+
+class _Still:
+    """In the place of all that QEMU's main loop looks at on its way to sleep.
+
+    It sleeps in poll, or where it is about to and somebody else is due first.
+    """
+
+    def __init__(self, env: Environment, sleep_ns: int | None) -> None:
+        """``sleep_ns``: how long it will poll, if it does not yet."""
+        self.env = env
+        self.sleep_ns = sleep_ns
+
+    def acquire(self) -> None:
+        """As a lock."""
+
+    def release(self) -> None:
+        """As a lock."""
+        if self.sleep_ns is not None:
+            self.env._queue.append((self.env._now, 0, None, None))
+
+    def pollfds_fill(self) -> int:
+        """As a source."""
+        return LONG_MS if self.sleep_ns is None else self.sleep_ns // MS
+
+    def ready(self) -> bool:
+        """As a poller: no descriptor is."""
+        return False
+
+    def restart(self) -> None:
+        """As the guest's tick: there is none."""
 
 
 def boot_alone(config: MachineConfig) -> MachineConfig:
@@ -71,6 +119,10 @@ class Booted:
         """
         self.machine = machine = Machine(boot_alone(config))
         self.early_ns = early_ns
+        self._gone_on = False
+        self._state: State | None = None
+        self._asleep: list[tuple[int, list[Place]]] = []
+        """When and where each thread sleeps."""
         machine.become(config)
         machine.conductor.tell(
             [command for command in config.guest if is_early(command, early_ns)],
@@ -92,6 +144,7 @@ class Booted:
     def go_on(self, config: MachineConfig) -> Machine:
         """The machine of ``config``, to be run to its end; ``config`` is one that this serves."""
         machine, early_ns = self.machine, self.early_ns
+        self._gone_on = True
         machine.become(config)
         machine.conductor.tell(
             [command for command in config.guest if not is_early(command, early_ns)],
@@ -99,3 +152,88 @@ class Booted:
         )
         machine.conductor.begin()
         return machine
+
+    # --- rewinding
+
+    def remember(self) -> bool:
+        """Keep what the machine is now, so that it can be rewound; False if it cannot be."""
+        machine = self.machine
+        if self.up_ns is None or {*machine.env.threads} != {*self._threads()}:
+            return False
+        try:
+            # Classes are instrumented, and stages numbered, once for all runs.
+            self._state = State(machine, but=(machine.kit.build, machine.trace.codes))
+        except CannotRestore:
+            return False
+        self._asleep = [(thread.now, places(thread)) for thread in self._threads()]
+        return True
+
+    def rewind(self) -> bool:
+        """Go back to the end of the boot, after a run that has come to its end.
+
+        False if there is no way back, and this machine serves nobody any more: a thread does not
+        sleep where it did, or the run has taken to a temporary file.
+        """
+        state, machine = self._state, self.machine
+        if not self._gone_on:
+            return True
+        if state is None or machine.spool.in_file:
+            return False
+        self._gone_on = False
+        self._sleep_again()
+        asleep = [(thread.now, places(thread)) for thread in self._threads()]
+        if _compared(asleep) != _compared(self._asleep):
+            return False
+        state.restore()
+        return True
+
+    def _threads(self) -> tuple[Thread, Thread]:
+        main = self.machine.loop.thread
+        assert main is not None, "it has polled in the boot"
+        return self.machine.vcpu.thread, main
+
+    def _sleep_again(self) -> None:
+        """Both threads get stacks as they were, of a machine in which nothing else happens.
+
+        What is set here, and what they set, is put back afterwards.
+        """
+        env, loop, vcpu = self.machine.env, self.machine.loop, self.machine.vcpu
+        (vcpu_now, _), (main_now, stack) = self._asleep
+        _, main = self._threads()
+        for thread in self._threads():
+            thread.is_alive, thread.irq_pending, thread.collect = True, False, None
+        deadline = None if _polls(stack) else stack[POLL].deadline
+        still: Any = _Still(env, None if deadline is None else deadline - main_now)
+        loop.lock = loop.poller = vcpu.tick = still
+        loop.sources, loop.handlers, loop.timers.armed, loop._notified = [still], None, [], False
+        env._queue.clear()
+        env._now = main.now = main_now
+        sleep_again(main)
+
+        def boot() -> None:
+            env._queue.append((vcpu_now, 0, None, None))  # who starts the commands
+            vcpu.sched.put(again=False)
+
+        env._queue.clear()
+        env._now = vcpu.thread.now = vcpu_now
+        vcpu.boot = boot
+        sleep_again(vcpu.thread)
+
+
+def _polls(stack: list[Place]) -> bool:
+    """Whether a thread is QEMU's main loop in the middle of its poll."""
+    return any(place.name == "ppoll" for place in stack)
+
+
+def _compared(asleep: list[tuple[int, list[Place]]]) -> list[object]:
+    """Of threads that sleep, what must be the same.
+
+    Time and deadlines are those of the heap for who polls. The processor came into its sleep from
+    a task that had ended, and comes into it again from the boot.
+    """
+    return [
+        [(place.name, place.instruction) for place in stack]
+        if _polls(stack)
+        else (now, [place for place in stack if place.name not in PASSED])
+        for now, stack in asleep
+    ]

@@ -20,7 +20,7 @@ from desim.stages import Landmark
 def wanted(record: Record) -> Collection[str]:
     """The words of the events that a run notes."""
     if keeps(record, "journeys"):
-        return KINDS.keys()
+        return tuple(KINDS)
     return (Lost.kind, Held.kind, Made.kind) if keeps(record, "counters") else ()
 
 

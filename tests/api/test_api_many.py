@@ -15,7 +15,7 @@ import needs
 import pytest
 
 import desim
-from desim.experiment import many
+from desim.experiment import many, warm
 from desim.record import Record
 
 
@@ -86,6 +86,36 @@ def test_a_run_goes_on_from_the_boot_of_an_earlier_one() -> None:
         first, second, third = (runner.run(tiny(text)) for text in "abc")
         assert first == second == third
         assert runner.run(tiny(seed=9)) != first
+
+
+@needs.fork
+def test_a_process_makes_many_runs_and_then_another_one_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(warm, "RUNS", 2)
+    with desim.Runner(workers=1, each=lambda run: (os.getpid(), run.files["guest/got"])) as runner:
+        made = list(runner.map(map(tiny, "abcde")))
+    assert b"".join(got for _, got in made) == b"a\nb\nc\nd\ne\n"
+    a, b, c, d, e = (pid for pid, _ in made)
+    assert a == b != c == d != e
+
+
+@needs.fork
+def test_a_machine_that_cannot_be_rewound_has_a_process_for_each_run() -> None:
+    named = desim.load("names")
+    with desim.Runner(workers=1, each=lambda run: (os.getpid(), run.summary)) as runner:
+        first, second = runner.map([named, named])
+    assert first[1] == second[1]
+    assert first[0] != second[0]
+
+
+@needs.fork
+def test_what_the_runs_took_is_counted_as_that_of_children() -> None:
+    before = os.times()
+    with desim.Runner(workers=1, each=lambda _: sum(os.times()[:2])) as runner:
+        taken = [runner.run(tiny()) for _ in range(3)][-1]
+    after = os.times()
+    assert after[2] + after[3] - before[2] - before[3] >= taken
 
 
 @needs.fork

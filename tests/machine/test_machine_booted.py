@@ -37,10 +37,14 @@ def booted(made: MachineConfig) -> Booted:
 
 
 def hold(made: MachineConfig) -> None:
-    """Hold a configuration to the law."""
+    """Hold a configuration to the law: from its boot, and there again if there is a way back."""
     from_boot = booted(made)
     assert from_boot.serves(made)
-    assert left(made, from_boot.go_on(made)) == left(made, Machine(made))
+    alone = left(made, Machine(made))
+    again = from_boot.remember()
+    assert left(made, from_boot.go_on(made)) == alone
+    if again and from_boot.rewind():
+        assert left(made, from_boot.go_on(made)) == alone
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -77,6 +81,34 @@ def test_one_boot_serves_other_commands_and_files() -> None:
     second.expect.guest_files.clear()
     assert boot_key(first, None) == boot_key(second, None)
     assert left(second, Booted(first, None).go_on(second)) == left(second, Machine(second))
+
+
+def test_a_machine_is_rewound_after_any_run_and_serves_any_other() -> None:
+    runs = [config("hello-close"), config("hello"), config("refused"), config("hello-close")]
+    boot = Booted(runs[0], None)
+    assert {boot_key(made, None) for made in runs} == {boot_key(runs[0], None)}
+    assert boot.remember()
+    for made in runs:
+        assert left(made, boot.go_on(made)) == left(made, Machine(made))
+        assert boot.rewind()
+
+
+def test_there_is_no_way_back_from_a_temporary_file() -> None:
+    made = config("hello")
+    boot = Booted(made, None)
+    assert boot.remember()
+    boot.machine.spool.room = 0
+    left(made, boot.go_on(made))
+    assert boot.machine.spool.in_file
+    assert not boot.rewind()
+
+
+@pytest.mark.parametrize("name", ["names", "http"], ids=["a name server", "an early command"])
+def test_a_machine_where_somebody_else_sleeps_cannot_be_rewound(name: str) -> None:
+    boot = booted(config(name))
+    assert not boot.remember()
+    boot.go_on(config(name)).close()
+    assert not boot.rewind()
 
 
 def test_a_boot_is_another_with_another_seed_option_or_early_command() -> None:

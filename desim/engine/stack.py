@@ -1,0 +1,46 @@
+"""The stacks of threads that sleep: where they are, and new ones that sleep at the same place.
+
+For a machine that is put back to an earlier instant (``desim.machine.booted``): what objects hold
+can be written back, but not a stack that has gone on. A new one is as good if it sleeps at the
+same instruction of each function, and these do not use what their variables held before.
+
+What a thread does on the way to its sleep has its effects; they are the caller's business.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import greenlet
+
+from desim.engine.thread import Thread
+
+
+class Place(NamedTuple):
+    """A function that is open."""
+
+    name: str
+    instruction: int
+    deadline: int | None
+    """What it knows by that name."""
+
+
+def places(thread: Thread) -> list[Place]:
+    """Where a thread sleeps: the functions that are open, innermost first."""
+    frame, found = thread._greenlet.gr_frame, []
+    while frame is not None:
+        deadline = frame.f_locals.get("deadline")
+        found.append(Place(frame.f_code.co_name, frame.f_lasti, deadline))
+        frame = frame.f_back
+    return found
+
+
+def sleep_again(thread: Thread) -> None:
+    """On a new stack, run the thread's body up to where it sleeps."""
+    env = thread.env
+    thread._greenlet = greenlet.greenlet(thread._main)
+    env.hub, env.running = greenlet.getcurrent(), thread
+    try:
+        thread._greenlet.switch()
+    finally:
+        env.hub = env.running = None
