@@ -19,6 +19,7 @@ from desim.engine.trace import Trace
 from desim.events import FramePassed, Held, Lost, Made
 from desim.experiment.walk import places
 from desim.machine.capture import Capture
+from desim.machine.vm import is_card
 from desim.wire.pcapng import INBOUND, OUTBOUND, PcapngWriter
 
 PACKETS = 256
@@ -40,7 +41,7 @@ def pcapng(
     for count, (time, to_guest, number, raw) in enumerate(packets.appended()):
         if count % PACKETS == PACKETS - 1:
             yield writer.take()
-        direction = OUTBOUND if to_guest == (point == "slirp") else INBOUND
+        direction = OUTBOUND if to_guest != is_card(point) else INBOUND
         writer.packet(interface, time, raw, direction, comments.of(number))
     yield writer.take()
 

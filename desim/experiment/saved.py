@@ -30,6 +30,7 @@ from desim.experiment.journey.journeys import Journeys
 from desim.experiment.output import MARK, SCENARIO
 from desim.machine.capture import Capture
 from desim.machine.reasons import all_reasons
+from desim.machine.vm import is_card
 from desim.reasons import Reason
 from desim.spool import Log, Spool
 from desim.version import __version__
@@ -117,7 +118,7 @@ class Saved:
                         number = _NUMBER.match(packet.comment)
                         if number is None:
                             raise WireError("a packet whose comment has no number of a frame")
-                        to_guest = (packet.direction == INBOUND) == (point != "slirp")
+                        to_guest = (packet.direction == INBOUND) == is_card(point)
                         made.append((packet.time_ns, to_guest, int(number[1]), packet.raw))
                 except WireError as error:
                     raise UserError(f"{path}: {error}") from None

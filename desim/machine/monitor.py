@@ -17,14 +17,18 @@ what QEMU 7.2 prints; FD numbers are those of the modelled process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from desim.config import MonitorCommand
 from desim.devices import HostFwd, Nic, UserNet
 from desim.machine.threads.main_loop import TimerList
-from desim.net import Net, NetHub
+from desim.net import Net, NetClientState, NetHub
 from desim.slirp.slirp import Connection, Slirp
 from desim.userland.files import Terminal
 from desim.wire.addresses import IP_ANY, ip_text, mac_text
+
+if TYPE_CHECKING:
+    from desim.net.socket import NetSocket
 
 PROMPT = "(qemu) "
 HEAD = "  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\n"
@@ -44,6 +48,7 @@ class Monitor:
         slirp: Slirp | None,
         user: UserNet | None,
         nic: Nic | None,
+        netdevs: Sequence[NetSocket] = (),
     ) -> None:
         self.terminal = terminal
         self.pending = len(commands)
@@ -52,6 +57,7 @@ class Monitor:
         self._slirp = slirp
         self._user = user
         self._nic = nic
+        self._netdevs = {netdev.config.id: netdev for netdev in netdevs} if netdevs else {}
         for command in commands:
             timer = timers.timer("monitor", self._typed(command))
             timer.arm(command.at_ns)
@@ -108,29 +114,40 @@ class Monitor:
         yield from map(_row, self._slirp.connections())
 
     def _info_network(self) -> Iterator[str]:
-        clients = [info for info in (self._user_info(), self._card_info()) if info]
         if self._hub is None:
             # Those of a card stand first, and its backend below it.
-            for info, mark in zip(reversed(clients), ("", " \\ "), strict=False):
-                yield f"{mark}{info}\n"
-        elif clients:
-            yield "hub 0\n"
-            ports = list(enumerate(clients))
-            # A hub has its newest port in front.
-            yield from (f" \\ hub0port{number}: {info}\n" for number, info in reversed(ports))
+            for client in self._net.clients:
+                peer = client.peer
+                if client.is_nic or peer is None:
+                    yield f"{self._told(client)}\n"
+                if client.is_nic and peer is not None:
+                    yield f" \\ {self._told(peer)}\n"
+            return
+        if not self._hub.ports:
+            return
+        yield f"hub {self._hub.id}\n"
+        for port in self._hub.ports:  # the newest one in front
+            peer = port.client.peer
+            told = "" if peer is None else f": {self._told(peer)}"
+            yield f" \\ {port.client.name}{told}\n"
+        ports = [port.client for port in self._hub.ports]
+        for client in self._net.clients:
+            if client.peer is None and client not in ports:
+                yield f"{self._told(client)}\n"
 
-    def _card_info(self) -> str:
-        nic = self._nic
-        if nic is None:
-            return ""
-        return f"{nic.name}: index=0,type=nic,model={nic.model},macaddr={mac_text(nic.mac)}"
-
-    def _user_info(self) -> str:
-        user = self._user
-        if user is None:
-            return ""
-        restrict = "on" if user.restrict else "off"
-        return f"{user.id}: index=0,type=user,net={ip_text(user.net)},restrict={restrict}"
+    def _told(self, client: NetClientState) -> str:
+        """What QEMU prints of a client (``print_net_client``)."""
+        nic, user, netdev = self._nic, self._user, self._netdevs.get(client.name)
+        if netdev is not None:
+            info = f"type={netdev.config.kind},{netdev.info}"
+        elif client.is_nic and nic is not None:
+            info = f"type=nic,model={nic.model},macaddr={mac_text(nic.mac)}"
+        elif user is not None and client.name == user.id:
+            restrict = "on" if user.restrict else "off"
+            info = f"type=user,net={ip_text(user.net)},restrict={restrict}"
+        else:
+            info = "type=inject,"
+        return f"{client.name}: index=0,{info}"
 
 
 def _row(row: Connection) -> str:

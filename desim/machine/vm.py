@@ -39,6 +39,12 @@ def point_of(machine: str, point: str) -> str:
     return f"{machine}-{point}" if machine else point
 
 
+def is_card(point: str) -> bool:
+    """Whether a capture point is a card's: what goes to the guest comes in there, and goes out at
+    every other one."""
+    return point == "nic" or point.endswith("-nic")
+
+
 def machine_of(name: str, others: Collection[str]) -> str:
     """The machine of a thread, or of a place where frames end; ``others`` are the further ones."""
     first, space, _ = name.partition(" ")
@@ -164,6 +170,7 @@ class Vm:
             slirp=qemu.slirp,
             user=config.user,
             nic=config.nic,
+            netdevs=qemu.netdevs,
         )
 
     def at_rest(self) -> bool:

@@ -34,9 +34,10 @@ from desim.devices import SocketNet
 from desim.net import reasons
 from desim.net.client import NET_BUFSIZE, NetClientState
 from desim.net.queue import Sent
-from desim.ports import AsyncNetPort, FdHandlers, FrameSockets, NetClient
+from desim.ports import AsyncNetPort, Endpoint, FdHandlers, FrameSockets, NetClient
 from desim.reasons import Reason
 from desim.stages import QEMU, mark, stages
+from desim.wire.addresses import ip_text
 from desim.wire.frame import Frame
 
 LENGTH_BYTES = 4
@@ -79,7 +80,17 @@ class NetSocket(NetClient):
     ``nc`` is its client in the net layer, ``port`` the way there.
     """
 
-    __slots__ = ("config", "fd", "handlers", "nc", "port", "read_poll", "sockets", "write_poll")
+    __slots__ = (
+        "config",
+        "fd",
+        "handlers",
+        "info",
+        "nc",
+        "port",
+        "read_poll",
+        "sockets",
+        "write_poll",
+    )
 
     def __init__(
         self,
@@ -95,6 +106,8 @@ class NetSocket(NetClient):
         self.port = port
         self.sockets = sockets
         self.handlers = handlers
+        self.info = ""
+        """What the monitor's ``info network`` says of it (``qemu_set_info_str``)."""
         self.fd: int | None = None
         self.read_poll = self.write_poll = False
 
@@ -193,18 +206,25 @@ class NetSocketStream(NetSocket):
         else:
             assert config.remote is not None, "who connects has an address"
             self.fd = self.sockets.open_stream(*config.remote)
+            self.info = self.told("connect to", config.remote)
         self.handlers.set_fd_handler(self.fd, None, self.connected)
 
     def accept(self) -> None:
         """Take a connection, and no other while it lasts."""
         assert self._listen_fd is not None, "only a listener accepts"
         try:
-            self.fd, _ = self.sockets.accept(self._listen_fd)
+            self.fd, client = self.sockets.accept(self._listen_fd)
         except OSError:
             return
         self.handlers.set_fd_handler(self._listen_fd, None, None)
         self.nc.link_down = False
+        if not self.config.path:
+            self.info = self.told("connection from", client)
         self.connected()
+
+    def told(self, what: str, address: Endpoint) -> str:
+        """How it is told of."""
+        return f"socket: {what} {ip_text(address[0])}:{address[1]}"
 
     def connected(self) -> None:
         """The connection stands, or has failed, which reading will tell."""
@@ -272,6 +292,7 @@ class NetSocketStream(NetSocket):
         self.fd = None
         self._read = b""
         self.nc.link_down = True
+        self.info = ""
 
 
 class NetStream(NetSocketStream):
@@ -292,6 +313,9 @@ class NetStream(NetSocketStream):
     def start(self) -> None:
         self.nc.link_down = True
         super().start()
+
+    def told(self, what: str, address: Endpoint) -> str:
+        return f"tcp:{ip_text(address[0])}:{address[1]}"
 
     def connected(self) -> None:
         self.nc.link_down = False
@@ -318,7 +342,13 @@ class NetSocketDgram(NetSocket):
         local = remote if group else self.config.local
         assert local is not None, "datagrams come from somewhere"
         self.fd = self.sockets.open_datagram(*local, group)
+        self.info = self.told(local, remote)
         self.update_fd_handler(read=True)
+
+    def told(self, local: Endpoint, remote: Endpoint) -> str:
+        """How it is told of."""
+        way = "mcast" if self.config.role == "mcast" else "udp"
+        return f"socket: {way}={ip_text(remote[0])}:{remote[1]}"
 
     def receive(self, frame: Frame) -> int:
         """Send a frame as a datagram."""
@@ -361,6 +391,12 @@ class NetDgram(NetSocketDgram):
     )
 
     __slots__ = ()
+
+    def told(self, local: Endpoint, remote: Endpoint) -> str:
+        shown = f"{ip_text(remote[0])}:{remote[1]}"
+        if self.config.role == "mcast":
+            return f"mcast={shown}"
+        return f"udp={ip_text(local[0])}:{local[1]}/{shown}"
 
 
 def make_of(config: SocketNet) -> type[NetSocket]:

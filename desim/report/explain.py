@@ -12,6 +12,7 @@ from textwrap import wrap
 
 from desim.config import MachineConfig
 from desim.devices import CARD_SWITCHES, HostFwd, Nic, UserNet
+from desim.filters import NETDEV
 from desim.guest.net.ipv6.addrconf import eui64
 from desim.report.text import command_line
 from desim.scenario.qemu_machine import Board, read_board
@@ -19,7 +20,7 @@ from desim.scenario.qemu_options import IGNORED
 from desim.scenario.qemu_today import todays_words
 from desim.scenario.qemu_versions import lifetimes
 from desim.scenario.qemu_words import Line, Option, read_words
-from desim.topology import path
+from desim.topology import path, socket_text
 from desim.wire.addresses import IP_ANY, ip, ip_text, mac_text, prefix_from_mask
 
 WIDTH = 80
@@ -41,6 +42,7 @@ def explain(config: MachineConfig, width: int = WIDTH) -> str:
         _section("wiring", _wiring(config, width)),
         _section("card", _card(config.nic, board)),
         _section("user network", _network(config)),
+        _section("sockets of the host", _sockets(config)),
         _section("forwards, in the order in which QEMU sets them up", _forwards(config.user)),
         _section("filters, in the order in which they are made", _filters(config)),
         _section("which QEMU takes it", _spellings(line.options)),
@@ -69,11 +71,14 @@ def _labelled(label: str, text: str) -> str:
 
 
 def _wiring(config: MachineConfig, width: int) -> Iterator[str]:
-    if config.nic is None and config.user is None:
+    if config.nic is None and config.user is None and not config.sockets:
         yield "no network at all: neither card nor backend"
         return
     yield from wrap(" -- ".join(path(config)), width - 2, break_on_hyphens=False)
-    if config.hub:
+    if config.hub_ports is not None:
+        for port in config.hub_ports:
+            yield f"hub 0, port {port.name}: {port.client or 'nobody'}"
+    elif config.hub:
         yield "card and user network meet in a hub; -netdev with -device needs none"
 
 
@@ -110,6 +115,13 @@ def _network(config: MachineConfig) -> Iterator[str]:
         yield _labelled("IPv6 DNS", ip_text(user.ipv6_dns))
         yield _labelled("guest's IPv6", _own_ipv6(config, user))
     yield from _services(user)
+
+
+def _sockets(config: MachineConfig) -> Iterator[str]:
+    for netdev in config.sockets:
+        yield _labelled(netdev.id, socket_text(netdev))
+    if config.sockets:
+        yield "the other end is another QEMU: [machine.NAME] in a scenario file"
 
 
 def _own_ipv6(config: MachineConfig, user: UserNet) -> str:
@@ -179,7 +191,8 @@ def _filters(config: MachineConfig) -> Iterator[str]:
     for one in config.filters:
         off = "" if one.on else ", switched off"
         kind = "filter-" + type(one).__name__.removesuffix("Filter").lower()
-        yield f"{one.id}: {kind} at {where[one.netdev]}, {what[one.queue]}{off}"
+        end = where.get(one.netdev, one.netdev.removeprefix(NETDEV))
+        yield f"{one.id}: {kind} at {end}, {what[one.queue]}{off}"
 
 
 def _spellings(options: list[Option]) -> Iterator[str]:

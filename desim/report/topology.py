@@ -7,7 +7,8 @@ from desim.topology import graph, path
 
 
 def text(config: MachineConfig) -> str:
-    """The way from the host's programs to the guest's, then stations that lie beside it."""
+    """The way from the host's programs to the guest's, how further guests hang on it, then
+    stations that lie beside all of these."""
     g = graph(config)
     way = path(config)
     lines = [config.name]
@@ -17,8 +18,22 @@ def text(config: MachineConfig) -> str:
         lines.append(f"  {station}  [{g.nodes[station]['room']}]  {g.nodes[station]['what']}")
     if not way:
         lines.append("  no way leads from the host's programs to the guest's")
+    shown = set(way)
+    for other in config.others:
+        beyond = path(config, other.machine)
+        lines.append(f"to {other.machine}")
+        # Stations that both ways have are named once.
+        joined = [one for one in beyond if one in way][-1:]
+        rest = [one for one in beyond if one not in way]
+        for before, station in zip([*joined, *rest], rest, strict=False):
+            leaves = f"  (from {before})" if before in joined else ""
+            lines.append(f"    |  {g.edges[before, station]['by']}{leaves}")
+            lines.append(f"  {station}  [{g.nodes[station]['room']}]  {g.nodes[station]['what']}")
+        if not beyond:
+            lines.append("  no way leads from the host's programs there")
+        shown.update(beyond)
     for station in g.nodes:
-        if station not in way:
+        if station not in shown:
             lines.append(f"  beside it: {station}  {g.nodes[station]['what']}")
     return "\n".join(lines)
 

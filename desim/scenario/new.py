@@ -37,11 +37,17 @@ def commented(path: Path, label: str) -> str:
     begin = f"# Made from {label}. desim schema prints the schema that editors can check it by.\n"
     lines = [begin, text.strip("\n"), "", "# What else can be said:"]
     for key, about in KEYS.items():
-        if not _says(document, key) and key.removeprefix("expect.") not in METRICS:
+        of_figure, of_machine = key.removeprefix("expect.") in METRICS, key.startswith("machine.")
+        if not (_says(document, key) or of_figure or of_machine):
             without = f" Without it: {about.without}." if about.without else ""
             text_only = _BELOW.sub("", f"{about.text}.{without}")
             said = _LINK.sub(r"\1", text_only).replace("`", "")
             lines += ["#", *(f"# {line}" for line in wrap(f"{key}: {said}", WIDTH))]
+    lines += [
+        "#",
+        "# [machine.NAME]: one more QEMU, with the keys qemu, slirp, semantics, guest, monitor,",
+    ]
+    lines += ["# inject and expect.file of its own."]
     figures = f'expect.NAME: a condition, such as "< 400us", on {", ".join(METRICS)}.'
     lines += ["#", *(f"# {line}" for line in wrap(figures, WIDTH, break_on_hyphens=False))]
     return "\n".join(lines) + "\n"

@@ -110,5 +110,7 @@ def lifetimes(option: Option) -> Iterator[Lifetime]:
             yield _KEYS[option.flag, key]
         if option.flag in ("-netdev", "-net", "-nic") and key in _USER_KEYS:
             yield _USER_KEYS[key]
+    if option.last("type") in ("stream", "dgram"):
+        yield Lifetime(f"{option.flag} {option.last('type')}", first="7.2")
     if option.last("type") == "hubport" and option.last("netdev") is not None:
         yield Lifetime("netdev= of a hubport", first="2.12")
