@@ -109,7 +109,7 @@ class Booted:
     """The machine, halted where the first command would start that is not early.
 
     ``up_ns`` is that instant, and None for a boot that has not come to its end by the
-    ``until`` of ``config``: such a one serves nobody.
+    ``until`` of ``config``, and where several guests boot: such a one serves nobody.
     """
 
     def __init__(self, config: MachineConfig, early_ns: int | None) -> None:
@@ -128,8 +128,10 @@ class Booted:
             [command for command in config.guest if is_early(command, early_ns)],
             [command for command in config.host if is_early(command, early_ns)],
         )
-        booted = machine.conductor.halt_when_booted(config.until_ns)
-        self.up_ns = machine.env.time() if booted else None
+        self.up_ns: int | None = None
+        # Several guests have no one end of their boot.
+        if not config.others and machine.conductor.halt_when_booted(config.until_ns):
+            self.up_ns = machine.env.time()
 
     def serves(self, config: MachineConfig) -> bool:
         """Whether a run of ``config``, which has the same boot, comes to this very point, too."""

@@ -9,7 +9,7 @@ import pytest
 from runs import SHIPPED, config, shipped_run
 
 from desim.errors import ConservationError
-from desim.events import Lost
+from desim.events import Lost, Made
 from desim.experiment.run import RunResult, run
 from desim.machine import Machine
 from desim.machine.conservation import UnderWay
@@ -47,7 +47,29 @@ SHOWN = {
 """What else a scenario is there to lose."""
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+MORE_ENDS = ("flood", "two-guests")
+"""A frame of one end goes to several, as copies, which have numbers of their own."""
+
+
+@pytest.mark.parametrize("name", MORE_ENDS)
+def test_on_a_wire_of_more_ends_every_frame_and_every_copy_gets_to_one_or_is_lost(
+    name: str,
+) -> None:
+    result = shipped_run(name)
+    begun = {one.event.frame for one in result.trace.events(Made)}
+    ended = {one.event.frame for one in result.trace.events(Lost)}
+    passed: dict[int, list[str]] = {}
+    for point, packets in result.packets.items():
+        for packet in packets:
+            passed.setdefault(packet.frame.number, []).append(point)
+    assert len(begun) > 20
+    for number, points in passed.items():
+        assert len(set(points)) == len(points)
+        assert len(points) + (number in begun) == 2 or number in ended
+    assert result.frame_counts["queued"] == 0
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name not in MORE_ENDS])
 def test_what_one_end_sent_the_other_got_in_the_same_order(name: str) -> None:
     result = shipped_run(name)
     lost = result.summary["frames"]["lost"]

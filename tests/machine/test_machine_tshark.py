@@ -70,6 +70,12 @@ MEANT = {
     },
     # A file that is not there.
     "netboot": {"TFTP ERROR packet"},
+    # slirp refuses for the first guest, whose answer comes too late.
+    "two-guests": {
+        "Connection reset (RST)",
+        "GET /index.html HTTP/1.1\\r\\n",
+        "HTTP/1.1 200 OK\\r\\n",
+    },
     # What restrict=on does not let pass is refused.
     "services": {"Connection reset (RST)"},
 }
@@ -91,9 +97,11 @@ def tshark(capture: Path) -> list[dict[str, str]]:
     for packet in packets:
         # That a packet has a comment is a remark to it, of the lowest severity there is.
         if packet["frame.comment"]:
-            messages = packet["_ws.expert.message"]
-            assert packet["frame.comment"] in messages
-            packet["_ws.expert.message"] = messages.replace(packet["frame.comment"], "", 1)
+            messages, comment = packet["_ws.expert.message"], packet["frame.comment"]
+            # It cuts a long one.
+            told = next(n for n in range(len(comment), 0, -1) if comment[:n] in messages)
+            assert told == len(comment) or told > 200
+            packet["_ws.expert.message"] = messages.replace(comment[:told], "", 1)
     return packets
 
 
@@ -126,7 +134,9 @@ def test_nothing_is_malformed_no_checksum_is_bad_and_no_remark_is_new(
     for packet in packets:
         assert packet["_ws.malformed"] == "", packet
         for layer in ("ip", "tcp", "udp"):
-            assert packet[f"{layer}.checksum.status"] in ("", "1"), packet
+            # An ICMP error has the header that it is about, too.
+            statuses = packet[f"{layer}.checksum.status"].split(",")
+            assert set(statuses) <= {"", "1"}, packet
     known = remarks(tshark(VECTORS / f"{RECORDED.get(name, PLAIN)}.pcap"))
     point = path.stem.removeprefix("capture-")
     assert remarks(packets) - known == MEANT.get(f"{name} {point}", MEANT.get(name, set()))
