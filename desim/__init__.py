@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from desim.errors import WorkerError as WorkerError
     from desim.experiment.backtrace import Backtrace as Backtrace
     from desim.experiment.journey import Journey as Journey
+    from desim.experiment.journey import Message as Message
+    from desim.experiment.journey.statistics import Statistics as Statistics
     from desim.version import __version__ as __version__
 
 _HOMES = {
@@ -66,7 +68,8 @@ _HOMES = {
         "WorkerError",
     ),
     "desim.experiment.backtrace": ("Backtrace",),
-    "desim.experiment.journey": ("Journey",),
+    "desim.experiment.journey": ("Journey", "Message"),
+    "desim.experiment.journey.statistics": ("Statistics",),
     "desim.version": ("__version__",),
 }
 
@@ -76,6 +79,7 @@ __all__ = [
     "DesimError",
     "Journey",
     "Machine",
+    "Message",
     "ModelError",
     "OutputError",
     "ProfileError",
@@ -84,6 +88,7 @@ __all__ = [
     "Runner",
     "Scenario",
     "ScenarioError",
+    "Statistics",
     "Sweep",
     "Topology",
     "UserError",

@@ -254,6 +254,8 @@ class MachineConfig(QemuConfig):
     """What the run keeps (``desim.record``); it changes nothing of what happens."""
     capture: bool = True
     """Whether it keeps the frames that pass the capture points."""
+    statistics: bool = False
+    """Whether the summary says how long all messages took, and where their time went."""
     until_ns: int = 3600 * SECOND_NS
     limits: Limits = field(default_factory=Limits)
     host: list[RunCommand] = field(default_factory=list)

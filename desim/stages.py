@@ -59,7 +59,7 @@ class Landmark(Enum):
     POLLED = "the driver polls: it takes received frames out of the ring"
     SOFTIRQ_THREAD = "what soft interrupts have left over is done by a thread"
     STAMPED = "the guest's kernel stamps a received packet"
-    QUEUED = "the guest's kernel puts a segment into its socket"
+    QUEUED = "the guest's kernel puts a segment or a datagram into its socket"
     GUEST_CALL = "a program of the guest is in a system call"
     CLOCK_READ = "a program of the guest reads the clock"
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
 from desim.errors import UserError, nearest
-from desim.experiment.journey import Journey
+from desim.experiment.journey import Journey, Message
 from desim.experiment.run import RunResult
 from desim.experiment.verdict import failed_programs
 from desim.scenario.metrics import METRICS
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from desim.api.scenario import Scenario
     from desim.engine.trace import Fingerprint
+    from desim.experiment.journey.journeys import Journeys
+    from desim.experiment.journey.select import Selector
+    from desim.experiment.journey.statistics import Statistics
     from desim.machine import Transcript
     from desim.machine.capture import Captured
 
@@ -124,6 +127,27 @@ class Result:
         return self._run.journey
 
     @property
+    def journeys(self) -> Journeys:
+        """The way of every message: iterate to get a :class:`desim.Journey` for each, whose
+        ``message`` says which it is; ``journeys.of(number)`` has its stays in order of time, too.
+
+        Each iteration goes through the trace once, and keeps little of it in memory. The journey
+        of a message that has not arrived has no legs, and is false.
+        """
+        return self._run.journeys
+
+    @property
+    def messages(self) -> Iterator[Message]:
+        """Every call of a program that sends, between host and guest: bytes of a connection, a
+        datagram, or a ping. Those that have not arrived come last."""
+        return self._run.messages()
+
+    @property
+    def statistics(self) -> tuple[Statistics, ...]:
+        """How long messages took, exactly, and where their time went, by kind and direction."""
+        return tuple(self._run.statistics)
+
+    @property
     def frames(self) -> Mapping[str, Sequence[Captured]]:
         """The frames at each capture point: ``time`` (ns), ``to_guest``, ``frame``.
 
@@ -215,6 +239,31 @@ class Result:
         from desim.report import terminal
 
         terminal.show(self._run, self._run.config, width, verbosity, colours)
+
+    def statistics_report(self, width: int = 80) -> str:
+        """``statistics`` for people, as ``desim run --stats`` shows them."""
+        from desim.report import messages
+
+        lines = messages.statistics(self.statistics, width)
+        return "\n".join(line.text.rstrip() for line in lines)
+
+    def journey_report(
+        self, which: str | Selector = "msg=first", width: int = 80, verbosity: int = 0
+    ) -> str:
+        """The way of one message for people: see ``desim run --journey`` for what ``which`` is.
+
+        Raises :class:`desim.UserError` if it selects none.
+        """
+        from desim.experiment.journey.select import read_selector, select
+        from desim.report import messages, terminal
+
+        selector = read_selector(which) if isinstance(which, str) else which
+        message = select(self.messages, selector)
+        found = self.journeys.of(message.number)
+        lines = list(messages.journey(found, width))
+        if verbosity:
+            lines += terminal.way(found, width, verbosity)
+        return "\n".join(line.text.rstrip() for line in lines)
 
     def __str__(self) -> str:
         return self.report()

@@ -38,6 +38,7 @@ def run(
     until: Duration | None = None,
     record: Record = "trace",
     capture: bool = True,
+    statistics: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Result:
     """Run ``scenario`` to its end, and return what it left.
@@ -58,7 +59,13 @@ def run(
     another ``record``, and for what the simulated host refuses.
     """
     with assemble(
-        scenario, costs=costs, seed=seed, until=until, record=record, capture=capture
+        scenario,
+        costs=costs,
+        seed=seed,
+        until=until,
+        record=record,
+        capture=capture,
+        statistics=statistics,
     ) as machine:
         return machine.run(progress)
 
@@ -71,6 +78,7 @@ def assemble(
     until: Duration | None = None,
     record: Record = "trace",
     capture: bool = True,
+    statistics: bool = False,
 ) -> Machine:
     """The machine of ``scenario``, put together and not yet started.
 
@@ -80,6 +88,7 @@ def assemble(
     scenario = _changed(scenario, seed=seed, until=until)
     config = configuration(scenario, costs)
     config.record, config.capture = checked(record), capture
+    config.statistics = statistics
     return Machine(scenario, config)
 
 

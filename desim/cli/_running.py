@@ -58,6 +58,21 @@ def add_results(parser: Parser) -> None:
         help="also show, step by step, who told whom what: the host's program, slirp, the card, "
         "the guest's kernel, its program",
     )
+    parser.add_argument(
+        "--journey",
+        metavar="WHICH",
+        action="append",
+        default=[],
+        help="also show the way of the message that WHICH selects, such as conn=2,msg=last, "
+        "guest-to-host,msg=slowest, udp,msg=p99 or ping=17; with -v by function; may be given more "
+        "than once",
+    )
+    parser.add_argument(
+        "--stats",
+        action="store_true",
+        help="also show how long all messages and pings took: percentiles, a histogram, and where "
+        "their time went; the summary then has it as messages",
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "-v",
@@ -78,10 +93,16 @@ def add_results(parser: Parser) -> None:
 def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     """Run, show, write; the exit code."""
     from desim.api.running import assemble
+    from desim.experiment.journey.select import read_selector
 
-    if arguments.ladder and (arguments.json or arguments.quiet):
-        other = "--json" if arguments.json else "--quiet"
+    other = "--json" if arguments.json else "--quiet" if arguments.quiet else ""
+    if other and arguments.ladder:
         raise UserError(f"--ladder: shows something, which {other} does not want")
+    if other and arguments.journey:
+        raise UserError(f"--journey: shows something, which {other} does not want")
+    if arguments.stats and arguments.quiet and arguments.out is None:
+        raise UserError("--stats: shows something, which --quiet does not want; --out keeps it")
+    selectors = [read_selector(text) for text in arguments.journey]
     # The screen and the summary have the fingerprint, DIR and a report have everything, and what
     # is expected of figures is judged by what was recorded.
     expect = scenario.configuration().expect
@@ -95,6 +116,7 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
         until=arguments.until,
         record="trace" if everything else "none",
         capture=everything,
+        statistics=arguments.stats,
     )
     if arguments.out is not None:
         from desim.experiment import output
@@ -124,6 +146,10 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
         result.show(console_width(), verbosity=arguments.verbosity, colours=colours)
         if arguments.ladder:
             print("\n" + result.ladder(console_width()))
+        if arguments.stats:
+            print("\n" + result.statistics_report(console_width()))
+        for selector in selectors:
+            print("\n" + result.journey_report(selector, console_width(), arguments.verbosity))
     sys.stdout.flush()
     complain_at_length(*(f"expected otherwise: {failure}" for failure in result.expectations))
     failed = list(result.failed_programs) if arguments.strict_exit else []

@@ -12,7 +12,7 @@ from desim.config import InputFile, MachineConfig
 from desim.costs.profile import INSTRUCTIONS, load
 from desim.engine.trace import Fingerprint, Trace
 from desim.errors import UserError
-from desim.experiment.journey import Journey
+from desim.experiment.journey import Journey, Message
 from desim.experiment.journey.journeys import Journeys
 from desim.experiment.metrics import Metrics
 from desim.experiment.verdict import failures
@@ -28,6 +28,7 @@ from desim.wire.addresses import ip
 
 if TYPE_CHECKING:
     from desim.experiment.backtrace import Backtrace, Function
+    from desim.experiment.journey.statistics import Statistics
 
 FORMAT = "desim-summary/1"
 
@@ -129,6 +130,17 @@ class RunResult:
         self._need("journeys", "journeys")
         user = self.config.user
         return Journeys(self._trace, self._packets, user.host if user is not None else b"")
+
+    def messages(self) -> Iterator[Message]:
+        """All messages, those that have not arrived last."""
+        return self.journeys.messages()
+
+    @cached_property
+    def statistics(self) -> list[Statistics]:
+        """How long messages took, and where their time went, by kind and direction."""
+        from desim.experiment.journey.statistics import statistics
+
+        return statistics(self.journeys)
 
     @cached_property
     def remains(self) -> Remains:
@@ -292,6 +304,9 @@ class RunResult:
                 "waiting_ns": journey.waiting_ns,
                 "stations": [leg._asdict() for leg in journey],
             },
+            "messages": [one.as_json() for one in self.statistics]
+            if self.config.statistics and self.keeps("journeys")
+            else None,
             "expectations": self.expectations,
             "notes": list(config.notes),
         }

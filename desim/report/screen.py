@@ -11,13 +11,14 @@ wrong; a line is cut in its middle, so that its end stays; what did not happen i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from desim.config import MachineConfig
 from desim.e1000.interrupts import FLOOR, LINE
 from desim.e1000.reasons import FILTERED_ADDRESS
 from desim.experiment.figures import NORMAL_LOSSES, Card, Transfer
+from desim.experiment.journey import ROUND_TRIP, TO_GUEST, TO_HOST, Direction, Journey
 from desim.experiment.run import RunResult
 from desim.experiment.verdict import STOPPED, expects_something, failed
 from desim.machine import Transcript
@@ -25,7 +26,9 @@ from desim.machine.vm import machine_of
 from desim.report.stations import (
     GUEST_KERNEL,
     GUEST_PROGRAM,
+    GUEST_WRITES,
     HOST,
+    HOST_READS,
     LIES,
     QEMU,
     QEMU_BELOW_GUEST,
@@ -90,7 +93,7 @@ def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Li
         yield from _cards(result, config, "in transfers" if sent else "after the boot", width)
     if result.keeps("journeys") and result.journey:
         yield Line("")
-        yield from _message(result, width)
+        yield from message(result.journey, width)
     if files := list(_files(result, config)):
         yield Line("")
         yield from files
@@ -276,6 +279,13 @@ SHORT = {
     LIES["host socket buffer"]: "host socket buffer",
     QEMU: "QEMU",
     LIES["so_snd"]: "slirp's so_snd",
+    LIES["so_rcv"]: "slirp's so_rcv",
+    LIES["slirp"]: "slirp",
+    LIES["host program"]: "host program",
+    LIES["guest program"]: "guest program",
+    LIES["guest send queue"]: "guest send queue",
+    HOST_READS: "host program",
+    GUEST_WRITES: "guest program",
     LIES["net queue"]: "net queue",
     LIES["receive ring"]: "card's ring",
     GUEST_KERNEL: "guest kernel",
@@ -286,6 +296,14 @@ SHORT = {
 """A heading of the long report, in the width of a name."""
 
 
+CALLS: dict[Direction, str] = {
+    TO_GUEST: "host send() to guest read()",
+    TO_HOST: "guest send() to host read()",
+    ROUND_TRIP: "there and back",
+}
+"""From which call to which a message is followed."""
+
+
 class _Part(NamedTuple):
     """One bar: where the message was for how long, and what for mostly."""
 
@@ -294,26 +312,44 @@ class _Part(NamedTuple):
     why: str
 
 
-def _message(result: RunResult, width: int) -> Iterator[Line]:
-    journey = result.journey
+def message(journey: Journey, width: int, name: str = "") -> Iterator[Line]:
+    """A message, how long it took, and where its time went; ``name`` instead of its text."""
     total = duration(journey.total_ns)
     room = width - 12 - len(total) - 2
-    head = f"{quoted(journey.text, journey.size)}, {grouped(journey.size)} bytes"
-    whole = f"{head}, host send() to guest read()"
+    head = f"{name or quoted(journey.text, journey.size)}, {grouped(journey.size)} bytes"
+    whole = f"{head}, {CALLS[journey.direction]}"
     text = whole if len(whole) <= room else cut(head, room)
     yield Line(f"{'message':<12}{text:<{room}}  {total}", "bold")
-    parts = sorted(map(_part, group_rows(journey)), key=lambda part: -part.ns)
-    shown = [part for part in parts if part.ns * SMALL >= journey.total_ns]
+    yield from places(group_rows(journey, journey.direction), journey.total_ns, width)
+
+
+def places(groups: Iterable[Group], total_ns: int, width: int) -> Iterator[Line]:
+    """Bars: where ``total_ns`` went, the longest first, and what was waited for there mostly."""
+    parts = sorted(_same_names(map(_part, groups)), key=lambda part: -part.ns)
+    shown = [part for part in parts if part.ns * SMALL >= total_ns]
     rest = sum(part.ns for part in parts) - sum(part.ns for part in shown)
     if rest:
         shown.append(_Part("everything else", rest, ""))
+    if not total_ns:
+        return
     bar = BAR if width >= 78 else BAR // 2
     for part in shown:
         filled = "#" * max(bar * part.ns // shown[0].ns, 1)
-        share = percent(part.ns, journey.total_ns) or "<1"
+        share = percent(part.ns, total_ns) or "<1"
         line = f"  {part.name:<19} {filled:<{bar}} {share:>3} %  {duration(part.ns):>8}"
         left = width - len(line) - 2
         yield Line(f"{line}  {cut(part.why, left)}" if left >= 12 else line)
+
+
+def _same_names(parts: Iterable[_Part]) -> list[_Part]:
+    """A program that works and one that waits for room are one place."""
+    found: dict[str, _Part] = {}
+    for part in parts:
+        known = found.get(part.name)
+        if known is not None:
+            part = part._replace(ns=part.ns + known.ns, why=part.why or known.why)
+        found[part.name] = part
+    return list(found.values())
 
 
 def _part(group: Group) -> _Part:

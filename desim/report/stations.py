@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from desim.experiment.journey import Row
+from desim.experiment.journey import TO_GUEST, TO_HOST, Direction, Row
 
 LIES = {
     "host socket buffer": "waiting in the host's socket buffer for",
@@ -19,6 +19,11 @@ LIES = {
     "net queue": "waiting in a net queue for",
     "receive ring": "waiting in the card's receive ring for",
     "socket queue": "waiting in the guest's socket queue for",
+    "host program": "waiting in the host's program, which sends, for",
+    "guest program": "waiting in the guest's program, which sends, for",
+    "guest send queue": "waiting in the guest's send queue for",
+    "slirp": "waiting in slirp for",
+    "so_rcv": "waiting in slirp's so_rcv for",
 }
 """Where a message can lie, as a journey calls it, and the heading for it."""
 
@@ -27,6 +32,8 @@ QEMU = "QEMU"
 GUEST_KERNEL = "the guest's kernel: interrupts, driver, network stack"
 QEMU_BELOW_GUEST = "QEMU, inside the guest's accesses to the card"
 GUEST_PROGRAM = "the guest's program, in read()"
+HOST_READS = "the host's program, in read()"
+GUEST_WRITES = "the guest's program, in send()"
 
 
 class Group(NamedTuple):
@@ -47,22 +54,29 @@ class Group(NamedTuple):
         return sum(row.waiting_ns for row in self.rows)
 
 
-def group_rows(rows: Iterable[Row]) -> list[Group]:
-    """Every row once, in order, below the heading it belongs to."""
+def group_rows(rows: Iterable[Row], direction: Direction = TO_GUEST) -> list[Group]:
+    """Every row once, in order, below the heading it belongs to.
+
+    ``direction`` is that of the message: who of the two programs sends it.
+    """
     groups: dict[str, Group] = {}
     for row in rows:
         lies = row.carrier is None
-        title = LIES[row.station] if lies else _heading(row)
+        title = LIES[row.station] if lies else _heading(row, direction)
         groups.setdefault(title, Group(title, lies, [])).rows.append(row)
     return list(groups.values())
 
 
-def _heading(row: Row) -> str:
+def _heading(row: Row, direction: Direction) -> str:
     """Under whom a row stands that somebody carries: who has the message, or whose code it is."""
     if row.carrier in ("guest kernel", "guest program"):
         if row.owner in ("QEMU", "host"):
             return QEMU_BELOW_GUEST
-        return GUEST_KERNEL if row.carrier == "guest kernel" else GUEST_PROGRAM
+        if row.carrier == "guest kernel":
+            return GUEST_KERNEL
+        return GUEST_WRITES if direction == TO_HOST else GUEST_PROGRAM
     if row.owner == "guest":
         return GUEST_KERNEL
-    return HOST if row.carrier == "host program" else QEMU
+    if row.carrier != "host program":
+        return QEMU
+    return HOST_READS if direction == TO_HOST else HOST

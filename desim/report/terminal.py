@@ -151,9 +151,16 @@ def _way(result: RunResult, width: int, figures: Figures) -> Iterator[Line]:
     yield from _table(journey, width, figures)
 
 
+def way(journey: Journey, width: int, verbosity: int) -> Iterator[Line]:
+    """The way of a message by function; ``verbosity`` 2: with every nanosecond."""
+    yield Line("")
+    figures = EXACT if verbosity > 1 else ROUNDED
+    yield from _table(journey, min(max(width, NARROWEST), WIDTH), figures)
+
+
 def _table(journey: Journey, width: int, figures: Figures) -> Iterator[Line]:
     """Who had the message, and below each, doing what; own and waiting add up exactly."""
-    groups = group_rows(journey.rows)
+    groups = group_rows(journey.rows, journey.direction)
     length, unit = figures.length, figures.unit
     own_width = max(len(f"own{unit}"), len(length(journey.own_ns)), MIN_COLUMN)
     wait_width = max(len(f"waiting{unit}"), len(length(journey.waiting_ns)), MIN_COLUMN)

@@ -18,6 +18,8 @@ in it, and a ping by its sequence number.
 ``values``             ``Message``, ``Journey``, ``Row``: what others get
 ``journeys``           ``Journeys``: the messages and journeys of a run
 ``tracker``            one pass through the events; ``datagram_tracker`` has UDP and pings
+``statistics``         how long messages took, and where their time went
+``select``             which message somebody means
 ``course``             what is known of one message: the events of its way
 ``legs``               who carries it from when to when
 ``stacks``             what was open on a thread at some moment

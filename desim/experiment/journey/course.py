@@ -21,6 +21,7 @@ class Passage:
         "made",
         "nic",
         "number",
+        "payload",
         "raised",
         "reply",
         "slirp",
@@ -35,6 +36,8 @@ class Passage:
         """Whose bytes it carries."""
         self.begin, self.end = begin, end
         """Which ones, from the first up to the last, counted in the stream."""
+        self.payload = b""
+        """The bytes of the stream."""
         self.nic: At | None = None
         self.slirp: At | None = None
         self.stored: At | None = None

@@ -351,6 +351,10 @@ class Tracker:
             there = [p for p in tried if p.slirp is not None and not p.wrong]
             course.passage = min(there, key=_at_slirp, default=None)
         course.tried = next(iter(tried), course.passage)
+        first = next((p for p in stream.passages if p.holds(course.first_byte)), None)
+        if first is not None:
+            begin = course.first_byte - first.begin
+            course.text = first.payload[begin : begin + course.size]
 
     def _forget(self, stream: Stream, upto: int) -> None:
         for passage in stream.forget(upto):
@@ -557,12 +561,7 @@ class Tracker:
         made = Passage(number, stream, offset, offset + len(segment.payload))
         stream.passages.append(made)
         self._passages[number] = made
-        for course in stream.pending:
-            if course.first_byte >= made.end:
-                break
-            if not course.text and made.holds(course.first_byte):
-                begin = course.first_byte - offset
-                course.text = segment.payload[begin : begin + course.size]
+        made.payload = segment.payload
         return made
 
     def _syn(self, at: At, to_guest: bool, ends: Ends, segment: Segment) -> None:

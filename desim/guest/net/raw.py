@@ -37,7 +37,7 @@ class RawSocket(DatagramSocket):
             "raw_sendmsg", file="net/ipv4/raw.c", size="data", landmark=Landmark.SENT_BY_GUEST
         ),
         recvmsg=mark("raw_recvmsg", file="net/ipv4/raw.c"),
-        raw_rcv=mark("raw_rcv", file="net/ipv4/raw.c"),
+        raw_rcv=mark("raw_rcv", file="net/ipv4/raw.c", landmark=Landmark.QUEUED),
         poll_events=mark("datagram_poll", file="net/core/datagram.c"),
     )
 

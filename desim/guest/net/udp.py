@@ -155,7 +155,7 @@ class UdpCore:
         udp_sendmsg=mark("udp_sendmsg", file="net/ipv4/udp.c", size="data"),
         udp_send_skb=mark("udp_send_skb", file="net/ipv4/udp.c", landmark=Landmark.SENT_BY_GUEST),
         udp_recvmsg=mark("udp_recvmsg", file="net/ipv4/udp.c"),
-        udp_rcv=mark("udp_rcv", "__udp4_lib_rcv", file="net/ipv4/udp.c"),
+        udp_rcv=mark("udp_rcv", "__udp4_lib_rcv", file="net/ipv4/udp.c", landmark=Landmark.QUEUED),
     )
 
     def __init__(
