@@ -24,6 +24,7 @@ from desim.events import (
     Sent,
 )
 from desim.experiment.ran import Ran
+from desim.machine.vm import is_card
 from desim.stages import LOOPS, Landmark
 from desim.timeline.frames import Frames
 from desim.wire.describe import describe
@@ -165,7 +166,8 @@ class Causes:
 
         def wanted(event: Noted) -> bool:
             passed = FramePassed(*event[3:])
-            return passed.to_guest == to_guest and event[0] >= since and passed.point == "slirp"
+            is_there = not is_card(passed.point)
+            return passed.to_guest == to_guest and event[0] >= since and is_there
 
         found = self._last(FramePassed.kind, point.time, wanted, only=thread)
         if found is None or (found.record is point.record and found.position >= point.position):

@@ -42,7 +42,8 @@ def point_of(machine: str, point: str) -> str:
 def is_card(point: str) -> bool:
     """Whether a capture point is a card's: what goes to the guest comes in there, and goes out at
     every other one."""
-    return point == "nic" or point.endswith("-nic")
+    # ``-netdev socket,id=nic`` is none.
+    return point == "nic" or (point.endswith("-nic") and "-socket-" not in f"-{point}")
 
 
 def machine_of(name: str, others: Collection[str]) -> str:

@@ -31,6 +31,7 @@ from desim.events import (
     Sent,
     Written,
 )
+from desim.experiment.places import machine_point, machine_thread
 from desim.ports import Endpoint
 from desim.timeline.frames import Frames
 from desim.wire.parsed import Segment, parse_segment
@@ -41,8 +42,8 @@ MESSAGES = 1 << 40
 
 Stream = tuple[int, str]
 """A connection's number, and the end that sends: ``client`` or ``server``."""
-Pair = tuple[int, int]
-"""Ports of a TCP connection of the guest: its own, the other end's."""
+Pair = tuple[str, int, int]
+"""A TCP connection of a guest: its machine, its own port, the other end's."""
 
 
 def other(end: str) -> str:
@@ -102,20 +103,22 @@ class Flows:
                 if self._qemu.get(conn) != end:
                     self._message((conn, end), first + count - 1)
             else:
-                found = self._guests(event)
+                found = self._guests(event, thread)
                 if found is not None:
                     (conn, program), first, count = found
                     self._message((conn, other(program)), first + count - 1)
 
     def _passed(self, passed: FramePassed, thread: str, time: int, syn: dict[str, Pair]) -> None:
-        if passed.point != "slirp":
+        machine, end = machine_point(passed.point)
+        if end != "slirp":
             return
         raw = self._frames.raw(passed.frame)
         segment = None if raw is None else parse_segment(raw)
         if segment is None:
             return
-        ports = segment.sport, segment.dport
-        pair = ports[::-1] if passed.to_guest else ports
+        pair = machine, segment.sport, segment.dport
+        if passed.to_guest:
+            pair = machine, segment.dport, segment.sport
         if segment.flags & SYN:
             self._starts[pair, passed.to_guest] = segment.seq + 1
             if not passed.to_guest and not segment.flags & 16:
@@ -150,11 +153,12 @@ class Flows:
         found = [conn for since, conn in self._pairs.get(pair, ()) if since <= time]
         return found[-1] if found else None
 
-    def _guests(self, event: Noted) -> tuple[Stream, int, int] | None:
+    def _guests(self, event: Noted, thread: str) -> tuple[Stream, int, int] | None:
         """What a program of the guest has read or written: the stream of the program at the
         connection's other end, the first byte, how many."""
         told = Read(*event[3:]) if event[2] == Read.kind else Written(*event[3:])
-        conn = self._connection((told.local[1], told.remote[1]), event[0])
+        machine, _ = machine_thread(thread) or ("", "")
+        conn = self._connection((machine, told.local[1], told.remote[1]), event[0])
         return (
             None if conn is None else ((conn, other(self._qemu[conn])), told.first_byte, told.count)
         )
@@ -178,20 +182,22 @@ class Flows:
         """Whether the guest sends it."""
         return self._qemu.get(stream[0]) == stream[1]
 
-    def is_about(self, event: Noted, stream: Stream, byte: int) -> bool:
+    def is_about(self, event: Noted, thread: str, stream: Stream, byte: int) -> bool:
         """Whether somebody sent, took or read this byte of a stream with an event."""
         kind, data = event[2], event[3:]
         if kind in (Sent.kind, Received.kind):
             conn, first, count, end = data[:4]
             of = (conn, end if kind == Sent.kind else other(end))
-        elif kind in (Read.kind, Written.kind) and (told := self._guests(event)) is not None:
+        elif (
+            kind in (Read.kind, Written.kind) and (told := self._guests(event, thread)) is not None
+        ):
             (conn, end), first, count = told
             of = (conn, end if kind == Read.kind else other(end))
         else:
             return False
         return of == stream and first <= byte < first + count
 
-    def of(self, event: Noted) -> tuple[list[int], list[int]]:
+    def of(self, event: Noted, thread: str) -> tuple[list[int], list[int]]:
         """The messages whose last byte an event is about: those that go on, and those that have
         arrived with it."""
         kind, data = event[2], event[3:]
@@ -203,7 +209,7 @@ class Flows:
             found = self._ending((conn, other(end)), first, count)
             return (found, []) if self._qemu.get(conn) == end else ([], found)
         if kind in (Read.kind, Written.kind):
-            told = self._guests(event)
+            told = self._guests(event, thread)
             if told is None:
                 return [], []
             (conn, end), first, count = told

@@ -29,6 +29,7 @@ from desim.events import (
 )
 from desim.experiment.ran import Ran
 from desim.experiment.walk import Open, events_with_stacks
+from desim.machine.vm import is_card
 from desim.report.text import duration, escape
 from desim.stages import Landmark
 from desim.timeline.flows import Flows
@@ -132,7 +133,7 @@ class _Life:
         rows: list[_Row] = []
         for record in self._trace.threads.values():
             for event, stack in events_with_stacks(record, _WORDS):
-                told = self._told(event)
+                told = self._told(event, record.name)
                 if told is not None:
                     rows.append(self._row(record, event, stack, *told))
         if self._stored is not None:
@@ -154,7 +155,7 @@ class _Life:
             time = next((begin for begin, code in stack if code in calls), time)
         return _Row(time, record.rank, event[1], record.name, what, function, waits)
 
-    def _told(self, event: Noted) -> tuple[str, str] | None:
+    def _told(self, event: Noted, thread: str) -> tuple[str, str] | None:
         """What an event says of the packet, and what it has to wait for then."""
         kind, data, number = event[2], event[3:], self._number
         if kind == FramePassed.kind:
@@ -172,13 +173,13 @@ class _Life:
         if self._carried is None:
             return None
         stream, first, count = self._carried
-        if not self._flows.is_about(event, stream, first + count - 1):
+        if not self._flows.is_about(event, thread, stream, first + count - 1):
             return None
         return self._bytes(event, is_guests=self._flows.is_guests(stream))
 
     def _passed(self, passed: FramePassed) -> tuple[str, str]:
         self.direction = "to the guest" if passed.to_guest else "from the guest"
-        arrives = passed.to_guest == (passed.point != "slirp")
+        arrives = passed.to_guest == is_card(passed.point)
         if arrives:
             self.end = "arrived"
         return f"{'arrives at' if arrives else 'leaves'} {passed.point}", ""

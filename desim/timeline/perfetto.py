@@ -39,6 +39,7 @@ from desim.events import (
     Written,
 )
 from desim.experiment.contexts import contexts
+from desim.experiment.places import MAIN, VCPU, machine_point, machine_thread
 from desim.experiment.ran import Ran
 from desim.experiment.trace_lines import named
 from desim.stages import Landmark
@@ -51,7 +52,6 @@ from desim.wire.parsed import parse_segment
 
 PACKETS = 2000
 """How many make a piece, about."""
-VCPU, MAIN = "vcpu", "main"
 WAIT = "wait"
 BIG_LOCK = "(big lock)"
 """The wait for it."""
@@ -81,22 +81,39 @@ class _Timeline:
 
     def steps(self) -> Iterator[None]:
         """Everything."""
-        file, threads = self.file, self.trace.threads.values()
-        host, qemu, guest = (file.group(n, r) for r, n in enumerate(("host", "QEMU", "guest")))
-        card, connections = file.group("card", 3), file.group("connections", 4)
-        records = sorted(threads, key=lambda record: record.rank)
+        file = self.file
+        host = file.group("host", 0)
+        records = sorted(self.trace.threads.values(), key=lambda record: record.rank)
+        machines: dict[str, list[ThreadRecord]] = {}
         for record in records:
-            group = qemu if record.name in (VCPU, MAIN) else host
-            yield from self._thread(record, file.thread(record.name, group))
-        yield from self._big_lock(file.track("big lock", qemu))
-        for record in records:
-            if record.name == VCPU:
+            of = machine_thread(record.name)
+            if of is not None:
+                machines.setdefault(of[0], []).append(record)
+            else:
+                yield from self._thread(record, file.thread(record.name, host))
+        for number, (name, threads) in enumerate(machines.items()):
+            yield from self._machine(f"{name} " if name else "", threads, 1 + 3 * number)
+        connections = file.group("connections", 1 + 3 * len(machines))
+        for point in sorted(self.packets):
+            machine, end = machine_point(point)
+            if end != "nic":
+                yield from self._windows(point, connections, f"{machine} " if machine else "")
+
+    def _machine(self, name: str, threads: list[ThreadRecord], rank: int) -> Iterator[None]:
+        """One machine: QEMU's threads, the guest's contexts, the card."""
+        file = self.file
+        groups = ("QEMU", "guest", "card")
+        qemu, guest, card = (file.group(name + g, rank + n) for n, g in enumerate(groups))
+        for record in threads:
+            yield from self._thread(record, file.thread(record.name, qemu))
+        yield from self._big_lock(threads, file.track("big lock", qemu))
+        for record in threads:
+            if _kind(record) == VCPU:
                 yield from self._contexts(record, guest)
-        yield from self._line(file.track("interrupt line", card))
-        yield from self._mitigation(card)
-        yield from self._ring(file.counter("receive ring", card, "frames", 2))
-        yield from self._queue(file.counter("net queues", card, "frames", 3))
-        yield from self._windows(connections)
+        yield from self._line(threads, file.track("interrupt line", card))
+        yield from self._mitigation(threads, card)
+        yield from self._ring(threads, file.counter("receive ring", card, "frames", 2))
+        yield from self._queue(threads, file.counter("net queues", card, "frames", 3))
 
     # --- functions, waits and events
 
@@ -111,7 +128,7 @@ class _Timeline:
         """When the open system calls of the guest began."""
         for place, (time, code) in enumerate(zip(record.times, record.codes, strict=True)):
             while coming is not None and coming[1] <= place:
-                self._instant(track, coming, calls[-1] if calls else coming[0])
+                self._instant(track, record.name, coming, calls[-1] if calls else coming[0])
                 coming = next(events, None)
             if code & ~1 in in_calls:
                 if code & 1:
@@ -127,15 +144,15 @@ class _Timeline:
                 file.begin(track, time, codes.name(code), category, codes.file(code))
             yield
         while coming is not None:
-            self._instant(track, coming, calls[-1] if calls else coming[0])
+            self._instant(track, record.name, coming, calls[-1] if calls else coming[0])
             coming = next(events, None)
             yield
         for _ in range(open_stages):  # a run may end in the middle of them
             file.end(track, self.end_ns)
 
-    def _instant(self, track: int, event: Noted, called: int) -> None:
+    def _instant(self, track: int, thread: str, event: Noted, called: int) -> None:
         """An event, in a system call of the guest that began at ``called``."""
-        flows, last_of = self.flows.of(event)
+        flows, last_of = self.flows.of(event, thread)
         values = {name: _plain(value) for name, value in named(event).items()}
         frame = values.get("frame")
         if isinstance(frame, int) and (raw := self.frames.raw(frame)) is not None:
@@ -148,14 +165,11 @@ class _Timeline:
 
     # --- who had what
 
-    def _big_lock(self, track: int) -> Iterator[None]:
+    def _big_lock(self, threads: list[ThreadRecord], track: int) -> Iterator[None]:
         """Slices that say who has it."""
-        holders = []
-        for name, holds in ((MAIN, self._main_holds), (VCPU, self._vcpu_holds)):
-            if (record := self.trace.threads.get(name)) is not None:
-                holders.append(holds(record))
+        holds = {MAIN: self._main_holds, VCPU: self._vcpu_holds}
         # One gives it to the other at one instant: the file has them in their order.
-        for begin, end, name in heapq.merge(*holders):
+        for begin, end, name in heapq.merge(*(holds[_kind(one)](one) for one in threads)):
             self.file.begin(track, begin, name, "lock")
             self.file.end(track, end)
             yield
@@ -207,22 +221,21 @@ class _Timeline:
 
     # --- the card
 
-    def _events(self, *words: str) -> Iterator[Noted]:
-        """Events of all threads in order of time, then of the threads' ranks."""
+    def _events(self, threads: list[ThreadRecord], *words: str) -> Iterator[Noted]:
+        """Events of some threads in order of time, then of the threads' ranks."""
 
         def of(record: ThreadRecord) -> Iterator[tuple[tuple[int, int, int], Noted]]:
             for event in record.events:
                 if event[2] in words:
                     yield (event[0], record.rank, event[1]), event
 
-        records = self.trace.threads.values()
-        for _, event in heapq.merge(*map(of, records), key=lambda one: one[0]):
+        for _, event in heapq.merge(*map(of, threads), key=lambda one: one[0]):
             yield event
 
-    def _line(self, track: int) -> Iterator[None]:
+    def _line(self, threads: list[ThreadRecord], track: int) -> Iterator[None]:
         """Slices while the card asks for an interrupt."""
         high = False
-        for event in self._events(PinDriven.kind):
+        for event in self._events(threads, PinDriven.kind):
             level = PinDriven(*event[3:]).level
             if level and not high:
                 self.file.begin(track, event[0], "high", "irq")
@@ -231,12 +244,12 @@ class _Timeline:
             high = level
             yield
 
-    def _mitigation(self, group: int) -> Iterator[None]:
+    def _mitigation(self, threads: list[ThreadRecord], group: int) -> Iterator[None]:
         """Slices while the card holds interrupts back, or one cause; each says which register
         decides for how long."""
         tracks: dict[str, int] = {}
         is_open: set[str] = set()
-        for event in self._events(MitigationBegun.kind, MitigationEnded.kind):
+        for event in self._events(threads, MitigationBegun.kind, MitigationEnded.kind):
             begins = event[2] == MitigationBegun.kind
             holds = event[3]
             if holds not in tracks:
@@ -252,10 +265,10 @@ class _Timeline:
         for holds in sorted(is_open):
             self.file.end(tracks[holds], self.end_ns)
 
-    def _ring(self, track: int) -> Iterator[None]:
+    def _ring(self, threads: list[ThreadRecord], track: int) -> Iterator[None]:
         """Received frames that the driver has not taken yet."""
         waiting: set[int] = set()
-        for event in self._events(FrameStored.kind, FrameTaken.kind):
+        for event in self._events(threads, FrameStored.kind, FrameTaken.kind):
             if event[2] == FrameStored.kind:
                 waiting.add(event[3])
             else:
@@ -263,10 +276,10 @@ class _Timeline:
             self.file.count(track, event[0], len(waiting))
             yield
 
-    def _queue(self, track: int) -> Iterator[None]:
+    def _queue(self, threads: list[ThreadRecord], track: int) -> Iterator[None]:
         """Frames that were told to wait, until they go on or end."""
         waiting: set[int] = set()
-        for event in self._events(Held.kind, FramePassed.kind, Lost.kind):
+        for event in self._events(threads, Held.kind, FramePassed.kind, Lost.kind):
             frame = event[5] if event[2] == FramePassed.kind else event[3]
             before = len(waiting)
             if event[2] == Held.kind:
@@ -279,10 +292,10 @@ class _Timeline:
 
     # --- TCP
 
-    def _windows(self, group: int) -> Iterator[None]:
-        """Bytes in flight, and the window that the other side has open, as slirp's end saw it."""
+    def _windows(self, point: str, group: int, machine: str) -> Iterator[None]:
+        """Bytes in flight, and the window that the other side has open, as seen at a point."""
         directions: dict[Ends, _Direction] = {}
-        for time, _, frame in self.packets.get("slirp", ()):
+        for time, _, frame in self.packets[point]:
             segment = parse_segment(frame.raw)
             if segment is None:
                 continue
@@ -290,18 +303,25 @@ class _Timeline:
             back = (segment.dst, segment.dport, segment.src, segment.sport)
             for key in (ends, back):
                 if key not in directions:
-                    directions[key] = _Direction(self.file, group, key)
+                    directions[key] = _Direction(self.file, group, key, machine)
             directions[ends].sends(time, segment.seq, segment.flags, len(segment.payload))
             directions[back].hears(time, segment.ack, segment.flags, segment.window)
             yield
 
 
+def _kind(record: ThreadRecord) -> str:
+    """Which of QEMU's threads a record is of."""
+    of = machine_thread(record.name)
+    assert of is not None, f"{record.name} is none of QEMU's"
+    return of[1]
+
+
 class _Direction:
     """One direction of a connection: what is on its way, and what may be."""
 
-    def __init__(self, file: TraceFile, group: int, ends: Ends) -> None:
+    def __init__(self, file: TraceFile, group: int, ends: Ends, machine: str) -> None:
         src, sport, dst, dport = ends
-        name = f"{ip_text(src)}:{sport} > {ip_text(dst)}:{dport}"
+        name = f"{machine}{ip_text(src)}:{sport} > {ip_text(dst)}:{dport}"
         self._file = file
         self._flight = file.counter(f"{name} in flight", group, "bytes")
         self._window = file.counter(f"{name} window", group, "bytes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from perfetto_reading import Instant, Timeline, read
@@ -12,7 +13,12 @@ from runs import config, shipped_run
 from desim.engine.instrument import OpenStage, Watcher
 from desim.engine.thread import Thread
 from desim.events import MitigationBegun, MitigationEnded, PinDriven
+from desim.experiment import output
+from desim.experiment.run import run
+from desim.experiment.saved import Saved
 from desim.machine import Machine
+from desim.scenario.inputs import Inputs
+from desim.scenario.loader import parse_scenario
 from desim.timeline import protobuf
 from desim.timeline.perfetto import perfetto
 
@@ -172,6 +178,49 @@ def test_another_scenario_makes_a_file_too() -> None:
     assert shown.groups == ["host", "QEMU", "guest", "card", "connections"]
     for slices in shown.slices.values():
         assert all(one.begin <= one.end <= shipped_run(name).end_ns for one in slices)
+
+
+TWO = """
+qemu = '''-netdev user,id=u,hostfwd=tcp::5555-10.0.2.15:5556 -netdev hubport,id=h0,hubid=0,netdev=u
+    -netdev hubport,id=h1,hubid=0 -device e1000,netdev=h1
+    -netdev socket,id=s,listen=:1234 -netdev hubport,id=h2,hubid=0,netdev=s'''
+[[guest.run]]
+command = "nc -lp 5556 > hello.txt"
+[[host.run]]
+at = "6s"
+command = "echo hello | nc -N localhost 5555"
+[machine.b]
+qemu = "-netdev socket,id=s,connect=:1234 -device e1000,netdev=s,mac=52:54:00:12:34:57"
+guest.modprobe_at = "2s"
+[[machine.b.guest.run]]
+command = "ping -c 1 10.0.2.15"
+"""
+
+
+@pytest.mark.slow
+def test_each_machine_has_its_own_groups(tmp_path: Path) -> None:
+    result = run(parse_scenario(TWO.encode(), "two.toml", Inputs(tmp_path)))
+    shown = read(b"".join(perfetto(result)))
+    assert shown.groups == [
+        "host",
+        *("QEMU", "guest", "card"),
+        *("b QEMU", "b guest", "b card"),
+        "connections",
+    ]
+    assert ("QEMU", "vcpu") in shown.slices
+    assert ("b QEMU", "b vcpu") in shown.slices
+    assert ("b guest", "ping") in shown.slices
+    assert ("guest", "ping") not in shown.slices
+    assert ("b card", "interrupt line") in shown.slices
+    first = next(one for one in shown.instants if one.name == "sent" and one.flows)
+    way = [one for one in shown.instants if set(first.flows) & {*one.flows, *one.last_of}]
+    assert [way[0].name, way[-1].name] == ["sent", "read"]
+    assert [one.track for one in way if one.name == "read"] == ["vcpu"]
+    # A folder of two machines is read again.
+    output.write(result, tmp_path / "out")
+    saved = Saved(tmp_path / "out")
+    assert saved.fingerprint == result.fingerprint
+    assert b"".join(perfetto(saved)) == b"".join(perfetto(result))
 
 
 @pytest.mark.parametrize(
