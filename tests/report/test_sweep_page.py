@@ -132,7 +132,7 @@ def test_colours_are_queues() -> None:
     with closing(database()) as made:
         text = sweep.page(made)
     assert 'class="dot at-card"' in text
-    assert "longest in the receive ring" in text
+    assert "longest in the card&#39;s receive ring" in text
     assert 'class="dot plain"' not in text
 
 

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from desim.report.page.figure import TRUST, Figure, Table
+from desim.report.page.places import Place
 from desim.version import __version__
 
 FOLDER = Path(__file__).parent
@@ -68,6 +69,7 @@ def html(document: Document) -> str:
         policy=_policy(style, script),
         style=style,
         script=script,
+        places=[place.css for place in Place],
     )
 
 

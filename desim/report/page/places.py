@@ -7,6 +7,7 @@ place: it means waiting.
 from __future__ import annotations
 
 from enum import Enum
+from typing import NamedTuple
 
 from desim.stages import GUEST, HOST, Owner
 
@@ -32,6 +33,25 @@ class Place(Enum):
         """The class that gives something the place's colour."""
         return f"at-{self.name.lower()}"
 
+
+class Queue(NamedTuple):
+    """A place where messages lie."""
+
+    place: Place
+    words: str
+
+
+QUEUES = {
+    "host socket buffer": Queue(Place.HOST, "in the host's socket buffer"),
+    "so_snd": Queue(Place.SLIRP, "in slirp's so_snd"),
+    "net queue": Queue(Place.QEMU, "in a net queue"),
+    "receive ring": Queue(Place.CARD, "in the card's receive ring"),
+    "socket queue": Queue(Place.KERNEL, "in the guest's socket queue"),
+    "guest send queue": Queue(Place.KERNEL, "in the guest's send queue"),
+    "so_rcv": Queue(Place.SLIRP, "in slirp's so_rcv"),
+    "slirp": Queue(Place.SLIRP, "in slirp"),
+}
+"""By what a journey calls them."""
 
 WAITING = "waiting"
 """What grey and hatched is called."""

@@ -12,7 +12,8 @@ from desim.experiment.journey.journeys import Journeys
 from desim.experiment.ran import Ran
 from desim.machine.vm import BOOT
 from desim.report.ladder import steps
-from desim.report.page import ladder_picture
+from desim.report.page import distribution, ladder_picture
+from desim.report.page.causes import FEW, groups
 from desim.report.page.figure import Figure, Table, Trust
 from desim.report.page.page import Document, Missing, Part, html
 from desim.report.page.scale import exact, instant
@@ -67,6 +68,7 @@ def _pictures(
     yield _waterfall(run, against)
     yield _timeline(run, asked_for)
     yield _ladder(run)
+    yield from _distributions(run)
 
 
 def _waterfall(run: Ran, against: Ran | None) -> Figure | Missing:
@@ -96,6 +98,15 @@ def _timeline(run: Ran, asked_for: tuple[int, int] | None) -> Figure | Missing:
     if window is None:
         return Missing("Timeline", "No frame passed the card.")
     return figure(timeline(run.trace, frames, window), _trust(run), run.summary["costs"]["profile"])
+
+
+def _distributions(run: Ran) -> Iterator[Figure | Missing]:
+    found = groups(Journeys(run.trace, run.packets))
+    costs = run.summary["costs"]["profile"]
+    for number, group in enumerate(found, 1):
+        yield distribution.figure(group, f"distribution-{number}", _trust(run), costs)
+    if not found:
+        yield Missing("Distribution", f"Fewer than {FEW} messages of a kind have arrived.")
 
 
 def _ladder(run: Ran) -> Figure | Missing:

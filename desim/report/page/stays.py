@@ -127,6 +127,9 @@ REASONS = {
     "interrupt mitigation": "the end of the card's hold-off",
     "interrupts masked by the driver (NAPI)": "the driver to let interrupts through (NAPI)",
     "big lock": "QEMU's big lock",
+    "room in the socket buffer": "room in the socket buffer",
+    "bytes in front of it": "bytes in front of it",
+    "its turn": "its turn",
 }
 """What a journey calls a reason to wait, and what a picture says."""
 THREADS = {"main": "the main loop", "vcpu": "the vCPU"}

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from desim.experiment.rates import FLOOR_NS, rates
 from desim.report.page import svg
 from desim.report.page.figure import Basis, Figure, Key, Table, Trust
-from desim.report.page.places import Place
+from desim.report.page.places import QUEUES
 from desim.report.page.scale import exact, short, tenths
 from desim.report.page.sweeping import (
     Column,
@@ -40,14 +40,6 @@ PANEL = 110
 TITLE = 18
 GAP = 26
 
-QUEUES = {
-    "host socket buffer": Place.HOST,
-    "so_snd": Place.SLIRP,
-    "net queue": Place.QEMU,
-    "receive ring": Place.CARD,
-    "socket queue": Place.KERNEL,
-}
-"""The colour of a round trip by the queue in which it was longest."""
 UNITS: Mapping[Kind, str] = {
     "time": "time",
     "count": "number",
@@ -290,7 +282,8 @@ def _bins(samples: Sequence[Sample], scale: Vertical) -> Counter[int]:
 
 
 def _colour(sample: Sample) -> str:
-    return place.css if (place := QUEUES.get(sample.place or "")) is not None else "plain"
+    queue = QUEUES.get(sample.place or "")
+    return "plain" if queue is None else queue.place.css
 
 
 def say(value: Value, kind: Kind) -> str:
@@ -330,9 +323,9 @@ def _basis(trust: Trust, costs: str, known: Limits) -> tuple[Basis, ...]:
 def _legend(samples: Sequence[Sample], known: Limits) -> tuple[Key, ...]:
     colours = {_colour(sample) for sample in samples}
     made = [
-        Key(place.css, f"longest in the {queue}")
-        for queue, place in QUEUES.items()
-        if place.css in colours
+        Key(queue.place.css, f"longest {queue.words}")
+        for queue in QUEUES.values()
+        if queue.place.css in colours
     ]
     if "plain" in colours:
         made.append(Key("plain", "where it was longest is not known"))

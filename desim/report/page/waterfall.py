@@ -11,7 +11,7 @@ from markupsafe import Markup
 from desim.experiment.journey import Journey
 from desim.report.page import svg
 from desim.report.page.figure import Basis, Figure, Table, Trust, keys_of
-from desim.report.page.places import WAITING_CSS
+from desim.report.page.places import QUEUES, WAITING_CSS
 from desim.report.page.scale import Scale, exact, short, tenths
 from desim.report.page.stays import Stay, stays
 from desim.report.text import percent
@@ -147,19 +147,11 @@ def _words(pair: Pair, total: int) -> tuple[str, str, str]:
     return figures, _where(stay), _why(stay)
 
 
-QUEUES = {
-    "host socket buffer": "in the host's socket buffer",
-    "so_snd": "in slirp's so_snd",
-    "net queue": "in a net queue",
-    "receive ring": "in the card's receive ring",
-    "socket queue": "in the guest's socket queue",
-}
-
-
 def _where(stay: Stay) -> str:
     place = stay.place
     if place is None:
-        return QUEUES.get(stay.where, f"with the {stay.where}")
+        queue = QUEUES.get(stay.where)
+        return f"with the {stay.where}" if queue is None else queue.words
     if stay.is_mixed:
         return f"{stay.where}: {', '.join(place.short for place in stay.places)}"
     return place.value
