@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from os import PathLike, fspath
 from types import TracebackType
-from typing import Any, final, overload
+from typing import Any, final, get_args, overload
 
 from desim.api.running import Costs
 from desim.api.scenario import Scenario
-from desim.errors import UserError
+from desim.errors import UserError, nearest
 from desim.scenario.sweep_table import read_seeds
 from desim.scenario.values import Axis
 from desim.scenario.vary import axis
@@ -19,6 +19,7 @@ from desim.sweeps import sweep as sweeps
 from desim.sweeps import tables
 from desim.sweeps.database import MEMORY, Database
 from desim.sweeps.row import Cell, Sample
+from desim.sweeps.work import Kept
 
 Values = str | Iterable[object] | Mapping[str, object]
 """What a key takes: a list, or as a scenario file has it: ``"0:2000:100"``, a table of a range."""
@@ -82,8 +83,8 @@ class Sweep(Sequence[dict[str, Cell]]):
     def samples(self, run: int) -> list[Sample]:
         """Every single round trip, and the messages, of the run of this number.
 
-        Each has ``kind`` (``"ping"``, ``"message"``), ``number``, ``begin_ns``, ``time_ns``,
-        ``place`` (where it was longest) and ``reason`` (what it waited for there).
+        Each has ``kind`` (``"ping"``, ``"message"``), ``number``, ``begin_ns``, ``time_ns``, and
+        with ``keep="causes"`` ``place`` (where it was longest) and ``reason`` (what it waited for).
         """
         return self._database.samples(run)
 
@@ -170,7 +171,7 @@ def sweep(
     seeds: Iterable[int] | str | None = None,
     repeat: int | None = None,
     metrics: Sequence[str] = (),
-    samples: bool = True,
+    keep: Kept = "samples",
     costs: Costs | None = None,
     workers: int | None = None,
     executor: Executor | str | None = None,
@@ -184,8 +185,10 @@ def sweep(
     ``repeat`` says how many there are from the scenario's own on. What is not given here is what
     the scenario's table ``[sweep]`` says.
 
-    ``metrics`` names the figures that are worked out (all of them), ``samples`` says whether
-    each single round trip is kept. ``costs`` is that of :func:`desim.run`.
+    ``metrics`` names the figures that are worked out (all of them). ``keep`` says what is kept of
+    a run: ``"figures"``; ``"samples"``, each single round trip and message, too; or ``"causes"``,
+    what held each of these up longest as well, which is slower. ``costs`` is that of
+    :func:`desim.run`.
 
     Runs are made on ``workers`` processors (all there are), or by any ``executor`` of the kind of
     ``concurrent.futures``, which stays open, or on a cluster (``"dask://HOST:PORT"``). Rows go
@@ -208,7 +211,7 @@ def sweep(
         repeat=repeat,
         metrics=tuple(metrics),
         costs=None if costs is None else fspath(costs),
-        keep_samples=samples,
+        kept=_kept(keep),
     )
     order = sweeps.order(scenario._document, asked)
     path = MEMORY if database is None else fspath(database)
@@ -243,6 +246,13 @@ def _seeds(given: Iterable[int] | str | None) -> Sequence[int]:
         return read_seeds(given if isinstance(given, str) else list(given))
     except ValueError as error:
         raise UserError(f"seeds: {error}") from None
+
+
+def _kept(given: Kept) -> Kept:
+    known = get_args(Kept)
+    if given not in known:
+        raise UserError(f"keep {given!r}: must be {', '.join(known)}{nearest(str(given), known)}")
+    return given
 
 
 def _executor(given: Executor | str | None) -> Callable[[], Executor] | None:

@@ -92,10 +92,21 @@ def parser() -> Parser:
         default=[],
         help="show these figures on the screen, in this order",
     )
-    made.add_argument(
+    kept = made.add_mutually_exclusive_group()
+    kept.add_argument(
+        "--causes",
+        dest="kept",
+        action="store_const",
+        const="causes",
+        default="samples",
+        help="keep with each round trip and message what held it up longest: slower",
+    )
+    kept.add_argument(
         "--no-samples",
-        action="store_true",
-        help="do not keep every single round trip, only the figures that are made of them",
+        dest="kept",
+        action="store_const",
+        const="figures",
+        help="keep no single round trips and messages, only figures: faster",
     )
     made.add_argument("--yes", action="store_true", help="begin, however many runs there are")
     made.add_argument("--quiet", action="store_true", help="print nothing but mistakes")
@@ -152,7 +163,7 @@ def _asked(arguments: argparse.Namespace) -> Asked:
         metrics=arguments.metrics,
         show=arguments.show,
         costs=arguments.costs,
-        keep_samples=not arguments.no_samples,
+        kept=arguments.kept,
     )
 
 

@@ -83,6 +83,8 @@ def _verdict(advice: Advice) -> Iterator[str]:
     name, condition = advice.target
     if advice.best is None:
         yield f"no setting has {name} {condition.text}"
+        if advice.front:
+            yield f"  the nearest: {_figures(advice, advice.front[-1])}"
         return
     for key, value in zip(advice.keys, advice.best.values, strict=True):
         yield f'{key} = "{value}"'

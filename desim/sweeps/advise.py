@@ -28,6 +28,8 @@ RATES = (None, 0, 1, 8000, 6000, 4000, 2000, 1000, 500, 250, 100)
 """Of InterruptThrottleRate; None: as it was."""
 SENT: tuple[dict[str, int], ...] = ({}, {"TxIntDelay": 0})
 RECEIVED: tuple[dict[str, int], ...] = ({}, {"RxIntDelay": 32, "RxAbsIntDelay": 128})
+EXPLAINED = 20
+"""Of so many settings it is looked at what held them up."""
 SLOWEST = 100
 """The slowest of so many samples says what holds the slow ones up."""
 
@@ -76,6 +78,7 @@ class Advise:
         self.cost = list(cost)
         self.given = bool(vary)
         self.axes = list(vary) or [Axis(MODPROBE, tuple(lines(self._line())))]
+        self._keys = tuple(axis.key for axis in self.axes)
         orders = {one.condition.order for one in target if one.condition.last is None}
         if len(orders) != 1 or "==" in orders:
             raise UserError("the target must be a limit, such as 'ping.p99 < 300us'")
@@ -91,14 +94,24 @@ class Advise:
 
     def steps(self) -> Iterator[Progress]:
         """Try all settings. Raises ``UserError``."""
-        points: list[Point] = []
+        first, points = list[Point](), list[Point]()
         metrics = list(dict.fromkeys([*self.target, *self.cost]))
-        yield from self.search.tried(self.axes, metrics, points)
-        name, cost = chosen(list(self.target), points), chosen(self.cost, points)
+        begin = [Axis(axis.key, axis.values[:1]) for axis in self.axes]
+        yield from self.search.tried(begin, metrics, first)  # before many are made in vain
+        name, cost = chosen(list(self.target), first), chosen(self.cost, first)
+        yield from self.search.tried(self.axes, [name, cost], points)
         choices = [one for point in points if (one := self._choice(point, name, cost))]
         front = self._front(choices)
+        because: list[Point] = []
+        if front:
+            explained = zip(*(choice.values for choice in front[:EXPLAINED]), strict=True)
+            axes = [Axis(key, values) for key, values in zip(self._keys, explained, strict=True)]
+            yield from self.search.tried(axes, [name, cost], because, kept="causes", together=True)
+        reasons = [reason(point.samples, name.partition(".")[0]) for point in because]
+        reasons += [""] * (len(front) - len(reasons))
+        front = [one._replace(reason=why) for one, why in zip(front, reasons, strict=True)]
         self.advice = Advice(
-            tuple(axis.key for axis in self.axes),
+            self._keys,
             self.target[name],
             cost,
             len(points),
@@ -113,8 +126,7 @@ class Advise:
         if target is None or price is None:
             return None
         meets = self.target[name].condition.holds(target)
-        kind = name.partition(".")[0]
-        return Choice(point.values, target, price, meets, 0, reason(point.samples, kind))
+        return Choice(point.values, target, price, meets, 0, "")
 
     def _front(self, choices: Sequence[Choice]) -> list[Choice]:
         def worth(choice: Choice) -> tuple[Value, Value]:

@@ -19,8 +19,9 @@ runs       a run: ``run`` (its number, from 0 on), a column for each parameter, 
            ``scenario``, ``model``, ``worker``), ``expected`` (expectations that failed, one a
            line), and a column for each metric
 samples    a round trip or a message: ``run``, ``kind`` (``ping``, ``message``), ``number`` (from 0
-           on), ``begin_ns``, ``time_ns``, ``place`` (where it was longest), ``reason`` (what it
-           waited for there)
+           on, in the order of their beginnings), ``begin_ns``, ``time_ns``; and only if somebody
+           has asked for causes, ``place`` (where it was longest) and ``reason`` (what it waited
+           for there)
 ========== =======================================================================================
 
 Times are whole ns, rates bytes per second, frequencies per second; a ratio is the nearest float.

@@ -31,10 +31,10 @@ def document_digest(document: Document, costs: str | None) -> str:
     return _digest([document.name, said, inputs, used])
 
 
-def sweep_digest(document: str, plan: Plan, metrics: Sequence[str], keep_samples: bool) -> str:
+def sweep_digest(document: str, plan: Plan, metrics: Sequence[str], kept: str) -> str:
     """SHA-256 of a whole sweep; ``document`` is the digest of its scenario."""
     groups = [(group.keys, list(group.rows)) for group in plan.groups]
-    return _digest([document, groups, list(plan.seeds), list(metrics), keep_samples])
+    return _digest([document, groups, list(plan.seeds), list(metrics), kept])
 
 
 def _digest(what: object) -> str:

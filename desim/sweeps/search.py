@@ -16,6 +16,7 @@ from desim.scenario.values import Axis
 from desim.sweeps.plan import SEED
 from desim.sweeps.row import Cell, Sample, exact, median
 from desim.sweeps.sweep import Asked, Progress, in_memory, make, order
+from desim.sweeps.work import Kept
 
 
 class Point(NamedTuple):
@@ -51,47 +52,63 @@ class Search:
         """How many were made."""
 
     def tried(
-        self, axes: Sequence[Axis], metrics: Sequence[str], into: list[Point]
+        self,
+        axes: Sequence[Axis],
+        metrics: Sequence[str],
+        into: list[Point],
+        kept: Kept = "figures",
+        *,
+        together: bool = False,
     ) -> Iterator[Progress]:
         """Run all points of ``axes``; they go ``into`` that list, in order.
+
+        ``together``: keys change together, and are not combined with each other.
 
         Raises ``UserError`` for a run that failed, besides what ``order`` and ``make`` raise.
         """
         if any(axis.key == SEED for axis in axes):
             raise UserError(f"{self.place(SEED)}: --seeds says which seeds each point has")
-        asked = Asked(vary=axes, seeds=self.seeds, metrics=metrics, costs=self.costs)
+        asked = Asked(
+            vary=() if together else axes,
+            zipped=[axes] if together else (),
+            seeds=self.seeds,
+            metrics=metrics,
+            costs=self.costs,
+            kept=kept,
+        )
         ordered = order(self.document, asked, self.place)
         database = in_memory(ordered)
         try:
             yield from make(ordered, database, executor=self.executor, workers=self.workers)
-            keys = [axis.key for axis in axes]
-            columns = ["run", "error", *keys, *metrics]
             each = len(ordered.plan.seeds)
-            rows = list(database.rows(columns))
+            rows = list(database.rows(["run", "error", *metrics]))
             for begin in range(0, len(rows), each):
+                values = ordered.plan.point(begin).values[:-1]
                 group = rows[begin : begin + each]
-                into.append(self._point(keys, metrics, group))
-                for run, *_ in group:
-                    assert isinstance(run, int)
-                    into[-1].samples.extend(database.samples(run))
+                self._check([axis.key for axis in axes], values, group)
+                held = [sample for run, *_ in group for sample in database.samples(int(run or 0))]
+                into.append(Point(values, _figures(metrics, group), held))
             self.runs += len(rows)
         finally:
             database.close()
 
-    def _point(
-        self, keys: Sequence[str], metrics: Sequence[str], rows: Sequence[tuple[Cell, ...]]
-    ) -> Point:
-        values = rows[0][2 : 2 + len(keys)]
+    def _check(
+        self, keys: Sequence[str], values: Sequence[object], rows: Sequence[tuple[Cell, ...]]
+    ) -> None:
         for _, error, *_ in rows:
             if error is not None:
                 where = ", ".join(f"{k}={v}" for k, v in zip(keys, values, strict=True))
                 raise UserError(f"{self.document.name} with {where}: {error}")
-        figures: dict[str, Value | None] = {}
-        for place, name in enumerate(metrics, 2 + len(keys)):
-            found = [exact(row[place]) for row in rows]
-            known = [figure for figure in found if figure is not None]
-            figures[name] = median(known) if len(known) == len(found) else None
-        return Point(values, figures, [])
+
+
+def _figures(metrics: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> dict[str, Value | None]:
+    """The median of each figure; None if a run does not have it."""
+    made: dict[str, Value | None] = {}
+    for place, name in enumerate(metrics, 2):
+        found = [exact(row[place]) for row in rows]
+        known = [figure for figure in found if figure is not None]
+        made[name] = median(known) if len(known) == len(found) else None
+    return made
 
 
 def chosen(names: Sequence[str], points: Sequence[Point]) -> str:
@@ -99,6 +116,4 @@ def chosen(names: Sequence[str], points: Sequence[Point]) -> str:
     for name in names:
         if any(point.figures[name] is not None for point in points):
             return name
-    raise UserError(
-        f"the runs have no {' or '.join(names)}; desim sweep --show END shows what they have"
-    )
+    raise UserError(f"the runs have no {' and no '.join(names)}: nothing that it could be made of")

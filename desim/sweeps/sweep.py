@@ -20,7 +20,7 @@ from desim.sweeps.database import FORMAT, MEMORY, Database, Head, Metric, Parame
 from desim.sweeps.execute import Execution, Here, Pool
 from desim.sweeps.identity import document_digest, sweep_digest
 from desim.sweeps.plan import SEED, Plan, make_plan
-from desim.sweeps.work import Base
+from desim.sweeps.work import Base, Kept
 from desim.version import __version__
 
 MOST_RUNS = 10_000_000
@@ -47,7 +47,7 @@ class Asked(NamedTuple):
     metrics: Sequence[str] = ()
     show: Sequence[str] = ()
     costs: str | None = None
-    keep_samples: bool = True
+    kept: Kept = "samples"
 
 
 NOTHING = Asked()
@@ -100,8 +100,8 @@ def order(document: Document, asked: Asked = NOTHING, place: Callable[[str], str
             *(f"{name}: is to be shown, but is not among the metrics" for name in absent)
         )
     own = document_digest(document, asked.costs)
-    digest = sweep_digest(own, plan, metrics, asked.keep_samples)
-    base = Base(digest, document, own, asked.costs, plan.keys, metrics, asked.keep_samples)
+    digest = sweep_digest(own, plan, metrics, asked.kept)
+    base = Base(digest, document, own, asked.costs, plan.keys, metrics, asked.kept)
     facts = {
         "format": FORMAT,
         "desim": __version__,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from desim.config import MachineConfig
 from desim.errors import DesimError, UserError, WorkerError
@@ -25,6 +25,9 @@ from desim.sweeps.plan import Point
 from desim.sweeps.row import WORKER, Row
 from desim.sweeps.samples import samples
 from desim.version import __version__
+
+Kept = Literal["figures", "samples", "causes"]
+"""What is kept of a run: its figures; each round trip and message, too; and what held them up."""
 
 SWEEPS = 4
 """How many sweeps a worker keeps ready."""
@@ -41,7 +44,7 @@ class Base:
         costs: str | None,
         keys: Sequence[str],
         metrics: Sequence[str],
-        keep_samples: bool,
+        kept: Kept,
     ) -> None:
         self.desim = __version__
         self.digest = digest
@@ -52,7 +55,7 @@ class Base:
         """Instead of those that the scenario names."""
         self.keys = tuple(keys)
         self.metrics = tuple(metrics)
-        self.keep_samples = keep_samples
+        self.kept = kept
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Base) and self.digest == other.digest
@@ -86,7 +89,7 @@ class Base:
             error_kind="limit" if result.failed else None,
             expected="\n".join(result.expectations) or None,
             metrics=tuple(result.metrics.value(name) for name in self.metrics),
-            samples=samples(result) if self.keep_samples else (),
+            samples=() if self.kept == "figures" else samples(result, causes=self.kept == "causes"),
         )
 
     def failed(self, point: Point, error: BaseException) -> Row:

@@ -29,9 +29,12 @@ class Made(Search):
         self.pairs = pairs
         self.runs = len(pairs)
 
-    def tried(self, axes: Any, metrics: Any, into: list[Point]) -> Iterator[Progress]:
+    def tried(
+        self, axes: Any, metrics: Any, into: list[Point], kept: str = "", together: bool = False
+    ) -> Iterator[Progress]:
         slow = [Sample("ping", n, None, n, "ring", "hold-off") for n in range(3)]
-        for number, pair in enumerate(self.pairs):
+        for number in axes[0].values:
+            pair = self.pairs[number]
             figures = dict(zip(metrics, pair, strict=True))
             into.append(Point((number,), figures, slow))
         yield Progress(0, 0, 0, None, 1, None)
@@ -86,7 +89,8 @@ def test_what_is_shown() -> None:
         'x = "1"',
         "  ping.p99 5 ns, irq 3; 1 other setting does the same",
     ]
-    assert "no setting has ping.p99 < 10ns" in advice_text(advice([(20, 1)]), "made")
+    none = advice_text(advice([(20, 1)]), "made")
+    assert none.endswith("no setting has ping.p99 < 10ns\n  the nearest: ping.p99 20 ns, irq 1")
 
 
 def test_the_settings_that_are_tried_load_the_driver() -> None:

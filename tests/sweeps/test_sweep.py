@@ -51,7 +51,22 @@ def test_a_row_is_what_a_run_of_its_own_leaves(tmp_path: Path, whole: Path) -> N
         assert rows[3][name] == float(value)
     trips = sorted(sample.time_ns for sample in database.samples(3))
     assert (len(trips), trips[-1]) == (3, rows[3]["ping.max"])
+    assert {sample.place for sample in database.samples(3)} == {None}
     database.close()
+
+
+def test_what_held_a_round_trip_up_is_kept_if_that_is_asked_for(tmp_path: Path) -> None:
+    axis = Axis("guest.modprobe.InterruptThrottleRate", (500,))
+    text = PINGS.replace('costs = "zero"\n', "")
+    what = order(document(tmp_path, text), Asked(vary=[axis], metrics=METRICS, kept="causes"))
+    made(what, tmp_path / "a.db", workers=1)
+    database = Database.read(str(tmp_path / "a.db"))
+    (longest,) = next(database.rows(["ping.max"]))
+    held = max(database.samples(0), key=lambda sample: sample.time_ns)
+    database.close()
+    assert held.time_ns == longest
+    assert (held.kind, held.place, held.reason) == ("ping", "receive ring", "interrupt mitigation")
+    assert held.begin_ns is not None
 
 
 def test_the_file_does_not_depend_on_order_and_chunks(tmp_path: Path, whole: Path) -> None:
@@ -320,7 +335,8 @@ def test_a_worker_with_other_files_or_another_version_is_refused(tmp_path: Path)
         ),
     ):
         old = what.base
-        other = Base("f" * 64, old.document, old.document_digest, None, old.keys, METRICS, True)
+        own = old.document_digest
+        other = Base("f" * 64, old.document, own, None, old.keys, METRICS, "samples")
         for name, value in change.items():
             setattr(other, name, value)
         with pytest.raises(DifferentError, match=told):
