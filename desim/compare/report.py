@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
@@ -18,7 +18,9 @@ from desim.compare.align import Item, Parting, differing, parting
 from desim.compare.causes import Cause, Causes
 from desim.engine.trace import Fingerprint, Trace
 from desim.events import KINDS, MitigationEnded
-from desim.experiment.journey import Journey
+from desim.experiment.journey import Journey, Row
+from desim.experiment.journey.journeys import Journeys
+from desim.experiment.journey.statistics import Statistics, statistics
 from desim.experiment.ran import Ran
 from desim.experiment.trace_lines import named
 from desim.report.stations import group_rows
@@ -31,6 +33,9 @@ ASKED = ("scenario", "qemu", "slirp", "card", "costs", "seed", "desim")
 """Keys of a summary that say what was run, and with what."""
 INSTANTS = ("until_ns", "begin_ns")
 """Data of events that are instants, not durations."""
+Way = tuple[int, Iterable[Row]]
+"""Stations of the ways of so many messages together."""
+FIRST_MESSAGE = "tcp host to guest"
 STATIONS = 3
 """How many stations a change is traced to, at most."""
 
@@ -45,6 +50,10 @@ class Compared(Ran, Protocol):
     @property
     def journey(self) -> Journey:
         """The way of the first message into the guest."""
+
+    @property
+    def journeys(self) -> Journeys:
+        """All messages and their ways."""
 
 
 class Change(NamedTuple):
@@ -106,6 +115,7 @@ def lines(
     yield "figures, the largest change first"
     for change in changes:
         yield from _change(change, first, second, width)
+    yield from _messages(first, second, width)
 
 
 def _asked(first: Mapping[str, Any], second: Mapping[str, Any], width: int) -> Iterator[str]:
@@ -255,9 +265,8 @@ def _change(change: Change, first: Compared, second: Compared, width: int) -> It
         line += f"  {_difference(change.second - change.first, metric)}"
     yield line.rstrip()
     if change.name == "message.time":
-        for where, ns in _stations(first.journey, second.journey)[:STATIONS]:
-            text = f"{_difference(Fraction(ns), metric)} {where}"
-            yield from _wrapped(text, width, initial_indent="    ", subsequent_indent="      ")
+        ways = ((1, first.journey), (1, second.journey))
+        yield from _traced(_stations(*ways), width)
     if change.name == "irq_held":
         for text in _held_back(first.trace, second.trace):
             yield f"    {text}"
@@ -297,16 +306,65 @@ def _difference(value: Fraction, metric: Metric) -> str:
     return f"{'+' if value > 0 else '-'}{_shown(abs(value), metric)}"
 
 
-def _stations(first: Journey, second: Journey) -> list[tuple[str, int]]:
-    """How much longer each part of the way is in the second run, the largest change first."""
-    found: dict[str, int] = {}
-    for sign, journey in ((-1, first), (1, second)):
-        for group in group_rows(journey):
+def _stations(first: Way, second: Way) -> list[tuple[str, Fraction]]:
+    """How much longer each part of the way takes in the second run, the largest change first."""
+    found: dict[str, Fraction] = {}
+    for sign, (messages, rows) in ((-1, first), (1, second)):
+        for group in group_rows(rows):
             for row in group.rows:
                 where = _where(group.title, row.waits_for if group.lies else "")
-                found[where] = found.get(where, 0) + sign * (row.own_ns + row.waiting_ns)
+                ns = Fraction(sign * (row.own_ns + row.waiting_ns), messages)
+                found[where] = found.get(where, Fraction(0)) + ns
     changes = [(where, ns) for where, ns in found.items() if ns]
     return sorted(changes, key=lambda one: -abs(one[1]))
+
+
+def _traced(stations: list[tuple[str, Fraction]], width: int) -> Iterator[str]:
+    for where, ns in stations[:STATIONS]:
+        text = f"{_difference(ns, METRICS['message.time'])} {where}"
+        yield from _wrapped(text, width, initial_indent="    ", subsequent_indent="      ")
+
+
+def _messages(first: Compared, second: Compared, width: int) -> Iterator[str]:
+    """How long all messages took, kind by kind, where that differs."""
+    both = [{(s.kind, s.direction): s for s in statistics(run.journeys)} for run in (first, second)]
+    told: list[str] = []
+    for key in dict.fromkeys((*both[0], *both[1])):
+        a, b = (found.get(key) for found in both)
+        told += _statistics(" ".join(key), a, b, width)
+    if told:
+        yield ""
+        yield "all messages, and where the mean of their times comes from"
+        yield from told
+
+
+def _statistics(
+    name: str, first: Statistics | None, second: Statistics | None, width: int
+) -> Iterator[str]:
+    a, b = (0 if one is None else one.arrived for one in (first, second))
+    times = [_times_of(one) for one in (first, second)]
+    if a == b and times[0] == times[1]:
+        return
+    if a == b == 1 and name == FIRST_MESSAGE:
+        return  # the figure message.time is about this one
+    yield f"  {name}: {a}" + (
+        f" -> {b} messages" if a != b else " messages" if a > 1 else " message"
+    )
+    for percentile in ("p50", "p99", "mean"):
+        one, other = (found.get(percentile) for found in times)
+        if one is not None and other is not None and one != other:
+            change = _difference(other - one, METRICS["message.time"])
+            values = f"{duration(int(one))} -> {duration(int(other))}"
+            yield f"    {percentile:<22}  {values:<28}  {change}"
+    if first is not None and second is not None and a and b:
+        yield from _traced(_stations((a, first.rows), (b, second.rows)), width)
+
+
+def _times_of(found: Statistics | None) -> dict[str, Fraction]:
+    if found is None or found.mean_ns is None:
+        return {}
+    times = {name: Fraction(ns) for name, ns in found.percentiles.items()}
+    return times | {"mean": found.mean_ns}
 
 
 def _where(title: str, why: str) -> str:

@@ -11,10 +11,12 @@ from runs import config, shipped_run
 
 from desim.cli import main
 from desim.compare.causes import Causes
-from desim.compare.report import changed, lines, same
+from desim.compare.report import _stations, changed, lines, same
 from desim.events import FrameTaken
 from desim.experiment import output
+from desim.experiment.journey.statistics import statistics
 from desim.experiment.run import RunResult, run
+from desim.scenario.command_line import machine_from_options
 
 SLOW = "e1000 InterruptThrottleRate=500"
 
@@ -51,6 +53,35 @@ def test_the_change_of_a_message_is_that_of_its_stations() -> None:
     assert text[at + 1].strip() == "+1.738 ms in the host's socket buffer: handshake"
     held = next(n for n, line in enumerate(text) if line.startswith("  irq_held"))
     assert text[held + 1].strip() == "by ITR: never -> 3 times, 4.503 ms"
+
+
+PING = "ltool ping 10.0.2.2 5 300 56 1"
+
+
+def pings(rate: int) -> RunResult:
+    guest = [PING]
+    return run(
+        machine_from_options(
+            ["-nic", "user,model=e1000"],
+            guest=guest,
+            host=[],
+            folder=Path(),
+            modprobe=f"e1000 InterruptThrottleRate={rate}",
+        )
+    )
+
+
+def test_the_change_of_all_messages_is_that_of_their_stations() -> None:
+    both = pings(8000), pings(500)
+    (before,), (after,) = (statistics(one.journeys) for one in both)
+    assert before.mean_ns is not None
+    assert after.mean_ns is not None
+    changes = _stations((before.arrived, before.rows), (after.arrived, after.rows))
+    assert sum(ns for _, ns in changes) == after.mean_ns - before.mean_ns > 0
+    text = list(lines(*both))
+    at = text.index("  ping round trip: 5 messages")
+    assert text[at + 1].startswith("    p50 ")
+    assert any("in the card's receive ring: interrupt mitigation" in line for line in text[at:])
 
 
 def test_figures_are_in_the_order_of_their_change() -> None:
