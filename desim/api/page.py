@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
@@ -11,6 +12,7 @@ from desim.api.result import Result
 from desim.api.running import Duration
 from desim.disk import kind_of
 from desim.errors import UserError
+from desim.experiment.journey.select import read_selector
 from desim.experiment.saved import Saved
 from desim.scenario.durations import parse_duration, show_duration
 
@@ -35,6 +37,7 @@ def html_report(
     run: Run,
     *,
     against: Run | None = None,
+    journeys: Iterable[str] = (),
     begin: Duration | None = None,
     end: Duration | None = None,
 ) -> str:
@@ -42,22 +45,25 @@ def html_report(
 
     ``run`` is a result that has kept its trace and its frames, or the folder of a saved one
     (:meth:`Result.save`, ``desim run --out``), or the database of a sweep; with that nothing else
-    can be given. ``against`` is another run: the waterfall shows it
-    as a thin outline. ``begin`` and ``end`` are the instants between which the timeline shows what
-    happened; without either it shows the burst with the most frames. The same run gives the same
-    bytes, on every machine.
+    can be given. ``against`` is another run: the waterfall shows it as a thin outline.
+    ``journeys`` select the messages whose ways are shown, as ``desim run --journey`` does; without
+    any it is the first one, and the slowest if there are many. ``begin`` and ``end`` are the
+    instants between which the timeline shows what happened; without either it shows the burst with
+    the most frames. The same run gives the same bytes, on every machine.
 
-    Raises :class:`desim.UserError` for a folder that holds no run, for an ``end`` that does not
-    come behind ``begin``, and for what was not recorded.
+    Raises :class:`desim.UserError` for a folder that holds no run, for a message that it has not,
+    for an ``end`` that does not come behind ``begin``, and for what was not recorded.
     """
     from desim.report.page import run as pages
 
+    selectors = tuple(map(read_selector, journeys))
     if not isinstance(run, Result) and is_database(Path(run)):
-        if (against, begin, end) != (None, None, None):
-            raise UserError(f"{run}: is a sweep; there is no other run and no time to choose of it")
+        if (against, begin, end) != (None, None, None) or selectors:
+            raise UserError(f"{run}: is a sweep; no run, message or time can be chosen of it")
         return _sweep(Path(run))
     ran = _ran(run)
-    return pages.page(ran, None if against is None else _ran(against), _asked(ran, begin, end))
+    other = None if against is None else _ran(against)
+    return pages.page(ran, pages.Asked(other, selectors, _stretch(ran, begin, end)))
 
 
 def _sweep(path: Path) -> str:
@@ -68,7 +74,7 @@ def _sweep(path: Path) -> str:
         return sweep.page(database)
 
 
-def _asked(ran: Ran, begin: Duration | None, end: Duration | None) -> tuple[int, int] | None:
+def _stretch(ran: Ran, begin: Duration | None, end: Duration | None) -> tuple[int, int] | None:
     if begin is None and end is None:
         return None
     first = 0 if begin is None else _instant(begin)

@@ -54,6 +54,14 @@ def parser() -> Parser:
         help="another run, folder or scenario: the waterfall shows it as a thin outline",
     )
     made.add_argument(
+        "--journey",
+        metavar="WHICH",
+        action="append",
+        default=[],
+        help="show the way of the message that WHICH selects, as desim run --journey does; may be "
+        "given more than once",
+    )
+    made.add_argument(
         "--from",
         dest="begin",
         metavar="T",
@@ -80,7 +88,13 @@ def command(words: list[str]) -> int:
         output.prepare(arguments.file, force=arguments.force)
     run = _run(arguments.scenario, arguments)
     against = None if arguments.against is None else _run(arguments.against, arguments)
-    page = html_report(run, against=against, begin=arguments.begin, end=arguments.end)
+    page = html_report(
+        run,
+        against=against,
+        journeys=arguments.journey,
+        begin=arguments.begin,
+        end=arguments.end,
+    )
     if arguments.file == STDOUT:
         sys.stdout.write(page)
         return 0

@@ -5,6 +5,8 @@ another (a call, a frame, a rise of the interrupt pin) or happens at one (a fram
 Sequence numbers are relative to each direction's first one, as tcpdump and Wireshark have them. A
 long time without a step is a pause. What is too long is folded in its middle.
 
+Of several machines it shows the first.
+
 The rows are made once; here they become text, and the page makes a picture of them.
 """
 
@@ -34,6 +36,7 @@ from desim.events import (
     Sent,
     Written,
 )
+from desim.experiment.places import machine_thread
 from desim.experiment.ran import Ran
 from desim.machine.vm import BOOT
 from desim.report.text import cut, duration, escape
@@ -127,7 +130,7 @@ def steps(run: Ran) -> list[Step]:
         (one.time, one.record.rank, one.position, step)
         for kind, told in _TOLD.items()
         for one in trace.happened(kind)
-        if (step := told(one)) is not None
+        if not _is_further(one.record.name, kind) and (step := told(one)) is not None
     ]
     # A frame is on its way before what it causes.
     found += [(one.time, -1, number, one) for number, one in enumerate(_frames(run))]
@@ -140,6 +143,12 @@ def steps(run: Ran) -> list[Step]:
     later = [step for step in made if step.time >= booted] or made
     first = next((n for n, step in enumerate(later) if _begins(step)), 0)
     return list(_together(later[first:]))
+
+
+def _is_further(thread: str, kind: type[Event]) -> bool:
+    """Whether a further machine did it, in its card or its guest."""
+    found = machine_thread(thread)
+    return found is not None and found[0] != "" and kind not in ON_HOST
 
 
 def _begins(step: Step) -> bool:
@@ -209,7 +218,7 @@ def _short(text: str) -> str:
 
 
 def _in_qemu(one: Happened[Any]) -> bool:
-    return one.record.name in ("main", "vcpu")
+    return machine_thread(one.record.name) is not None
 
 
 def _program(one: Happened[Any]) -> str:
@@ -262,6 +271,9 @@ def _guest(one: Happened[Any], call: str, into: bool) -> Step:
     ends = (Line.PROGRAM, Line.KERNEL) if into else (Line.KERNEL, Line.PROGRAM)
     return Step(one.time, *ends, call, "call", one.event.count)
 
+
+ON_HOST = (Connecting, Sent, Received, Closed, DatagramSent, DatagramReceived)
+"""What is done on sockets of the host, whichever machine does it."""
 
 _TOLD: Mapping[type[Event], Callable[[Happened[Any]], Step | None]] = {
     FrameTaken: _taken,

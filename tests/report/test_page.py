@@ -19,11 +19,12 @@ from runs import desim, shipped_run
 
 from desim.errors import OutputError, UserError
 from desim.experiment import output as folders
+from desim.experiment.journey.select import read_selector
 from desim.experiment.run import run
 from desim.experiment.saved import Saved
 from desim.report.page import output, svg
 from desim.report.page.page import Document, html
-from desim.report.page.run import page
+from desim.report.page.run import Asked, page
 from desim.report.page.scale import Scale, round_step, short, tenths
 from desim.report.page.stays import SMALL, stays
 from desim.report.page.waterfall import aligned
@@ -130,7 +131,7 @@ def test_every_picture_has_a_name_and_a_table() -> None:
 
 def test_a_page_without_pictures_says_why() -> None:
     text = page(shipped_run("refused"))
-    assert "No message went from a host" in text
+    assert "No message has arrived" in text
 
 
 # --- the waterfall
@@ -174,13 +175,13 @@ def test_two_runs_are_laid_beside_each_other() -> None:
     both = [(p.stay.key, p.other.key) for p in pairs if p.stay is not None and p.other is not None]
     assert both
     assert all(one == other for one, other in both)
-    text = page(shipped_run("hello"), shipped_run("upload"))
+    text = page(shipped_run("hello"), Asked(shipped_run("upload")))
     assert "less than upload)" in text
     assert 'class="outline"' in text
 
 
 def test_a_run_against_itself_is_the_same() -> None:
-    text = page(shipped_run("hello"), shipped_run("hello"))
+    text = page(shipped_run("hello"), Asked(shipped_run("hello")))
     assert "(the same as run 067d7788)" in text or "(the same as run " in text
 
 
@@ -275,3 +276,17 @@ def test_mistakes_are_told_before_anything_runs(tmp_path: Path) -> None:
     done = desim("report", "helo")
     assert done.returncode == 2
     assert "hello" in done.stderr
+
+
+def test_any_message_has_a_waterfall_and_the_slowest_has_one_by_itself() -> None:
+    run_ = shipped_run("itr-light")
+    text = page(run_)
+    slowest = max(run_.journeys.messages(), key=lambda message: message.total_ns or 0)
+    assert f"for ping {slowest.index} of" in text
+    chosen = Asked(journeys=(read_selector("ping=7"), read_selector("msg=fastest")))
+    text = page(run_, chosen)
+    assert 'id="waterfall"' in text
+    assert 'id="waterfall-2"' in text
+    assert "for ping 7 of" in text
+    with pytest.raises(UserError, match="no message of this run"):
+        page(run_, Asked(journeys=(read_selector("udp"),)))

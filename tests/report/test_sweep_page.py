@@ -141,7 +141,7 @@ def test_the_command_makes_the_page_of_a_database(tmp_path: Path) -> None:
     with closing(database(str(path))) as made:
         text = sweep.page(made)
     assert package.html_report(path) == text
-    with pytest.raises(UserError, match="is a sweep; there is no other run"):
+    with pytest.raises(UserError, match="is a sweep; no run, message"):
         package.html_report(path, begin="1s")
     done = desim("report", str(path), "-o", str(tmp_path / "a.html"), "--seed", "2")
     assert done.returncode == 2

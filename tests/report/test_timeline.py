@@ -12,8 +12,8 @@ from runs import shipped_run
 
 from desim.events import FrameTaken, MitigationEnded
 from desim.report.page import window as windows
-from desim.report.page.run import page
-from desim.report.page.timeline import Level, Timeline, timeline
+from desim.report.page.run import Asked, page
+from desim.report.page.timeline import Level, Machine, Timeline, timeline
 from desim.report.page.window import DRAWN, QUIET_NS, Window, asked, busiest
 
 BOOTED = 3_500_000_000
@@ -25,7 +25,7 @@ def made(name: str) -> Timeline:
     frames = run.packets["nic"]
     window = busiest([one.time for one in frames], [], BOOTED)
     assert window is not None
-    return timeline(run.trace, frames, window)
+    return timeline(Machine(run.trace), frames, window)
 
 
 NAMES = ["hello", "upload", "burst"]
@@ -134,6 +134,21 @@ def test_ten_rises_are_seen_at_first() -> None:
 
 
 def test_what_was_asked_for_is_shown() -> None:
-    text = page(shipped_run("hello"), asked_for=(5_000_000_000, 5_002_500_000))
+    text = page(shipped_run("hello"), Asked(stretch=(5_000_000_000, 5_002_500_000)))
     assert "Shown from 5.000000000 s to 5.002500000 s" in text
     assert "7 frames in 2,500 µs, 5 interrupts; at most 1 in the ring" in text
+
+
+def test_each_machine_has_a_timeline_of_its_own() -> None:
+    run = shipped_run("two-guests")
+    text = page(run)
+    for machine in ("", "b"):
+        name = f"timeline-{machine}" if machine else "timeline"
+        assert f'<section id="{name}"' in text
+        frames = run.packets[f"{machine}-nic" if machine else "nic"]
+        window = Window(0, run.end_ns, 0, run.end_ns, 0)
+        found = timeline(Machine(run.trace, machine), frames, window)
+        assert len(found.frames) == len(frames)
+        vcpu = run.trace.threads[f"{machine} vcpu" if machine else "vcpu"]
+        taken = [one for one in run.trace.happened(FrameTaken) if one.record is vcpu]
+        assert sum(poll.frames for poll in found.polls) == len(taken) > 0

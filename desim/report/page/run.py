@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from desim.events import PinDriven
 from desim.experiment.journey import Journey
 from desim.experiment.journey.journeys import Journeys
+from desim.experiment.journey.select import Selector, select
 from desim.experiment.ran import Ran
-from desim.machine.vm import BOOT
+from desim.machine.vm import BOOT, CONSOLE, point_of
 from desim.report.ladder import steps
 from desim.report.page import distribution, ladder_picture
 from desim.report.page.causes import FEW, groups
 from desim.report.page.figure import Figure, Table, Trust
 from desim.report.page.page import Document, Missing, Part, html
 from desim.report.page.scale import exact, instant
-from desim.report.page.timeline import timeline
+from desim.report.page.timeline import Machine, timeline
 from desim.report.page.timeline_picture import figure
 from desim.report.page.waterfall import waterfall
 from desim.report.page.window import Window, asked, busiest
@@ -30,15 +31,25 @@ TRUSTED: dict[str, Trust] = {"measured": "modelled", "assumed": "assumed"}
 """How far times go, by what a cost profile says of itself."""
 
 
-def page(run: Ran, against: Ran | None = None, asked_for: tuple[int, int] | None = None) -> str:
-    """The page of ``run``, as HTML.
+class Asked(NamedTuple):
+    """What somebody wants to see of a run."""
 
-    ``against`` is another run to compare its message with, ``asked_for`` the stretch of virtual
-    time (ns) that the timeline shows; None: the busiest burst.
-    """
+    against: Ran | None = None
+    """Another run to compare the messages with."""
+    journeys: tuple[Selector, ...] = ()
+    """The messages whose ways are shown; none: the first, and the slowest if there are many."""
+    stretch: tuple[int, int] | None = None
+    """The stretch of virtual time (ns) that the timeline shows; None: the busiest burst."""
+
+
+AS_USUAL = Asked()
+
+
+def page(run: Ran, asked_for: Asked = AS_USUAL) -> str:
+    """The page of ``run``, as HTML. Raises ``UserError`` if it has no such message."""
     summary = run.summary
     figures, missing = [], []
-    for made in _pictures(run, against, asked_for):
+    for made in _pictures(run, asked_for):
         if isinstance(made, Figure):
             figures.append(made)
         else:
@@ -62,42 +73,65 @@ def page(run: Ran, against: Ran | None = None, asked_for: tuple[int, int] | None
     )
 
 
-def _pictures(
-    run: Ran, against: Ran | None, asked_for: tuple[int, int] | None
-) -> Iterator[Figure | Missing]:
-    yield _waterfall(run, against)
-    yield _timeline(run, asked_for)
+def _pictures(run: Ran, asked_for: Asked) -> Iterator[Figure | Missing]:
+    yield from _waterfalls(run, asked_for)
+    for machine in ("", *(one["name"] for one in run.summary["machines"])):
+        yield _timeline(run, machine, asked_for.stretch)
     yield _ladder(run)
     yield from _distributions(run)
 
 
-def _waterfall(run: Ran, against: Ran | None) -> Figure | Missing:
-    journey = _journey(run)
-    if not journey:
-        return Missing("Waterfall", "No message went from a host's program to the guest's.")
-    costs = run.summary["costs"]
-    other = _journey(against) if against is not None else None
-    beside = None
-    if against is not None and other:
-        beside = (_called(against.summary, run.summary), other)
-    return waterfall(journey, _trust(run), costs["profile"], beside)
+FIRST, SLOWEST = (Selector(f"msg={which}", which=which) for which in ("first", "slowest"))
+
+
+def _waterfalls(run: Ran, asked_for: Asked) -> Iterator[Figure | Missing]:
+    other = asked_for.against
+    found = _journeys(run, asked_for.journeys)
+    if not found:
+        yield Missing("Waterfall", "No message has arrived.")
+    others = [] if other is None else _journeys(other, asked_for.journeys)
+    for number, journey in enumerate(found, 1):
+        beside = None
+        if other is not None and number <= len(others):
+            beside = (_called(other.summary, run.summary), others[number - 1])
+        name = "waterfall" if number == 1 else f"waterfall-{number}"
+        yield waterfall(journey, name, _trust(run), run.summary["costs"]["profile"], beside)
+
+
+def _journeys(run: Ran, selectors: Sequence[Selector]) -> list[Journey]:
+    """The journeys that are shown of a run."""
+    journeys = Journeys(run.trace, run.packets)
+    messages = list(journeys.messages())
+    if selectors:
+        return [journeys.of(select(messages, selector).number) for selector in selectors]
+    arrived = [message for message in messages if message.end_ns is not None]
+    if not arrived:
+        return []
+    first = journeys.first() or journeys.of(select(arrived, FIRST).number)
+    slowest = select(arrived, SLOWEST)
+    if len(arrived) < FEW or first.message == slowest:
+        return [first]
+    return [first, journeys.of(slowest.number)]
 
 
 def _trust(run: Ran) -> Trust:
     return TRUSTED.get(run.summary["costs"]["status"], "assumed")
 
 
-def _timeline(run: Ran, asked_for: tuple[int, int] | None) -> Figure | Missing:
-    frames = run.packets.get("nic", ())
+def _timeline(run: Ran, machine: str, asked_for: tuple[int, int] | None) -> Figure | Missing:
+    frames = run.packets.get(point_of(machine, "nic"), ())
+    trace = Machine(run.trace, machine)
     times = [packet.time for packet in frames]
     if asked_for is not None:
         window: Window | None = asked(times, *asked_for)
     else:
-        rises = [one.time for one in run.trace.happened(PinDriven) if one.event.level]
-        window = busiest(times, rises, _booted_ns(run.summary))
+        rises = [one.time for one in trace.happened(PinDriven) if one.event.level]
+        window = busiest(times, rises, _booted_ns(run.summary, machine))
     if window is None:
-        return Missing("Timeline", "No frame passed the card.")
-    return figure(timeline(run.trace, frames, window), _trust(run), run.summary["costs"]["profile"])
+        of = f" of machine {machine}" if machine else ""
+        return Missing("Timeline", f"No frame passed the card{of}.")
+    made = timeline(trace, frames, window)
+    return figure(made, _trust(run), run.summary["costs"]["profile"], machine)
 
 
 def _distributions(run: Ran) -> Iterator[Figure | Missing]:
@@ -116,14 +150,11 @@ def _ladder(run: Ran) -> Figure | Missing:
     return ladder_picture.figure(made, _trust(run), run.summary["costs"]["profile"])
 
 
-def _booted_ns(summary: dict[str, Any]) -> int:
+def _booted_ns(summary: dict[str, Any], machine: str) -> int:
     """The end of the guest's boot; 0 without one."""
-    ends = [one["ended_ns"] for one in summary["programs"] if one["terminal"] == BOOT]
+    console = f"{machine} {CONSOLE}" if machine else BOOT
+    ends = [one["ended_ns"] for one in summary["programs"] if one["terminal"] == console]
     return next((end for end in ends if end is not None), 0)
-
-
-def _journey(run: Ran) -> Journey:
-    return Journeys(run.trace, run.packets).first()
 
 
 def _called(other: dict[str, Any], one: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from desim.engine.marks import Codes
-from desim.engine.trace import ThreadRecord, Trace
+from desim.engine.trace import E, Happened, ThreadRecord, Trace
 from desim.events import (
     FrameStored,
     FrameTaken,
@@ -24,13 +24,11 @@ from desim.events import (
     PinDriven,
     Scheduled,
 )
+from desim.experiment.places import MAIN, VCPU, machine_thread
 from desim.machine.capture import Captured
 from desim.report.page.window import Window
 from desim.stages import Landmark
 from desim.wire.describe import describe
-
-VCPU, MAIN = "vcpu", "main"
-"""What a trace calls the threads of the guest's processor and of QEMU's main loop."""
 
 
 class Level(Enum):
@@ -109,8 +107,28 @@ class Timeline:
     """When the processor took an interrupt of the card."""
 
 
-def timeline(trace: Trace, frames: Sequence[Captured], window: Window) -> Timeline:
-    """What happened in ``window``; ``frames`` is the capture at the card."""
+class Machine:
+    """What a trace has of one machine; the first has no name."""
+
+    def __init__(self, trace: Trace, name: str = "") -> None:
+        self.codes = trace.codes
+        self._trace = trace
+        self._name = name
+        records = trace.threads.values()
+        mine = {one.name: found for one in records if (found := machine_thread(one.name))}
+        self.threads = {
+            kind: trace.threads[thread] for thread, (of, kind) in mine.items() if of == name
+        }
+        """Its processor and its main loop, by what ``places`` calls them."""
+
+    def happened(self, kind: type[E]) -> Iterator[Happened[E]]:
+        """The events of a kind that were on its threads, in the order of time."""
+        mine = [record.name for record in self.threads.values()]
+        return (one for one in self._trace.happened(kind) if one.record.name in mine)
+
+
+def timeline(trace: Machine, frames: Sequence[Captured], window: Window) -> Timeline:
+    """What happened in ``window``; ``frames`` is the capture at the machine's card."""
     vcpu, main = trace.threads.get(VCPU), trace.threads.get(MAIN)
     taken = [one.time for one in trace.happened(FrameTaken)]
     done = list(_processor(trace, vcpu, window)) if vcpu is not None else []
@@ -136,7 +154,7 @@ def timeline(trace: Trace, frames: Sequence[Captured], window: Window) -> Timeli
     )
 
 
-def _pin(trace: Trace, window: Window) -> Iterator[Stretch]:
+def _pin(trace: Machine, window: Window) -> Iterator[Stretch]:
     since: int | None = None
     for one in trace.happened(PinDriven):
         if one.event.level and since is None:
@@ -149,7 +167,7 @@ def _pin(trace: Trace, window: Window) -> Iterator[Stretch]:
         yield Stretch(since, window.end, "high")
 
 
-def _held_off(trace: Trace, window: Window) -> Iterator[HeldOff]:
+def _held_off(trace: Machine, window: Window) -> Iterator[HeldOff]:
     """Those that ended, and those that had not by the run's end."""
     begun = {}
     found = []
@@ -194,7 +212,7 @@ def _pieces(record: ThreadRecord, window: Window) -> Iterator[tuple[int, int, li
 
 
 def _processor(
-    trace: Trace, record: ThreadRecord, window: Window
+    trace: Machine, record: ThreadRecord, window: Window
 ) -> Iterator[tuple[Level, Stretch]]:
     """What the processor ran: of what is open, the innermost level."""
     codes = trace.codes
@@ -248,7 +266,7 @@ def _joined(stretches: Iterable[Stretch]) -> Iterator[Stretch]:
         yield last
 
 
-def _passages(trace: Trace, landmark: Landmark, window: Window) -> Iterator[tuple[int, int]]:
+def _passages(trace: Machine, landmark: Landmark, window: Window) -> Iterator[tuple[int, int]]:
     """When the functions of a landmark were entered and left."""
     wanted = trace.codes.entries(landmark)
     for record in trace.threads.values():
@@ -265,19 +283,19 @@ def _passages(trace: Trace, landmark: Landmark, window: Window) -> Iterator[tupl
                 yield begin, window.end
 
 
-def _entries(trace: Trace, landmark: Landmark, window: Window) -> Iterator[int]:
+def _entries(trace: Machine, landmark: Landmark, window: Window) -> Iterator[int]:
     for begin, _ in sorted(_passages(trace, landmark, window)):
         if window.has(begin, begin):
             yield begin
 
 
-def _polls(trace: Trace, window: Window, taken: Sequence[int]) -> Iterator[Poll]:
+def _polls(trace: Machine, window: Window, taken: Sequence[int]) -> Iterator[Poll]:
     for begin, end in sorted(_passages(trace, Landmark.POLLED, window)):
         first, last = bisect_right(taken, begin - 1), bisect_right(taken, end)
         yield Poll(begin, end, last - first)
 
 
-def _ring(trace: Trace, window: Window) -> Iterator[Filled]:
+def _ring(trace: Machine, window: Window) -> Iterator[Filled]:
     """Frames that the card has written and the driver not yet taken."""
     changes = [(one.time, 1) for one in trace.happened(FrameStored)]
     changes += [(one.time, -1) for one in trace.happened(FrameTaken)]

@@ -35,12 +35,13 @@ class Lane(NamedTuple):
     marks: list[Markup]
 
 
-def figure(made: Timeline, trust: Trust, costs: str) -> Figure:
-    """The picture of ``made``; ``costs`` is the cost profile, ``trust`` how far its times go."""
+def figure(made: Timeline, trust: Trust, costs: str, machine: str = "") -> Figure:
+    """The picture of ``made``; ``costs`` is the cost profile, ``trust`` how far its times go, and
+    ``machine`` the name of a further machine."""
     drawing = _Drawing(made)
-    title = _title(made)
+    title = f"{machine}: {_title(made)}" if machine else _title(made)
     return Figure(
-        name="timeline",
+        name=f"timeline-{machine}" if machine else "timeline",
         kind="Timeline",
         title=title,
         picture=drawing.picture(title),

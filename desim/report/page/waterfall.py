@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from desim.experiment.journey import Journey
+from desim.experiment.journey import TO_GUEST, Journey
 from desim.report.page import svg
 from desim.report.page.figure import Basis, Figure, Table, Trust, keys_of
 from desim.report.page.places import QUEUES, WAITING_CSS
-from desim.report.page.scale import Scale, exact, short, tenths
+from desim.report.page.scale import Scale, exact, instant, short, tenths
 from desim.report.page.stays import Stay, stays
 from desim.report.text import percent
 
@@ -30,7 +30,11 @@ class Pair(NamedTuple):
 
 
 def waterfall(
-    journey: Journey, trust: Trust, costs: str, against: tuple[str, Journey] | None = None
+    journey: Journey,
+    name: str,
+    trust: Trust,
+    costs: str,
+    against: tuple[str, Journey] | None = None,
 ) -> Figure:
     """The picture of ``journey``, which has arrived.
 
@@ -41,11 +45,11 @@ def waterfall(
     pairs = [Pair(row, None) for row in rows]
     if against is not None:
         pairs = aligned(rows, stays(against[1]))
-    title = f"{short(journey.total_ns)} for {_bytes(journey)}; {_waiting(journey)}"
+    title = f"{short(journey.total_ns)} for {_called(journey)}; {_waiting(journey)}"
     if against is not None:
         title += f" ({_change(journey.total_ns, against[1].total_ns)} {against[0]})"
     return Figure(
-        name="waterfall",
+        name=name,
         kind="Waterfall",
         title=title,
         picture=_picture(pairs, journey, against, title),
@@ -76,8 +80,13 @@ def aligned(rows: list[Stay], others: list[Stay]) -> list[Pair]:
     return pairs
 
 
-def _bytes(journey: Journey) -> str:
-    return "1 byte" if journey.size == 1 else f"{journey.size:,} bytes"
+def _called(journey: Journey) -> str:
+    """``17 bytes``, ``ping 12 of 56 bytes``; and which way, if it is not the usual one."""
+    size = "1 byte" if journey.size == 1 else f"{journey.size:,} bytes"
+    message = journey.message
+    if message is None or journey.direction == TO_GUEST:
+        return size
+    return f"ping {message.index} of {size}" if message.kind == "ping" else f"{size} to the host"
 
 
 def _waiting(journey: Journey) -> str:
@@ -100,9 +109,7 @@ def _picture(
     for number, pair in enumerate(pairs):
         parts += _row(pair, TOP + ROW * number, scale, journey.total_ns)
     height = bottom + 36
-    parts.append(
-        svg.text("virtual time since the host's program entered send()", 0, height - 4, "time")
-    )
+    parts.append(svg.text("virtual time since the program entered send()", 0, height - 4, "time"))
     return svg.picture(height, title, *parts)
 
 
@@ -199,7 +206,9 @@ def _exactly(journey: Journey) -> str:
 
 
 def _notes(journey: Journey, against: tuple[str, Journey] | None) -> tuple[str, ...]:
-    notes = [f"Connection {journey.connection}. {_exactly(journey)}."]
+    message = journey.message
+    way = f"{message.name}, message {message.number}" if message else journey.connection
+    notes = [f"{way}, from {instant(journey.begin_ns)}. {_exactly(journey)}."]
     if against is not None:
         notes.append(f"Thin outlines are {against[0]}, from its own send().")
     return tuple(notes)
