@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from desim.e1000.interrupts import MIT_FLOOR, MIT_UNIT_NS
+from desim.engine.trace import E, Happened
 from desim.events import FramePassed, FrameStored, FrameTaken, PinDriven
 from desim.laws.law import Broken, Run, stated
 from desim.machine.conduct import ALL_ENDED, ALL_WAIT
 from desim.machine.remains import DESCRIPTOR_LEN, RingRemains
+from desim.machine.vm import is_card, machine_of
 
 AT_REST = (ALL_ENDED, ALL_WAIT)
 """Why a run ended in which nothing was in motion any more."""
@@ -97,11 +99,21 @@ def no_interrupt_is_lost(run: Run) -> Iterator[Broken | str]:
         elif not run.end_ns <= card.opens_ns <= run.end_ns + LONGEST_WINDOW_NS:
             yield Broken(f"the window opens at {card.opens_ns} ns", run.end_ns)
     if run.ended in AT_REST:
-        stored = [one.event.frame for one in run.trace.happened(FrameStored)]
-        taken = [one.event.frame for one in run.trace.happened(FrameTaken)]
+        stored = [one.event.frame for one in _of_first(run, run.trace.happened(FrameStored))]
+        taken = [one.event.frame for one in _of_first(run, run.trace.happened(FrameTaken))]
         left = set(stored) - set(taken)
         if run.config.modprobe.split()[0] == "e1000" and left and not _ever_down(run):
             yield f"frames {sorted(left)} are in the ring, and the driver never took them"
+
+
+def _machine(run: Run, one: Happened[E]) -> str:
+    """The machine on whose thread something happened."""
+    return machine_of(one.record.name, [other.machine for other in run.config.others])
+
+
+def _of_first(run: Run, happened: Iterable[Happened[E]]) -> Iterator[Happened[E]]:
+    """What happened in the first machine."""
+    return (one for one in happened if not _machine(run, one))
 
 
 def _ever_down(run: Run) -> bool:
@@ -119,17 +131,20 @@ def _ever_down(run: Run) -> bool:
 )
 def mitigation_has_a_floor(run: Run) -> Iterator[Broken]:
     """QEMU's card raises its line at most once in 128 us, unless mitigation is off."""
-    nic = run.config.nic
-    if nic is None or not nic.mitigation or nic.semantics != "qemu":
-        return
+    nics = {machine.machine: machine.nic for machine in run.config.machines}
     floor = MIT_FLOOR * MIT_UNIT_NS
-    before: int | None = None
+    last: dict[str, int] = {}
     for one in run.trace.happened(PinDriven):
-        if not one.event.level:
+        machine = _machine(run, one)
+        nic = nics[machine]
+        if not one.event.level or nic is None:
             continue
+        if not nic.mitigation or nic.semantics != "qemu":
+            continue
+        before = last.get(machine)
         if before is not None and one.time - before < floor:
             yield Broken(f"the line rises {one.time - before} ns after it rose before", one.time)
-        before = one.time
+        last[machine] = one.time
 
 
 @stated(
@@ -145,14 +160,15 @@ def a_frame_is_passed_stored_and_taken_in_order(run: Run) -> Iterator[Broken]:
     arrived = {
         one.event.frame: one.time
         for one in run.trace.happened(FramePassed)
-        if one.event.point == "nic" and one.event.to_guest
+        if is_card(one.event.point) and one.event.to_guest
     }
     stored: dict[int, int] = {}
     for kept in run.trace.happened(FrameStored):
         stored[kept.event.frame] = kept.time
-    latest = 0
+    last: dict[str, int] = {}
     for one in run.trace.happened(FrameTaken):
-        number = one.event.frame
+        number, machine = one.event.frame, _machine(run, one)
+        latest = last.get(machine, 0)
         if number not in stored:
             yield Broken(f"frame {number} was taken, and never stored", one.time)
             continue
@@ -163,4 +179,4 @@ def a_frame_is_passed_stored_and_taken_in_order(run: Run) -> Iterator[Broken]:
         # Of one instant on two threads there is no order to tell.
         if stored[number] < latest:
             yield Broken(f"frame {number} was taken after one that was stored later", one.time)
-        latest = max(latest, stored[number])
+        last[machine] = max(latest, stored[number])

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from desim.events import Lost, Made
 from desim.laws.law import Broken, Run, stated
+from desim.machine.vm import is_card
 from desim.wire.frame import MIN_FRAME
 
 ENDS = ("slirp", "nic")
-"""The two capture points: the ends of the wire."""
+"""What most wires have at their ends; less than two is no wire."""
 
 
 @stated(
@@ -23,21 +24,16 @@ def every_frame_is_accounted_for(run: Run) -> Iterator[Broken | str]:
     it runs; here the captures, the ledger's events and the summary's counts are held against
     each other.
     """
-    at = {name: _passed(run, name) for name in ENDS if name in run.packets}
-    if len(at) < len(ENDS):
+    if len(run.packets) < len(ENDS):
         return
-    made = {one.event.frame: one.time for one in run.trace.happened(Made)}
+    made = {one.event.frame for one in run.trace.happened(Made)}
     lost = {one.event.frame for one in run.trace.happened(Lost)}
-    under_way = 0
-    for name, other in (ENDS, ENDS[::-1]):
-        for number, (time, _, entered) in at[name].items():
-            if entered:
-                under_way += number not in at[other] and number not in lost
-            elif number not in at[other] and number not in made:
-                yield Broken(f"frame {number} arrives at {name}, and nobody sent or made it", time)
-    under_way += sum(
-        number not in lost and not any(number in at[name] for name in ENDS) for number in made
-    )
+    entered, arrived = _passages(run)
+    for number, (time, point, _) in arrived.items():
+        if number not in entered and number not in made:
+            yield Broken(f"frame {number} arrives at {point}, and nobody sent or made it", time)
+    begun = made.union(entered)
+    under_way = sum(number not in arrived and number not in lost for number in begun)
     queued = run.frame_counts["queued"]
     if under_way != queued:
         yield (
@@ -55,29 +51,35 @@ def a_frame_arrives_as_it_was_sent(run: Run) -> Iterator[Broken]:
 
     Zeros may be added up to 60 bytes. A filter that changes or copies a frame makes a new one.
     """
-    at = {name: _passed(run, name) for name in ENDS if name in run.packets}
-    if len(at) < len(ENDS):
+    if len(run.packets) < len(ENDS):
         return
-    for name, other in (ENDS, ENDS[::-1]):
-        for number, (time, raw, entered) in at[name].items():
-            if entered or number not in at[other]:
-                continue
-            sent_ns, sent, _ = at[other][number]
-            if time < sent_ns:
-                yield Broken(f"frame {number} arrives at {name} before it was sent", time)
-            if raw.ljust(MIN_FRAME, b"\0") != sent.ljust(MIN_FRAME, b"\0"):
-                yield Broken(f"frame {number} has other bytes at {name} than at {other}", time)
+    entered, arrived = _passages(run)
+    for number, (time, point, raw) in arrived.items():
+        if number not in entered:
+            continue
+        sent_ns, sender, sent = entered[number]
+        if time < sent_ns:
+            yield Broken(f"frame {number} arrives at {point} before it was sent", time)
+        if raw.ljust(MIN_FRAME, b"\0") != sent.ljust(MIN_FRAME, b"\0"):
+            yield Broken(f"frame {number} has other bytes at {point} than at {sender}", time)
+    for point, packets in run.packets.items():
         seen: set[int] = set()
-        for time, _, frame in run.packets[name]:
+        for time, _, frame in packets:
             if frame.number in seen:
-                yield Broken(f"frame {frame.number} passes {name} twice", time)
+                yield Broken(f"frame {frame.number} passes {point} twice", time)
             seen.add(frame.number)
 
 
-def _passed(run: Run, point: str) -> dict[int, tuple[int, bytes, bool]]:
-    """What passed a capture point, by number: when, the bytes, whether it entered the wire."""
-    sends_to_guest = point == "slirp"
-    return {
-        frame.number: (time, frame.raw, to_guest == sends_to_guest)
-        for time, to_guest, frame in run.packets[point]
-    }
+Passage = tuple[int, str, bytes]
+"""When a frame passed which point, with which bytes."""
+
+
+def _passages(run: Run) -> tuple[dict[int, Passage], dict[int, Passage]]:
+    """Where frames entered a wire, and where they left it, by number."""
+    entered: dict[int, Passage] = {}
+    arrived: dict[int, Passage] = {}
+    for point, packets in run.packets.items():
+        for time, to_guest, frame in packets:
+            way = entered if to_guest != is_card(point) else arrived
+            way[frame.number] = time, point, frame.raw
+    return entered, arrived

@@ -9,6 +9,7 @@ import pytest
 
 from desim.config import MachineConfig
 from desim.experiment.run import RunResult, run
+from desim.laws.table import LAWS
 from desim.scenario.inputs import Inputs
 from desim.scenario.loader import parse_scenario
 
@@ -246,3 +247,11 @@ def test_a_capture_is_injected_as_far_apart_as_it_was_captured(tmp_path: Path) -
     sent = [p for p in done.packets["inject"] if p.to_guest]
     assert [(p.time - 9 * 10**9, p.frame.raw) for p in sent] == wanted
     assert "again.pcapng" in done.summary["inputs"]
+
+
+@pytest.mark.parametrize("way", ["stream", "mcast"])
+def test_two_guests_keep_the_laws_of_every_run(way: str) -> None:
+    result = run(replace(pair(way), costs="study-2016"))
+    for law in LAWS.values():
+        if not law.pair:
+            assert law.broken(result) == [], law.name
