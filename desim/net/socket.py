@@ -202,7 +202,11 @@ class NetSocketStream(NetSocket):
             self.handlers.set_fd_handler(self._listen_fd, self.accept, None)
             return
         if config.path:
-            self.fd = self.sockets.connect_unix(config.path)
+            try:
+                self.fd = self.sockets.connect_unix(config.path)
+            except OSError:
+                self.failed()
+                return
         else:
             assert config.remote is not None, "who connects has an address"
             self.fd = self.sockets.open_stream(*config.remote)
@@ -225,6 +229,11 @@ class NetSocketStream(NetSocket):
     def told(self, what: str, address: Endpoint) -> str:
         """How it is told of."""
         return f"socket: {what} {ip_text(address[0])}:{address[1]}"
+
+    def failed(self) -> None:
+        """There is no connection, and there will be none."""
+        self.nc.link_down = True
+        self.info = "connection error"
 
     def connected(self) -> None:
         """The connection stands, or has failed, which reading will tell."""
@@ -318,6 +327,13 @@ class NetStream(NetSocketStream):
         return f"tcp:{ip_text(address[0])}:{address[1]}"
 
     def connected(self) -> None:
+        assert self.fd is not None, "there is a socket"
+        try:
+            self.sockets.send(self.fd, b"")
+        except OSError:
+            self._end()
+            self.failed()
+            return
         self.nc.link_down = False
         super().connected()
 

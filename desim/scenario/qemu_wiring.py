@@ -158,7 +158,7 @@ def connect(wiring: Wiring, backends: Sequence[Option]) -> Network:
     nic = wiring.nics[0] if wiring.nics else None
     notes = board_note(wiring.board)
     if not mistakes:
-        wrong = _reaches(wiring, user, nic)
+        wrong = _same_name(wiring, nic) or _reaches(wiring, user, nic)
         if wrong:
             mistakes.append(f"{_listed(backends)}: {wrong}")
         notes += _warnings(wiring)
@@ -181,6 +181,20 @@ def connect(wiring: Wiring, backends: Sequence[Option]) -> Network:
         hub_ports=ports,
         spellings=wiring.spellings,
     )
+
+
+def _same_name(wiring: Wiring, nic: Nic | None) -> str:
+    """Which name two clients have; "" if each has its own."""
+    names = [*wiring.users, *wiring.sockets, *([nic.name] if nic is not None else [])]
+    for hub in wiring.hubs.values():
+        names += [port.name for port in hub.ports]
+    names += ["inject"] if wiring.hubs else []
+    for name in names:
+        if names.count(name) > 1:
+            return (
+                f"Duplicate ID '{name}': something else has this name; give the netdev another id"
+            )
+    return ""
 
 
 def _reaches(wiring: Wiring, user: UserNet | None, nic: Nic | None) -> str:

@@ -24,7 +24,7 @@ from desim.config import (
     Side,
     Train,
 )
-from desim.devices import SlirpVersion, SocketNet
+from desim.devices import SlirpVersion
 from desim.engine.streams import Stream
 from desim.errors import UserError, nearest
 from desim.guest.net.tcp import sysctl
@@ -35,6 +35,7 @@ from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.injection import MAX_FRAMES, Burst, read_frames, read_pcap
 from desim.scenario.inputs import Inputs
 from desim.scenario.lines import Key
+from desim.scenario.machines import joined, no_hub, same_addresses
 from desim.scenario.metrics import METRICS, read_condition
 from desim.scenario.metrics import Kind as MetricKind
 from desim.scenario.modprobe import check_modprobe
@@ -576,18 +577,7 @@ class Machine(Table):
         self.reading = place.context = Reading(whole.inputs, whole.cost_profiles)
         super().__init__(given, place)
         if not place.found:
-            place.inside("inject").note(*no_hub(self.inject, self.reading.network))
-
-
-def no_hub(inject: Sequence[Inject], network: Network) -> list[str]:
-    """Why nothing can be injected into a network."""
-    if not inject or network.hub:
-        return []
-    return [
-        "inject needs a hub, and here the card and its peer have a wire of their own; put them on "
-        "one: -netdev hubport,id=h0,hubid=0,netdev=ID -netdev hubport,id=h1,hubid=0 "
-        "-device e1000,netdev=h1"
-    ]
+            place.inside("inject").note(*no_hub(bool(self.inject), self.reading.network))
 
 
 def _machine_name(value: str, place: Place) -> str:
@@ -627,40 +617,10 @@ class Scenario(Table):
         if place.found:
             return
         first = _reading(place).network
-        place.inside("inject").note(*no_hub(self.inject, first))
+        place.inside("inject").note(*no_hub(bool(self.inject), first))
         networks = {"": first}
         networks |= {name: machine.reading.network for name, machine in self.machine.items()}
+        _reading(place).notes += same_addresses(networks)
         for name, message in joined(networks):
             at = place.inside("machine").inside(name) if name else place
             at.inside("qemu").note(message)
-
-
-def joined(networks: Mapping[str, Network]) -> list[tuple[str, str]]:
-    """What is wrong between machines: whose options, and what. They start in this order."""
-    found = []
-    behind = dict(networks)
-    first = next(iter(networks.values()))
-    for name, network in networks.items():
-        del behind[name]
-        if network.icount_shift != first.icount_shift:
-            found.append((name, "-icount: must be the same for all machines of a run"))
-        listening = {_listens(socket) for other in behind.values() for socket in other.sockets}
-        for socket in network.sockets:
-            at = socket.path or (socket.remote[1] if socket.remote is not None else None)
-            if socket.role == "connect" and at in listening:
-                found.append(
-                    (
-                        name,
-                        f"-netdev {socket.kind},id={socket.id}: can't connect socket: Connection "
-                        f"refused: the machine that listens at {at} starts later; machines start "
-                        "in the order of the file, the first one first",
-                    )
-                )
-    return found
-
-
-def _listens(socket: SocketNet) -> str | int | None:
-    """The path or port where somebody else may connect; None if it does not listen."""
-    if socket.role != "listen":
-        return None
-    return socket.path or (socket.local[1] if socket.local is not None else None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from desim.config import MachineConfig
+from desim.config import InputFile, MachineConfig
 from desim.experiment.run import RunResult, run
 from desim.laws.table import LAWS
 from desim.scenario.inputs import Inputs
@@ -166,6 +166,7 @@ def test_a_second_machine_that_is_not_joined_changes_no_byte_of_the_first() -> N
         assert [(p.time, p.to_guest, p.frame.raw) for p in two.packets[point]] == frames
 
 
+@pytest.mark.slow
 def test_a_joined_machine_that_says_nothing_changes_no_byte_of_the_first() -> None:
     lonely = HUB.partition("[machine.b]")[0]
     silent = f"""
@@ -180,6 +181,7 @@ guest.modprobe_at = "20s"
     assert one.files["guest/hello.txt"] == two.files["guest/hello.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["socket", "udp"])
 def test_a_strict_run_of_two_machines_leaves_the_same_trace(way: str) -> None:
     lazy = run(replace(pair(way), costs="study-2016"))
@@ -187,6 +189,7 @@ def test_a_strict_run_of_two_machines_leaves_the_same_trace(way: str) -> None:
     assert strict.fingerprint == lazy.fingerprint
 
 
+@pytest.mark.slow
 def test_what_is_recorded_changes_nothing_of_two_machines() -> None:
     config = pair("socket")
     kept = run(config)
@@ -249,9 +252,71 @@ def test_a_capture_is_injected_as_far_apart_as_it_was_captured(tmp_path: Path) -
     assert "again.pcapng" in done.summary["inputs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["stream", "mcast"])
 def test_two_guests_keep_the_laws_of_every_run(way: str) -> None:
     result = run(replace(pair(way), costs="study-2016"))
     for law in LAWS.values():
         if not law.pair:
             assert law.broken(result) == [], law.name
+
+
+# Between two QEMUs
+
+
+def test_the_monitor_says_who_is_connected() -> None:
+    text = PAIR.replace("LISTEN", "socket,listen=:1234").replace("CONNECT", "socket,connect=:1234")
+    for table in ("monitor.run", "machine.b.monitor.run"):
+        text += f'[[{table}]]\nat = "4s"\ncommand = "info network"\n'
+    done = run(machine(text))
+    first, second = (t.output.decode() for t in done.transcripts if t.name.endswith("monitor"))
+    assert "\\ s: index=0,type=socket,socket: connection from 127.0.0.1:" in first
+    assert "\\ s: index=0,type=socket,socket: connect to 0.0.0.0:1234\r\n" in second
+
+
+@pytest.mark.parametrize(
+    ("netdev", "info"),
+    [
+        ("socket,connect=127.0.0.1:7", ""),
+        ("stream,addr.type=inet,addr.host=127.0.0.1,addr.port=7", "connection error"),
+        ("stream,addr.type=unix,addr.path=/nobody", "connection error"),
+    ],
+)
+def test_who_connects_where_nobody_listens_has_no_link_for_ever(netdev: str, info: str) -> None:
+    alone = machine(
+        f'costs = "zero"\nqemu = "-netdev {netdev},id=s -device e1000,netdev=s"\n'
+        'guest.address = "10.0.0.1/24"\nguest.run = [{command = "ping -c 1 10.0.0.2"}]\n'
+        'monitor.run = [{at = "4s", command = "info network"}]\n'
+    )
+    done = run(alone)
+    told = next(t.output for t in done.transcripts if t.name == "monitor").decode()
+    assert told.endswith(f"index=0,type={netdev.partition(',')[0]},{info}\r\n")
+    counts = done.frame_counts
+    assert {row["code"] for row in counts["lost"]} == {"receiver-link-down"}
+    assert counts["points"]["socket-s"]["from_guest"] == 0
+
+
+def test_a_program_of_the_host_may_be_the_other_end() -> None:
+    """A frame behind its length, as anybody may write it into the socket."""
+    frame = bytes.fromhex((ARP).replace(" ", ""))
+    text = (
+        'costs = "zero"\nqemu = "-netdev socket,id=s,listen=:1234 -device e1000,netdev=s"\n'
+        'guest.address = "10.0.2.15/24"\nguest.run = [{command = "ip addr"}]\n'
+        'host.run = [{at = "5s", command = "nc -N localhost 1234 > answer", stop = "+1s"}]\n'
+    )
+    config = machine(text)
+    data = len(frame).to_bytes(4, "big") + frame
+    config.host[0].command = "nc -N localhost 1234 < frame > answer"
+    config.host_files["frame"] = InputFile(name="frame", data=data)
+    answer = run(config).files["host/answer"]
+    assert int.from_bytes(answer[:4], "big") == len(answer) - 4
+    assert answer[4:10].hex() == "525400aabbcc"
+
+
+@pytest.mark.slow
+def test_runs_of_several_machines_are_the_same_in_many() -> None:
+    import desim
+
+    scenario = desim.load("two-guests")
+    first, second = desim.run_many([scenario, scenario], record="trace", capture=True)
+    assert first.fingerprint == second.fingerprint == desim.run(scenario).fingerprint
