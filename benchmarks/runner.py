@@ -20,6 +20,7 @@ ROOMS = {
     "engine": "the engine beside stock SimPy",
     "path": "data segments a second through the whole path",
     "slirp": "the slirp stack alone",
+    "sweep": "sweeps of many short runs: overhead, two processors, memory",
     "wire": "bytes and headers",
 }
 """Benches with a command line of their own: ``python -m benchmarks ROOM``."""

@@ -84,7 +84,7 @@ class Pool(ProcessPoolExecutor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """As any pool does; a process that this starts does not run the user's program again."""
         with _without_main():
-            return super().submit(fn, *args, **kwargs)
+            return super().submit(_collected, fn, *args, **kwargs)
 
     def kill(self) -> None:
         """End its processes with what they are doing."""
@@ -101,6 +101,14 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+def _collected(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Do it, and leave no garbage: machines are full of circles, and each run makes one."""
+    try:
+        return fn(*args, **kwargs)
+    finally:
+        gc.collect()  # what was there before any run is frozen, and not looked at
 
 
 def _begin_worker(parent: int) -> None:
