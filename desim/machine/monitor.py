@@ -4,8 +4,9 @@
 ``set_link NAME on|off``                 the link of a net client, ``net/net.c`` (qmp_set_link)
 ``hostfwd_add [NETDEV] RULE``            one more ``hostfwd=`` rule
 ``hostfwd_remove [NETDEV] RULE``         ``PROTO:[ADDR]:PORT``; connections that are open live on
+``qom-set FILTER status on|off``         whether a filter takes part, ``net/filter.c``
 ``info usernet``                         slirp's sockets
-``info network``                         net clients and their peers
+``info network``                         net clients, their peers and filters
 =====================================  =======================================================
 
 Whoever reads a scenario refuses all others.
@@ -28,9 +29,13 @@ from desim.userland.files import Terminal
 from desim.wire.addresses import IP_ANY, ip_text, mac_text
 
 if TYPE_CHECKING:
+    from desim.filters import NetFilter
+    from desim.net.filter import NetFilterState
     from desim.net.socket import NetSocket
 
 PROMPT = "(qemu) "
+OBJECTS = "/objects/"
+"""What may stand in front of a filter's id."""
 HEAD = "  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\n"
 
 
@@ -49,6 +54,7 @@ class Monitor:
         user: UserNet | None,
         nic: Nic | None,
         netdevs: Sequence[NetSocket] = (),
+        filters: Sequence[NetFilter] = (),
     ) -> None:
         self.terminal = terminal
         self.pending = len(commands)
@@ -58,6 +64,7 @@ class Monitor:
         self._user = user
         self._nic = nic
         self._netdevs = {netdev.config.id: netdev for netdev in netdevs} if netdevs else {}
+        self._filters = filters
         for command in commands:
             timer = timers.timer("monitor", self._typed(command))
             timer.arm(command.at_ns)
@@ -78,6 +85,8 @@ class Monitor:
                 yield from self._hostfwd_add(command.rule)
             case ["hostfwd_remove", *_]:
                 yield from self._hostfwd_remove(command)
+            case ["qom-set", path, _, status]:
+                yield from self._qom_set(path, status)
             case ["info", "usernet"]:
                 yield from self._info_usernet()
             case ["info", "network"]:
@@ -119,21 +128,51 @@ class Monitor:
             for client in self._net.clients:
                 peer = client.peer
                 if client.is_nic or peer is None:
-                    yield f"{self._told(client)}\n"
+                    yield from self._shown("", client)
                 if client.is_nic and peer is not None:
-                    yield f" \\ {self._told(peer)}\n"
+                    yield from self._shown(" \\ ", peer)
             return
         if not self._hub.ports:
             return
         yield f"hub {self._hub.id}\n"
         for port in self._hub.ports:  # the newest one in front
-            peer = port.client.peer
-            told = "" if peer is None else f": {self._told(peer)}"
-            yield f" \\ {port.client.name}{told}\n"
+            name, peer = port.client.name, port.client.peer
+            if peer is None:
+                yield f" \\ {name}\n"
+            else:
+                yield from self._shown(f" \\ {name}: ", peer)
         ports = [port.client for port in self._hub.ports]
         for client in self._net.clients:
             if client.peer is None and client not in ports:
-                yield f"{self._told(client)}\n"
+                yield from self._shown("", client)
+
+    def _shown(self, lead: str, client: NetClientState) -> Iterator[str]:
+        """A client, and the filters on it."""
+        yield f"{lead}{self._told(client)}\n"
+        yield from self._filters_of(client)
+
+    def _filters_of(self, client: NetClientState) -> Iterator[str]:
+        states = self._states(client)
+        if states:
+            yield "filters:\n"
+        for state in states:
+            config = next(config for config in self._filters if config.id == state.name)
+            yield f"  - {state.name}: type={_filter(config, state)}\n"
+
+    @staticmethod
+    def _states(client: NetClientState) -> list[NetFilterState]:
+        from desim.net.filter import NetFilterState  # most machines have none
+
+        return [state for state in client.filters if isinstance(state, NetFilterState)]
+
+    def _qom_set(self, path: str, status: str) -> Iterator[str]:
+        name = path.removeprefix(OBJECTS)
+        states = [state for client in self._net.clients for state in self._states(client)]
+        found = [state for state in states if state.name == name]
+        if not found:
+            yield f"Error: Device '{path}' not found\n"
+        for state in found:
+            state.set_status(status == "on")
 
     def _told(self, client: NetClientState) -> str:
         """What QEMU prints of a client (``print_net_client``)."""
@@ -148,6 +187,23 @@ class Monitor:
         else:
             info = "type=inject,"
         return f"{client.name}: index=0,{info}"
+
+
+def _filter(config: NetFilter, state: NetFilterState) -> str:
+    """A filter's properties, in the order in which QEMU prints them."""
+    from desim.filters import BufferFilter, DumpFilter  # most machines have none
+
+    own = ""
+    if isinstance(config, BufferFilter):
+        own = f"interval={config.interval_us},"
+    elif isinstance(config, DumpFilter):
+        own = f"file={config.file},maxlen={config.maxlen},"
+    position = config.position if config.position in ("head", "tail") else f"id={config.position}"
+    return (
+        f"{state.kind},{own}position={position},status={'on' if state.on else 'off'},"
+        f"insert={'before' if config.before else 'behind'},netdev={state.netdev.name},"
+        f"queue={config.queue}"
+    )
 
 
 def _row(row: Connection) -> str:

@@ -172,6 +172,7 @@ class Vm:
             user=config.user,
             nic=config.nic,
             netdevs=qemu.netdevs,
+            filters=config.filters,
         )
 
     def at_rest(self) -> bool:

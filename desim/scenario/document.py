@@ -246,8 +246,19 @@ class Document:
             found += self._without_card(("machine", name), machine, other)
             notes += [f"{name}: {note}" for note in found]
             files["host"].update(other.files["host"])
+        own = _qemu(scenario, reading, seed, bool(scenario.dns.resolver), "")
+        host = _commands("host", [(run, run.command) for run in scenario.host.run], seed)
+        for at in scenario.at:
+            own["monitor"] += at.typed()
+            own["guest"] += _typed("guest", at.guest, at.at, len(own["guest"]))
+            host += _typed("host", at.host, at.at, len(host))
+        commands = [*own["guest"], *host, *(one for other in others for one in other.guest)]
+        for at in scenario.at:
+            for command in commands:
+                if command.terminal == at.stop:
+                    command.stop_ns, command.stop_relative = at.at, False
         return MachineConfig(
-            **_qemu(scenario, reading, seed, bool(scenario.dns.resolver), ""),
+            **own,
             name=self.name,
             description=scenario.description,
             others=others,
@@ -257,7 +268,7 @@ class Document:
             strict=scenario.strict,
             limits=scenario.run.limits.made(),
             until_ns=scenario.until,
-            host=_commands("host", [(run, run.command) for run in scenario.host.run], seed),
+            host=host,
             host_files=files["host"],
             expect=Expect(
                 guest_files=expect.guest.file,
@@ -356,6 +367,14 @@ def _command(
         expect_output=run.expect.output,
         expect_time=run.expect.time,
     )
+
+
+def _typed(side: Side, command: str | None, at_ns: int, before: int) -> list[RunCommand]:
+    """The command of an event, in a terminal behind those of ``before`` others."""
+    if command is None:
+        return []
+    terminal = f"{side} {before + 1}"
+    return [RunCommand(side=side, command=command, terminal=terminal, at_ns=at_ns)]
 
 
 # Keys

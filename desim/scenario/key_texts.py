@@ -153,7 +153,27 @@ KEYS = {
     "monitor.run.at": About("the instant at which the command is typed"),
     "monitor.run.command": About(
         "a command of QEMU's monitor: `set_link NAME on|off`, `hostfwd_add RULE`, "
-        "`hostfwd_remove PROTO:[ADDR]:PORT`, `info usernet`, `info network`",
+        "`hostfwd_remove PROTO:[ADDR]:PORT`, `qom-set FILTER status on|off`, `info usernet`, "
+        "`info network`",
+    ),
+    "at.at": About("the instant at which something happens"),
+    "at.link": About(
+        'net clients whose link goes `"on"` or `"off"`, by the names that QEMU\'s monitor has: '
+        '`link.card = "off"`',
+        "none",
+    ),
+    "at.filter": About(
+        'filters (`-object filter-...`) that take part (`"on"`) or not (`"off"`) from then on: '
+        '`filter.f0 = "off"`',
+        "none",
+    ),
+    "at.monitor": About("a command of QEMU's monitor, as in `monitor.run.command`", "none"),
+    "at.guest": About("a command of the guest, in a terminal of its own", "none"),
+    "at.host": About("a command of the host, in a terminal of its own", "none"),
+    "at.stop": About(
+        "a terminal whose program is stopped, as with Ctrl-C, by the name that reports have for "
+        'it: `"guest 1"` is that of the first `[[guest.run]]`',
+        "none",
     ),
     "inject.at": About("the instant at which the first frame is sent"),
     "inject.frames": About(

@@ -10,7 +10,7 @@ from desim.errors import nearest
 from desim.scenario.addresses import inet_aton, parse_number
 from desim.scenario.qemu_forward import parse_hostfwd
 
-KNOWN = ("set_link", "hostfwd_add", "hostfwd_remove", "info usernet", "info network")
+KNOWN = ("set_link", "hostfwd_add", "hostfwd_remove", "qom-set", "info usernet", "info network")
 REFUSED = {
     "stop": "a machine that stands still is not modelled",
     "cont": "a machine that stands still is not modelled",
@@ -21,8 +21,8 @@ REFUSED = {
     "netdev_del": "a network is there to the end; set_link takes its link down",
     "device_add": "a card is plugged in the key qemu",
     "device_del": "a card is there to the end; set_link takes its link down",
-    "object_add": "a filter is set up in the key qemu, if need be with status=off",
-    "object_del": "a filter is there to the end; status=off in the key qemu takes no part",
+    "object_add": "a filter is set up in the key qemu, with status=off if it is to wait",
+    "object_del": "a filter is there to the end; qom-set ID status off, and it takes no part",
 }
 
 
@@ -47,6 +47,9 @@ def read_monitor(text: str, at_ns: int, user: UserNet | None) -> MonitorCommand:
         rule = _rule(words, user)
         command.rule = _added(rule) if name == "hostfwd_add" else _removed(rule)
         command.rule.written = rule
+    elif name == "qom-set":
+        if len(words) != 4 or words[2] != "status" or words[3] not in ("on", "off"):
+            raise ValueError("of qom-set, a filter's status is modelled: qom-set ID status on|off")
     elif len(words) != 2:
         raise ValueError(f"{name} takes nothing behind it")
     return command

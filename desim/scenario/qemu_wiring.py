@@ -46,6 +46,15 @@ class Network:
     icount_shift: int | None = None
     """An instruction of the guest lasts ``2 ** icount_shift`` ns; None: not said."""
 
+    def clients(self) -> list[str]:
+        """Net clients by the names that QEMU's monitor has for them."""
+        ends = [end.name for end in (self.nic,) if end is not None]
+        ends += [end.id for end in (self.user, *self.sockets) if end is not None]
+        ports = [port.name for port in self.hub_ports or ()]
+        if self.hub and not ports:
+            ports = [f"hub0port{number}" for number in range(len(ends))]
+        return ends + ports
+
     def choose_slirp(self, asked: SlirpVersion | None) -> None:
         """Settle whose slirp it is; :class:`UserError` if the line does not go with ``asked``."""
         version = self.spellings.choose(asked, self.notes)
@@ -166,7 +175,7 @@ def connect(wiring: Wiring, backends: Sequence[Option]) -> Network:
     if wiring.ignored:
         notes.append(IGNORED + ", ".join(wiring.ignored))
     ports = None
-    if wiring.direct is None and wiring.wide():
+    if wiring.direct is None and (wiring.wide() or wiring.ports):
         (hub,) = list(wiring.hubs.values())[:1]
         ports = hub.ports
         for port in ports:

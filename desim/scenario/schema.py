@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from desim.config import (
     DEFAULT_MODPROBE,
@@ -31,13 +31,13 @@ from desim.guest.net.tcp import sysctl
 from desim.scenario.addresses import inet_aton
 from desim.scenario.arrivals import FORMS, Arrivals, read_arrivals
 from desim.scenario.commands import check_command, check_services
+from desim.scenario.condition_keys import condition, metric_keys
 from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.injection import MAX_FRAMES, Burst, read_frames, read_pcap
 from desim.scenario.inputs import Inputs
 from desim.scenario.lines import Key
 from desim.scenario.machines import joined, no_hub, same_addresses
-from desim.scenario.metrics import METRICS, read_condition
-from desim.scenario.metrics import Kind as MetricKind
+from desim.scenario.metrics import METRICS
 from desim.scenario.modprobe import check_modprobe
 from desim.scenario.monitor import read_monitor
 from desim.scenario.name_records import (
@@ -299,20 +299,6 @@ def _line(check: Check) -> Text:
     return Text(empty=False, at_most=MAX_COMMAND, check=check)
 
 
-class Figure(Spelled):
-    """A condition on a figure of the run, as text: it is kept as it is written."""
-
-
-def _condition(kind: MetricKind) -> Figure:
-    def check(value: Any, place: Place) -> str:
-        if not isinstance(value, str):
-            shown = f'; did you mean "{value}"?' if type(value) is int else ""
-            raise ValueError(f'a condition is text such as "< 400us" or "1 .. 3"{shown}')
-        return read_condition(value, kind).text
-
-    return Figure(check)
-
-
 def _fingerprint(value: str, place: Place) -> str:
     if not re.fullmatch("[0-9a-f]{8,64}", value):
         raise ValueError("must be 8 to 64 digits of the fingerprint, in lower case")
@@ -330,7 +316,7 @@ class ExpectedOfProgram(Table):
 
     exit: int | None = key(Whole(0, most=255), None)
     output: str | None = key(Text(at_most=MAX_TEXT, empty=False), None)
-    time: str | None = key(_condition("time"), None)
+    time: str | None = key(condition("time"), None)
 
 
 class Run(Table):
@@ -428,6 +414,44 @@ class MonitorTable(Table):
     run: list[MonitorRun] = key(Tables(MonitorRun, at_most=MAX_COMMANDS), [])
 
 
+class At(Table):
+    """``[[at]]``: what happens at an instant, in this order."""
+
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "modprobe": "a driver is loaded once; a guest command (ethtool -G, -C) changes what it can "
+        "change later",
+        "sysctl": "guest.sysctl holds for the whole run",
+        "qemu": "QEMU's options hold for the whole run; a monitor command changes what it can",
+        "costs": "a cost profile holds for the whole run",
+        "semantics": "the card's timing holds for the whole run",
+        "kill": 'stop = "guest 1" ends a program, as Ctrl-C does',
+        "command": "say where: guest, host or monitor",
+    }
+
+    at: int = key(INSTANT)
+    link: dict[str, str] = key(Named(Text(empty=False), Choice("on", "off")), {})
+    filter: dict[str, str] = key(Named(Text(empty=False), Choice("on", "off")), {})
+    monitor: MonitorCommand | None = key(
+        Text(empty=False, at_most=MAX_COMMAND, check=_monitor), None
+    )
+    guest: str | None = key(_line(_command("guest")), None)
+    host: str | None = key(_line(_command("host")), None)
+    stop: str | None = key(Text(empty=False), None)
+
+    def contradictions(self) -> list[str]:
+        """Something must happen."""
+        happens = (self.link, self.filter, self.monitor, self.guest, self.host, self.stop)
+        names = [name for name in self.KEYS if name != "at"]
+        return [] if any(happens) else [f"nothing happens; there are {', '.join(names)}"]
+
+    def typed(self) -> list[MonitorCommand]:
+        """What is typed into QEMU's monitor for it."""
+        words = [["set_link", name, switch] for name, switch in self.link.items()]
+        words += [["qom-set", name, "status", switch] for name, switch in self.filter.items()]
+        made = [MonitorCommand(at_ns=self.at, words=line) for line in words]
+        return [*made, *([self.monitor] if self.monitor else ())]
+
+
 class NameRecord(Table):
     """``[[dns.record]]``"""
 
@@ -491,25 +515,6 @@ class Files(Table):
     )
 
 
-def _conditions(group: str, names: Sequence[str]) -> type[Table]:
-    """``[expect.GROUP]``: conditions on the metrics of one group."""
-    keys = {name: key(_condition(METRICS[f"{group}.{name}"].kind), None) for name in names}
-    return type(f"Expected{group.title()}", (Table,), {"__doc__": f"``[expect.{group}]``", **keys})
-
-
-def _metrics() -> dict[str, Any]:
-    """A key for each metric that is in no group, and one for each group."""
-    groups: dict[str, list[str]] = {}
-    made: dict[str, Any] = {}
-    for name, metric in METRICS.items():
-        group, dot, rest = name.partition(".")
-        if dot:
-            groups.setdefault(group, []).append(rest)
-        else:
-            made[name] = key(_condition(metric.kind), None)
-    return made | {group: key(Inner(_conditions(group, names))) for group, names in groups.items()}
-
-
 class ExpectedFiles(Table):
     """What ``[expect]`` says of the files that programs write, and of the whole run."""
 
@@ -530,7 +535,7 @@ class ExpectedFiles(Table):
         return found
 
 
-Expected = type("Expected", (ExpectedFiles,), {"__doc__": "``[expect]``", **_metrics()})
+Expected = type("Expected", (ExpectedFiles,), {"__doc__": "``[expect]``", **metric_keys()})
 
 
 class RunLimits(Table):
@@ -605,6 +610,7 @@ class Scenario(Table):
     guest: Guest = key(Inner(Guest))
     host: Host = key(Inner(Host))
     monitor: MonitorTable = key(Inner(MonitorTable))
+    at: list[At] = key(Tables(At, at_most=MAX_COMMANDS), [])
     inject: list[Inject] = key(Tables(Inject, at_most=MAX_COMMANDS), [])
     machine: dict[str, Machine] = key(
         Named(Text(check=_machine_name), Inner(Machine), at_most=MAX_MACHINES), {}
@@ -617,6 +623,8 @@ class Scenario(Table):
         if place.found:
             return
         first = _reading(place).network
+        for number, event in enumerate(self.at):
+            self._known(event, first, place.inside("at").inside(number))
         place.inside("inject").note(*no_hub(bool(self.inject), first))
         networks = {"": first}
         networks |= {name: machine.reading.network for name, machine in self.machine.items()}
@@ -624,3 +632,28 @@ class Scenario(Table):
         for name, message in joined(networks):
             at = place.inside("machine").inside(name) if name else place
             at.inside("qemu").note(message)
+
+    def _known(self, at: At, network: Network, place: Place) -> None:
+        """What an event names must be there."""
+        known: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
+            "link": ("net client", list(at.link), network.clients()),
+            "filter": ("filter", list(at.filter), [one.id for one in network.filters]),
+            "stop": ("terminal", [at.stop] if at.stop else [], self._terminals()),
+        }
+        for name, (what, given, there) in known.items():
+            for one in given:
+                if one not in there:
+                    are = f"there are {', '.join(there)}" if there else "there is none"
+                    message = f"{one}: no such {what}; {are}{nearest(one, there)}"
+                    place.inside(name).note(message)
+
+    def _terminals(self) -> list[str]:
+        """Those in which commands run that somebody may stop: what reports call them."""
+        sides: dict[str, Sequence[Run]] = {"guest": self.guest.run, "host": self.host.run}
+        sides |= {name: machine.guest.run for name, machine in self.machine.items()}
+        return [
+            f"{side} {number}"
+            for side, runs in sides.items()
+            for number, run in enumerate(runs, 1)
+            if run.every is None and run.stop is None
+        ]

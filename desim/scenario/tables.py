@@ -269,6 +269,8 @@ class Table:
     """What a file says in one table, by key. ``KEYS`` is what it may say, in order."""
 
     KEYS: ClassVar[Mapping[str, Entry]] = {}
+    REFUSED: ClassVar[Mapping[str, str]] = {}
+    """Keys that people look for and that there are not, with what to do instead."""
 
     def __init_subclass__(cls) -> None:
         own = {name: entry for name, entry in vars(cls).items() if isinstance(entry, Entry)}
@@ -280,7 +282,9 @@ class Table:
         for name, entry in self.KEYS.items():
             self._read(name, entry, given, place.inside(name, self))
         for name in given:
-            if name not in self.KEYS:
+            if name in self.REFUSED:
+                place.inside(name).note(self.REFUSED[name])
+            elif name not in self.KEYS:
                 allowed = sorted(self.KEYS)
                 hint = nearest(name, allowed)
                 place.inside(name).note(f"no such key; allowed are {', '.join(allowed)}{hint}")
