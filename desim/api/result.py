@@ -201,6 +201,16 @@ class Result:
 
         return "\n".join(life(self._run, number, width))
 
+    def diff(self, other: Result, width: int = 80) -> str:
+        """Where this run and ``other`` part, why, and what comes of it: what ``desim diff`` prints.
+
+        Raises :class:`desim.UserError` if one of them has not kept everything.
+        """
+        from desim.compare.report import lines
+
+        names = self.scenario.name, other.scenario.name
+        return "\n".join(lines(self._run, other._run, names, width))
+
     def save(self, folder: str | PathLike[str], *, force: bool = False) -> None:
         """Write files, captures, trace and summary below ``folder``, which is made if need be.
 

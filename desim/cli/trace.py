@@ -58,8 +58,10 @@ def command(words: list[str]) -> int:
 
         try:
             write_pieces(arguments.perfetto, perfetto(run))
+            size = arguments.perfetto.stat().st_size
         except OSError as error:
             raise UserError(f"{arguments.perfetto}: {error.strerror}") from None
+        say(f"{arguments.perfetto}: {size:,} bytes; ui.perfetto.dev opens it")
         return 0
     if arguments.folded:
         from desim.timeline.folded import folded

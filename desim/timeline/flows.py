@@ -14,10 +14,9 @@ sends. Where one of the two ends is QEMU's, the stream goes on in frames, to or 
 
 from __future__ import annotations
 
-import heapq
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 from desim.engine.trace import Noted, Trace
 from desim.events import (
@@ -32,11 +31,10 @@ from desim.events import (
     Written,
 )
 from desim.experiment.places import machine_point, machine_thread
-from desim.ports import Endpoint
-from desim.timeline.frames import Frames
-from desim.wire.parsed import Segment, parse_segment
+from desim.machine.capture import Capture
+from desim.wire.parsed import parse_segment
 
-SYN = 2
+SYN, ACK = 2, 16
 MESSAGES = 1 << 40
 """Messages that a stream may have."""
 
@@ -54,8 +52,8 @@ def other(end: str) -> str:
 class Flows:
     """The messages of one run. Reads the trace once."""
 
-    def __init__(self, trace: Trace, frames: Frames) -> None:
-        self._frames = frames
+    def __init__(self, trace: Trace, captures: Mapping[str, Capture], frames: int) -> None:
+        """``frames``: one more than the highest number of a frame."""
         self._streams: dict[Stream, int] = {}
         self._ends: dict[int, array[int]] = {}
         """For each stream the last byte of each message, in order."""
@@ -63,90 +61,88 @@ class Flows:
         """Which end of a connection is QEMU's, if one is."""
         self._pairs: dict[Pair, list[tuple[int, int]]] = {}
         """For each pair of ports, since when it belongs to which connection."""
-        self._by_port: dict[int, int] = {}
-        """Connections by the client's port, for those that are forwarded."""
-        self._asked: dict[Endpoint, Pair] = {}
-        """QEMU's ends of connections that it has asked for, and the guest's for which it has."""
-        self._starts: dict[tuple[Pair, bool], int] = {}
-        self._carried = [array("q", bytes(8 * len(frames))) for _ in range(3)]
+        self._carried = [array("q", bytes(8 * frames)) for _ in range(3)]
         """For each frame: its stream (0 for none), its first byte, how many."""
-        self._read(trace)
+        points = [point for point in captures if machine_point(point)[1] == "slirp"]
+        # Frames are taken in their own order: at one instant several threads may do several things.
+        self._open(trace, {point: captures[point] for point in points})
+        for point in points:
+            self._carry(machine_point(point)[0], captures[point])
+        self._give(trace)
 
     # --- what happened
 
-    def _read(self, trace: Trace) -> None:
-        words = (Connecting.kind, Connected.kind, FramePassed.kind, Sent.kind, Written.kind)
+    def _open(self, trace: Trace, captures: Mapping[str, Capture]) -> None:
+        """Which connection of the guest is which of the host."""
+        opened = [(one.time, one.event) for one in trace.happened(Connected)]
+        asking: dict[int, Pair] = {}
+        """SYNs of the guest, by the frame's number."""
+        for point, capture in captures.items():
+            machine = machine_point(point)[0]
+            for time, to_guest, number, raw in capture.appended():
+                segment = parse_segment(raw)
+                if segment is None or segment.flags & (SYN | ACK) != SYN:
+                    continue
+                if not to_guest:
+                    asking[number] = machine, segment.sport, segment.dport
+                    continue
+                found = [o.conn for at, o in opened if at <= time and o.client[1] == segment.sport]
+                if found:
+                    self._is(found[-1], "server", (machine, segment.dport, segment.sport), time)
+        for record in trace.threads.values():
+            pair: Pair | None = None
+            for event in record.events:
+                if event[2] == FramePassed.kind:
+                    pair = asking.get(event[5], pair)
+                elif event[2] == Connecting.kind and pair is not None:
+                    # It is the guest's SYN, just passed on this thread, that makes QEMU connect.
+                    time, client = event[0], Connecting(*event[3:]).client
+                    found = [o.conn for at, o in opened if at >= time and o.client == client]
+                    if found:
+                        self._is(found[0], "client", pair, time)
+                    pair = None
 
-        def of(name: str, rank: int) -> Iterator[tuple[int, int, int, str, Noted]]:
-            for event in trace.threads[name].events:
-                if event[2] in words:
-                    yield event[0], rank, event[1], name, event
+    def _is(self, conn: int, end: str, pair: Pair, time: int) -> None:
+        """From an instant on, a connection of the guest is one of the host; which end is QEMU's."""
+        self._qemu[conn] = end
+        self._pairs.setdefault(pair, []).append((time, conn))
 
-        # What a thread does at one instant is in its order.
-        merged = heapq.merge(
-            *(of(record.name, record.rank) for record in trace.threads.values()),
-            key=lambda one: one[:3],
-        )
-        syn: dict[str, Pair] = {}
-        for time, _, _, thread, event in merged:
-            kind, data = event[2], event[3:]
-            if kind == FramePassed.kind:
-                self._passed(FramePassed(*data), thread, time, syn)
-            elif kind == Connecting.kind:
-                # Only QEMU's threads pass frames: it is the guest's SYN that makes QEMU connect.
-                if (pair := syn.pop(thread, None)) is not None:
-                    self._asked[Connecting(*data).client] = pair
-            elif kind == Connected.kind:
-                self._connected(Connected(*data), time)
-            elif kind == Sent.kind:
-                conn, first, count, end = data[:4]
-                if self._qemu.get(conn) != end:
-                    self._message((conn, end), first + count - 1)
-            else:
-                found = self._guests(event, thread)
-                if found is not None:
-                    (conn, program), first, count = found
-                    self._message((conn, other(program)), first + count - 1)
-
-    def _passed(self, passed: FramePassed, thread: str, time: int, syn: dict[str, Pair]) -> None:
-        machine, end = machine_point(passed.point)
-        if end != "slirp":
-            return
-        raw = self._frames.raw(passed.frame)
-        segment = None if raw is None else parse_segment(raw)
-        if segment is None:
-            return
-        pair = machine, segment.sport, segment.dport
-        if passed.to_guest:
-            pair = machine, segment.dport, segment.sport
-        if segment.flags & SYN:
-            self._starts[pair, passed.to_guest] = segment.seq + 1
-            if not passed.to_guest and not segment.flags & 16:
-                syn[thread] = pair
-            elif passed.to_guest and not segment.flags & 16 and segment.sport in self._by_port:
-                conn = self._by_port[segment.sport]
-                self._qemu[conn] = "server"
-                self._pairs.setdefault(pair, []).append((time, conn))
-        if segment.payload:
-            self._carries(passed, pair, segment, time)
-
-    def _carries(self, passed: FramePassed, pair: Pair, segment: Segment, time: int) -> None:
-        conn, start = self._connection(pair, time), self._starts.get((pair, passed.to_guest))
-        if conn is None or start is None:
-            return
-        end = self._qemu[conn] if not passed.to_guest else other(self._qemu[conn])
+    def _carry(self, machine: str, capture: Capture) -> None:
+        """Which bytes of which stream each frame carries."""
+        starts: dict[tuple[Pair, bool], int] = {}
         stream, first, count = self._carried
-        stream[passed.frame] = self._stream((conn, end))
-        first[passed.frame] = (segment.seq - start) & 0xFFFFFFFF
-        count[passed.frame] = len(segment.payload)
+        for time, to_guest, number, raw in capture.appended():
+            segment = parse_segment(raw)
+            if segment is None:
+                continue
+            pair = machine, segment.sport, segment.dport
+            if to_guest:
+                pair = machine, segment.dport, segment.sport
+            if segment.flags & SYN:
+                starts[pair, to_guest] = segment.seq + 1
+            conn, start = self._connection(pair, time), starts.get((pair, to_guest))
+            if segment.payload and conn is not None and start is not None:
+                end = other(self._qemu[conn]) if to_guest else self._qemu[conn]
+                stream[number] = self._stream((conn, end))
+                first[number] = (segment.seq - start) & 0xFFFFFFFF
+                count[number] = len(segment.payload)
 
-    def _connected(self, opened: Connected, time: int) -> None:
-        pair = self._asked.pop(opened.client, None)
-        if pair is None:
-            self._by_port[opened.client[1]] = opened.conn
-        else:
-            self._qemu[opened.conn] = "client"
-            self._pairs.setdefault(pair, []).append((time, opened.conn))
+    def _give(self, trace: Trace) -> None:
+        """The messages: what programs gave to their kernels."""
+        found: dict[Stream, list[int]] = {}
+        for record in trace.threads.values():
+            for event in record.events:
+                if event[2] == Sent.kind:
+                    conn, first, count, end = event[3:7]
+                    if self._qemu.get(conn) != end:
+                        found.setdefault((conn, end), []).append(first + count - 1)
+                elif event[2] == Written.kind:
+                    told = self._guests(event, record.name)
+                    if told is not None:
+                        (conn, program), first, count = told
+                        found.setdefault((conn, other(program)), []).append(first + count - 1)
+        for stream, ends in found.items():
+            self._ends[self._stream(stream)] = array("q", sorted(ends))
 
     def _connection(self, pair: Pair, time: int) -> int | None:
         """The connection that a pair of ports belongs to at an instant."""
@@ -165,9 +161,6 @@ class Flows:
 
     def _stream(self, stream: Stream) -> int:
         return self._streams.setdefault(stream, len(self._streams) + 1)
-
-    def _message(self, stream: Stream, last: int) -> None:
-        self._ends.setdefault(self._stream(stream), array("q")).append(last)
 
     # --- what is asked
 

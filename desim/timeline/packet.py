@@ -86,7 +86,7 @@ def life(run: Ran, number: int, width: int = WIDTH) -> Iterator[str]:
         last = len(frames) - 1
         there = f"there are packets 1 to {last}" if last > 0 else "there were none"
         raise UserError(f"packet {number}: no such packet in this run; {there}")
-    flows = Flows(run.trace, frames)
+    flows = Flows(run.trace, run.packets, len(frames))
     life = _Life(run, number, flows)
     rows = life.rows()
     yield from wrap(f"packet {number}: {escape(describe(raw))}", width, subsequent_indent="  ")

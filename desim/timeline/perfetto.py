@@ -76,7 +76,7 @@ class _Timeline:
         self.packets = run.packets
         self.end_ns = run.end_ns
         self.frames = Frames(run.packets)
-        self.flows = Flows(run.trace, self.frames)
+        self.flows = Flows(run.trace, run.packets, len(self.frames))
         self.file = TraceFile()
 
     def steps(self) -> Iterator[None]:
@@ -243,6 +243,8 @@ class _Timeline:
                 self.file.end(track, event[0])
             high = level
             yield
+        if high:
+            self.file.end(track, self.end_ns)
 
     def _mitigation(self, threads: list[ThreadRecord], group: int) -> Iterator[None]:
         """Slices while the card holds interrupts back, or one cause; each says which register

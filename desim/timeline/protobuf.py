@@ -11,8 +11,7 @@ import struct
 VARINT, FIXED64, BYTES = 0, 1, 2
 
 
-def varint(value: int) -> bytes:
-    """7 bits a byte, lowest first; negative numbers as 64 bits of two's complement."""
+def _varint(value: int) -> bytes:
     value &= (1 << 64) - 1
     made = bytearray()
     while value > 0x7F:
@@ -22,20 +21,29 @@ def varint(value: int) -> bytes:
     return bytes(made)
 
 
+_SMALL = tuple(_varint(value) for value in range(1 << 12))
+"""Most numbers are small: fields, lengths, numbers of names."""
+
+
+def varint(value: int) -> bytes:
+    """7 bits a byte, lowest first; negative numbers as 64 bits of two's complement."""
+    return _SMALL[value] if 0 <= value < len(_SMALL) else _varint(value)
+
+
 def number(field: int, value: int) -> bytes:
     """An integer, a bool or an enum."""
-    return varint(field << 3 | VARINT) + varint(value)
+    return _SMALL[field << 3 | VARINT] + varint(value)
 
 
 def fixed64(field: int, value: int) -> bytes:
     """An integer of 8 bytes."""
-    return varint(field << 3 | FIXED64) + struct.pack("<Q", value)
+    return _SMALL[field << 3 | FIXED64] + struct.pack("<Q", value)
 
 
 def message(field: int, *parts: bytes) -> bytes:
     """A message, made of its fields; or bytes."""
     body = b"".join(parts)
-    return varint(field << 3 | BYTES) + varint(len(body)) + body
+    return _SMALL[field << 3 | BYTES] + varint(len(body)) + body
 
 
 def text(field: int, value: str) -> bytes:

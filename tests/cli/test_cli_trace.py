@@ -71,6 +71,7 @@ def test_folder_and_scenario_say_the_same(
         assert main(["trace", run, "--folded"]) == 0
         said.append(capsys.readouterr().out)
         assert main(["trace", run, "--perfetto", str(tmp_path / "a.pftrace")]) == 0
+        assert capsys.readouterr().out.endswith(" bytes; ui.perfetto.dev opens it\n")
         said.append((tmp_path / "a.pftrace").read_bytes())
     assert said[:2] == said[2:]
 
