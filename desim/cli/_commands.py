@@ -25,6 +25,7 @@ COMMANDS = {
     "packetdrill": "run packetdrill scripts against the modelled guest's TCP",
     "calibrate": "fit a cost profile to recorded runs of a Linux guest",
     "fuzz": "search for a scenario that breaks a law",
+    "shrink": "make a scenario that fails as small as it can be",
     "laws": "list the laws that every run keeps, or tell one",
     "lint-driver": "check the log of an e1000 driver against the manual and QEMU",
     "completion": "print what bash, zsh or fish needs to complete desim's words",

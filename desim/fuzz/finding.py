@@ -48,6 +48,14 @@ class Finding(NamedTuple):
             comments += ["How it came about:", *(f"  {line}" for line in self.story)]
         return text_of(expecting(self.data, law), tuple(comments))
 
+    def short(self, name: str) -> str:
+        """The file in as few lines as can be, for one that was made small."""
+        comments = (
+            f"{self.breach.law}: {self.breach.text}",
+            f"desim run {name}.toml",
+        )
+        return text_of(expecting(self.data, self.breach.law), comments)
+
     def save(self, folder: Path, laws_file: str = "") -> Path:
         """Write the file into ``folder``, which is made if need be."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from desim.fuzz.draw import Draw
 
 SERVERS_MS = 4_000
 """When servers start: the guest's network is up at 3.4 s on a wire without faults."""
-CLIENTS_MS = 4_050
+CLIENTS_MS = 4_500
 STOP = "+90s"
 LINGER_S = 1_650
 """A run that is to show what is left stops every program, and goes on until all ends gave up."""

@@ -169,6 +169,14 @@ class Extended:
         return self._of(key).tell(key, message, *given)
 
 
+def with_data(document: Document, data: Mapping[str, Any]) -> Document:
+    """``document`` saying ``data`` instead, for programs that make scenarios of scenarios.
+
+    Messages of it tell a key by its own name.
+    """
+    return replace(document, data=data, source=Spoken({}))
+
+
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """What a file says that extends another: tables are joined, all else is its own."""
     made = dict(base)

@@ -37,6 +37,8 @@ class Process:
 
     __slots__ = (
         "argv",
+        "before",
+        "call",
         "catches_sigint",
         "closing",
         "cpu_ns",
@@ -52,8 +54,10 @@ class Process:
         "name",
         "parent",
         "pid",
+        "polled",
         "progress",
         "received",
+        "rounds",
         "signals",
         "spins",
         "splice_pipe",
@@ -97,6 +101,14 @@ class Process:
         """It computes for ever and never waits."""
         self.closing: File | None = None
         """What a close() that waits has taken from ``files``."""
+        self.call: Call | None = None
+        """The call that it has made last."""
+        self.before: Call | None = None
+        """The call in front of that."""
+        self.polled: tuple[int, list[tuple[int, int]]] | None = None
+        """When a poll that was the same as the call before it found what."""
+        self.rounds = 0
+        """How often it has, one behind the other."""
         self.waiting: Call | None = None
         self.deadline_ns: int | None = None
         self.progress = 0

@@ -190,6 +190,8 @@ class Processes:
         """Make ``call`` for ``process``: its result, an ``OSError``, or ``Blocked``."""
         if process.exit_status is not None:
             raise failure(errno.EINTR)
+        if process.waiting is None:  # else it is the same call, made again
+            process.before, process.call = process.call, call
         name, args = call
         function = self._functions.get(name)
         if function is None:

@@ -52,6 +52,8 @@ TIMER_SLACK_NS = 50_000
 POLL_SLACK_SHARE = 1000
 POLL_SLACK_MAX_NS = 100_000_000
 """poll(2) grants itself a thousandth of its timeout (fs/select.c), within these bounds."""
+MAX_ROUNDS = 1000
+"""How often a program may make the same poll at one instant, with the same outcome."""
 
 OPENINGS = {
     O_RDONLY: "<",
@@ -197,7 +199,7 @@ class SharedCalls(Splices, SystemCalls):
                 looked = True
             found.append((fd, revents))
             ready |= revents
-        if ready:
+        if ready and not (process.before == process.call and self._circles(process, found)):
             return found
         deadline = process.deadline_ns
         if deadline is None and timeout_ns is not None:
@@ -206,6 +208,20 @@ class SharedCalls(Splices, SystemCalls):
             return found
         sources = [source for fd, _ in fds if fd in files for source in files[fd].sources()]
         raise self.block(process, sources, deadline)
+
+    def _circles(self, process: Process, found: list[tuple[int, int]]) -> bool:
+        """Whether a program has asked the same again and again, and no time passes.
+
+        It may be told of what it does not want to know (POLLHUP of a pipe, while it has no room
+        to read), and ask again at once. Where a call costs nothing that would go on for ever, so
+        it sleeps until something changes.
+        """
+        polled = (self.now(), found)
+        if polled != process.polled:
+            process.polled = polled
+            process.rounds = 0
+        process.rounds += 1
+        return process.rounds > MAX_ROUNDS
 
     def sys_ppoll(
         self, process: Process, fds: Sequence[tuple[int, int]], timeout_ns: int

@@ -2,9 +2,9 @@
 
 Whatever is lost, late, repeated, overtaken or spoilt, and whoever closes first:
 
-* what arrives is a prefix of what was sent;
+* what arrives is a prefix of what was sent (``desim laws what-arrives-is-a-prefix``);
 * it is all of it, unless somebody was told (a reset, a time-out, a program that was
-  interrupted) or slirp lost it in one of its own ways (``SLIRP_LOSES``);
+  interrupted) or slirp lost it in one of its own ways (``losses-are-told``);
 * when the programs have ended, so do the connections: in the time that retransmission
   takes to give up, no socket, no control block and no timer is left.
 
@@ -22,6 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from desim.config import InputFile, MachineConfig, RunCommand, Side
+from desim.experiment.run import RunResult
+from desim.laws.bytes import SLIRP_LOSES
+from desim.laws.conversations import conversations
+from desim.laws.table import LAWS
 from desim.machine import Machine
 from desim.scenario.command_line import machine_from_options
 from desim.slirp.socket import SS_FACCEPTCONN
@@ -29,22 +33,6 @@ from desim.wire.tcp import ACK, RST, SYN
 
 SECOND = 10**9
 MS = 1_000_000
-
-SLIRP_LOSES = {
-    "a guest that does not answer for 75 s, or resets, is an end of file on the host": [
-        "tcp_hostfwd/syn_retransmit",
-        "tcp_hostfwd/close_G",
-    ],
-    "what the guest sends when the host's program has closed is acknowledged, once": [
-        "tcp_hostfwd/close_auto_hg",
-        "tcp_hostfwd/close_ghg",
-    ],
-    "what it has read of the host is forgotten when the guest's SYN-ACK comes again": [
-        "found/second-syn-ack-empties-so_snd",
-    ],
-}
-"""The real one's own ways to lose data without an error, with recordings that show each:
-in tests/vectors/slirp, or held with the real library (tests/differential/found)."""
 
 TESTS = Path(__file__).resolve().parents[1]
 EXAMPLES = 12 if settings.default is not None and settings.default.derandomize else 300
@@ -202,15 +190,15 @@ def leftovers(made: Machine) -> list[str]:
     return found
 
 
+LAWS_HELD = ("what-arrives-is-a-prefix", "losses-are-told", "a-closed-connection-leaves-nothing")
+
+
 def check(made: Machine, transfers: list[Transfer]) -> None:
-    """The three laws."""
-    for number, transfer in enumerate(transfers):
-        sent, arrived = transfer.data(number), got(made, number)
-        assert sent.startswith(arrived), f"{transfer}: {len(arrived)} bytes, not those sent"
-        if transfer.stopped is None and arrived != sent:
-            assert somebody_was_told(made, number) or slirp_lost_it(made, number), (
-                f"{transfer}: {len(arrived)} bytes, and nobody knows"
-            )
+    """The three laws, as every run is held to them (``desim.laws``)."""
+    result = RunResult(made.config, made)
+    assert len(conversations(made.config)) == len(transfers)
+    for name in LAWS_HELD:
+        assert LAWS[name].broken(result) == [], name
     assert leftovers(made) == []
 
 
