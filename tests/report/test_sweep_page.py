@@ -41,7 +41,10 @@ FACTS = {
 
 def row(run: int, load: str, rate: int, seed: int, times: list[int], **more: Any) -> Row:
     figures = dict.fromkeys(METRICS) | {"ping.p99": max(times), "irq_rate": Fraction(rate, 3)}
-    samples = [Sample("ping", n, None, ns, "receive ring") for n, ns in enumerate(times)]
+    samples = [
+        Sample("ping", n, None, ns, "receive ring", "interrupt mitigation")
+        for n, ns in enumerate(times)
+    ]
     fields = {"error": None, "error_kind": None, "expected": None} | more
     return Row(
         run,
@@ -128,11 +131,11 @@ def test_failed_runs_are_told() -> None:
     assert "out of time" in text
 
 
-def test_colours_are_queues() -> None:
+def test_colours_are_who_held_it_up() -> None:
     with closing(database()) as made:
         text = sweep.page(made)
     assert 'class="dot at-card"' in text
-    assert "longest in the card&#39;s receive ring" in text
+    assert "waited for the end of the card&#39;s hold-off (18)" in text
     assert 'class="dot plain"' not in text
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from desim.experiment.journey import Direction, Journey, Kind, Row
 from desim.report.page.places import QUEUES, Place, place_of
-from desim.report.page.stays import HOMES, THREADS, reason
+from desim.report.page.stays import HOMES, waited_for
 
 CAUSES = 8
 """More than these are not told apart: the rest is one."""
@@ -111,8 +111,7 @@ def _cause(row: Row) -> Cause:
     if not row.waiting_ns:
         place = place_of(row.owner, row.file)
         return Cause(place, False, place.value)
-    thread, inside, _ = row.waits_for.partition(" in ")
-    what = f"{THREADS[thread]} to be free" if inside and thread in THREADS else reason(row)
+    what = waited_for(row.waits_for)
     if row.carrier is not None:
         return Cause(HOMES[row.carrier], True, f"the {row.carrier} waits for {what}")
     queue = QUEUES[row.station]

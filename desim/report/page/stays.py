@@ -113,7 +113,9 @@ def _neighbours(rows: Iterable[Stay]) -> list[Stay]:
 def _stay(begin: int, row: Row) -> Stay:
     if row.waiting_ns:
         where = row.station if row.carrier is None else row.carrier
-        return Stay(begin, row.waiting_ns, where, True, (Part(None, reason(row), row.waiting_ns),))
+        return Stay(
+            begin, row.waiting_ns, where, True, (Part(None, reason(row.waits_for), row.waiting_ns),)
+        )
     part = Part(place_of(row.owner, row.file), row.station, row.own_ns)
     return Stay(begin, row.own_ns, str(row.carrier), False, (part,))
 
@@ -132,15 +134,41 @@ REASONS = {
     "its turn": "its turn",
 }
 """What a journey calls a reason to wait, and what a picture says."""
+HOLDERS = {
+    "interrupt mitigation": Place.CARD,
+    "interrupts masked by the driver (NAPI)": Place.DRIVER,
+    "interrupt": Place.DRIVER,
+    "handshake": Place.SLIRP,
+    "window": Place.SLIRP,
+    "retransmission": Place.SLIRP,
+    "its turn": Place.SLIRP,
+    "room in the socket buffer": Place.HOST,
+    "bytes in front of it": Place.PROGRAM,
+}
+"""Who holds a message up that waits for that; QEMU's main loop, if nobody else."""
 THREADS = {"main": "the main loop", "vcpu": "the vCPU"}
 
 
-def reason(row: Row) -> str:
+def reason(waits_for: str) -> str:
     """What a wait is for, in words that go behind "waits for"."""
-    thread, inside, function = row.waits_for.partition(" in ")
+    thread, inside, function = waits_for.partition(" in ")
     if inside and thread in THREADS:
         return f"{THREADS[thread]}, busy in {function}"
-    return REASONS.get(row.waits_for, row.waits_for)
+    return REASONS.get(waits_for, waits_for)
+
+
+def waited_for(waits_for: str) -> str:
+    """The same, whatever a thread is busy with."""
+    thread, inside, _ = waits_for.partition(" in ")
+    return f"{THREADS[thread]} to be free" if inside and thread in THREADS else reason(waits_for)
+
+
+def held_up_by(waits_for: str) -> Place:
+    """The place that holds a message up which waits for that."""
+    thread, inside, _ = waits_for.partition(" in ")
+    if inside and thread in THREADS:
+        return Place.KERNEL if thread == "vcpu" else Place.QEMU
+    return HOLDERS.get(waits_for, Place.QEMU)
 
 
 def _joined(*rows: Stay) -> Stay:

@@ -2,8 +2,9 @@
 
 A column stands for one value of the key that varies. In it the round trips lie at their heights,
 and where more of them are alike the column is wider, so two clouds with nothing between them are
-seen as two; a line through percentiles would hide that. The colour says where a round trip was
-longest, as its waterfall tells; where nobody asked for that, all have one colour.
+seen as two; a line through percentiles would hide that. The colour says who held a round trip up
+where it waited longest, as its waterfall tells (``desim sweep --causes``); where nobody asked for
+that, all have one colour.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from markupsafe import Markup
 from desim.experiment.rates import FLOOR_NS, rates
 from desim.report.page import svg
 from desim.report.page.figure import Basis, Figure, Key, Table, Trust
-from desim.report.page.places import QUEUES
 from desim.report.page.scale import exact, short, tenths
+from desim.report.page.stays import held_up_by, waited_for
 from desim.report.page.sweeping import (
     Column,
     Facet,
@@ -255,6 +256,9 @@ class _Drawing:
         self.y += 6
 
 
+UNKNOWN = "what it waited for is not known; desim sweep --causes tells"
+MOST_WORDS = 3
+"""Reasons that one colour has in the legend."""
 MOST_NAMES = 12
 MOST_LETTERS = 12
 """Of a value below a column; the table has it as a whole."""
@@ -282,8 +286,8 @@ def _bins(samples: Sequence[Sample], scale: Vertical) -> Counter[int]:
 
 
 def _colour(sample: Sample) -> str:
-    queue = QUEUES.get(sample.place or "")
-    return "plain" if queue is None else queue.place.css
+    """Who held it up."""
+    return held_up_by(sample.reason).css if sample.reason else "plain"
 
 
 def say(value: Value, kind: Kind) -> str:
@@ -321,14 +325,14 @@ def _basis(trust: Trust, costs: str, known: Limits) -> tuple[Basis, ...]:
 
 
 def _legend(samples: Sequence[Sample], known: Limits) -> tuple[Key, ...]:
-    colours = {_colour(sample) for sample in samples}
+    counted: dict[str, Counter[str]] = {}
+    for sample in samples:
+        words = f"waited for {waited_for(sample.reason)}" if sample.reason else UNKNOWN
+        counted.setdefault(_colour(sample), Counter())[words] += 1
     made = [
-        Key(queue.place.css, f"longest {queue.words}")
-        for queue in QUEUES.values()
-        if queue.place.css in colours
+        Key(css, "; ".join(f"{words} ({n:,})" for words, n in found.most_common(MOST_WORDS)))
+        for css, found in sorted(counted.items(), key=lambda one: -sum(one[1].values()))
     ]
-    if "plain" in colours:
-        made.append(Key("plain", "where it was longest is not known"))
     if known:
         made.append(Key("floor", "QEMU's floor decides"))
     return tuple(made)

@@ -274,6 +274,8 @@ def _passages(trace: Machine, landmark: Landmark, window: Window) -> Iterator[tu
         for time, code in zip(record.times, record.codes, strict=True):
             if code & ~1 not in wanted:
                 continue
+            if time > window.end and not entered:
+                break
             if not code & 1:
                 entered.append(time)
             elif window.has(begin := entered.pop(), time):
