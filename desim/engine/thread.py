@@ -169,10 +169,13 @@ class Thread:
     def park(self, reason: str, deadline: int | None = None) -> None:
         """Sleep until ``wake``, or until ``deadline`` (ns), whichever comes first.
 
-        The thread must have met the others. ``reason`` is what a report calls the
-        time spent here.
+        A deadline that has passed is now: what the thread did on its way here may have taken until
+        behind it, and time does not go back. The thread must have met the others. ``reason`` is
+        what a report calls the time spent here.
         """
         assert self.now == self.env._now, f"{self.name} sleeps before it has met the others"
+        if deadline is not None and deadline < self.now:
+            deadline = self.now
         code = -1
         if self.marks_waits:
             code = self.codes.wait(reason)

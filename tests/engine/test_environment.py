@@ -277,3 +277,18 @@ def test_an_unknown_touch_point_is_refused(env):
         env.touch_point("nowhere")
     with pytest.raises(ValueError, match="nowhere"):
         SimPyEnvironment(without=["nowhere"])
+
+
+def test_a_sleep_until_what_has_passed_ends_now(env, thread):
+    # Found by desim fuzz: what a thread did on its way to sleep took until behind the deadline.
+    seen = []
+
+    def body():
+        t.charge(100)
+        t.meet()
+        t.park("poll", 60)
+        seen.append((t.now, env.now))
+
+    t = thread("t", body)
+    env.run()
+    assert seen == [(100, 100)]
