@@ -436,11 +436,12 @@ def _put(data: dict[str, Any], key: Key, value: object) -> Key:
 
 def _with_setting(data: Mapping[str, Any], setting: Setting, value: object) -> object:
     """What the key of ``setting`` is with its new value; the rest stays as it is."""
-    table, name = setting.way
-    inside = data.get(table, {})
-    if not isinstance(inside, dict):
-        raise ValueError(f"{table} is no table")
-    return setting.put(inside.get(name), value)
+    at: Any = data
+    for place, part in enumerate(setting.way):
+        if not isinstance(at, dict):
+            raise ValueError(f"{dotted(setting.way[:place])} is no table")
+        at = at.get(part, {} if place < len(setting.way) - 1 else None)
+    return setting.put(at, value)
 
 
 def plain(value: object, depth: int = 1) -> object:

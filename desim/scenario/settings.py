@@ -5,6 +5,7 @@ of these names a single setting in it, and leaves the others as they are::
 
     guest.modprobe.InterruptThrottleRate    the word InterruptThrottleRate=... of guest.modprobe
     guest.sysctl.net.ipv4.tcp_retries2      the line net.ipv4.tcp_retries2=... of guest.sysctl
+    machine.b.guest.modprobe.RxIntDelay     the same of the guest of a further machine
 
 These keys are for whoever changes a scenario (``--set``, ``--vary``, ``Scenario.set``); a file says
 the text itself.
@@ -19,14 +20,14 @@ from desim.errors import nearest
 from desim.guest.drivers.modules import MODULES
 from desim.scenario.lines import Key
 
-MODPROBE = ("guest", "modprobe")
-SYSCTL = ("guest", "sysctl")
+GUEST, MACHINE = "guest", "machine"
+MODPROBE, SYSCTL = "modprobe", "sysctl"
 
 
 class Setting(NamedTuple):
     """One setting: the key of the text that has it, and its name there."""
 
-    way: tuple[str, str]
+    way: Key
     name: str
 
     def put(self, before: object, value: object) -> object:
@@ -35,20 +36,20 @@ class Setting(NamedTuple):
             value = int(value)
         if not isinstance(value, (str, int)):
             raise ValueError("must be a whole number or text")
-        if self.way == MODPROBE:
+        if self.way[-1] == MODPROBE:
             return _in_line(DEFAULT_MODPROBE if before is None else before, self.name, str(value))
         return _in_list([] if before is None else before, self.name, str(value))
 
 
 def setting_at(key: Key) -> Setting | None:
     """The setting that ``key`` names; None if it is a key of the file."""
-    if len(key) < 3 or any(isinstance(part, int) for part in key):
+    begin = 2 if key[0] == MACHINE else 0
+    if len(key) < begin + 3 or key[begin] != GUEST or any(isinstance(part, int) for part in key):
         return None
-    table, name, *rest = (str(part) for part in key)
-    way = table, name
-    if way == MODPROBE and len(rest) == 1:
+    way, rest = key[: begin + 2], [str(part) for part in key[begin + 2 :]]
+    if way[-1] == MODPROBE and len(rest) == 1:
         return Setting(way, rest[0])
-    return Setting(way, ".".join(rest)) if way == SYSCTL else None
+    return Setting(way, ".".join(rest)) if way[-1] == SYSCTL else None
 
 
 def _in_line(line: object, name: str, value: str) -> str:
