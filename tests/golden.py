@@ -6,16 +6,14 @@ Run as a program (``nox -s results``) this writes them anew.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from runs import SHIPPED, shipped_run
 
 from desim.compare import results
-from desim.compare.results import FINGERPRINTS
+from desim.compare.results import FINGERPRINTS, PAGES
 
 FOLDER = Path(__file__).resolve().parent.parent / "results"
-PAGES = "pages.toml"
 PAGE = "hello"
 """The scenario whose page is there as a whole, so that a change of it can be read."""
 DRAWN = ("burst", "hello", "lossy", "refused", "services", "upload")
@@ -44,9 +42,7 @@ def page(name: str) -> str:
 
 def pages() -> str:
     """The SHA-256 of some pages, all of which have other pictures."""
-    lines = ["# The same on every Python and machine. Made by: nox -s results"]
-    lines += [f'{name} = "{hashlib.sha256(page(name).encode()).hexdigest()}"' for name in DRAWN]
-    return "\n".join(lines) + "\n"
+    return results.pages((name, page(name)) for name in DRAWN)
 
 
 def files() -> dict[str, str]:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from desim.compare import results
 from desim.compare.report import lines as differences
-from desim.compare.results import FINGERPRINTS, LONG_REPORT, PAGE, REPORT
+from desim.compare.results import FINGERPRINTS, LONG_REPORT, PAGE, PAGES, REPORT
 from desim.disk import kind_of
 from desim.engine.trace import Fingerprint
 from desim.errors import UserError
@@ -125,13 +125,14 @@ def _ingredients(expected: Fingerprint, found: Fingerprint) -> Iterator[str]:
 
 
 def _results(folder: Path, shipped: RunShipped) -> Iterator[Verdict]:
+    pages = _pages(folder / PAGES)
     for name, expected in _fingerprints(folder / FINGERPRINTS).items():
         try:
             result = shipped(name)
         except UserError as error:
             yield Verdict(name, tuple(error.messages))
             continue
-        yield Verdict(name, tuple(_against(folder, name, expected, result)))
+        yield Verdict(name, tuple(_against(folder, name, expected, pages.get(name), result)))
 
 
 def _fingerprints(path: Path) -> Mapping[str, Fingerprint]:
@@ -144,7 +145,22 @@ def _fingerprints(path: Path) -> Mapping[str, Fingerprint]:
         raise UserError(f"{path}: not a file of fingerprints: {error}") from None
 
 
-def _against(folder: Path, name: str, expected: Fingerprint, result: RunResult) -> Iterator[str]:
+def _pages(path: Path) -> Mapping[str, str]:
+    """The hashes of pages, by scenario. Raises ``UserError`` if the file has something else."""
+    if kind_of(path) != "file":
+        return {}
+    try:
+        with path.open("rb") as file:
+            data = tomllib.loads(file.read(MAX_BYTES).decode())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a file of pages' hashes: {error}") from None
+    return {name: str(value) for name, value in data.items()}
+
+
+def _against(
+    folder: Path, name: str, expected: Fingerprint, page: str | None, result: RunResult
+) -> Iterator[str]:
+    """What differs from a folder; ``page`` is the hash of the run's page, if it has one there."""
     found = result.fingerprint
     if found != expected:
         yield f"{FINGERPRINTS}: other " + "; ".join(_ingredients(expected, found))
@@ -156,6 +172,8 @@ def _against(folder: Path, name: str, expected: Fingerprint, result: RunResult) 
         path = folder / f"{name}{ending}"
         if kind_of(path) == "file":
             yield from _text(path, made(result))
+    if page is not None and page != results.digest(results.page(result)):
+        yield f"{PAGES}: the page of this run is another (desim report {name})"
 
 
 def _text(path: Path, new: str) -> Iterator[str]:

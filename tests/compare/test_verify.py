@@ -11,7 +11,7 @@ from pathlib import Path
 
 import golden
 import pytest
-from runs import SHIPPED
+from runs import SHIPPED, shipped_run
 
 from desim.cli import main
 from desim.compare import results
@@ -118,7 +118,11 @@ def test_results_of_a_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     (tmp_path / golden.FINGERPRINTS).write_text(f"{results.HEAD}\n\n{table}\n")
     for name in (f"{CHEAP}.txt", f"{CHEAP}-vv.txt"):
         (tmp_path / name).write_bytes((golden.FOLDER / name).read_bytes())
+    page = results.page(shipped_run(CHEAP))
+    (tmp_path / f"{CHEAP}.html").write_text(page)
+    (tmp_path / golden.PAGES).write_text(results.pages([(CHEAP, page)]))
     assert verified(tmp_path, capsys) == (0, f"{CHEAP}: as it was\n")
+    (tmp_path / golden.PAGES).write_text(results.pages([(CHEAP, page + " ")]))
     report = tmp_path / f"{CHEAP}.txt"
     report.write_text(report.read_text().replace("programs", "pograms", 1))
     wrong = table.replace('names = "', 'names = "0', 1)
@@ -128,6 +132,7 @@ def test_results_of_a_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert code == 1
     assert "fingerprints.toml: other names (other functions" in text
     assert f"{CHEAP}.txt: 2 lines differ\n    -pograms" in text
+    assert f"pages.toml: the page of this run is another (desim report {CHEAP})" in text
     assert "nothing: differs" in text
 
 
