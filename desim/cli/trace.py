@@ -8,6 +8,7 @@ from pathlib import Path
 from desim.cli._arguments import Parser, counted
 from desim.cli._recorded import add_run, recorded
 from desim.cli._screen import say
+from desim.disk import kind_of
 from desim.errors import UserError
 
 EPILOG = """\
@@ -49,8 +50,8 @@ def command(words: list[str]) -> int:
     from desim.cli._running import console_width
 
     arguments = parser().read(words)
-    if arguments.perfetto is not None and not arguments.perfetto.name:
-        raise UserError("--perfetto: names no file")
+    if arguments.perfetto is not None:
+        _check(arguments.perfetto)
     run = recorded(arguments)
     if arguments.perfetto is not None:
         from desim.disk import write_pieces
@@ -77,3 +78,14 @@ def command(words: list[str]) -> int:
     for line in life(run, arguments.packet, console_width()):
         say(line)
     return 0
+
+
+def _check(path: Path) -> None:
+    """That a file can be written there: told before a long run, not behind it."""
+    if not path.name:
+        raise UserError("--perfetto: names no file")
+    kind = kind_of(path)
+    if kind not in (None, "file"):
+        raise UserError(f"--perfetto {path}: is {'a folder' if kind == 'folder' else 'no file'}")
+    if kind_of(path.parent) != "folder":
+        raise UserError(f"--perfetto {path}: there is no folder {path.parent}")
