@@ -290,3 +290,12 @@ def test_any_message_has_a_waterfall_and_the_slowest_has_one_by_itself() -> None
     assert "for ping 7 of" in text
     with pytest.raises(UserError, match="no message of this run"):
         page(run_, Asked(journeys=(read_selector("udp"),)))
+
+
+def test_the_figures_of_the_summary_are_there() -> None:
+    run_ = shipped_run("upload")
+    elements = Elements(page(run_))
+    for name, value in run_.summary["metrics"].items():
+        assert (name in elements.text) == (value is not None), name
+    assert "in transfers" in elements.text
+    assert "held back" in elements.text

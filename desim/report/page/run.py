@@ -15,14 +15,15 @@ from desim.machine.vm import BOOT, CONSOLE, point_of
 from desim.report.ladder import steps
 from desim.report.page import distribution, ladder_picture
 from desim.report.page.causes import FEW, groups
-from desim.report.page.figure import Figure, Table, Trust
-from desim.report.page.page import Document, Missing, Part, html
-from desim.report.page.scale import exact, instant
+from desim.report.page.figure import Figure, Trust
+from desim.report.page.page import Document, Missing, html
+from desim.report.page.scale import instant
+from desim.report.page.tables import parts
 from desim.report.page.timeline import Machine, timeline
 from desim.report.page.timeline_picture import figure
 from desim.report.page.waterfall import waterfall
 from desim.report.page.window import Window, asked, busiest
-from desim.report.text import command_line, duration, escape
+from desim.report.text import command_line, escape
 
 WIDTH = 100
 """Columns of a command line of QEMU's."""
@@ -67,7 +68,7 @@ def page(run: Ran, asked_for: Asked = AS_USUAL) -> str:
             good=good,
             command="\n".join(command_line("qemu", summary["qemu"], WIDTH)),
             failures=[escape(failure) for failure in summary["expectations"]],
-            parts=list(_parts(summary)),
+            parts=list(parts(summary)),
             made=_made(summary),
         )
     )
@@ -175,52 +176,6 @@ def _lead(summary: dict[str, Any]) -> str:
     costs = summary["costs"]
     ended = f"Ended at {instant(summary['end_ns'])}: {summary['ended']}."
     return f"{ended} Costs {costs['profile']} ({costs['status']})."
-
-
-def _parts(summary: dict[str, Any]) -> Iterator[Part]:
-    rows = [
-        (
-            program["side"],
-            escape(program["command"]),
-            instant(program["started_ns"]) if program["started_ns"] is not None else "",
-            _took(program),
-            "" if program["status"] is None else str(program["status"]),
-        )
-        for program in summary["programs"]
-    ]
-    if rows:
-        yield _part(
-            "Programs", ("side", "command", "started", "took", "exit"), rows, "started", "took"
-        )
-    if (frames := summary["frames"]) is not None:
-        counted = [
-            (what, one["where"], escape(str(one["why"])), exact(one["frames"]))
-            for what in ("lost", "held", "made")
-            for one in frames[what]
-        ]
-        if counted:
-            columns = ("frames that were", "where", "why", "frames")
-            yield _part("Frames lost, held, made", columns, counted, "frames")
-    files = [
-        (escape(name), exact(file["bytes"]), file["sha256"])
-        for name, file in summary["files"].items()
-    ]
-    if files:
-        yield _part("Files that programs wrote", ("file", "bytes", "SHA-256"), files, "bytes")
-
-
-def _part(
-    title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *numbers: str
-) -> Part:
-    return Part(title.partition(" ")[0].lower(), title, Table(head, rows, frozenset(numbers)))
-
-
-def _took(program: dict[str, Any]) -> str:
-    if program["started_ns"] is None:
-        return ""
-    if program["ended_ns"] is None:
-        return "still ran at the end"
-    return duration(program["ended_ns"] - program["started_ns"])
 
 
 def _made(summary: dict[str, Any]) -> str:
