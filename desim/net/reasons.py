@@ -15,6 +15,7 @@ NOT_NOW = Reason("not-now", "it said not now")
 PURGED_BY_STOP = Reason("purged-by-stop", "purged: the machine stopped")
 PURGED_BY_BUFFER = Reason("purged-by-buffer", "purged: filter-buffer was being emptied")
 
+EMPTY = Reason("empty-frame", "an empty frame: what QEMU does with it is not modelled")
 HUB_COPY = Reason("hub-copy", "the hub has more than one port to pass it to")
 SOCKET_CLOSED = Reason("socket-closed", "its socket is not connected")
 SOCKET_ERROR = Reason("socket-error", "its socket says: {error}")

@@ -23,7 +23,8 @@ Three traps, all real:
   connection (``send_index`` is not reset).
 * An empty datagram counts as the end: nothing is read any more.
 
-Not modelled: ``fd=``, ``reconnect=`` (which came after QEMU 7.2), TLS, Unix datagrams.
+Not modelled: an empty frame, which is lost here (in QEMU it counts as one that its receiver does
+not take now, and waits for ever with all that is behind it); ``fd=``, ``reconnect=`` (which came after QEMU 7.2), TLS, Unix datagrams.
 """
 
 from __future__ import annotations
@@ -146,6 +147,9 @@ class NetSocket(NetClient):
 
     def send_frame(self, raw: bytes) -> None:
         """A frame has come over the socket; one that has to wait stops the reading."""
+        if not raw:
+            self.lost(Frame(raw), reasons.EMPTY)
+            return
         if self.port.send_async(Frame(raw), self.send_completed) == 0:
             self.update_fd_handler(read=False)
 
@@ -275,14 +279,14 @@ class NetSocketStream(NetSocket):
             self._end()
 
     def _fill(self, data: bytes) -> bool:
-        """``net_fill_rstate``: False for a frame that is too long, which ends the connection."""
+        """``net_fill_rstate``: False if more comes of a frame than its buffer holds, which ends
+        the connection."""
         data = self._read + data
         at = 0
         while len(data) - at >= LENGTH_BYTES:
             begin = at + LENGTH_BYTES
             size = int.from_bytes(data[at:begin], "big")
-            if size > NET_BUFSIZE:
-                self._read = b""
+            if min(size, len(data) - begin) > NET_BUFSIZE:
                 return False
             if len(data) - begin < size:
                 break

@@ -320,3 +320,23 @@ def test_runs_of_several_machines_are_the_same_in_many() -> None:
     scenario = desim.load("two-guests")
     first, second = desim.run_many([scenario, scenario], record="trace", capture=True)
     assert first.fingerprint == second.fingerprint == desim.run(scenario).fingerprint
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        bytes(4) + (60).to_bytes(4, "big") + bytes(60),
+        bytes(3),
+        b"\xff" * 100_000,
+        (1).to_bytes(4, "big") + b"x",
+        (70_000).to_bytes(4, "big") + bytes(70_100),
+    ],
+    ids=["empty", "cut", "huge", "short", "too long"],
+)
+def test_whatever_somebody_writes_into_the_socket_the_run_ends_well(data: bytes) -> None:
+    config = machine(HUB.partition("[machine.b]")[0])
+    config.host[0].command = "cat data | nc -N localhost 1234"
+    config.host_files["data"] = InputFile(name="data", data=data)
+    done = run(config)
+    assert not done.failed
+    assert done.frame_counts["queued"] == 0
