@@ -24,7 +24,8 @@ Three traps, all real:
 * An empty datagram counts as the end: nothing is read any more.
 
 Not modelled: an empty frame, which is lost here (in QEMU it counts as one that its receiver does
-not take now, and waits for ever with all that is behind it); ``fd=``, ``reconnect=`` (which came after QEMU 7.2), TLS, Unix datagrams.
+not take now, and waits for ever with all that is behind it); ``fd=``, ``reconnect=`` (which came
+after QEMU 7.2), TLS, Unix datagrams.
 """
 
 from __future__ import annotations
