@@ -149,6 +149,10 @@ class Mmio(Protocol):
     def write(self, offset: int, value: int) -> None:
         """A 32-bit write."""
 
+    def read_all(self, offsets: tuple[int, ...]) -> list[int]:
+        """32-bit reads, one behind the other, with nothing in between."""
+        return [self.read(offset) for offset in offsets]
+
     def strobe(self, offset: int, values: Iterable[int], flush: int, delay_ns: int) -> None:
         """Levels of pins, one after the other: write each, read ``flush``, wait ``delay_ns``."""
 

@@ -51,8 +51,8 @@ class CardAccess(Mmio):
     """
 
     __slots__ = (
-        "_env", "_lock", "_methods", "_quiet_read", "_quiet_write", "_reads", "_thread", "_writes",
-        "at_one_go", "config_read_", "config_write_", "read_", "write_",
+        "_env", "_in_a_row", "_lock", "_methods", "_quiet_read", "_quiet_write", "_reads",
+        "_thread", "_writes", "at_one_go", "config_read_", "config_write_", "read_", "write_",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +85,8 @@ class CardAccess(Mmio):
         self._reads: dict[int, Quiet[Callable[[], int]] | None] = {}
         """By offset; None: not quiet."""
         self._writes: dict[int, Quiet[Callable[[int], None]] | None] = {}
+        self._in_a_row: dict[tuple[int, ...], Quiet[list[Callable[[], int]]]] = {}
+        """Reads one behind the other, by their offsets."""
         self._methods: dict[tuple[str, str], tuple[int, tuple[int, ...]]] = {}
         """What reads and writes by a method take (ns), and their marks."""
 
@@ -102,12 +104,12 @@ class CardAccess(Mmio):
         if was_on and thread.irq_pending:
             thread.meet()
 
-    # NOTE: the same in ``read`` and ``write`` instead of a function for both: a driver that loads
-    # does little else (1.2 of the guest's whole boot).
+    # NOTE: the same in ``read`` and ``write`` instead of a function for both, and no ``get`` (a
+    # call) of what is known: a driver that loads does little else (1.2 of the guest's whole boot).
 
     def read(self, offset: int) -> int:
         known = self._reads
-        quiet = known.get(offset)
+        quiet = known[offset] if offset in known else None  # noqa: SIM401 - a call
         if quiet is not None:
             do, took, marks = quiet
             env, thread = self._env, self._thread
@@ -137,7 +139,7 @@ class CardAccess(Mmio):
 
     def write(self, offset: int, value: int) -> None:
         known = self._writes
-        quiet = known.get(offset)
+        quiet = known[offset] if offset in known else None  # noqa: SIM401 - a call
         if quiet is not None:
             do, took, marks = quiet
             env, thread = self._env, self._thread
@@ -165,6 +167,47 @@ class CardAccess(Mmio):
         was_on = self._enter()
         self.write_(offset, value)
         self._leave(was_on)
+
+    def read_all(self, offsets: tuple[int, ...]) -> list[int]:
+        # NOTE: reads one behind the other at one go (0.8 of the calls of an idle machine, whose
+        # driver adds up the card's statistics every two seconds).
+        row = self._in_a_row.get(offsets)
+        if row is None:
+            values = [self.read(offset) for offset in offsets]
+            self._learn_row(offsets)
+            return values
+        env, thread, queue = self._env, self._thread, self._env._queue
+        begin = thread.now
+        end = begin + row.took
+        if (
+            (not queue or queue[0][0] > end)
+            and end > env._now
+            and not thread.irq_pending
+            and self._lock.owner is None
+            and env.running is thread
+            and thread.open
+            and (thread.collect is None or len(thread.marks) + len(row.marks) <= CHUNK)
+        ):
+            env._now = thread.now = end
+            if row.marks:
+                begin <<= CODE_BITS
+                thread.marks += [begin + mark for mark in row.marks]
+            return [do() for do in row.do]
+        return [self.read(offset) for offset in offsets]
+
+    def _learn_row(self, offsets: tuple[int, ...]) -> None:
+        """Once each of them is known, and takes time: that of those in front of it passes first."""
+        do: list[Callable[[], int]] = []
+        marks: list[int] = []
+        took = 0
+        for quiet in map(self._reads.get, offsets):
+            if quiet is None or not quiet.took:
+                return
+            do += (quiet.do,)
+            for mark in quiet.marks:
+                marks += (mark + (took << CODE_BITS),)
+            took += quiet.took
+        self._in_a_row[offsets] = Quiet(do, took, tuple(marks))
 
     def strobe(self, offset: int, values: Iterable[int], flush: int, delay_ns: int) -> None:
         thread = self._thread
@@ -216,6 +259,7 @@ class CardAccess(Mmio):
         # Whether the card decodes accesses at all may be another matter now.
         self._reads.clear()
         self._writes.clear()
+        self._in_a_row.clear()
         self._methods.clear()
 
     # --- quiet accesses

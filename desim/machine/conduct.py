@@ -192,10 +192,14 @@ class Conductor:
             self.env.stop(reason)
 
     def _reason(self) -> str | None:
-        if self._booting or self._open or not self.machine.at_rest():
+        if self._booting or self._open:
             return None
-        if all(started.ended for started in self.started):
+        # What a program that sleeps answers at once comes first: it may sleep for hours.
+        ended = all(started.ended for started in self.started)
+        if not ended and (self._timed or not all(started.waits for started in self.started)):
+            return None
+        if not self.machine.at_rest():
+            return None
+        if ended:
             return ALL_ENDED
-        if self._timed or not all(started.waits for started in self.started):
-            return None
         return ALL_WAIT if self.machine.nothing_left() else None

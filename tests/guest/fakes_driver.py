@@ -332,6 +332,9 @@ class FakeBus:
         self.log.append(("w", offset, value))
         self.card.mmio_write(offset, value)
 
+    def read_all(self, offsets: tuple[int, ...]) -> list[int]:
+        return [self.read(offset) for offset in offsets]
+
     def strobe(self, offset: int, values: Iterable[int], flush: int, delay_ns: int) -> None:
         for value in values:
             self.write(offset, value)

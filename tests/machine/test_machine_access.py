@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from runs import config, random_profile
 
-from desim.config import MachineConfig
+from desim.config import MachineConfig, RunCommand
 from desim.devices import Nic
 from desim.engine.trace import Fingerprint
 from desim.machine import Machine
@@ -62,6 +62,39 @@ def test_it_is_whatever_things_cost(seed: int, tmp_path: Path) -> None:
 def test_it_is_with_any_card_and_driver(changes: dict[str, Any]) -> None:
     at_one_go, step_by_step = fingerprints(config("hello-close", **changes))
     assert at_one_go == step_by_step
+
+
+@pytest.mark.parametrize("costs", ["zero", "study-2016"])
+def test_it_is_when_statistics_are_read_in_a_row(costs: str) -> None:
+    made = config("hello-close", costs=costs)
+    made.guest.append(RunCommand(side="guest", command="sleep 20", terminal="guest 9"))
+    at_one_go, step_by_step = fingerprints(made)
+    assert at_one_go == step_by_step
+
+
+def test_registers_that_take_time_are_read_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    read_all = CardAccess.read_all
+
+    def counted(self: CardAccess, offsets: tuple[int, ...]) -> list[int]:
+        before = len(rows)
+        values = read_all(self, offsets)
+        if len(rows) == before:
+            rows.append(len(offsets))
+        return values
+
+    read = CardAccess.read
+
+    def single(self: CardAccess, offset: int) -> int:
+        rows.append(1)
+        return read(self, offset)
+
+    monkeypatch.setattr(CardAccess, "read_all", counted)
+    monkeypatch.setattr(CardAccess, "read", single)
+    made = config("hello-close", record="none", capture=False)
+    made.guest.append(RunCommand(side="guest", command="sleep 20", terminal="guest 9"))
+    Machine(made).run()
+    assert sum(row > 50 for row in rows) > 5
 
 
 class CountedLock(BigLock):

@@ -35,7 +35,7 @@ class Adapter:
         "alloc_rx_buff_failed", "copybreak", "cpu", "detect_tx_hung", "device", "down",
         "er32", "ew32", "hw", "hw_csum_err", "hw_csum_good", "idle_errors", "itr", "itr_setting",
         "link_duplex", "link_speed", "log", "look", "memory", "options", "pci_name",
-        "receive_errors", "restart_queue", "total_rx_bytes", "total_rx_packets",
+        "read_all", "receive_errors", "restart_queue", "total_rx_bytes", "total_rx_packets",
         "total_tx_bytes", "total_tx_packets", "tx_timeout_count", "tx_timeout_factor", "wol",
     )  # fmt: skip
 
@@ -57,6 +57,7 @@ class Adapter:
         self.look = cpu.touch_point("desc_status")
         """Before what the card writes is read."""
         self.er32 = hw.er32
+        self.read_all = hw.read_all
         self.ew32 = hw.ew32
         self.log = log
         self.pci_name = pci_name

@@ -27,6 +27,7 @@ def _registers(names: str) -> tuple[tuple[str, int], ...]:
 
 
 UPDATE_STATS = _registers(_UPDATE_ORDER)
+UPDATE_OFFSETS = tuple(offset for _, offset in UPDATE_STATS)
 MANAGEMENT_STATS = _registers("MGTPTC MGTPRC MGTPDC")
 CLEAR_HW_CNTRS = tuple(offset for _, offset in _registers(_CLEAR_ORDER))
 """What e1000_clear_hw_cntrs reads, in its order."""

@@ -142,12 +142,14 @@ class E1000Hw:
         "_cpu", "_current_ifs", "_in_ifs_mode", "_mmio", "autoneg", "bus", "copper", "eeprom",
         "er32", "ew32", "fc", "fc_high_water", "fc_low_water", "forced_full_duplex",
         "forced_speed", "get_link_status", "mac_addr", "mac_type", "original_fc", "phy",
+        "read_all",
     )  # fmt: skip
 
     def __init__(self, *, cpu: Cpu, mmio: Mmio, build: Build = bare) -> None:
         self._cpu = cpu
         self._mmio = mmio
         self.er32 = mmio.read
+        self.read_all = mmio.read_all
         self.ew32 = mmio.write
         self.eeprom = build(Eeprom)(cpu=cpu, mmio=mmio)
         self.phy = build(Phy)(cpu=cpu, mmio=mmio)

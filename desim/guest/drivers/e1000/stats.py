@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from desim.guest.drivers.e1000 import regs
-from desim.guest.drivers.e1000.counters import MANAGEMENT_STATS, UPDATE_STATS
+from desim.guest.drivers.e1000.counters import MANAGEMENT_STATS, UPDATE_OFFSETS, UPDATE_STATS
 from desim.guest.drivers.e1000.phy import PhyError
 from desim.stages import GUEST, mark, stages
 
@@ -53,8 +53,9 @@ class Stats:
             return
         cpu, er32, hw = adapter.cpu, adapter.er32, self.hw
         cpu.local_irq_disable()  # stats_lock
-        for name, offset in UPDATE_STATS:
-            hw[name] += er32(offset)
+        for (name, _), value in zip(UPDATE_STATS, adapter.read_all(UPDATE_OFFSETS), strict=True):
+            if value:
+                hw[name] += value
         self._fill_netdev_stats()
         self._phy_stats()
         for name, offset in MANAGEMENT_STATS:
