@@ -59,6 +59,7 @@ def pages(session: nox.Session) -> None:
     session.run("python", "tests/trace_page.py")
     session.run("python", "tests/studies.py")
     session.run("python", "tests/laws_page.py")
+    session.run("python", "tests/metrics_page.py")
 
 
 @nox.session

@@ -20,6 +20,7 @@ COMMANDS = {
     "fmt": "lay out scenario files in one way; comments stay",
     "schema": "print the JSON Schema of scenario files, for editors",
     "costs": "list the cost profiles: how long each function takes",
+    "metrics": "list the figures of a run that have a name, with unit and exactness",
     "rates": "show which interrupt rates the driver's parameter really gives",
     "conform": "compare the model with recordings of the real card, slirp or Linux",
     "packetdrill": "run packetdrill scripts against the modelled guest's TCP",

@@ -13,14 +13,48 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from desim.experiment.figures import Card, Transfer, busy_ns, card, intervals, transfers
-from desim.experiment.interrupts import Interrupts, Stretches, by_interval
+from desim.e1000 import reasons as card_reasons
+from desim.e1000.interrupts import FLOOR, LINE
+from desim.events import MitigationBegun
+from desim.experiment import measures
+from desim.experiment.figures import (
+    NORMAL_LOSSES,
+    Card,
+    Transfer,
+    busy_ns,
+    card,
+    intervals,
+    transfers,
+)
+from desim.experiment.interrupts import Interrupts, Stretches, by_interval, lies
+from desim.experiment.journey import TO_GUEST, TO_HOST, Direction
+from desim.experiment.measures import Acks, Level, Polls, Processor
+from desim.guest.drivers.modules import modprobe
 from desim.machine import Transcript
 from desim.machine.vm import machine_of, point_of
-from desim.scenario.metrics import METRICS, Value, decimal, round_half_up
+from desim.net import reasons as net_reasons
+from desim.scenario.metrics import METRICS, USUAL, Value, decimal, round_half_up
 
 if TYPE_CHECKING:
     from desim.experiment.run import RunResult
+
+MIN_ITR = 100
+"""Smaller values of InterruptThrottleRate are modes of the driver, and no rates."""
+DECIDERS = ("ITR", "RADV", "TADV", FLOOR)
+_RING = (card_reasons.NO_DESCRIPTORS, card_reasons.WHOLE_RING, card_reasons.FIFO_FULL)
+_FAULTS = (
+    net_reasons.FILTER_LOSS,
+    net_reasons.FILTER_CORRUPT,
+    net_reasons.FILTER_DELAY,
+    net_reasons.FILTER_DUPLICATE,
+    net_reasons.FILTER_REORDER,
+)
+LOST_AS = {
+    **{reason.code: "ring" for reason in _RING},
+    net_reasons.QUEUE_FULL.code: "queue",
+    **{reason.code: "fault" for reason in _FAULTS},
+}
+"""Under which figure a loss counts, by its reason's code; all else is ``other``."""
 
 _TRIP = rb"\btime=([0-9]+(?:\.[0-9]+)?) ms\b"
 _STATISTICS = re.compile(rb"^([0-9]+) packets transmitted, ([0-9]+) packets received", re.MULTILINE)
@@ -45,10 +79,14 @@ class Metrics:
         return _VALUES[name](self)
 
     def plain(self) -> dict[str, int | str | None]:
-        """All figures, as a summary has them: whole numbers (rates are rounded), and ratios and
-        shares to three places as text."""
+        """The usual figures, and all if statistics are asked for, as a summary has them.
+
+        Whole numbers (rates are rounded); ratios and shares to three places as text.
+        """
         found: dict[str, int | str | None] = {}
-        for name, metric in METRICS.items():
+        names = METRICS if self.result.config.statistics else USUAL
+        for name in names:
+            metric = METRICS[name]
             value = self.value(name)
             if value is None:
                 found[name] = None
@@ -103,6 +141,83 @@ class Metrics:
     def interrupts(self) -> dict[str, Interrupts]:
         """The card's interrupts by interval: ``boot``, ``run``, and while it was ``busy``."""
         return self._interrupts_of("", self._intervals_of(""))
+
+    @cached_property
+    def busy_stretches(self) -> Stretches:
+        """When the first machine's card was busy."""
+        return self._intervals_of("")["busy"]
+
+    @cached_property
+    def windows(self) -> list[tuple[int, MitigationBegun]]:
+        """The windows of mitigation of its line that began then, with their instants."""
+        return [
+            (one.time, one.event)
+            for one in self.result.trace.happened(MitigationBegun)
+            if one.event.holds == LINE
+            and self._of(one.record.name) == ""
+            and lies(one.time, self.busy_stretches)
+        ]
+
+    @property
+    def irq_bytes(self) -> Fraction | None:
+        """Bytes for an interrupt while it was busy."""
+        card, stretches = self.card, self.busy_stretches
+        if card is None or not card.busy.taken:
+            return None
+        packets = self.result.packets.get("nic", ())
+        size = sum(len(one.frame.raw) for one in packets if lies(one.time, stretches))
+        return Fraction(size, card.busy.taken)
+
+    # --- what takes a walk (desim.experiment.measures), each made when asked for
+
+    @property
+    def _behind_boot(self) -> int:
+        return self.booted_ns or 0
+
+    @cached_property
+    def acks(self) -> Acks:
+        """TCP's segments and windows."""
+        return measures.acks(self.result.packets)
+
+    @cached_property
+    def polls(self) -> Polls:
+        """The driver's polls."""
+        return measures.polls(self.result.trace, self._behind_boot)
+
+    @cached_property
+    def ring(self) -> Level | None:
+        """Frames in the card's receive ring."""
+        return measures.ring(self.result.trace, self._behind_boot)
+
+    @cached_property
+    def queue(self) -> Level | None:
+        """Frames for the guest between slirp and the card."""
+        packets = self.result.packets
+        return measures.under_way(
+            packets.get("slirp", ()), packets.get("nic", ()), self._behind_boot
+        )
+
+    @cached_property
+    def processor(self) -> Processor:
+        """Who had the guest's processor."""
+        return measures.processor(self.result.trace, self._behind_boot, self.end_ns)
+
+    @cached_property
+    def _ways(self) -> dict[str, tuple[int, int, Callable[[int], int | None]]]:
+        sent: dict[str, int] = {}
+        times: dict[str, list[int]] = {}
+        for message in self.result.messages():
+            sent[message.direction] = sent.get(message.direction, 0) + 1
+            if message.total_ns is not None:
+                times.setdefault(message.direction, []).append(message.total_ns)
+        return {
+            way: (count, len(times.get(way, ())), measures.of_times(times.get(way, ())))
+            for way, count in sent.items()
+        }
+
+    def way(self, direction: Direction) -> tuple[int, int, Callable[[int], int | None]]:
+        """Messages that went one way: how many, how many arrived, and percentiles of times."""
+        return self._ways.get(direction, (0, 0, lambda part: None))
 
     @cached_property
     def card(self) -> Card | None:
@@ -203,6 +318,101 @@ def _message(name: str) -> Callable[[Metrics], Value | None]:
     return value
 
 
+def _requested(metrics: Metrics) -> Value | None:
+    values = modprobe(metrics.result.config.modprobe).values
+    asked = values.get("InterruptThrottleRate", 0)
+    return asked if asked >= MIN_ITR else None
+
+
+def _per_window(length: Callable[[int, MitigationBegun], int]) -> Callable[[Metrics], Value | None]:
+    """What the mean length of windows, as ``length`` has it, comes to in a second."""
+
+    def value(metrics: Metrics) -> Value | None:
+        if metrics.card is None:
+            return None
+        total = count = 0
+        for time, window in metrics.windows:
+            total += length(time, window)
+            count += 1
+        return Fraction(count * 10**9, total) if total else None
+
+    return value
+
+
+def _windows(by: str) -> Callable[[Metrics], Value | None]:
+    def value(metrics: Metrics) -> Value | None:
+        card = metrics.card
+        if card is None:
+            return None
+        found: dict[str, int] = {}
+        for interrupts in (card.boot, card.run):
+            for name, count in interrupts.windows.items():
+                found[name] = found.get(name, 0) + count
+        total = sum(found.values())
+        return Fraction(found.get(by, 0), total) if total else None
+
+    return value
+
+
+def _held_by(by: str) -> Callable[[Metrics], Value | None]:
+    return _card(
+        lambda card: sum(
+            held.times
+            for held in (*card.boot.held, *card.run.held)
+            if held.holds == LINE and held.by == by
+        )
+    )
+
+
+def _lost(group: str) -> Callable[[Metrics], Value | None]:
+    def value(metrics: Metrics) -> Value | None:
+        if metrics.card is None:
+            return None
+        lost = metrics.result.frame_counts["lost"]
+        frames = 0
+        for entry in lost:
+            code = entry["code"]
+            if metrics._of(entry["where"]) == "" and code not in NORMAL_LOSSES:
+                frames += entry["frames"] if LOST_AS.get(code, "other") == group else 0
+        return frames
+
+    return value
+
+
+def _part(direction: Direction, part: int) -> Callable[[Metrics], Value | None]:
+    return lambda metrics: metrics.way(direction)[2](part)
+
+
+def _way(direction: Direction) -> dict[str, Callable[[Metrics], Value | None]]:
+    """The figures of the messages that go one way."""
+    name = {TO_GUEST: "to_guest", TO_HOST: "to_host"}[direction]
+    return {
+        f"{name}.sent": lambda metrics: metrics.way(direction)[0],
+        f"{name}.arrived": lambda metrics: metrics.way(direction)[1],
+        f"{name}.min": _part(direction, 0),
+        f"{name}.p50": _part(direction, 500),
+        f"{name}.p90": _part(direction, 900),
+        f"{name}.p99": _part(direction, 990),
+        f"{name}.max": _part(direction, 1000),
+    }
+
+
+def _level(of: Callable[[Level], Value]) -> Callable[[Level | None], Value | None]:
+    return lambda level: None if level is None else of(level)
+
+
+_most = _level(lambda level: level.most)
+_mean = _level(lambda level: level.mean)
+
+
+def _cpu(of: Callable[[Processor], int]) -> Callable[[Metrics], Value | None]:
+    def value(metrics: Metrics) -> Value | None:
+        found = metrics.processor
+        return Fraction(of(found), found.total_ns) if found.total_ns else None
+
+    return value
+
+
 _VALUES: dict[str, Callable[[Metrics], Value | None]] = {
     "end": lambda metrics: metrics.end_ns,
     "boot": lambda metrics: metrics.booted_ns,
@@ -232,4 +442,37 @@ _VALUES: dict[str, Callable[[Metrics], Value | None]] = {
     "irq_rate": _card(_per_second),
     "irq_frames": _card(_frames_each),
     "irq_held": _card(lambda card: card.held_back),
+    "irq_held_time": _card(
+        lambda card: sum(
+            held.waited_ns for held in (*card.boot.held, *card.run.held) if held.holds == LINE
+        )
+    ),
+    "irq_requested": _requested,
+    "irq_programmed": _per_window(lambda time, window: window.itr_ns),
+    "irq_allowed": _per_window(lambda time, window: window.until_ns - time),
+    "irq_bytes": lambda metrics: metrics.irq_bytes,
+    **{f"irq_held_by.{by.lower()}": _held_by(by) for by in DECIDERS},
+    **{f"irq_windows.{by.lower()}": _windows(by) for by in DECIDERS},
+    **{f"lost.{group}": _lost(group) for group in ("ring", "queue", "fault", "other")},
+    **_way(TO_GUEST),
+    **_way(TO_HOST),
+    "tcp.segments": lambda metrics: metrics.acks.segments,
+    "tcp.acks": lambda metrics: metrics.acks.acks,
+    "tcp.segments_per_ack": lambda metrics: (
+        Fraction(metrics.acks.segments, metrics.acks.acks) if metrics.acks.acks else None
+    ),
+    "tcp.window_min": lambda metrics: metrics.acks.window_min,
+    "tcp.window_max": lambda metrics: metrics.acks.window_max,
+    "polls": lambda metrics: metrics.polls.polls,
+    "poll_frames": lambda metrics: (
+        Fraction(metrics.polls.frames, metrics.polls.polls) if metrics.polls.polls else None
+    ),
+    "ring.max": lambda metrics: _most(metrics.ring),
+    "ring.mean": lambda metrics: _mean(metrics.ring),
+    "queue.max": lambda metrics: _most(metrics.queue),
+    "queue.mean": lambda metrics: _mean(metrics.queue),
+    "cpu.task": _cpu(lambda found: found.task),
+    "cpu.softirq": _cpu(lambda found: found.softirq),
+    "cpu.hardirq": _cpu(lambda found: found.hardirq),
+    "cpu.idle": _cpu(lambda found: found.idle),
 }

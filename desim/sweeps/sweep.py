@@ -12,7 +12,7 @@ from typing import NamedTuple
 from desim.errors import ScenarioError, UserError
 from desim.experiment.many import cores
 from desim.scenario.document import Document
-from desim.scenario.metrics import METRICS
+from desim.scenario.metrics import METRICS, USUAL
 from desim.scenario.sweep_table import Sweep as Table
 from desim.scenario.sweep_table import metric_name
 from desim.scenario.values import Axis
@@ -90,8 +90,9 @@ def order(document: Document, asked: Asked = NOTHING, place: Callable[[str], str
         raise UserError(f"{len(plan):,} runs: at most {MOST_RUNS:,} are allowed")
     _check_values(document, plan, place)
     try:
-        metrics = [metric_name(name) for name in (asked.metrics or table.metrics or METRICS)]
         show = [metric_name(name) for name in (asked.show or table.show)]
+        usual = dict.fromkeys((*USUAL, *show))
+        metrics = [metric_name(name) for name in (asked.metrics or table.metrics or usual)]
     except ValueError as error:
         raise UserError(str(error)) from None
     absent = [name for name in show if name not in metrics]
