@@ -75,8 +75,10 @@ def _wiring(config: MachineConfig, width: int) -> Iterator[str]:
         yield "no network at all: neither card nor backend"
         return
     yield from wrap(" -- ".join(path(config)), width - 2, break_on_hyphens=False)
-    if config.hub_ports is not None:
-        for port in config.hub_ports:
+    ports = config.hub_ports or []
+    usual = [config.nic and config.nic.name, config.user and config.user.id]
+    if ports and sorted(str(port.client) for port in ports) != sorted(map(str, usual)):
+        for port in ports:
             yield f"hub 0, port {port.name}: {port.client or 'nobody'}"
     elif config.hub:
         yield "card and user network meet in a hub; -netdev with -device needs none"

@@ -175,7 +175,7 @@ def connect(wiring: Wiring, backends: Sequence[Option]) -> Network:
     if wiring.ignored:
         notes.append(IGNORED + ", ".join(wiring.ignored))
     ports = None
-    if wiring.direct is None and (wiring.wide() or wiring.ports):
+    if wiring.direct is None and wiring.hubs:
         (hub,) = list(wiring.hubs.values())[:1]
         ports = hub.ports
         for port in ports:

@@ -17,7 +17,7 @@ OLD = (
 
 EXPLAINED = """\
 wiring
-  host programs -- host kernel -- slirp u -- hub0port0 -- hub 0 -- hub0port1 --
+  host programs -- host kernel -- slirp u -- hub0port1 -- hub 0 -- hub0port0 --
   card e1000.0 -- e1000 driver -- guest kernel -- guest programs
   card and user network meet in a hub; -netdev with -device needs none
 
