@@ -51,6 +51,14 @@ FULL: dict[str, Any] = {
     },
     "host": {"run": [{"command": "cat", "at": "5 µs"}]},
     "monitor": {"run": [{"at": "5s", "command": "info usernet"}]},
+    "machine": {
+        "b": {
+            "guest": {"address": "10.0.0.2/24", "modprobe_at": "1s", "run": [{"command": "cat"}]},
+            "monitor": {"run": [{"at": "5s", "command": "info network"}]},
+            "inject": [{"at": "5s", "frames": "ff" * 14, "every": "1ms", "times": 2}],
+            "expect": {"file": {"c": "text"}},
+        }
+    },
     "expect": {
         "guest": {"file": {"a": "text"}},
         "host": {"file": {"b": "text"}},
