@@ -63,9 +63,8 @@ def figures(database: Database) -> list[str]:
     kept = [metric.name for metric in database.head.metrics]
     if asked := _asked(database):
         return [name for name in asked if name in kept]
-    held = database.held()
-    usual = [name for name in USUAL if name in kept and held[name] - {"null"}]
-    return usual or [name for name in kept if held[name] - {"null"}]
+    usual = [name for name in USUAL if name in kept and database.has(name)]
+    return usual or [name for name in kept if database.has(name)] or kept
 
 
 def _asked(database: Database) -> list[str]:

@@ -209,6 +209,12 @@ class Database:
                 found[name] = frozenset(kind for (kind,) in self._connection.execute(select))
         return found
 
+    def has(self, name: str) -> bool:
+        """Whether any run has something of a figure: more than nothing, and more than 0."""
+        select = f"SELECT 1 FROM runs WHERE {_quoted(name)} > 0 LIMIT 1"
+        with _told(self.path):
+            return self._connection.execute(select).fetchone() is not None
+
     def troubled(self) -> bool:
         """Whether a run failed, or did not come to what its scenario expects."""
         select = "SELECT count(*) FROM runs WHERE error IS NOT NULL OR expected IS NOT NULL"

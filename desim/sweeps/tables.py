@@ -11,6 +11,7 @@ from io import TextIOBase
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from desim.disk import kind_of
 from desim.errors import OutputError, UserError
 from desim.sweeps.database import Database
 
@@ -39,16 +40,28 @@ def _whole(path: str) -> Iterator[TextIOBase | IO[str]]:
     if path == STDOUT:
         yield sys.stdout
         return
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
+        yield stream
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[Path]:
+    """A file beside ``path`` that takes its place at the end; what is no file is written itself.
+
+    Raises ``OutputError`` if it cannot be written.
+    """
     part = Path(f"{path}.part")
     try:
+        if kind_of(Path(path)) not in (None, "file"):
+            yield Path(path)
+            return
         try:
-            with part.open("w", encoding="utf-8", newline="") as stream:
-                yield stream
+            yield part
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 Kind = Literal["whole", "real", "text"]
@@ -115,21 +128,13 @@ def write_parquet(database: Database, path: str) -> None:
     types = {"whole": pyarrow.int64(), "real": pyarrow.float64(), "text": pyarrow.string()}
     names = kinds(database)
     schema = pyarrow.schema([(name, types[kind]) for name, kind in names.items()])
-    part = Path(f"{path}.part")
-    try:
-        try:
-            with parquet.ParquetWriter(part, schema) as writer:
-                for batch in _batches(database):
-                    made = {
-                        name: [as_kind(row[place], kind) for row in batch]
-                        for place, (name, kind) in enumerate(names.items())
-                    }
-                    writer.write_table(pyarrow.table(made, schema=schema))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with replacing(path) as part, parquet.ParquetWriter(part, schema) as writer:
+        for batch in _batches(database):
+            made = {
+                name: [as_kind(row[place], kind) for row in batch]
+                for place, (name, kind) in enumerate(names.items())
+            }
+            writer.write_table(pyarrow.table(made, schema=schema))
 
 
 def _parquet_by_polars(database: Database, path: str) -> None:
@@ -139,10 +144,8 @@ def _parquet_by_polars(database: Database, path: str) -> None:
         raise UserError(
             "a Parquet file needs pyarrow or polars: pip install 'desim[parquet]'"
         ) from None
-    try:
-        to_polars(database).write_parquet(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with replacing(path) as part:
+        to_polars(database).write_parquet(part)
 
 
 def check_parquet() -> None:

@@ -109,6 +109,19 @@ def test_what_cannot_be_is_one_line(pings: str, words: list[str], told: str, cap
     assert sorted(Path().iterdir()) == before
 
 
+def test_what_cannot_be_written_is_told_and_devices_stay(
+    pings: str, tmp_path: Path, capsys: Any
+) -> None:
+    words = ["sweep", pings, "--vary", "until=8s,9s", "--metrics", "irq"]
+    assert main([*words, "--csv", "no/where.csv"]) == 2
+    assert "no/where.csv: cannot be written: No such file or directory" in capsys.readouterr().err
+    os.mkfifo("pipe")
+    with open(os.open("pipe", os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as reader:
+        assert main([*words, "--csv", "pipe"]) == 0
+        assert reader.read().count("\n") == 3
+    assert Path("pipe").is_fifo()
+
+
 def test_a_million_runs_are_not_begun_by_mistake(pings: str, capsys: Any) -> None:
     assert main(["sweep", pings, "--seeds", "1:1000000", "-j", "2"]) == 2
     told = capsys.readouterr().err
