@@ -56,9 +56,10 @@ def test_a_new_scenario_is_the_one_that_it_was_made_from(
     text = Path("mine.toml").read_text(encoding="utf-8")
     data = tomllib.loads(text)
     for key in KEYS:
-        said = key.split(".")[0] in data
+        said = key.split(".")[0] in data or key.startswith("machine.NAME.")
         assert said or f"# {key}: " in text or key.removeprefix("expect.") in METRICS
     assert "# expect.NAME: a condition" in text
+    assert "# [machine.NAME]: one more QEMU" in text
 
 
 def test_new_replaces_nothing(
