@@ -32,6 +32,8 @@ INSIDE = {
     "desim.userland.programs.coreutils.Usage": "the end of a simulated program",
     "desim.userland.programs.iperf3_core.Failed": "the end of a simulated program",
     "desim.engine.environment.Stop": "the end of a run, from an entry of its heap",
+    "desim.machine.state.CannotRestore": "the machine is booted anew instead of rewound",
+    "desim.sweeps.work.DifferentError": "from a worker to who has sent it a chunk of runs",
     "desim.experiment.backtrace.Hit": "the end of a run at its breakpoint",
 }
 """Exceptions that are no part of the tree, each with why."""

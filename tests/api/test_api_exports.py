@@ -16,8 +16,9 @@ import desim.engine
 import desim.testing
 
 MEANT = """
-    Backtrace CostProfile DesimError Journey Machine ModelError OutputError ProfileError
-    RecordingError Result Runner Scenario ScenarioError Sweep Topology UserError WorkerError
+    Backtrace CostProfile DesimError Journey Machine Message ModelError OutputError ProfileError
+    RecordingError Result Runner Scenario ScenarioError Statistics Sweep Topology UserError
+    WorkerError
     __version__ assemble backtrace cost_profiles errors from_qemu html_report load run run_many
     scenarios sweep testing
 """

@@ -51,7 +51,7 @@ def test_the_change_of_a_message_is_that_of_its_stations() -> None:
     at = next(n for n, line in enumerate(text) if line.startswith("  message.time"))
     assert text[at].split() == ["message.time", "1.948", "ms", "->", "3.631", "ms", "+1.683", "ms"]
     assert text[at + 1].strip() == "+1.738 ms in the host's socket buffer: handshake"
-    held = next(n for n, line in enumerate(text) if line.startswith("  irq_held"))
+    held = next(n for n, line in enumerate(text) if line.startswith("  irq_held "))
     assert text[held + 1].strip() == "by ITR: never -> 3 times, 4.503 ms"
 
 
