@@ -132,6 +132,15 @@ def add_set(parser: Parser) -> None:
     )
 
 
+def add_modprobe(parser: Parser) -> None:
+    """The guest's driver."""
+    parser.add_argument(
+        "--modprobe",
+        metavar="LINE",
+        help="the guest's driver and its parameters, such as 'e1000 InterruptThrottleRate=8000'",
+    )
+
+
 def add_machine(parser: Parser) -> None:
     """What of a machine and its run can be set from outside."""
     parser.add_argument("--seed", metavar="N", type=whole, help="the seed of all random streams")
@@ -161,7 +170,8 @@ class Changes:
         """``options`` are further arguments by name, with the key that each stands for."""
         self.keys: dict[str, object] = dict(arguments.settings)
         self._options: dict[str, str] = {}
-        for name, key in {"semantics": "semantics", "strict": "strict", **options}.items():
+        own = {"semantics": "semantics", "strict": "strict", "modprobe": "guest.modprobe"}
+        for name, key in {**own, **options}.items():
             value = getattr(arguments, name, None)
             if value is not None:
                 self.keys[key] = value

@@ -6,7 +6,7 @@ both have an option of one name, two dashes mean desim's.
 
 from __future__ import annotations
 
-from desim.cli._arguments import Changes, Parser, add_machine, add_set
+from desim.cli._arguments import Changes, Parser, add_machine, add_modprobe, add_set
 from desim.cli._running import add_results, execute
 from desim.cli._screen import say
 from desim.scenario.qemu_options import help_text
@@ -62,11 +62,7 @@ def parser() -> Parser:
         help="whose behaviour slirp has: that of libslirp 4.7.0 (default), or of QEMU 2.8 (default "
         "with -redir, -tftp, -bootp or vlan=)",
     )
-    made.add_argument(
-        "--modprobe",
-        metavar="LINE",
-        help="the guest's driver and its parameters, such as 'e1000 InterruptThrottleRate=8000'",
-    )
+    add_modprobe(made)
     made.add_argument(
         "--ipv6",
         choices=["on", "off"],
@@ -91,7 +87,7 @@ def command(words: list[str]) -> int:
 
     if arguments.ipv6 is not None:
         arguments.ipv6 = arguments.ipv6 == "on"
-    changes = Changes(arguments, slirp="slirp", modprobe="guest.modprobe", ipv6="guest.ipv6")
+    changes = Changes(arguments, slirp="slirp", ipv6="guest.ipv6")
     scenario = from_qemu(
         tuple(options),
         guest=arguments.guest,

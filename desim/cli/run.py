@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desim.cli._arguments import Parser, add_machine, add_scenario, load
+from desim.cli._arguments import Parser, add_machine, add_modprobe, add_scenario, load
 from desim.cli._running import add_results, execute
 
 
@@ -11,6 +11,7 @@ def parser() -> Parser:
     made = Parser("run")
     add_scenario(made)
     add_machine(made)
+    add_modprobe(made)
     add_results(made)
     return made
 

@@ -102,6 +102,8 @@ def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Li
     yield from _verdict(result, shown)
     if result.has_fingerprint:
         more = "-v consoles, functions  -vv every ns  --out DIR"
+        if width < WIDTH:
+            more = "-v more  -vv all  --out DIR"
         yield Line(f"more        {more}  id {result.fingerprint.whole[:8]}", "dim")
     else:
         yield Line(f"not kept    {', '.join(_not_kept(result))}", "dim")
@@ -244,8 +246,13 @@ def _card(
     frames = f"{grouped(done.to_guest)} frames in, {grouped(done.from_guest)} out"
     for_others = any(entry["code"] == FILTERED_ADDRESS.code for entry in lost)
     why = "for others" if for_others else "multicast"
-    unused = f", {done.unused} unused ({why})" if done.unused else ""
-    yield Line(f"{head:<12}{frames}, {grouped(done.lost)} lost{unused}", "red" if done.lost else "")
+    unused = f"{done.unused} unused ({why})" if done.unused else ""
+    text = f"{head:<12}{frames}, {grouped(done.lost)} lost"
+    if unused and len(text) + len(unused) + 2 <= width:
+        text, unused = f"{text}, {unused}", ""
+    yield Line(text, "red" if done.lost else "")
+    if unused:
+        yield Line(f"{'':<12}{unused}")
     for entry in lost:
         if entry["code"] not in NORMAL_LOSSES:
             yield Line(f"{'':<12}{entry['frames']} lost at {entry['where']}: {entry['why']}", "red")

@@ -415,3 +415,10 @@ def test_a_run_that_hit_a_limit_exits_with_1_and_says_so(simulation, capsys) -> 
     assert "stopped: more than 300 events by 5 ns; the results are those up to" in (
         capsys.readouterr().err
     )
+
+
+def test_run_takes_the_drivers_line_as_qemu_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "hello", "--modprobe", "e1000 RxDescriptors=128", "-v"]) == 0
+    assert "guest$ insmod e1000 RxDescriptors=128;" in capsys.readouterr().out
+    assert main(["run", "hello", "--modprobe", "e1000 debug=on"]) == 2
+    assert "--modprobe 'e1000 debug=on': e1000: `on' invalid" in capsys.readouterr().err
