@@ -212,6 +212,7 @@ def test_there_is_a_walk_for_each_thing_that_people_add() -> None:
         "A program",
         "A law",
         "A device",
+        "A picture",
     ]
 
 

@@ -114,7 +114,7 @@ def test_on_paper_it_is_light_and_has_no_buttons(opened: browser.Browser, hello:
     shown.ask("Emulation.setEmulatedMedia", media="print")
     colour = "getComputedStyle(document.documentElement).backgroundColor"
     assert shown.run(colour) == "rgb(255, 255, 255)"
-    for selector in ("nav", ".zoom", "#theme"):
+    for selector in ("nav", ".zoom", ".help", "#theme"):
         look = f"getComputedStyle(document.querySelector('{selector}')).display"
         assert shown.run(look) == "none"
 

@@ -62,6 +62,8 @@ class Figure:
     """What to know when reading it."""
     zooms: bool = False
     """Whether the script may zoom and move it."""
+    help: str = ""
+    """How to zoom and move it; not on paper."""
     wide: bool = False
     """Whether it needs more width than a telephone has, and is moved sideways there."""
     extra: tuple[Figure, ...] = field(default=())

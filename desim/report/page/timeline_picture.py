@@ -64,6 +64,9 @@ def figure(made: Timeline, trust: Trust, costs: str, machine: str = "") -> Figur
         ),
         notes=_notes(made),
         zooms=True,
+        help="Click into the picture: then the wheel or + and − zoom, dragging or ← and → move, "
+        "and 0 resets. With Ctrl the wheel zooms at once. A mark under the pointer says what it "
+        "is.",
     )
 
 
@@ -86,8 +89,6 @@ def _notes(made: Timeline) -> tuple[str, ...]:
     notes = [
         f"Shown from {instant(window.seen_begin)} to {instant(window.seen_end)}; drawn up to "
         f"{instant(window.end)}.",
-        "Click into the picture: then the wheel or + and − zoom, dragging or ← and → move, and 0 "
-        "resets. With Ctrl the wheel zooms at once. A mark under the pointer says what it is.",
     ]
     if window.more:
         notes.append(
