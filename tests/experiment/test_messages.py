@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 from collections import Counter
 from pathlib import Path
 
@@ -224,3 +226,19 @@ def test_drawn_faults_lose_no_message(filters: list[str], work: str, itr: int) -
     programs, sent = SENT[work]
     result = made(programs, *filters, modprobe=f"e1000 InterruptThrottleRate={itr}")
     assert counted(check_all(result)) == sent
+
+
+def test_a_message_more_costs_as_much_as_the_one_before() -> None:
+    """One pass, and no walk twice: the calls for a message do not grow with their number."""
+    calls = []
+    for count in (20, 80):
+        result = made(
+            ([f"ltool tcpsrv 5556 500 {count}"], [f"ltool tcpcli localhost 5555 500 {count} 100"])
+        )
+        profile = cProfile.Profile()
+        profile.enable()
+        found = sum(1 for _ in result.journeys)
+        profile.disable()
+        assert found == 2 * count
+        calls.append(pstats.Stats(profile).total_calls / found)
+    assert calls[1] < 1.1 * calls[0], calls
