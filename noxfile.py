@@ -114,7 +114,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Types, strictly."""
-    install(session, ".[calibrate]", "mypy", "types-greenlet")
+    install(session, ".[calibrate,test]", "mypy", "types-greenlet")
     session.run("mypy")
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from desim import errors as errors
     from desim import testing as testing
+    from desim.api.laws import law as law
     from desim.api.many import Runner as Runner
     from desim.api.many import run_many as run_many
     from desim.api.page import html_report as html_report
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "desim": ("errors", "testing"),
+    "desim.api.laws": ("law",),
     "desim.api.many": ("Runner", "run_many"),
     "desim.api.page": ("html_report",),
     "desim.api.result": ("Result",),
@@ -100,6 +102,7 @@ __all__ = [
     "errors",
     "from_qemu",
     "html_report",
+    "law",
     "load",
     "run",
     "run_many",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from desim.cli._screen import complain, complain_at_length
 from desim.errors import UserError
 
 if TYPE_CHECKING:
+    from desim.api.laws import UserLaw
     from desim.api.scenario import Scenario
 
 
@@ -46,6 +48,12 @@ def add_results(parser: Parser) -> None:
         default="auto",
         help="colours: auto (default: on a terminal, and as NO_COLOR and FORCE_COLOR say), always "
         "or never",
+    )
+    parser.add_argument(
+        "--laws",
+        metavar="FILE",
+        help="judge by the laws in this Python file: functions decorated with @desim.law; the "
+        "file is run as a program",
     )
     parser.add_argument(
         "--strict-exit",
@@ -103,10 +111,11 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     if arguments.stats and arguments.quiet and arguments.out is None:
         raise UserError("--stats: shows something, which --quiet does not want; --out keeps it")
     selectors = [read_selector(text) for text in arguments.journey]
+    users = _users_laws(arguments.laws)
     # The screen and the summary have the fingerprint, DIR and a report have everything, and what
     # is expected of figures is judged by what was recorded.
     expect = scenario.configuration().expect
-    judged = bool(expect.metrics or expect.fingerprint or expect.laws)
+    judged = bool(expect.metrics or expect.fingerprint or expect.laws or users)
     kept = arguments.out is not None or arguments.report is not None
     everything = kept or not arguments.quiet or judged
     machine = assemble(
@@ -152,6 +161,8 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
             print("\n" + result.journey_report(selector, console_width(), arguments.verbosity))
     sys.stdout.flush()
     complain_at_length(*(f"expected otherwise: {failure}" for failure in result.expectations))
+    broken = [f"law {law.name}: {one}" for law in users for one in law.broken(result)]
+    complain_at_length(*(f"expected otherwise: {text}" for text in broken))
     failed = list(result.failed_programs) if arguments.strict_exit else []
     complain(*(f"{program} (--strict-exit)" for program in failed))
     if result.failed:
@@ -159,7 +170,15 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     if result.ended == "interrupted":
         complain(f"interrupted at {seconds(result.end_ns)} of virtual time")
         return 130
-    return 1 if result.expectations or failed or result.failed else 0
+    return 1 if result.expectations or broken or failed or result.failed else 0
+
+
+def _users_laws(file: str | None) -> Sequence[UserLaw]:
+    if file is None:
+        return ()
+    from desim.api.laws import load_laws
+
+    return load_laws(file)
 
 
 def _finishing() -> None:

@@ -58,6 +58,12 @@ def parser() -> Parser:
         help="make so many runs at a time (default 1); what is found is the same",
     )
     made.add_argument(
+        "--laws",
+        metavar="FILE",
+        help="judge by the laws in this Python file, too: functions decorated with @desim.law; "
+        "the file is run as a program",
+    )
+    made.add_argument(
         "--quiet", action="store_true", help="print findings and the last lines, no progress"
     )
     return made
@@ -68,6 +74,11 @@ def command(words: list[str]) -> int:
     arguments = parser().read(words)
     from desim.fuzz.campaign import Progress, examples, search
 
+    users = []
+    if arguments.laws is not None:
+        from desim.api.laws import load_laws
+
+        users = load_laws(arguments.laws)
     limit = arguments.examples
     if limit is None and arguments.time is None:
         limit = DEFAULT_EXAMPLES
@@ -86,6 +97,7 @@ def command(words: list[str]) -> int:
             examples(arguments.seed),
             progress=progress,
             workers=arguments.workers,
+            users=users,
             limit=limit,
             until=enough,
             told=shown.told,
@@ -104,6 +116,7 @@ class _Shown:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.save: Path | None = arguments.save
+        self.laws: str = arguments.laws or ""
         self.line = not arguments.quiet and sys.stderr.isatty()
         self.at = 0.0
         self.known: dict[str, int] = {}
@@ -123,7 +136,7 @@ class _Shown:
         self._clear()
         say(f"example {finding.number} breaks {law}: {finding.breach.text}")
         if self.save is not None:
-            path = finding.save(self.save)
+            path = finding.save(self.save, self.laws)
             say(f"  saved: desim run {path}")
         sys.stdout.flush()
 

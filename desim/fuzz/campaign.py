@@ -8,18 +8,21 @@ examples there are, never what one is.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
+from desim.api.laws import UserLaw
+from desim.api.result import Result
 from desim.config import MachineConfig
+from desim.errors import UserError
 from desim.experiment.many import Many
 from desim.experiment.run import RunResult
 from desim.experiment.warm import Plan
 from desim.fuzz.bench import Bench, bench_of
 from desim.fuzz.finding import Finding
-from desim.fuzz.judge import Outcome, failed, outcome, recorded
+from desim.fuzz.judge import Outcome, failed, judge_by_users, outcome, recorded
 from desim.fuzz.marks import MARKS
 from desim.fuzz.scenario import BENCH, document_of, scenario_from
 
@@ -83,19 +86,26 @@ def search(
     until: Callable[[Progress], bool],
     limit: int | None = None,
     workers: int = 1,
+    users: Sequence[UserLaw] = (),
     told: Callable[[Progress, Example, Outcome], None] = lambda progress, example, came: None,
 ) -> None:
     """Try examples of ``source``, at most ``limit``, until ``until`` says that it is enough.
 
-    What comes of them is put into ``progress``; ``told`` is called behind each. Ctrl-C ends the
-    search: ``KeyboardInterrupt`` is raised, and ``progress`` has everything before it.
+    What comes of them is put into ``progress``; ``told`` is called behind each. ``users`` are laws
+    of a user's, by which they are judged as well. Ctrl-C ends the search: ``KeyboardInterrupt`` is
+    raised (``UserError`` for a user's law that fails itself), and ``progress`` has everything
+    before it.
     """
 
     def configure(example: Example) -> MachineConfig:
         return recorded(scenario_from(example.data, example.name).configuration())
 
     def leave(example: Example, run: RunResult) -> Outcome:
-        return outcome(run, example.number)
+        came = outcome(run, example.number)
+        if not users:
+            return came
+        result = Result(scenario_from(example.data, example.name), run)
+        return came._replace(breaches=(*came.breaches, *judge_by_users(result, users)))
 
     plan: Plan[Example, Outcome] = Plan(
         lambda one: one.name, configure, leave, lambda example, came: came
@@ -106,6 +116,8 @@ def search(
         for example, reply in replies:
             if isinstance(reply.error, KeyboardInterrupt):
                 raise reply.error
+            if isinstance(reply.error, UserError):
+                raise reply.error  # of a user's law: the examples themselves have no mistakes
             came = reply.value if reply.error is None else failed(reply.error)
             progress.examples += 1
             for mark in came.marks:

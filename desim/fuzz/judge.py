@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from desim.api.laws import UserLaw
+from desim.api.result import Result
 from desim.config import MachineConfig
 from desim.experiment.again import Again
 from desim.experiment.run import RunResult
@@ -22,8 +24,6 @@ SPREAD = 37
 """Turns that follow each other are this far apart, so that every bench has some."""
 SLOW = ("time-goes-forward", "a-journey-adds-up")
 """Laws about one run that take about as long as the run itself."""
-
-UsersLaw = Callable[[RunResult], Sequence[str]]
 
 
 class Breach(NamedTuple):
@@ -60,6 +60,11 @@ def judge(run: RunResult, laws: Sequence[Law], again: Again | None = None) -> li
             more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
             found.append(Breach(law.name, text + more, at_ns))
     return found
+
+
+def judge_by_users(result: Result, laws: Sequence[UserLaw]) -> list[Breach]:
+    """Every law of a user's that ``result`` breaks. Raises ``UserError`` if one fails itself."""
+    return [Breach(law.name, broken[0]) for law in laws if (broken := law.broken(result))]
 
 
 def outcome(run: RunResult, turn: int) -> Outcome:

@@ -19,7 +19,7 @@ MEANT = """
     Backtrace CostProfile DesimError Journey Machine Message ModelError OutputError ProfileError
     RecordingError Result Runner Scenario ScenarioError Statistics Sweep Topology UserError
     WorkerError
-    __version__ assemble backtrace cost_profiles errors from_qemu html_report load run run_many
+    __version__ assemble backtrace cost_profiles errors from_qemu html_report law load run run_many
     scenarios sweep testing
 """
 MEANT_FOR_TESTING = """
