@@ -251,10 +251,16 @@ class Result:
         terminal.show(self._run, self._run.config, width, verbosity, colours)
 
     def statistics_report(self, width: int = 80) -> str:
-        """``statistics`` for people, as ``desim run --stats`` shows them."""
+        """``statistics`` for people, as ``desim run --stats`` shows them, and who had the guest's
+        processor."""
         from desim.report import messages
+        from desim.report.text import Line
 
-        lines = messages.statistics(self.statistics, width)
+        lines = [
+            *messages.statistics(self.statistics, width),
+            Line(""),
+            *messages.processor(self._run.metrics.processor, width),
+        ]
         return "\n".join(line.text.rstrip() for line in lines)
 
     def journey_report(

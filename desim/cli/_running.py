@@ -79,7 +79,7 @@ def add_results(parser: Parser) -> None:
         "--stats",
         action="store_true",
         help="also show how long all messages and pings took: percentiles, a histogram, and where "
-        "their time went; the summary then has it as messages",
+        "their time went, and who had the guest's processor; the summary then has the messages",
     )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(

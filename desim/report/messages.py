@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from desim.experiment.journey import ROUND_TRIP, TO_GUEST, TO_HOST, Direction, Journey, Kind
 from desim.experiment.journey.statistics import PERMILLES, Bucket, Statistics
+from desim.experiment.measures import Processor
 from desim.report import screen
 from desim.report.stations import group_rows
-from desim.report.text import Line, amount, cut, duration, grouped
+from desim.report.text import Line, amount, cut, duration, escape, grouped, share
 
 NAMES: dict[tuple[Kind, Direction], tuple[str, str]] = {
     ("tcp", TO_GUEST): ("message", " to the guest"),
@@ -20,6 +21,7 @@ NAMES: dict[tuple[Kind, Direction], tuple[str, str]] = {
 """What they are called, and which way they go."""
 HEAD = 12
 MAX_FATES = 4
+MAX_PROGRAMS = 4
 FIGURE = 17
 """Columns of a figure with its name."""
 
@@ -46,6 +48,25 @@ def statistics(groups: Sequence[Statistics], width: int) -> Iterator[Line]:
         if number:
             yield Line("")
         yield from _group(group, width)
+
+
+def processor(found: Processor, width: int) -> Iterator[Line]:
+    """Who had the guest's processor behind the boot, and which programs."""
+    total = found.total_ns
+    if not total:
+        return
+    contexts = (
+        ("idle", found.idle),
+        ("tasks", found.task),
+        ("softirq", found.softirq),
+        ("hardirq", found.hardirq),
+    )
+    text = ", ".join(f"{share(ns, total)} {name}" for name, ns in contexts)
+    yield Line(f"{'processor':<{HEAD}}{text}", "bold")
+    programs = sorted(found.programs.items(), key=lambda one: (-one[1], one[0]))[:MAX_PROGRAMS]
+    shown = ", ".join(f"{escape(name) or 'switching'} {share(ns, total)}" for name, ns in programs)
+    if shown:
+        yield Line(cut(f"{'':<{HEAD}}of the tasks: {shown}", width))
 
 
 def _group(group: Statistics, width: int) -> Iterator[Line]:

@@ -165,6 +165,7 @@ def test_from_python() -> None:
     assert {group.kind for group in result.statistics} == {"tcp", "udp"}
     assert "guest:" in result.journey_report("guest-to-host,udp")
     assert result.statistics_report().startswith("statistics  1 message to the guest, arrived")
+    assert "\nprocessor   " in result.statistics_report()
     last = result.journeys.of(found[-1].number)
     assert last.stays
     assert not result.journeys.of(len(found) + 1)
