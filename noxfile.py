@@ -70,6 +70,17 @@ def explore(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Search for a scenario that breaks a law: ten minutes on two cores, findings in build/fuzz.
+
+    ``nox -s fuzz -- --time 8h --seed 1000000`` searches elsewhere, and for longer.
+    """
+    install(session, ".")
+    words = session.posargs or ("--time", "10min", "-j", "2")
+    session.run("desim", "fuzz", *words, "--save", "build/fuzz")
+
+
+@nox.session
 def alterations(session: nox.Session) -> None:
     """Alter every fact of slirp's recordings, one by one: does the replay notice? Two minutes."""
     install(session, ".")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from desim.events import Held, Lost, Made
+from desim.events import Held, Lost, Made, MitigationEnded
 from desim.experiment.run import RunResult
 from desim.laws.segments import streams
 from desim.wire.tcp import ACK, RST, SYN
@@ -21,6 +21,10 @@ QUICK_NS = 150_000_000
 that."""
 DUPLICATES = 3
 """Acknowledgements of the same byte that make an end send it again at once (RFC 5681)."""
+
+
+HOLDERS = ("floor", "ITR", "RADV", "TADV", "RDTR", "TIDV")
+"""What may decide how long the card holds an interrupt back: a register, or QEMU's floor."""
 
 
 class Evidence(NamedTuple):
@@ -33,7 +37,7 @@ class Evidence(NamedTuple):
     counters: Mapping[str, Mapping[str, int]]
     """The guest's (``Remains.counters``)."""
     shown: frozenset[str]
-    """What the segments on the wire show (``_shown``)."""
+    """What segments on the wire and events show (``_shown``)."""
 
 
 class Mark(NamedTuple):
@@ -70,9 +74,10 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
         "ring-overrun": _reason("no-descriptors", "a frame is lost for want of descriptors (RXO)"),
         "hold-off": _reason("hold-off", "RCTL was written: the card takes nothing for a second"),
         "hold-off-ends": _entered("hw/net/e1000.c", "e1000_flush_queue_timer", "it does again"),
-        "mitigation-ends": _entered(
-            "hw/net/e1000.c", "e1000_mit_timer", "a window of mitigation opens"
-        ),
+        **{
+            f"held-by-{by}": _wire(f"held {by}", f"an interrupt waited; {by} decided how long")
+            for by in HOLDERS
+        },
         "link-down": _reason("link-down", "the card's link is down: frames wait"),
         "link-down-in-flush": _reason("link-down-in-flush", "a waiting frame meets a link down"),
         "no-link": _reason("no-link", "who sends has no link"),
@@ -182,6 +187,9 @@ def hit(run: RunResult) -> frozenset[str]:
 
 
 def _shown(run: RunResult) -> Iterator[str]:
+    for ended in run.trace.happened(MitigationEnded):
+        if ended.event.causes and not ended.event.cut:
+            yield f"held {ended.event.by}"
     for stream in streams(run):
         sent: dict[int, int] = {}
         acks: dict[int, int] = {}

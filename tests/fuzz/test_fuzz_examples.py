@@ -125,6 +125,15 @@ def test_a_search_is_the_same_whatever_the_number_of_workers() -> None:
 
 
 @pytest.mark.slow
+def test_a_small_search_finds_nothing() -> None:
+    """The gate's own: ``nox -s fuzz`` looks further."""
+    progress = Progress()
+    search(examples(64), progress=progress, limit=40, until=lambda _: False)
+    assert [finding.breach for finding in progress.findings] == []
+    assert progress.examples == 40
+
+
+@pytest.mark.slow
 def test_desim_fuzz_says_what_it_did() -> None:
     done = desim("fuzz", "--examples", "3", "--seed", "64")
     assert done.returncode == 0, done.stdout + done.stderr
