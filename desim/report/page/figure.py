@@ -20,6 +20,11 @@ TRUST: dict[Trust, str] = {
 }
 
 
+def trust_of(status: str) -> Trust:
+    """How far times go, by what a cost profile says of itself."""
+    return "modelled" if status == "measured" else "assumed"
+
+
 class Basis(NamedTuple):
     """What of a picture can be relied on how far: ``order of events``, ``verified``."""
 

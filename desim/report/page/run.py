@@ -15,7 +15,7 @@ from desim.machine.vm import BOOT, CONSOLE, point_of
 from desim.report.ladder import steps
 from desim.report.page import distribution, ladder_picture
 from desim.report.page.causes import FEW, groups
-from desim.report.page.figure import Figure, Trust
+from desim.report.page.figure import Figure, Trust, trust_of
 from desim.report.page.page import Document, Missing, html
 from desim.report.page.scale import instant
 from desim.report.page.tables import parts
@@ -27,9 +27,6 @@ from desim.report.text import command_line, escape
 
 WIDTH = 100
 """Columns of a command line of QEMU's."""
-
-TRUSTED: dict[str, Trust] = {"measured": "modelled", "assumed": "assumed"}
-"""How far times go, by what a cost profile says of itself."""
 
 
 class Asked(NamedTuple):
@@ -116,7 +113,7 @@ def _journeys(run: Ran, selectors: Sequence[Selector]) -> list[Journey]:
 
 
 def _trust(run: Ran) -> Trust:
-    return TRUSTED.get(run.summary["costs"]["status"], "assumed")
+    return trust_of(run.summary["costs"]["status"])
 
 
 def _timeline(run: Ran, machine: str, asked_for: tuple[int, int] | None) -> Figure | Missing:

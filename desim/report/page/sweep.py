@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from desim.costs.profile import load
 from desim.errors import UserError
 from desim.report.page import sweep_picture
-from desim.report.page.figure import Figure, Table, Trust
+from desim.report.page.figure import Figure, Table, Trust, trust_of
 from desim.report.page.page import Document, Missing, Part, html
 from desim.report.page.scale import exact
 from desim.report.page.sweeping import THROTTLE, Facet, facets, varied
@@ -59,7 +59,7 @@ def _figures(found: list[Facet], key: str, database: Database) -> Iterator[Figur
 def _trust(costs: str) -> Trust:
     """How far times go: a shipped profile says so itself."""
     try:
-        return "modelled" if load(costs).status == "measured" else "assumed"
+        return trust_of(load(costs).status)
     except UserError:  # a file that is not here
         return "assumed"
 

@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from desim.report.page.figure import Table
+from desim.report.page.figure import Table, trust_of
 from desim.report.page.page import Part
 from desim.report.page.scale import exact, instant
 from desim.report.text import duration, escape
-from desim.scenario.metrics import METRICS
+from desim.scenario.metrics import METRICS, unit
 
-UNITS = {
-    "time": "ns",
-    "rate": "bytes/s",
-    "frequency": "per s",
-    "count": "",
-    "share": "",
-    "ratio": "",
-}
 INTERVALS = {"boot": "in the boot", "run": "behind it", "transfers": "in transfers"}
 
 
@@ -26,7 +18,7 @@ def parts(summary: Mapping[str, Any]) -> Iterator[Part]:
     """The tables that have something to show."""
     for title, head, rows, numbers in (
         ("Programs", ("side", "command", "started", "took", "exit"), _programs, (2, 3)),
-        ("Figures", ("figure", "value", "unit", "what it is"), _figures, (1,)),
+        ("Figures", ("figure", "value", "unit", "trust", "what it is"), _figures, (1,)),
         ("Interrupts of the card", INTERRUPTS, _interrupts, (1, 2, 3)),
         ("Interrupts that were held back", HELD, _held, (3, 4, 5)),
         ("Frames lost, held, made", ("frames that were", "where", "why", "frames"), _frames, (3,)),
@@ -62,7 +54,9 @@ def _figures(summary: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         if value is not None and name in METRICS:
             metric = METRICS[name]
             said = exact(value) if isinstance(value, int) else str(value)
-            yield name, said, UNITS[metric.kind], escape(metric.about)
+            exactness = metric.exactness
+            trusted = exactness if exactness != "costs" else trust_of(summary["costs"]["status"])
+            yield name, said, unit(metric.kind), trusted, escape(metric.about)
 
 
 INTERRUPTS = ("when", "ns", "taken", "rises of the pin", "causes", "hold-off decided by")
