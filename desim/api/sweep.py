@@ -185,10 +185,10 @@ def sweep(
     ``repeat`` says how many there are from the scenario's own on. What is not given here is what
     the scenario's table ``[sweep]`` says.
 
-    ``metrics`` names the figures that are worked out (all of them). ``keep`` says what is kept of
-    a run: ``"figures"``; ``"samples"``, each single round trip and message, too; or ``"causes"``,
-    what held each of these up longest as well, which is slower. ``costs`` is that of
-    :func:`desim.run`.
+    ``metrics`` names the figures that are worked out (the quick ones). ``keep`` says what is kept
+    of a run: ``"figures"``; ``"samples"``, each single round trip and message, too; or
+    ``"causes"``, what held each of these up longest as well, which is slower. ``costs`` is that
+    of :func:`desim.run`.
 
     Runs are made on ``workers`` processors (all there are), or by any ``executor`` of the kind of
     ``concurrent.futures``, which stays open, or on a cluster (``"dask://HOST:PORT"``). Rows go

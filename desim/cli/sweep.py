@@ -83,7 +83,7 @@ def parser() -> Parser:
         metavar="NAME,...",
         type=metrics,
         default=[],
-        help="work out and keep these figures alone (all of them)",
+        help="work out and keep these figures alone (those that are quick to make)",
     )
     made.add_argument(
         "--show",

@@ -229,7 +229,10 @@ KEYS = {
     "sweep.zip": About("groups of keys that vary together, in the same form", "none"),
     "sweep.seeds": About('the seeds of each point, such as `"1:5"` or `[1, 7]`', "`seed` alone"),
     "sweep.repeat": About("how many seeds each point has, from `seed` on", "1"),
-    "sweep.metrics": About("the figures that are worked out and kept, by name", "all there are"),
+    "sweep.metrics": About(
+        "the figures that are worked out and kept, by name (`desim metrics` lists them)",
+        "those that take no walk through the trace, and those of `sweep.show`",
+    ),
     "sweep.show": About(
         "the figures that the screen shows, by name, in this order",
         "those that most people want, as far as the runs have them",

@@ -13,7 +13,8 @@ sweep      one fact about the whole: ``name``, ``value`` (text). ``format`` (``d
            ``show`` (the figures that the scenario shows, as JSON)
 parameters a key that varies: ``place``, ``name``, ``zipped`` (the number of its group: keys
            with the same number change together), ``levels`` (how many values). ``seed`` is last
-metrics    a figure: ``place``, ``name``, ``kind``, ``about`` (as ``desim.scenario.metrics``)
+metrics    a figure: ``place``, ``name``, ``kind``, ``about``, ``exactness`` (as
+           ``desim.scenario.metrics`` has them)
 runs       a run: ``run`` (its number, from 0 on), a column for each parameter, ``desim``,
            ``fingerprint``, ``ended``, ``end_ns``, ``error``, ``error_kind`` (``limit``,
            ``scenario``, ``model``, ``worker``), ``expected`` (expectations that failed, one a
@@ -58,7 +59,7 @@ _TYPES = {"end_ns": "INTEGER"}
 _TABLES = """
 CREATE TABLE sweep (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE parameters (place INTEGER PRIMARY KEY, name TEXT, zipped INTEGER, levels INTEGER);
-CREATE TABLE metrics (place INTEGER PRIMARY KEY, name TEXT, kind TEXT, about TEXT);
+CREATE TABLE metrics (place INTEGER PRIMARY KEY, name TEXT, kind TEXT, about TEXT, exactness TEXT);
 CREATE TABLE samples (
   run INTEGER, kind TEXT, number INTEGER, begin_ns INTEGER, time_ns INTEGER, place TEXT,
   reason TEXT, PRIMARY KEY (run, kind, number)
@@ -80,6 +81,7 @@ class Metric(NamedTuple):
     name: str
     kind: str
     about: str
+    exactness: str = ""
 
 
 class Head(NamedTuple):
@@ -262,9 +264,12 @@ def _create(connection: sqlite3.Connection, head: Head) -> None:
     columns = ", ".join(f"{_quoted(name)} {_TYPES.get(name, '')}" for name in head.columns[1:])
     execute(f"CREATE TABLE runs (run INTEGER PRIMARY KEY, {columns})")
     connection.executemany("INSERT INTO sweep VALUES (?, ?)", head.facts.items())
-    for table, entries in (("parameters", head.parameters), ("metrics", head.metrics)):
+    for table, entries, marks in (
+        ("parameters", head.parameters, "?, ?, ?, ?"),
+        ("metrics", head.metrics, "?, ?, ?, ?, ?"),
+    ):
         connection.executemany(
-            f"INSERT INTO {table} VALUES (?, ?, ?, ?)",
+            f"INSERT INTO {table} VALUES ({marks})",
             ((place, *entry) for place, entry in enumerate(entries)),
         )
     execute("COMMIT")
@@ -279,7 +284,7 @@ def _head(path: str, connection: sqlite3.Connection) -> Head:
     if facts.get("format") != FORMAT:
         raise OutputError(f"{path}: of the form {facts.get('format')}; this desim reads {FORMAT}")
     parameters = connection.execute("SELECT name, zipped, levels FROM parameters ORDER BY place")
-    metrics = connection.execute("SELECT name, kind, about FROM metrics ORDER BY place")
+    metrics = connection.execute("SELECT name, kind, about, exactness FROM metrics ORDER BY place")
     return Head(
         facts,
         tuple(Parameter(*one) for one in parameters),

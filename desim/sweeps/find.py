@@ -65,12 +65,14 @@ class Find:
         self.ends = ends
         self.wanted = {one.name: one for one in wanted}
         self.last = (ends.last - ends.first) // ends.step
+        self._metrics = list(self.wanted)
         self._points: dict[int, Point] = {}
 
     def steps(self) -> Iterator[Progress]:
         """Try values until the answer is known. Raises ``UserError``."""
         yield from self._try(_between(-1, self.last + 1, FIRST, both=True))
         name = chosen(list(self.wanted), list(self._points.values()))
+        self._metrics = [name]
         while (gap := self._gap(name)) is not None:
             yield from self._try(_between(*gap, INNER))
         self.found = self._found(name)
@@ -78,7 +80,7 @@ class Find:
     def _try(self, places: Sequence[int]) -> Iterator[Progress]:
         ends, points = self.ends, list[Point]()
         values = tuple(ends.value(ends.first + place * ends.step) for place in places)
-        yield from self.search.tried([Axis(self.key, values)], list(self.wanted), points)
+        yield from self.search.tried([Axis(self.key, values)], self._metrics, points)
         self._points.update(zip(places, points, strict=True))
 
     def _holds(self, name: str, place: int) -> bool:

@@ -165,7 +165,10 @@ def _parameters(plan: Plan) -> tuple[Parameter, ...]:
 
 
 def _metrics(names: Sequence[str]) -> tuple[Metric, ...]:
-    return tuple(Metric(name, METRICS[name].kind, METRICS[name].about) for name in names)
+    return tuple(
+        Metric(name, METRICS[name].kind, METRICS[name].about, METRICS[name].exactness)
+        for name in names
+    )
 
 
 class Progress(NamedTuple):
