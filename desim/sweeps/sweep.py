@@ -95,6 +95,8 @@ def order(document: Document, asked: Asked = NOTHING, place: Callable[[str], str
         metrics = [metric_name(name) for name in (asked.metrics or table.metrics or usual)]
     except ValueError as error:
         raise UserError(str(error)) from None
+    if asked.metrics and not asked.show:
+        show = [name for name in show if name in metrics]  # what the scenario would like to see
     absent = [name for name in show if name not in metrics]
     if absent:
         raise UserError(

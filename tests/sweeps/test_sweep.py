@@ -300,6 +300,8 @@ def test_the_table_of_a_scenario_says_what_varies(tmp_path: Path) -> None:
     assert other.plan.described() == "until (1) x seed (2)"
     assert [metric.name for metric in other.head.metrics] == ["irq"]
     assert json.loads(other.head.facts["show"]) == ["irq"]
+    fewer = order(scenario, Asked(metrics=("end",)))
+    assert json.loads(fewer.head.facts["show"]) == []
 
 
 def test_mistakes_of_the_table_have_their_lines(tmp_path: Path) -> None:
