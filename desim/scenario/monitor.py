@@ -8,7 +8,7 @@ from desim.config import MonitorCommand
 from desim.devices import HostFwd, Proto, UserNet
 from desim.errors import nearest
 from desim.scenario.addresses import inet_aton, parse_number
-from desim.scenario.qemu_forward import parse_hostfwd
+from desim.scenario.qemu_forward import invalid_rule, parse_hostfwd
 
 KNOWN = ("set_link", "hostfwd_add", "hostfwd_remove", "qom-set", "info usernet", "info network")
 REFUSED = {
@@ -69,7 +69,7 @@ def _added(rule: str) -> HostFwd:
     try:
         return parse_hostfwd(rule)
     except ValueError as error:
-        raise ValueError(f"Invalid host forwarding rule '{rule}' ({error})") from None
+        raise ValueError(invalid_rule(rule, error)) from None
 
 
 def _removed(rule: str) -> HostFwd:

@@ -51,6 +51,12 @@ def parse_redir(rule: str) -> HostFwd:
     )
 
 
+def invalid_rule(rule: str, why: ValueError) -> str:
+    """QEMU's words for it; what stands behind a semicolon in ``why``, the way out, is ours."""
+    reason, _, way_out = str(why).partition("; ")
+    return f"Invalid host forwarding rule '{rule}' ({reason})" + (f"; {way_out}" if way_out else "")
+
+
 class Forwards:
     """The rules of one user network, by protocol and port, so that ten thousand are no trouble."""
 
@@ -78,7 +84,7 @@ class Forwards:
         try:
             forward = parse(rule)
         except ValueError as error:
-            complain(f"Invalid host forwarding rule '{rule}' ({error})")
+            complain(invalid_rule(rule, error))
             return
         forward.written, forward.option = rule, option
         address = forward.host_addr

@@ -491,10 +491,11 @@ def _globals(wiring: Wiring, options: Sequence[Option]) -> None:
         else:
             name, value = option.parts[0] if option.parts else ("", "")
             driver, _, key = name.partition(".")
+        cannot = _cannot(complain, f"{driver}.{key}={value}")
         if driver not in CARDS:
             wiring.ignored.append(f"-global {driver}.{key}")
         elif key in CARD_SWITCHES:
-            switch = read_switch(Option(option.flag, "", [(key, value)]), key, complain)
+            switch = read_switch(Option(option.flag, "", [(key, value)]), key, cannot)
             cards = [nic for nic in wiring.nics if nic.model == CARDS[driver]]
             if not cards:
                 wiring.ignored.append(f"-global {driver}.{key}")
@@ -502,7 +503,12 @@ def _globals(wiring: Wiring, options: Sequence[Option]) -> None:
                 if key not in explicit:
                     setattr(nic, CARD_SWITCHES[key], switch)
         else:
-            complain(f"Property '{driver}.{key}' not found{allowed(key, CARD_SWITCHES)}")
+            cannot(f"Property '{driver}.{key}' not found{allowed(key, CARD_SWITCHES)}")
+
+
+def _cannot(complain: Complain, given: str) -> Complain:
+    """QEMU says what it cannot apply, and then why."""
+    return lambda why: complain(f"can't apply global {given}: {why}")
 
 
 def _redirections(wiring: Wiring, options: Sequence[Option]) -> None:

@@ -28,6 +28,10 @@ OpenFolder = Callable[[str], dict[str, InputFile]]
 BOOTFILE_MAX = 127
 """What a BOOTP message has room for."""
 
+NO_SMB = (
+    "the SMB server is not modelled; tftp=FOLDER, or httpd on the host (10.0.2.2 for the guest), "
+    "gives files"
+)
 KEYS = word_set(
     """bootfile dhcpstart dns dnssearch domainname guestfwd host hostfwd hostname id ip ipv4 ipv6
     ipv6-dns ipv6-host ipv6-net ipv6-prefix ipv6-prefixlen net restrict smb smbserver tftp
@@ -65,8 +69,8 @@ def read_user(
     """The stack that a ``user`` option describes; mistakes go to ``complain``."""
     user = UserNet(id=option.last("id") or "")
     refused = {
-        "smb": "the SMB server is not modelled",
-        "smbserver": "the SMB server is not modelled",
+        "smb": NO_SMB,
+        "smbserver": NO_SMB,
     }
     for key, why in refused.items():
         if option.last(key) is not None:

@@ -247,7 +247,7 @@ REFUSED = {
     "-readconfig": "option files are not read; write the network options themselves",
     "-writeconfig": "option files are not written",
     "-set": "properties are not set afterwards; write them in -device",
-    "-smb": "the SMB server is not modelled",
+    "-smb": "the SMB server is not modelled; -tftp FOLDER, or httpd on the host, gives files",
 }
 
 
