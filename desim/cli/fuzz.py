@@ -12,6 +12,7 @@ from desim.cli._screen import complain, say
 
 if TYPE_CHECKING:
     from desim.fuzz.campaign import Example, Progress
+    from desim.fuzz.corpus import Corpus
     from desim.fuzz.finding import Finding
     from desim.fuzz.judge import Outcome
 
@@ -58,6 +59,13 @@ def parser() -> Parser:
         help="make so many runs at a time (default 1); what is found is the same",
     )
     made.add_argument(
+        "--corpus",
+        metavar="DIR",
+        type=Path,
+        help="keep what is the first to hit a mark in DIR, and change what is there already in "
+        "every other example",
+    )
+    made.add_argument(
         "--laws",
         metavar="FILE",
         help="judge by the laws in this Python file, too: functions decorated with @desim.law; "
@@ -84,6 +92,12 @@ def command(words: list[str]) -> int:
         limit = DEFAULT_EXAMPLES
     seconds = None if arguments.time is None else arguments.time / 10**9
     shown = _Shown(arguments)
+    source = examples(arguments.seed)
+    if arguments.corpus is not None:
+        from desim.fuzz.corpus import Corpus
+
+        shown.corpus = Corpus(arguments.corpus)
+        source = shown.corpus.examples(source)
     progress = Progress()
 
     def enough(now: Progress) -> bool:
@@ -94,7 +108,7 @@ def command(words: list[str]) -> int:
     interrupted = False
     try:
         search(
-            examples(arguments.seed),
+            source,
             progress=progress,
             workers=arguments.workers,
             users=users,
@@ -117,6 +131,7 @@ class _Shown:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.save: Path | None = arguments.save
         self.laws: str = arguments.laws or ""
+        self.corpus: Corpus | None = None
         self.line = not arguments.quiet and sys.stderr.isatty()
         self.at = 0.0
         self.known: dict[str, int] = {}
@@ -124,6 +139,8 @@ class _Shown:
 
     def told(self, progress: Progress, example: Example, came: Outcome) -> None:
         """An example is over."""
+        if self.corpus is not None:
+            self.corpus.keep(example, came.marks)
         for finding in progress.findings[len(progress.findings) - len(came.breaches) :]:
             self._found(finding)
         if self.line and progress.seconds - self.at >= SHOWN_S:

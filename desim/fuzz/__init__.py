@@ -13,6 +13,7 @@ kinds of things first.
 * ``marks``: rare branches, told from what a run records anyway
 * ``campaign``: the examples of one search, their order, what came of them
 * ``corpus``: scenarios that were the first to hit a mark, and changes of them
+* ``toml``: a scenario as the text of its file
 * ``finding``: a scenario that breaks a law, as a file that ``desim run`` replays
 * ``shrink``: the same, smaller
 

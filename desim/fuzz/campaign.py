@@ -35,6 +35,8 @@ class Example(NamedTuple):
 
     number: int
     data: dict[str, Any]
+    drawn: bool = True
+    """Whether its number alone says what it is; else it is a change of a corpus's."""
 
     @property
     def name(self) -> str:
@@ -123,7 +125,9 @@ def search(
             for mark in came.marks:
                 progress.marks[mark] = progress.marks.get(mark, 0) + 1
             for breach in came.breaches:
-                progress.findings.append(Finding(example.number, example.data, breach))
+                progress.findings.append(
+                    Finding(example.number, example.data, breach, drawn=example.drawn)
+                )
             told(progress, example, came)
             if until(progress):
                 break

@@ -24,6 +24,8 @@ class Finding(NamedTuple):
     breach: Breach
     story: tuple[str, ...] = ()
     """The first lines of how it came about."""
+    drawn: bool = True
+    """Whether the number alone says what the scenario is."""
 
     @property
     def name(self) -> str:
@@ -38,7 +40,7 @@ class Finding(NamedTuple):
         if known is not None:
             comments += _wrapped(known.summary)
         comments += ["Seen:", *_wrapped(self.breach.text)]
-        if self.number is not None:
+        if self.number is not None and self.drawn:
             comments.append(f"Found by: desim fuzz --seed {self.number} --examples 1")
         replay = f"desim run {self.name}.toml"
         if known is None and law != MODEL:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import tomllib
 from collections import defaultdict
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,8 @@ from runs import desim
 
 from desim.api.scenario import load
 from desim.fuzz.bench import KINDS, bench_of
-from desim.fuzz.campaign import Progress, examples, search
+from desim.fuzz.campaign import Example, Progress, examples, search
+from desim.fuzz.corpus import Corpus
 from desim.fuzz.draw import Draw
 from desim.fuzz.finding import Finding
 from desim.fuzz.judge import Breach, laws_for
@@ -122,6 +124,22 @@ def test_a_search_is_the_same_whatever_the_number_of_workers() -> None:
     assert found[0] == found[1]
     assert found[0][0] == 6
     assert [number for number, _ in found[0][3]] == list(range(66, 72))
+
+
+def test_a_corpus_keeps_what_hits_a_new_mark_and_changes_it(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path / "corpus")
+    example = Example(66, document_of(66))
+    corpus.keep(example, frozenset({"time-wait", "undo"}))
+    corpus.keep(Example(67, document_of(67)), frozenset({"undo"}))
+    assert [path.name for path in corpus.folder.iterdir()] == ["time-wait-66.toml"]
+    again = Corpus(corpus.folder)
+    assert again.marks == {"time-wait", "undo"}
+    assert again.entries == [example.data]
+    made = list(islice(again.examples(examples(66)), 6))
+    assert [one.drawn for one in made] == [True, False] * 3
+    assert [one.data for one in made if one.drawn] == [document_of(n) for n in (66, 68, 70)]
+    assert all(one.data != example.data for one in made if not one.drawn)
+    assert made == list(islice(Corpus(corpus.folder).examples(examples(66)), 6))
 
 
 @pytest.mark.slow
