@@ -96,9 +96,12 @@ def is_ours() -> bool:
 
 
 def rewritten(
-    lines: dict[str, Line], found: dict[str, float], reason: str
+    lines: dict[str, Line], found: dict[str, float], reason: str, lowest: dict[str, float]
 ) -> tuple[dict[str, Line], list[str]]:
-    """The budget with what was counted, and which counts have risen without a reason."""
+    """The budget with what was counted, and which counts have risen without a reason.
+
+    A reason that is there stays while a count is above the ``lowest`` that it ever was.
+    """
     new = dict(lines)
     refused = []
     for what, calls in found.items():
@@ -106,7 +109,7 @@ def rewritten(
         if old is None:
             new[what] = Line(calls)
         elif calls < old.calls:
-            new[what] = Line(calls)
+            new[what] = Line(calls, old.reason if calls > lowest.get(what, calls) else "")
         elif calls > old.calls:
             if reason:
                 new[what] = Line(calls, reason)
@@ -134,12 +137,18 @@ def history() -> list[tuple[str, dict[str, Line]]]:
         return []
 
 
-def unexplained(lines: dict[str, Line], past: Iterable[dict[str, Line]]) -> list[str]:
-    """Counts that stand above the lowest they ever were, without a reason."""
+def lowest_of(past: Iterable[dict[str, Line]]) -> dict[str, float]:
+    """The lowest that each count ever was."""
     lowest: dict[str, float] = {}
     for one in past:
         for what, line in one.items():
             lowest[what] = min(line.calls, lowest.get(what, math.inf))
+    return lowest
+
+
+def unexplained(lines: dict[str, Line], past: Iterable[dict[str, Line]]) -> list[str]:
+    """Counts that stand above the lowest they ever were, without a reason."""
+    lowest = lowest_of(past)
     return [
         f"{what}: {line.calls:.2f} was {lowest[what]:.2f} once, and its line has no reason"
         for what, line in lines.items()
@@ -238,7 +247,9 @@ def main(argv: list[str]) -> int:
         found[what] = counted(what)
         old = f"{lines[what].calls:12,.2f}" if what in lines else "         new"
         print(f"{what:48} {old} {found[what]:12,.2f}", flush=True)
-    new, refused = rewritten(lines, found, arguments.reason)
+    new, refused = rewritten(
+        lines, found, arguments.reason, lowest_of(past for _, past in history())
+    )
     if arguments.write:
         store(new)
     for line in refused:

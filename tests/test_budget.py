@@ -65,11 +65,17 @@ def test_a_rise_without_a_reason_is_found() -> None:
 def test_writing_lowers_and_raises_only_with_a_reason() -> None:
     lines = {"less": Line(5.0, "old"), "more": Line(5.0), "other": Line(1.0, "kept")}
     found = {"less": 4.0, "more": 6.0, "new": 7.0}
-    new, refused = rewritten(lines, found, "")
+    new, refused = rewritten(lines, found, "", {})
     assert new == lines | {"less": Line(4.0), "new": Line(7.0)}
     assert refused == ["more: 5.00 -> 6.00"]
-    new, refused = rewritten(lines, found, "a check")
+    new, refused = rewritten(lines, found, "a check", {})
     assert (new["more"], refused) == (Line(6.0, "a check"), [])
+
+
+def test_a_reason_stays_while_a_count_is_above_its_lowest() -> None:
+    lines = {"a": Line(9.0, "a check"), "b": Line(9.0, "a check")}
+    new, _ = rewritten(lines, {"a": 8.0, "b": 7.0}, "", {"a": 7.0, "b": 7.0})
+    assert new == {"a": Line(8.0, "a check"), "b": Line(7.0)}
 
 
 def test_a_line_reads_as_it_was_written() -> None:
