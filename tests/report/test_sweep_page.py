@@ -61,7 +61,7 @@ def row(run: int, load: str, rate: int, seed: int, times: list[int], **more: Any
 
 def database(path: str = MEMORY, key: str = THROTTLE) -> Database:
     parameters = (Parameter("load", 0, 2), Parameter(key, 1, 3), Parameter("seed", 2, 2))
-    metrics = tuple(Metric(name, m.kind, m.about) for name, m in METRICS.items())
+    metrics = tuple(Metric(name, m.kind, m.about, m.exactness) for name, m in METRICS.items())
     made = Database.begin(path, Head(FACTS, parameters, metrics))
     made.add(rows())
     return made
@@ -121,6 +121,13 @@ def test_names_and_values_are_no_markup() -> None:
         text = sweep.page(made)
     assert text.count("<script>") == 1
     assert "alert(1)</script>" not in text
+
+
+def test_each_figure_says_how_far_it_can_be_trusted() -> None:
+    with closing(database()) as made:
+        text = sweep.page(made)
+    assert "<td>ping.p99</td><td>time</td><td>assumed</td>" in text
+    assert "<td>irq</td><td>count</td><td>verified</td>" in text
 
 
 def test_failed_runs_are_told() -> None:

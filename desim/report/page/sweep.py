@@ -91,8 +91,17 @@ def _parts(database: Database) -> Iterator[Part]:
     more = len(database) - len(rows)
     note = f"{more:,} more runs are in the database." if more else ""
     yield Part("runs", "Runs", Table(columns, rows, frozenset(("run",)), note))
-    metrics = [(one.name, one.kind, escape(one.about)) for one in head.metrics]
-    yield Part("metrics", "Figures", Table(("name", "kind", "what it is"), metrics))
+    trust = _trust(head.facts["costs"])
+    metrics = [
+        (
+            one.name,
+            one.kind,
+            trust if one.exactness == "costs" else escape(one.exactness),
+            escape(one.about),
+        )
+        for one in head.metrics
+    ]
+    yield Part("metrics", "Figures", Table(("name", "kind", "trust", "what it is"), metrics))
 
 
 RUNS = 200
