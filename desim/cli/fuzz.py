@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ judged by the laws that `desim laws` lists.
 exit codes: 0 nothing found, 1 a law is broken, 2 the words cannot be done, 130 interrupted
 """
 DEFAULT_EXAMPLES = 1000
+WIDTH = 78
 SHOWN_S = 1.0
 """How often the line of progress is written."""
 
@@ -166,9 +168,9 @@ class _Shown:
         self._clear()
         say(_state(progress))
         if progress.missing and progress.examples:
-            say(
-                f"marks not hit: {', '.join(progress.missing)}",
-            )
+            missing = f"marks not hit: {', '.join(progress.missing)}"
+            for line in textwrap.wrap(missing, WIDTH, break_on_hyphens=False):
+                say(line)
         for law, count in sorted(self.known.items()):
             say(f"broken: {law}, by {count} example{'s' * (count != 1)}")
 
