@@ -120,7 +120,7 @@ def _talker(config: MachineConfig, command: RunCommand) -> Talker | None:
     except ShellError:
         return None
     last = line[-1]
-    busybox = last.program is table["busybox nc"]
+    busybox = last.program == table["busybox nc"]
     if last.inner or last.name != "nc":
         return None
     try:
