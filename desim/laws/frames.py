@@ -6,11 +6,8 @@ from collections.abc import Iterator
 
 from desim.events import Lost, Made
 from desim.laws.law import Broken, Run, stated
-from desim.machine.vm import is_card
+from desim.machine.vm import ENDS, is_card
 from desim.wire.frame import MIN_FRAME
-
-ENDS = ("slirp", "nic")
-"""What most wires have at their ends; less than two is no wire."""
 
 
 @stated(

@@ -32,11 +32,21 @@ MEMORY_BYTES = 256 << 20
 BOOT = "guest console"
 CONSOLE = "console"
 MONITOR = "monitor"
+ENDS = ("slirp", "nic")
+"""The capture points at the two ends of a machine's own wire."""
 
 
 def point_of(machine: str, point: str) -> str:
     """What a capture point of a machine is called; the first machine has no name."""
     return f"{machine}-{point}" if machine else point
+
+
+def place_of(name: str, others: Collection[str]) -> tuple[str, str]:
+    """The machine and the point in what ``point_of`` made; ``others`` are the further machines."""
+    for machine in others:
+        if name.startswith(f"{machine}-"):
+            return machine, name.removeprefix(f"{machine}-")
+    return "", name
 
 
 def is_card(point: str) -> bool:

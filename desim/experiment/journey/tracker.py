@@ -52,6 +52,7 @@ from desim.experiment.journey.values import (
 )
 from desim.host.tcp import RCVBUF, SNDBUF
 from desim.machine.capture import Captured
+from desim.machine.vm import ENDS, is_card, machine_of, place_of
 from desim.ports import Endpoint
 from desim.wire.addresses import ip_text
 from desim.wire.frame import Frame
@@ -200,6 +201,10 @@ class Tracker:
         self.trace = trace
         self._host = host
         self._captures = {name: _Capture(found) for name, found in frames.items()}
+        self._machines = [
+            name.removesuffix("-nic") for name in frames if is_card(name) and name != "nic"
+        ]
+        """Those behind the first, which has no name, by their cards' captures."""
         self._conns = 0
         self._connections: dict[int, Connection] = {}
         self._dialled: dict[Endpoint, Connection] = {}
@@ -460,14 +465,14 @@ class Tracker:
 
     def _written(self, at: At, event: Noted) -> bool:
         local, remote, first, count, resumed = event[3:]
-        conn = self._in_guest.get((machine_of(at.record.name), local, remote))
+        conn = self._in_guest.get((machine_of(at.record.name, self._machines), local, remote))
         if conn is not None:
             self._wrote(conn.streams[TO_HOST], TO_HOST, at, first, count, resumed)
         return conn is None
 
     def _read(self, at: At, event: Noted) -> bool:
         local, remote, first, count = event[3:]
-        conn = self._in_guest.get((machine_of(at.record.name), local, remote))
+        conn = self._in_guest.get((machine_of(at.record.name, self._machines), local, remote))
         if conn is not None:
             self._has_read(conn.streams[TO_GUEST], first, count, at)
         return conn is None
@@ -480,8 +485,9 @@ class Tracker:
 
     def _passed(self, at: At, event: Noted) -> bool:
         name, to_guest, number = event[3:]
-        point = name.rpartition(" ")[2]
-        machine = machine_of(name)
+        machine, point = place_of(name, self._machines)
+        if point not in ENDS:
+            return False  # a cable between machines: what comes out of it is another frame
         from_sender = (point == "slirp") == to_guest
         captured = self._captures.get(name)
         frame = None if captured is None else captured.take(number)
@@ -660,11 +666,6 @@ class _Capture:
     def put_back(self, frame: Frame) -> None:
         """It will be asked for again."""
         self._ahead[frame.number] = frame
-
-
-def machine_of(name: str) -> str:
-    """Whose thread or capture point a name is: "" for the first machine, ``b`` of ``b vcpu``."""
-    return name.rpartition(" ")[0]
 
 
 def _taken(passage: Passage) -> int:
