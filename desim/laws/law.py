@@ -83,6 +83,8 @@ class Law(NamedTuple):
     """The recording of the real thing, or the document, that says so."""
     pair: bool
     """Whether it is about a pair of runs, and needs a second one."""
+    process: bool = False
+    """Whether it starts another process: a scenario, which is data, may not ask for that."""
 
     @property
     def statement(self) -> str:
@@ -114,7 +116,7 @@ class Law(NamedTuple):
 Check = Callable[..., Iterable[str | Broken] | None]
 
 
-def stated(*, test: str, recording: str) -> Callable[[Check], Law]:
+def stated(*, test: str, recording: str, process: bool = False) -> Callable[[Check], Law]:
     """Make a law of the function below, named after it.
 
     One with two parameters is about a pair of runs.
@@ -122,6 +124,6 @@ def stated(*, test: str, recording: str) -> Callable[[Check], Law]:
 
     def make(check: Check) -> Law:
         pair = len(inspect.signature(check).parameters) == 2
-        return Law(check.__name__.replace("_", "-"), check, test, recording, pair)
+        return Law(check.__name__.replace("_", "-"), check, test, recording, pair, process)
 
     return make

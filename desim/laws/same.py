@@ -42,6 +42,7 @@ def a_strict_run_is_the_same(run: Run, again: Again) -> Iterator[str]:
 @stated(
     test="tests/machine/test_machine_determinism.py",
     recording="docs/architecture.md, What must be true",
+    process=True,
 )
 def another_hash_seed_is_the_same(run: Run, again: Again) -> Iterator[str]:
     """A run in a Python whose hashes have another seed has the same fingerprint."""

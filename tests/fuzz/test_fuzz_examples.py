@@ -14,6 +14,7 @@ import pytest
 from runs import desim
 
 from desim.api.scenario import load
+from desim.errors import ScenarioError
 from desim.fuzz.bench import KINDS, bench_of
 from desim.fuzz.campaign import Example, Progress, examples, search
 from desim.fuzz.corpus import Corpus
@@ -21,7 +22,7 @@ from desim.fuzz.draw import Draw
 from desim.fuzz.finding import Finding
 from desim.fuzz.judge import Breach, laws_for
 from desim.fuzz.marks import MARKS, Evidence
-from desim.fuzz.scenario import BENCH, document_of, scenario_of
+from desim.fuzz.scenario import BENCH, document_of, scenario_from, scenario_of
 from desim.fuzz.toml import text_of
 from desim.laws.table import LAWS
 from desim.machine.booted import boot_key
@@ -180,3 +181,13 @@ def test_mistakes_are_told(words: list[str], said: str) -> None:
     done = desim("fuzz", *words)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_a_scenario_cannot_ask_for_a_law_that_starts_a_process() -> None:
+    (law,) = [law for law in LAWS.values() if law.process]
+    data = {**document_of(0), "expect": {"laws": [law.name]}}
+    with pytest.raises(ScenarioError, match="starts another process"):
+        scenario_from(data, "asks")
+    text = Finding(7, document_of(7), Breach(law.name, "fingerprints differ")).text()
+    assert f"PYTHONHASHSEED=1 desim run {law.name}-7.toml, and =2" in text
+    assert "laws" not in tomllib.loads(text).get("expect", {})
