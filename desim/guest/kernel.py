@@ -17,7 +17,6 @@ from typing import Protocol, TypeVar
 
 from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.ethtool import Ethtool
-from desim.guest.net.packet import PacketSocket
 from desim.guest.net.raw import RawSocket
 from desim.guest.net.sock import DatagramSocket
 from desim.guest.net.sock import Socket as KernelSocket
@@ -44,6 +43,7 @@ from desim.userland.uapi import (
     InetAddress,
     Interface,
     Message,
+    Owner,
     Route,
     SocketRow,
 )
@@ -359,11 +359,12 @@ class GuestKernel(SharedCalls):
 
     def sys_sockets_table(self, process: Process) -> list[SocketRow]:
         self.cpu.touch("lock_sock")
-        owners: dict[Endpoint, tuple[int, str]] = {}
+        owners: dict[object, tuple[Owner, ...]] = {}
         for other in self.processes:
-            for file in other.files.values():
-                if isinstance(file, GuestSocket) and not isinstance(file.sock, PacketSocket):
-                    owners[file.getsockname()] = (other.pid, other.name)
+            for fd, file in sorted(other.files.items()):
+                if isinstance(file, GuestSocket):
+                    sock = file.sock.sk if isinstance(file.sock, TcpSocket) else file.sock
+                    owners[sock] = (*owners.get(sock, ()), Owner(other.pid, other.name, fd))
         return [
             SocketRow(
                 row.proto,
@@ -372,7 +373,9 @@ class GuestKernel(SharedCalls):
                 row.local,
                 row.remote if row.remote[1] else None,
                 row.state,
-                owners.get(row.local),
+                owners.get(row.sock, ()),
+                row.backlog,
+                row.device,
             )
             for row in self.stack.sockets()
         ]

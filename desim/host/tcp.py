@@ -60,7 +60,6 @@ from desim.userland.uapi import (
     TCP_KEEPIDLE,
     TCP_KEEPINTVL,
     TCP_NODELAY,
-    SocketRow,
 )
 from desim.wire.addresses import IP_ANY
 
@@ -109,6 +108,7 @@ class TcpSocket(Socket):
         "error",
         "fin_received",
         "fin_sent",
+        "fin_unread",
         "keepalive",
         "linger_s",
         "listener",
@@ -161,7 +161,7 @@ class TcpSocket(Socket):
         self.linger_s = -1
         self.keepalive = dict(KEEPALIVE)
         self.error = 0
-        self.fin_sent = self.fin_received = False
+        self.fin_sent = self.fin_received = self.fin_unread = False
         self.send_shutdown = self.recv_shutdown = False
         self.orphaned_ns: int | None = None
         self.reuse_address = self.reuse_port = False
@@ -458,6 +458,7 @@ class TcpSocket(Socket):
             raise failure(errno.ENOTCONN)
         if not self.receive.size:
             if self.fin_received:
+                self.fin_unread = False
                 return b""
             self._raise_error()
             if self.recv_shutdown:
@@ -590,7 +591,7 @@ class TcpSocket(Socket):
         """``tcp_fin``, and the acknowledgement that the peer gets for it."""
         peer = self.peer
         assert peer is not None
-        self.fin_received = self.recv_shutdown = True
+        self.fin_received = self.recv_shutdown = self.fin_unread = True
         if peer.linger_s > 0:
             self.net.wake_up(peer.queue)
         if not self.fin_sent:
@@ -682,19 +683,9 @@ class TcpSocket(Socket):
             and self.net.now() >= self.orphaned_ns + TIME_WAIT_NS
         )
 
-    def row(self) -> SocketRow:
-        """Its line in netstat."""
-        local = self.getsockname()
-        queued = 0 if self.state == SYN_RECV else min(self.receive.size, RCVBUF)
-        recv_q, send_q = queued, self.unsent
-        if self.state == LISTEN:
-            recv_q, send_q = len(self.accept_queue), 0
-        return SocketRow(
-            "tcp" if len(local[0]) == 4 else "tcp6",
-            recv_q,
-            send_q,
-            local,
-            None if self.state == LISTEN else self.remote,
-            self.state,
-            self.owner,
-        )
+    def queues(self) -> tuple[int, int]:
+        """Recv-Q and Send-Q, as netstat and ss show them."""
+        if self.state in (LISTEN, SYN_RECV):
+            return len(self.accept_queue), self.unsent
+        # A FIN that nobody has read counts as a byte: ``rcv_nxt`` is behind it.
+        return min(self.receive.size, RCVBUF) + self.fin_unread, self.unsent

@@ -12,7 +12,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from desim.host.loopback import Bindable, Endpoints, Loopback, wildcard
 from desim.ports import Endpoint, Random
-from desim.userland.uapi import SocketRow
+from desim.userland.uapi import SocketRow, owners
+from desim.wire.addresses import IP_ANY
 
 TIME_WAIT_NS = 60_000_000_000
 """TCP_TIMEWAIT_LEN; also how long an orphan stays in FIN_WAIT2."""
@@ -30,12 +31,15 @@ class Entry(Bindable, Protocol):
     """What the table looks at of a socket."""
 
     remote: Endpoint | None
+    state: str
+    owner: tuple[int, str] | None
+    backlog: int
 
     def forgotten(self) -> bool:
         """Whether the kernel has given it up."""
 
-    def row(self) -> SocketRow:
-        """Its line in netstat."""
+    def queues(self) -> tuple[int, int]:
+        """Recv-Q and Send-Q, as netstat and ss show them."""
 
 
 S = TypeVar("S", bound=Entry)
@@ -110,10 +114,10 @@ class Tcp(Endpoints, Generic[S]):
         return self._resting
 
     def rows(self) -> list[SocketRow]:
-        """What netstat shows: listeners newest first, then connections, as /proc/net has them."""
-        rows = [socket.row() for socket in reversed(self.sockets) if socket.listening]
+        """What netstat and ss show: listeners newest first, then connections, as in /proc/net."""
+        rows = [_row(socket) for socket in reversed(self.sockets) if socket.listening]
         rows += [
-            socket.row()
+            _row(socket)
             for socket in self.sockets
             if not socket.listening and not socket.forgotten()
         ]
@@ -122,3 +126,16 @@ class Tcp(Endpoints, Generic[S]):
             for local, remote, _ in self.time_wait()
         ]
         return rows
+
+
+def _row(socket: Entry) -> SocketRow:
+    local = socket.local or (IP_ANY, 0)
+    return SocketRow(
+        "tcp" if len(local[0]) == 4 else "tcp6",
+        *socket.queues(),
+        local,
+        None if socket.listening else socket.remote,
+        socket.state,
+        owners(socket.owner),
+        socket.backlog if socket.listening else None,
+    )

@@ -32,6 +32,7 @@ from desim.userland.uapi import (
     SO_TIMESTAMP,
     Message,
     SocketRow,
+    owners,
 )
 from desim.wire.addresses import IP_ANY, is_multicast
 from desim.wire.checksum import checksum
@@ -174,7 +175,7 @@ class Udp(Endpoints):
         return [socket for socket in self._bound.get(port, ()) if isinstance(socket, UdpSocket)]
 
     def rows(self) -> list[SocketRow]:
-        """What netstat shows."""
+        """What netstat and ss show."""
         return [socket.row() for socket in self.sockets]
 
 
@@ -371,11 +372,11 @@ class UdpSocket(DatagramSocket):
         self.udp.sockets.pop(self, None)
 
     def row(self) -> SocketRow:
-        """Its line in netstat."""
+        """Its line in netstat and ss."""
         local = self.getsockname()
         proto = "udp" if len(local[0]) == 4 else "udp6"
         state = "ESTABLISHED" if self.remote is not None else ""
-        return SocketRow(proto, self.queued, 0, local, self.remote, state, self.owner)
+        return SocketRow(proto, self.queued, 0, local, self.remote, state, owners(self.owner))
 
 
 class PingSocket(DatagramSocket):

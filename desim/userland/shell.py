@@ -31,7 +31,6 @@ BOTH = frozenset(("ip",))
 """What has a link in the other of the two, too."""
 INSTEAD = {
     "ip": "the host has its loopback interface only",
-    "ss": "netstat -antup shows the sockets",
 }
 """What to do where a side has not got a program of that name."""
 _QUOTES = "'\""

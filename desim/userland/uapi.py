@@ -169,8 +169,26 @@ class Message(NamedTuple):
     """What it came with; None without IP_RECVTTL."""
 
 
+TASK_COMM_LEN = 16
+"""How long the kernel's name of a process is, with the NUL behind it."""
+
+
+class Owner(NamedTuple):
+    """A process that has a socket open."""
+
+    pid: int
+    name: str
+    fd: int | None
+    """None on the host: how QEMU numbers its descriptors is not modelled."""
+
+
+def owners(owner: tuple[int, str] | None) -> tuple[Owner, ...]:
+    """Who has a socket of the host, of which the number and the name of a process are known."""
+    return () if owner is None else (Owner(*owner, None),)
+
+
 class SocketRow(NamedTuple):
-    """One line of ``netstat``."""
+    """One line of ``netstat`` and ``ss``."""
 
     proto: str
     """tcp, tcp6, udp or udp6."""
@@ -181,5 +199,9 @@ class SocketRow(NamedTuple):
     """None while it has no peer."""
     state: str
     """As netstat prints it; empty for UDP without a peer."""
-    owner: tuple[int, str] | None = None
-    """Process number and name; None if it belongs to no process (any more)."""
+    owners: tuple[Owner, ...] = ()
+    """By their numbers; empty if it belongs to no process (any more)."""
+    backlog: int | None = None
+    """How many connections may wait for ``accept``; None unless it listens."""
+    device: str = ""
+    """The only interface that it uses (SO_BINDTODEVICE)."""

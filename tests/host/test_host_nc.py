@@ -232,6 +232,16 @@ def test_netstat_prints_net_tools_table(host: Host) -> None:
     assert "Active UNIX domain sockets" in output(host.run("netstat -n"))
 
 
+def test_a_fin_that_nobody_has_read_counts_as_a_byte(host: Host) -> None:
+    host.run("nc -lk 5604 > out")
+    host.run("nc localhost 5604")
+    host.run("echo x | nc -N localhost 5604")
+    lines = [line.split()[:3] for line in output(host.run("ss -tanH | cat")).splitlines()]
+    assert lines[0] == ["LISTEN", "1", "1"]
+    assert ["CLOSE-WAIT", "3", "0"] in lines
+    assert ["FIN-WAIT-2", "0", "0"] in lines
+
+
 def test_what_waits_in_a_pipe_whose_writer_has_gone_is_sent() -> None:
     """nc has no room for it at that moment, so it has not asked whether there is something."""
     result = desim.run(

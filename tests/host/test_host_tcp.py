@@ -218,7 +218,7 @@ def test_a_full_buffer_blocks_until_a_third_is_free(pair: Pair) -> None:
     assert pair.client.poll_events() == 0
     pair.server.read(2)
     assert pair.client.poll_events() == POLLOUT
-    assert pair.client.row().send_q + pair.server.row().recv_q == capacity - SNDBUF // 3 - 1
+    assert pair.client.queues()[1] + pair.server.queues()[0] == capacity - SNDBUF // 3 - 1
 
 
 def test_a_fin_arrives_behind_the_data(pair: Pair) -> None:

@@ -218,3 +218,33 @@ def test_nc_over_udp_both_ways(folder: Path) -> None:
     assert shown(result, "guest 1").startswith("Bound on 0.0.0.0 5556\nConnection received on 10.0")
     assert shown(result, "host 1") == "pong\n"
     assert result.transcripts[2].status == 0
+
+
+def test_ss_and_netstat_tell_the_same_of_the_same_sockets(folder: Path) -> None:
+    result = made(
+        folder,
+        qemu=",hostfwd=tcp::5555-:5556",
+        guest=["nc -lk 5556", "sleep 11; ss -tanp; netstat -natp", "sleep 11; ss -tan | cat"],
+        host=["nc localhost 5555 < /dev/null", "sleep 1; ss -tan"],
+        stop_first=True,
+    )
+    users = shown(result, "guest 2").splitlines()
+    assert [line.split() for line in users[1:3]] == [
+        ["LISTEN", "0", "1", "0.0.0.0:5556", "0.0.0.0:*", 'users:(("nc",pid=202,fd=3))'],
+        ["ESTAB", "0", "0", "10.0.2.15:5556", "10.0.2.2:39866", 'users:(("nc",pid=202,fd=4))'],
+    ]
+    assert [line.split()[1:3] + line.split()[6:] for line in users[5:]] == [
+        ["0", "0", "202/nc"],  # netstat shows no backlog: Send-Q of a listener is 0
+        ["0", "0", "202/nc"],
+    ]
+    assert shown(result, "guest 3") == (
+        "State  Recv-Q Send-Q Local Address:Port Peer Address:Port Process\n"
+        "LISTEN 0      1            0.0.0.0:5556      0.0.0.0:*           \n"
+        "ESTAB  0      0          10.0.2.15:5556     10.0.2.2:39866       \n"
+    )
+    assert shown(result, "host 2") == (
+        "State   Recv-Q  Send-Q     Local Address:Port      Peer Address:Port   Process  \n"
+        "LISTEN  0       1                0.0.0.0:5555           0.0.0.0:*               \n"
+        "ESTAB   0       0              127.0.0.1:39866        127.0.0.1:5555            \n"
+        "ESTAB   0       0              127.0.0.1:5555         127.0.0.1:39866           \n"
+    )

@@ -109,7 +109,11 @@ def test_the_files_that_a_line_reads_are_known_before_it_runs() -> None:
         ("sudo", 5, "a command is missing"),
         ("ehco a", 1, "did you mean echo?"),
         ("rm -rf x", 1, "no program 'rm'"),
-        ("ss -tan", 1, "no program 'ss' here; netstat -antup shows the sockets"),
+        (
+            "ss -ta",
+            1,
+            "without -n ports have names of /etc/services, which is not modelled; add -n",
+        ),
         ("busybox nx", 9, "did you mean nc?"),
         ("busybox", 1, "needs the name of an applet"),
         ("echo a\nrm", 7, "several lines"),

@@ -71,7 +71,7 @@ class Interface(NamedTuple):
 
 
 class SocketInfo(NamedTuple):
-    """One socket, as netstat shows it."""
+    """One socket, as netstat and ss show it."""
 
     proto: str
     recv_q: int
@@ -79,6 +79,12 @@ class SocketInfo(NamedTuple):
     local: Endpoint
     remote: Endpoint
     state: str
+    sock: object = None
+    """What a program's file stands for; None of what the kernel has alone."""
+    backlog: int | None = None
+    """How many connections may wait for accept(); None unless it listens."""
+    device: str = ""
+    """The only one that it uses (SO_BINDTODEVICE)."""
 
 
 def _nobody_reads(line: str) -> None:
@@ -325,15 +331,15 @@ class NetStack:
         tcp = self.tcp
         shown = []
         for sk in tcp.sockets:
+            backlog = None
             if sk.state == State.LISTEN:
-                queues = (len(sk.accept_queue), sk.max_ack_backlog)
+                queues, backlog = (len(sk.accept_queue), 0), sk.max_ack_backlog
             elif sk.state == State.CLOSE:
                 continue
             else:
-                unread = sum(skb.len for skb in sk.receive_queue)
-                queues = (unread, sk.write_seq - sk.snd_una)
+                queues = (max(sk.rcv_nxt - sk.copied_seq, 0), sk.write_seq - sk.snd_una)
             local, remote = (sk.saddr, sk.sport), (sk.daddr, sk.dport)
-            shown.append(SocketInfo("tcp", *queues, local, remote, sk.state.name))
+            shown.append(SocketInfo("tcp", *queues, local, remote, sk.state.name, sk, backlog))
         for entry in tcp.ipv4.ehash.values():
             if isinstance(entry, RequestSock | TimewaitSock):
                 state = State.SYN_RECV
@@ -344,9 +350,11 @@ class NetStack:
         shown.sort(key=lambda info: info.state != "LISTEN")
         for sock in self.udp.sockets:
             state_name = "ESTABLISHED" if sock.dport else ""
-            waiting = sum(len(message.data) for message, *_ in sock.receive_queue)
             local, remote = (sock.saddr, sock.sport), (sock.daddr or IP_ANY, sock.dport)
-            shown.append(SocketInfo("udp", waiting, 0, local, remote, state_name))
+            device = "" if sock.device is None else sock.device.name
+            shown.append(
+                SocketInfo("udp", sock.rmem_alloc, 0, local, remote, state_name, sock, None, device)
+            )
         return shown
 
     def idle(self) -> bool:

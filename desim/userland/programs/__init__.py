@@ -102,6 +102,7 @@ HOST_PROGRAMS = Programs(
         "ls": _file("ls", start="ls", check="check"),
         "ping": _PING_HOST,
         "seq": _file("seq", start="seq", check="check"),
+        "ss": _file("ss", start="ss", check="check_host"),
         "tail": _file("tail", start="tail", check="check", reads="reads"),
         "time": _file("small", start="true", check="check", timer=True),
         "tr": _file("tr", start="tr", check="check"),
@@ -123,6 +124,7 @@ GUEST_PROGRAMS = Programs(
         "ifconfig": _IFCONFIG,
         "ip": _IP,
         "ping": _PING,
+        "ss": _file("ss", start="ss", check="check"),
         "udhcpc": _UDHCPC,
     }
 )

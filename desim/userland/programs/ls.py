@@ -20,14 +20,14 @@ from desim.userland.programs import coreutils
 from desim.userland.programs.busybox import BANNER, applet
 from desim.userland.programs.getopt import GetoptError, getopt, unmodelled
 from desim.userland.programs.httpd import http_date
-from desim.userland.programs.output import STDOUT, err, put
+from desim.userland.programs.output import STDOUT, TERMINAL_COLUMNS, err, put
 from desim.userland.uapi import FileStatus
 
 SPEC = "aAbBcCdDfFgGhHiI:klLmnNopqQrRsStT:uUvw:xXZ1"
 BUSYBOX_SPEC = "1AaCxdLHRFplinshrSXvctuw:"
 MODELLED = "1aAdFlprSt"
 LONG = {"all": "a", "almost-all": "A", "directory": "d", "classify": "F", "reverse": "r"}
-WIDTH = 80
+WIDTH = TERMINAL_COLUMNS
 TAB = 8
 BLOCK = 4096
 FOLDER_SIZE = 4096

@@ -96,5 +96,5 @@ def _endpoint(endpoint: Endpoint, numeric: bool) -> Part[str]:
 
 
 def _owner(row: SocketRow) -> str:
-    text = "-" if row.owner is None else f"{row.owner[0]}/{row.owner[1]}"
+    text = f"{row.owners[0].pid}/{row.owners[0].name}" if row.owners else "-"
     return f" {text[: OWNER_WIDTH - 1]:<{OWNER_WIDTH}}"

@@ -9,6 +9,9 @@ STDIN = 0
 STDOUT = 1
 STDERR = 2
 
+TERMINAL_COLUMNS = 80
+"""How wide a terminal is."""
+
 Step = Part[None]
 
 
