@@ -26,8 +26,8 @@ def result(process: Process) -> dict[str, Any]:
 
 
 def test_ping_pong(host: Host) -> None:
-    (server,) = host.start("ltool tcpsrv 5601 1000 3")
-    (client,) = host.start("ltool tcpcli 127.0.0.1 5601 1000 3 2000")
+    (server,) = host.start("ltool --json tcpsrv 5601 1000 3")
+    (client,) = host.start("ltool --json tcpcli 127.0.0.1 5601 1000 3 2000")
     host.settle()
     assert len(result(server)["wrote_ns"]) == 3
     sent = result(client)["send_ns"]
@@ -36,8 +36,8 @@ def test_ping_pong(host: Host) -> None:
 
 
 def test_a_stream_arrives_whole(host: Host) -> None:
-    (sink,) = host.start("ltool sink 5604")
-    (source,) = host.start("ltool source 127.0.0.1 5604 4194304 65536")
+    (sink,) = host.start("ltool --json sink 5604")
+    (source,) = host.start("ltool --json source 127.0.0.1 5604 4194304 65536")
     host.settle()
     assert result(sink)["bytes"] == result(source)["bytes"] == 4194304
     assert result(source)["writes"] == 64
@@ -45,16 +45,16 @@ def test_a_stream_arrives_whole(host: Host) -> None:
 
 
 def test_unread_bytes_beyond_the_receivers_buffer_are_not_acknowledged(host: Host) -> None:
-    host.start("ltool slowsrv 5643 400000 1 500000 1")
-    (drip,) = host.start("ltool drip 127.0.0.1 5643 1 400000 0")
+    host.start("ltool --json slowsrv 5643 400000 1 500000 1")
+    (drip,) = host.start("ltool --json drip 127.0.0.1 5643 1 400000 0")
     host.settle()
     assert 500 * MS <= result(drip)["acked_ns"] < SECOND
     assert result(drip)["outq"] == 0
 
 
 def test_trains_are_echoed(host: Host) -> None:
-    (echo,) = host.start("ltool udpecho 21065 8")
-    (send,) = host.start("ltool udpsend 127.0.0.1 21065 2 4 200 0 20000 1")
+    (echo,) = host.start("ltool --json udpecho 21065 8")
+    (send,) = host.start("ltool --json udpsend 127.0.0.1 21065 2 4 200 0 20000 1")
     host.settle()
     assert result(echo)["n"] == 8
     assert result(send)["received"] == 8
@@ -62,8 +62,8 @@ def test_trains_are_echoed(host: Host) -> None:
 
 
 def test_trains_are_collected(host: Host) -> None:
-    (receiver,) = host.start("ltool udprecv 5620 100 500")
-    (sender,) = host.start("ltool udpsend 127.0.0.1 5620 2 3 64 1000 20000 0")
+    (receiver,) = host.start("ltool --json udprecv 5620 100 500")
+    (sender,) = host.start("ltool --json udpsend 127.0.0.1 5620 2 3 64 1000 20000 0")
     host.settle()
     assert result(receiver)["seq"] == [0, 1, 2, 3, 4, 5]
     gaps = result(sender)["send_ns"][:3]

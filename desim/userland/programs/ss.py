@@ -105,7 +105,10 @@ def check_host(argv: list[str]) -> str | None:
     """The same for the host, where QEMU's descriptors have no numbers."""
     refused = check(argv)
     if refused is None and ("p", "") in coreutils.options(argv, SPEC, LONG)[0]:
-        return "ss: -p is not modelled on the host: QEMU's descriptors; netstat -natp names owners"
+        return (
+            "ss: -p is not modelled on the host, where QEMU's descriptors have no numbers; "
+            "netstat -natp names owners"
+        )
     return refused
 
 
