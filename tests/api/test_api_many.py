@@ -246,8 +246,11 @@ def test_nobody_is_left_when_results_are_taken_or_left() -> None:
 
 
 SCRIPT = """
-import os, time
+import os, signal, time
 import desim
+
+# A shell without job control puts what it starts in the background with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def each(result):
     os.write(1, b"running\\n")

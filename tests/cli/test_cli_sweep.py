@@ -130,9 +130,19 @@ def test_a_million_runs_are_not_begun_by_mistake(pings: str, capsys: Any) -> Non
     assert sorted(path.name for path in Path().iterdir()) == ["pings.toml"]
 
 
+FOREGROUND = """
+import signal, sys
+from desim.cli import main
+
+# A shell without job control puts what it starts in the background with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_there_is(pings: str) -> None:
-    words = [sys.executable, "-m", "desim", "sweep", pings, "--seeds", "1:1000", "-o", "a.db"]
+    words = [sys.executable, "-c", FOREGROUND, "sweep", pings, "--seeds", "1:1000", "-o", "a.db"]
     running = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not Path("a.db-wal").exists() or Path("a.db-wal").stat().st_size < 60_000:
         assert running.poll() is None
