@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -90,12 +91,16 @@ def test_frames_are_not_needed_but_for_transfers() -> None:
     assert found["transfers"] is None
 
 
+VCPU = SimpleNamespace(name="vcpu", times=(), codes=())
+"""A thread that enters no function."""
+
+
 class Told:
     """A trace of events alone."""
 
     def __init__(self, *events: tuple[int, Any]) -> None:
         self.events = events
-        self.threads: dict[str, Any] = {}
+        self.threads = {VCPU.name: VCPU}
         self.codes = Trace().codes
 
     def happened(self, kind: type[Any]) -> list[Any]:
@@ -103,6 +108,8 @@ class Told:
 
 
 class Happened:
+    record = VCPU
+
     def __init__(self, time: int, event: Any) -> None:
         self.time, self.event = time, event
 

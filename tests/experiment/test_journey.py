@@ -13,7 +13,7 @@ from desim.experiment.run import RunResult, run
 from desim.scenario.command_line import machine_from_options
 
 WITHOUT = (
-    *("burst", "dhcp", "flush-loss", "iperf3", "itr-light", "itr-medium", "itr-study"),
+    *("burst", "dhcp", "flood", "flush-loss", "iperf3", "itr-light", "itr-medium", "itr-study"),
     *("livelock", "lossy", "names", "netboot", "refused", "services"),
 )
 """Here no program of the host sends through a forwarded port of TCP."""
