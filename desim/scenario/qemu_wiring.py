@@ -177,10 +177,11 @@ def connect(wiring: Wiring, backends: Sequence[Option]) -> Network:
     ports = None
     if wiring.direct is None and wiring.hubs:
         (hub,) = list(wiring.hubs.values())[:1]
-        ports = hub.ports
-        for port in ports:
-            if port.client == CARD and nic is not None:
-                port.client = nic.name
+        card = None if nic is None else nic.name
+        ports = [
+            HubPort(name=port.name, client=card if port.client == CARD else port.client)
+            for port in hub.ports
+        ]
     return Network(
         user=user,
         nic=nic,
