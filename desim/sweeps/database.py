@@ -118,7 +118,9 @@ class Database:
         if path != MEMORY and Path(path).is_dir():
             raise OutputError(f"{path}: is a folder")
         with _told(path):
-            connection = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
+            connection = sqlite3.connect(
+                path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False
+            )
         try:
             with _told(path):
                 if not fresh:
@@ -143,7 +145,8 @@ class Database:
         if not Path(path).is_file():
             raise OutputError(f"{path}: no such file")
         with _told(path):
-            connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
+            uri = f"{Path(path).absolute().as_uri()}?mode=ro"
+            connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
             try:
                 return cls(path, connection, _head(path, connection))
             except BaseException:
@@ -244,7 +247,10 @@ class Database:
                     yield json.dumps([table, *row])
 
     def close(self) -> None:
-        """Make it a single file, and close it."""
+        """Make it a single file, and close it.
+
+        Any thread may: a ``desim.Sweep`` that nobody has any more ends where garbage is collected.
+        """
         try:
             with _told(self.path):
                 if not self._connection.in_transaction and self.path != MEMORY:
