@@ -50,6 +50,11 @@ ICMP6_ECHO, ICMP6_ECHOREPLY = 128, 129
 ICMP6_DEST_UNREACH, ICMP6_PORT_UNREACH = 1, 4
 
 
+def is_group(address: bytes) -> bool:
+    """Whether an address is a group that can be reached: the host has no route for IPv6 ones."""
+    return len(address) == 4 and is_multicast(address)
+
+
 class DatagramSocket(Socket):
     """What UDP and ping sockets have in common: a queue of datagrams."""
 
@@ -160,7 +165,7 @@ class Udp(Endpoints):
         return best
 
     def may_bind(self, address: bytes) -> bool:
-        return is_multicast(address)
+        return is_group(address)
 
     def members(self, source: Endpoint, to: Endpoint) -> list[UdpSocket]:
         """Who gets a datagram to a group, in order; nobody if nobody has joined it."""
@@ -276,7 +281,7 @@ class UdpSocket(DatagramSocket):
     def sendto(self, data: bytes, to: Endpoint) -> int:
         if not to[1]:
             raise failure(errno.EINVAL)
-        address = to[0] if is_multicast(to[0]) else self.net.route(to[0])
+        address = to[0] if is_group(to[0]) else self.net.route(to[0])
         if len(data) > MAX_DATAGRAM[len(address)]:
             raise failure(errno.EMSGSIZE)
         # Linux tells an old error where it allocates: after the route and the size.
@@ -285,10 +290,10 @@ class UdpSocket(DatagramSocket):
             self.bind(IP_ANY if len(address) == 4 else bytes(16), 0)
         assert self.local is not None
         own = self.local[0]
-        if wildcard(own) or is_multicast(own):
+        if wildcard(own) or is_group(own):
             own = loopback_of(address)
         source = (own, self.local[1])
-        if is_multicast(address):
+        if is_group(address):
             members = self.udp.members(source, (address, to[1]))
             self.net.unheard += not members
             for member in members:
