@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from desim.config import MachineConfig
 from desim.errors import DesimError, UserError, WorkerError
@@ -56,6 +57,8 @@ class Base:
         self.keys = tuple(keys)
         self.metrics = tuple(metrics)
         self.kept = kept
+        self._read: tuple[str, MachineConfig] | None = None
+        """Of the point that was read last: its values without the seed, and what it is."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Base) and self.digest == other.digest
@@ -68,13 +71,20 @@ class Base:
         return f"run {point.number} of {self.document.name}"
 
     def configure(self, point: Point) -> MachineConfig:
-        """The configuration of a run. Raises ``ScenarioError``."""
-        changes = dict(zip(self.keys, point.values, strict=True))
-        config = self.document.changed(changes).read()
-        if self.costs is not None:
-            config.costs = self.costs
-        config.record, config.capture = "trace", True
-        return config
+        """The configuration of a run. Raises ``ScenarioError``.
+
+        Runs that differ in nothing but the seed stand side by side; their scenario is read once.
+        """
+        *values, seed = point.values
+        key = repr(values)  # True is no 1
+        if self._read is None or self._read[0] != key:
+            changes = dict(zip(self.keys, point.values, strict=True))
+            config = self.document.changed(changes).read()
+            if self.costs is not None:
+                config.costs = self.costs
+            config.record, config.capture = "trace", True
+            self._read = key, config
+        return replace(self._read[1], seed=cast("int", seed))
 
     def leave(self, point: Point, result: RunResult) -> Row:
         """The row of a run that was made."""

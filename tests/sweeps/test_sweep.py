@@ -55,6 +55,16 @@ def test_a_row_is_what_a_run_of_its_own_leaves(tmp_path: Path, whole: Path) -> N
     database.close()
 
 
+def test_a_run_is_configured_as_its_values_say_whichever_was_before_it(tmp_path: Path) -> None:
+    what = small(tmp_path)
+    for number in (0, 1, 5, 4, 0, 2, 3):
+        point = what.plan.point(number)
+        changes = dict(zip(what.plan.keys, point.values, strict=True))
+        config = what.base.document.changed(changes).read()
+        config.record, config.capture = "trace", True
+        assert what.base.configure(point) == config
+
+
 def test_what_held_a_round_trip_up_is_kept_if_that_is_asked_for(tmp_path: Path) -> None:
     axis = Axis("guest.modprobe.InterruptThrottleRate", (500,))
     text = PINGS.replace('costs = "zero"\n', "")
