@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from runs import shipped_run
 
 from desim.config import InputFile, MachineConfig
+from desim.experiment.journey.values import TO_A_GUEST
 from desim.experiment.run import RunResult, run
 from desim.laws.table import LAWS
 from desim.scenario.inputs import Inputs
@@ -311,6 +313,11 @@ def test_a_program_of_the_host_may_be_the_other_end() -> None:
     answer = run(config).files["host/answer"]
     assert int.from_bytes(answer[:4], "big") == len(answer) - 4
     assert answer[4:10].hex() == "525400aabbcc"
+
+
+def test_a_message_for_another_guest_is_not_said_to_be_under_way() -> None:
+    pings = [one for one in shipped_run("two-guests").messages() if one.kind == "ping"]
+    assert [one.fate for one in pings] == [TO_A_GUEST] * 3
 
 
 @pytest.mark.slow

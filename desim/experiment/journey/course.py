@@ -109,6 +109,8 @@ class Course:
     confirmed: bool = True
     """Whether it is known to be a program's; of a datagram the frame may be seen before the call
     that sends it is over."""
+    address: bytes = b""
+    """Of a datagram of the guest: where it goes."""
     crc: int = 0
     """Of a datagram: CRC-32 of its bytes."""
     fate: str = ""

@@ -22,7 +22,14 @@ from desim.events import (
 from desim.experiment.journey.course import Course, Passage, is_qemu
 from desim.experiment.journey.datagrams import Datagram, Reassembly
 from desim.experiment.journey.stacks import At
-from desim.experiment.journey.values import ROUND_TRIP, SLIRP_TOOK, TO_GUEST, TO_HOST, Kind
+from desim.experiment.journey.values import (
+    ROUND_TRIP,
+    SLIRP_TOOK,
+    TO_A_GUEST,
+    TO_GUEST,
+    TO_HOST,
+    Kind,
+)
 from desim.ports import Endpoint
 from desim.wire.ipv4 import PROTO_ICMP, PROTO_UDP
 
@@ -66,6 +73,8 @@ class Datagrams:
         """All that have not arrived."""
         self._of_qemu: set[int] = set()
         """Ports of QEMU's own sockets."""
+        self.guests: set[bytes] = set()
+        """Addresses of guests, where there are several: the tracker tells."""
         self._counts: dict[tuple[str, int, int], int] = {}
         self._pid = 0
         self._done: list[Course] = []
@@ -91,7 +100,7 @@ class Datagrams:
         left = []
         for course in self._at_slirp.values():
             if course.kind == "udp":
-                course.fate = SLIRP_TOOK
+                course.fate = self._taken_by_slirp(course)
         for course in self._under_way:
             if course.direction == TO_GUEST and course.into_qemu is None:
                 if int(course.receiver.rpartition(":")[2]) not in self._of_qemu:
@@ -99,6 +108,8 @@ class Datagrams:
             for passage in (course.back, course.passage):
                 if passage is not None and passage.lost and not course.fate:
                     course.fate = passage.lost
+            if course.address in self.guests and not course.fate:
+                course.fate = TO_A_GUEST
             left.append(course)
         return left
 
@@ -134,6 +145,7 @@ class Datagrams:
         name = self._end_name(key.remote)
         course.sender = f"guest:{key.sport}" if kind == "udp" else "guest"
         course.receiver = name if kind == "udp" else name.rpartition(":")[0]
+        course.address = key.remote[0]
         course.connection = f"{course.sender} -> {course.receiver}"
         return course
 
@@ -235,11 +247,14 @@ class Datagrams:
         """Slirp gets a frame of the guest, and has done with the one before."""
         before = self._at_slirp.pop(at.record.name, None)
         if before is not None and before.kind == "udp":
-            before.fate = SLIRP_TOOK
+            before.fate = self._taken_by_slirp(before)
             self._finish(before)
         passage = self._passages.get(number)
         if passage is not None and isinstance(passage.flow, Course):
             self._at_slirp[at.record.name] = passage.flow
+
+    def _taken_by_slirp(self, course: Course) -> str:
+        return TO_A_GUEST if course.address in self.guests else SLIRP_TOOK
 
     def _goes_in(self, number: int, datagram: Datagram) -> Passage | None:
         """A datagram for the guest is on the wire."""

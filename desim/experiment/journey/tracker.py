@@ -66,6 +66,8 @@ Ends = tuple[str, Endpoint, Endpoint]
 
 MANY = 1 << 10
 SYN, ACK = 0x02, 0x10
+SOURCE = slice(26, 30)
+"""Where an IPv4 packet in a frame says whose it is; elsewhere stands what is no address."""
 _SPACE = 1 << 32
 _HALF = 1 << 31
 _ROOM = SNDBUF + RCVBUF
@@ -543,6 +545,8 @@ class Tracker:
         segment = frame.segment
         if segment is None:
             if from_sender:
+                if self._machines and not to_guest:
+                    self._datagrams.guests.add(frame.raw[SOURCE])
                 return self._datagrams.frame(at, to_guest, number, frame.raw)
             if passage is not None and passage.made:
                 passage.wrong = self._datagrams.is_wrong(frame.raw)

@@ -32,6 +32,8 @@ RESET = "the connection was reset"
 """The same of one on a connection that is no more."""
 SLIRP_TOOK = "taken by slirp itself"
 """What has become of a datagram that slirp has answered, or dropped, without the host."""
+TO_A_GUEST = "for another guest: such ways are not followed"
+"""The same of one whose receiver is no program of the host."""
 
 
 class Row(NamedTuple):
