@@ -12,6 +12,10 @@ nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["tests", "lint", "types", "layers", "docs", "differential"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+BETWEEN = ("api", "cli", "compare", "engine", "machine", "scenario", "sweeps")
+"""The rooms that are tested on a Python between two others: where another one could show."""
+DOCUMENTS = ("tests/test_docs.py", "tests/test_notebook.py", "tests/test_readme.py")
+"""Every example of the documents."""
 
 
 def install(session: nox.Session, *packages: str) -> None:
@@ -21,14 +25,21 @@ def install(session: nox.Session, *packages: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The whole test suite on the oldest Python, on two cores; on the newer ones what is not slow.
+    """The whole test suite on the oldest Python, on two cores; on the newest what is not slow.
 
     What differs from one Python to the next shows in those: the fingerprints of all shipped
-    scenarios are among them. ``nox -s tests-3.13 -- -m ''`` runs the whole suite there.
+    scenarios are among them. Between the two only some rooms are tested. The oldest one's
+    documents are tested by the session ``docs``. ``nox -s tests-3.13 -- -m ''`` runs the whole
+    suite there.
     """
     install(session, ".[test]", "import-linter", "mypy", "types-greenlet")
-    fewer = () if session.python == PYTHONS[0] else ("-m", "not slow")
-    session.run("pytest", "-n", "2", "--dist", "worksteal", *fewer, *session.posargs)
+    if session.python == PYTHONS[0]:
+        what = [f"--ignore={path}" for path in DOCUMENTS]
+    elif session.python == PYTHONS[-1]:
+        what = ["-m", "not slow"]
+    else:
+        what = ["-m", "not slow", *(f"tests/{room}" for room in BETWEEN)]
+    session.run("pytest", "-n", "2", "--dist", "worksteal", *what, *session.posargs)
 
 
 @nox.session
@@ -43,8 +54,7 @@ def quick(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The site, in build/site, with warnings as errors; and every example of the documents."""
     install(session, ".[docs,test,plots]")
-    pages = ("tests/test_docs.py", "tests/test_notebook.py", "tests/test_readme.py")
-    session.run("pytest", "-q", *pages, "tests/cli/test_cli_sample.py")
+    session.run("pytest", "-q", *DOCUMENTS, "tests/cli/test_cli_sample.py")
     options = ("-b", "html", "-W", "--keep-going", "-q", "-d", "build/doctrees")
     session.run("sphinx-build", *options, "docs", "build/site")
 
