@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from desim.userland.calls import sys
 from desim.userland.program import Part
 
@@ -53,6 +55,20 @@ class Stdio:
         self.held = held[whole:]
         if whole:
             yield from sys.write(STDOUT, held[:whole])
+
+    def write_all(self, pieces: Iterable[bytes]) -> Step:
+        """``fwrite`` each, in fewer steps where that makes the same system calls: up to a block."""
+        waiting: list[bytes] = []
+        size = len(self.held)
+        for piece in pieces:
+            waiting.append(piece)
+            size += len(piece)
+            if self._is_terminal is not False or size >= BLOCK:
+                yield from self.write(b"".join(waiting))
+                waiting.clear()
+                size = len(self.held)
+        if waiting:
+            yield from self.write(b"".join(waiting))
 
     def flush(self) -> Step:
         """``fflush``. Raises what ``write`` raises."""

@@ -7,12 +7,13 @@ never ends, is refused when the line is read.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from fractions import Fraction
+from math import ceil, floor
 
 from desim.userland.program import Program
 from desim.userland.programs import coreutils
 from desim.userland.programs.busybox import BANNER, applet
-from desim.userland.programs.decimals import fixed
 from desim.userland.programs.getopt import GetoptError, getopt
 from desim.userland.programs.output import Stdio, err
 
@@ -107,7 +108,6 @@ def _decimals(word: str) -> int | None:
 
 def _print(options: list[tuple[str, str]], operands: list[str]) -> Program:
     values = dict(options)
-    separator = values.get("s", "\n")
     first, step, last = Fraction(1), Fraction(1), Fraction(operands[-1])
     if len(operands) > 1:
         first = Fraction(operands[0])
@@ -116,17 +116,15 @@ def _print(options: list[tuple[str, str]], operands: list[str]) -> Program:
     places = max([_decimals(word) or 0 for word in operands[:-1]], default=0)
     width = 0
     if "w" in values:
-        width = max(len(_text(first, places, 0)), len(_text(last, places, 0)))
+        width = max(_width(number, places) for number in (first, last))
+    # First and step are whole numbers of the last place that is shown.
+    unit = 10**places
+    start, by = int(first * unit), int(step * unit)
+    end = floor(last * unit) + 1 if step > 0 else ceil(last * unit) - 1
+    texts = (_text(number, places, width) for number in range(start, end, by))
     out = Stdio()
-    number, begun = first, False
     try:
-        while number <= last if step > 0 else number >= last:
-            text = (separator if begun else "") + _text(number, places, width)
-            yield from out.write(text.encode())
-            begun = True
-            number += step
-        if begun:
-            yield from out.write(b"\n")
+        yield from out.write_all(_joined(texts, values.get("s", "\n").encode()))
         yield from out.flush()
     except OSError as error:
         yield from err(f"seq: write error: {error.strerror}\n")
@@ -134,7 +132,29 @@ def _print(options: list[tuple[str, str]], operands: list[str]) -> Program:
     return 0
 
 
-def _text(number: Fraction, places: int, width: int) -> str:
-    digits = fixed(abs(number), places)
+def _joined(texts: Iterator[str], separator: bytes) -> Iterator[bytes]:
+    """``texts`` with a separator before each but the first, and the end of the line."""
+    for text in texts:
+        yield text.encode()
+        break
+    else:
+        return
+    for text in texts:
+        yield separator + text.encode()
+    yield b"\n"
+
+
+def _width(number: Fraction, places: int) -> int:
+    """How wide ``number`` is, which may have more places; the sign of -0.2 counts."""
+    return (number < 0) + len(_text(round(abs(number) * 10**places), places, 0))
+
+
+def _text(number: int, places: int, width: int) -> str:
+    """``number``, counted in its last place."""
+    if not places and not width:
+        return str(number)
+    digits = str(abs(number)).rjust(places + 1, "0")
+    if places:
+        digits = f"{digits[:-places]}.{digits[-places:]}"
     sign = "-" if number < 0 else ""
     return sign + digits.rjust(width - len(sign), "0")
