@@ -14,6 +14,7 @@ from math import ceil, floor
 from desim.userland.program import Program
 from desim.userland.programs import coreutils
 from desim.userland.programs.busybox import BANNER, applet
+from desim.userland.programs.decimals import nearest
 from desim.userland.programs.getopt import GetoptError, getopt
 from desim.userland.programs.output import Stdio, err
 
@@ -146,7 +147,7 @@ def _joined(texts: Iterator[str], separator: bytes) -> Iterator[bytes]:
 
 def _width(number: Fraction, places: int) -> int:
     """How wide ``number`` is, which may have more places; the sign of -0.2 counts."""
-    return (number < 0) + len(_text(round(abs(number) * 10**places), places, 0))
+    return (number < 0) + len(_text(nearest(abs(number) * 10**places), places, 0))
 
 
 def _text(number: int, places: int, width: int) -> str:
