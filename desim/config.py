@@ -12,10 +12,10 @@ Times are ``int`` nanoseconds, addresses packed ``bytes``, as at the ports.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from desim.data import data, field
 from desim.devices import HostFwd, HubPort, Nic, SocketNet, UserNet
 from desim.record import Record
 from desim.spool import Log
@@ -70,7 +70,7 @@ class InputFile:
 RecordKind = Literal["A", "AAAA", "CNAME", "PTR"]
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class DnsRecord:
     """One record that the host's name server has."""
 
@@ -82,7 +82,7 @@ class DnsRecord:
     ttl_s: int = 300
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class HostDns:
     """How the host resolves names, which is what slirp's DNS address stands for."""
 
@@ -93,7 +93,7 @@ class HostDns:
     and who listens there is a matter of the host's commands."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class RunCommand:
     """One command line typed into a terminal of the guest or of the host."""
 
@@ -120,7 +120,7 @@ class RunCommand:
     """The condition on how long it took, as written; None: any."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class MonitorCommand:
     """One command of QEMU's monitor."""
 
@@ -130,7 +130,7 @@ class MonitorCommand:
     """``hostfwd_add`` and ``hostfwd_remove``: the rule; what is removed has no guest's end."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class Expect:
     """What must be true after the run; ``guest_files`` and ``host_files`` map name to content."""
 
@@ -146,7 +146,7 @@ class Expect:
     """The laws that the run must keep, by name (``desim.laws``)."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class Limits:
     """Where a run is stopped whatever happens in it: all is counted, so it stops where it did."""
 
@@ -163,7 +163,7 @@ class Limits:
     """Of all files that programs write, together."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class Boot:
     """When and how the guest boots: where its clock stands, and what its script waits for."""
 
@@ -180,7 +180,7 @@ class Boot:
     seed's."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class Train:
     """Frames that the injector sends: the first at ``at_ns``, the others so much later."""
 
@@ -189,7 +189,7 @@ class Train:
     """When, counted from ``at_ns`` (ns, not falling), and which."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class QemuConfig:
     """One QEMU with its guest: what its command line says, and what runs in it."""
 
@@ -237,7 +237,7 @@ class QemuConfig:
         return self.machine or "guest"
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class MachineConfig(QemuConfig):
     """A first QEMU, others beside it, what runs around them, and how the run is measured."""
 

@@ -8,9 +8,9 @@ packed bytes. Nothing here checks: whoever reads options does that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
+from desim.data import data, field
 from desim.wire.addresses import IP_ANY, Endpoint, ip, mac
 
 Proto = Literal["tcp", "udp"]
@@ -27,7 +27,7 @@ DEFAULT_MAC = mac("52:54:00:12:34:56")
 """What QEMU gives its first card (net/net.c)."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class HostFwd:
     """``hostfwd=PROTO:[host_addr]:host_port-[guest_addr]:guest_port``."""
 
@@ -43,7 +43,7 @@ class HostFwd:
     """The whole option that it stands in."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class Chardev:
     """``-chardev KIND,id=ID``: what may stand behind ``guestfwd=``."""
 
@@ -57,7 +57,7 @@ class Chardev:
     """Whether the log goes behind what an earlier program of the host left there."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class GuestFwd:
     """``guestfwd=tcp:SERVER:PORT-DEV`` or ``-cmd:COMMAND``.
 
@@ -75,7 +75,7 @@ class GuestFwd:
     no option of QEMU's leads there."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class UserNet:
     """``-netdev user``: the user-mode stack."""
 
@@ -114,7 +114,7 @@ class UserNet:
     disable_dhcp: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class SocketNet:
     """``-netdev socket``, ``stream`` or ``dgram``: the other end is a socket of the host.
 
@@ -137,7 +137,7 @@ class SocketNet:
         return self.role in ("listen", "connect")
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class HubPort:
     """A port of a hub: its name, and the id of the client at it."""
 
@@ -155,7 +155,7 @@ CARD_SWITCHES = {
 """Properties of the card that are on or off, with the field of ``Nic`` that holds each."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class Nic:
     """``-device e1000``: the card and its properties."""
 

@@ -13,17 +13,17 @@ host by theirs (``conn``), and bytes of a connection's one direction by their co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Protocol, TypeVarTuple
 
+from desim.data import data
 from desim.ports import Endpoint
 from desim.reasons import Reason
 
 Ts = TypeVarTuple("Ts")
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Event:
     """What all kinds have: a word for the trace. Fields are those of the subclass."""
 
@@ -40,7 +40,7 @@ class Kind(Protocol[*Ts]):
     def __call__(self, *data: *Ts) -> Event: ...
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class FramePassed(Event):
     """A frame passes a capture point."""
 
@@ -53,7 +53,7 @@ class FramePassed(Event):
     """The frame's number."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class FrameStored(Event):
     """The card has written a received frame into the guest's memory."""
 
@@ -62,7 +62,7 @@ class FrameStored(Event):
     """The frame's number."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class FrameTaken(Event):
     """The guest's driver has taken a received frame out of the ring."""
 
@@ -71,7 +71,7 @@ class FrameTaken(Event):
     """The frame's number."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class PinDriven(Event):
     """The card changes the level of its interrupt pin."""
 
@@ -80,7 +80,7 @@ class PinDriven(Event):
     """Whether it asks for an interrupt now."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Raised(Event):
     """The card wants its interrupt pin high, which was low."""
 
@@ -89,7 +89,7 @@ class Raised(Event):
     """The causes that are pending and not masked, by their names in ICR."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class MitigationBegun(Event):
     """From now on the card holds interrupts back, or one cause."""
 
@@ -111,7 +111,7 @@ class MitigationBegun(Event):
     """What ITR asks for."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class MitigationEnded(Event):
     """The card no longer holds that back."""
 
@@ -130,7 +130,7 @@ class MitigationEnded(Event):
     """Whether something else has ended it early: a reset, or a cause that must not wait."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Scheduled(Event):
     """The guest's processor goes over to a task."""
 
@@ -142,7 +142,7 @@ class Scheduled(Event):
     """The process; 0 for a thread of the kernel."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Lost(Event):
     """A frame ends before its receiver has it."""
 
@@ -155,7 +155,7 @@ class Lost(Event):
     """The reason."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Held(Event):
     """A frame has to wait."""
 
@@ -168,7 +168,7 @@ class Held(Event):
     """What it waits for."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Made(Event):
     """A filter has made a frame that nobody sent: a copy, or a changed one."""
 
@@ -183,7 +183,7 @@ class Made(Event):
     """What the filter does."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Connecting(Event):
     """A socket of the host asks for a TCP connection."""
 
@@ -194,7 +194,7 @@ class Connecting(Event):
     """Address (packed) and port of the other end."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Connected(Event):
     """A TCP connection between two sockets of the host is open."""
 
@@ -207,7 +207,7 @@ class Connected(Event):
     """Address (packed) and port of the end that listened."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Sent(Event):
     """One end has given bytes to the host's kernel."""
 
@@ -224,7 +224,7 @@ class Sent(Event):
     """Whether an earlier part of the same call has been taken before, and this had to wait."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Received(Event):
     """One end has read bytes from the host's kernel."""
 
@@ -239,7 +239,7 @@ class Received(Event):
     """The end that reads: ``client`` or ``server``."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Closed(Event):
     """One end closes its sending side, or the whole connection."""
 
@@ -252,7 +252,7 @@ class Closed(Event):
     """``fin``, or ``reset`` for the whole connection."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Read(Event):
     """A program in the guest has read bytes from a TCP socket."""
 
@@ -267,7 +267,7 @@ class Read(Event):
     """How many bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Written(Event):
     """A program in the guest has given bytes to a TCP socket."""
 
@@ -284,7 +284,7 @@ class Written(Event):
     """Whether an earlier part of the same call has been taken before, and this had to wait."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class DatagramSent(Event):
     """A socket of the host, a program's or QEMU's, sends a datagram."""
 
@@ -303,7 +303,7 @@ class DatagramSent(Event):
     """Whether a socket has it now; without one, or if that has no room, it is gone."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class DatagramReceived(Event):
     """A socket of the host, a program's or QEMU's, is read: a datagram."""
 
@@ -318,7 +318,7 @@ class DatagramReceived(Event):
     """How many bytes it has."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class DatagramWritten(Event):
     """A program in the guest has sent a datagram, by UDP or through a raw socket."""
 
@@ -335,7 +335,7 @@ class DatagramWritten(Event):
     """CRC-32 of its bytes, to tell it from others."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class DatagramRead(Event):
     """A program in the guest has read a datagram from a UDP or raw socket."""
 

@@ -5,9 +5,10 @@ Plain data, as in :mod:`desim.config`; most machines have none, and load nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
+
+from desim.data import data, field
 
 NetdevEnd = str
 """A backend: ``user``, the user network; ``user_port``, the port of the hub that it is linked to;
@@ -15,7 +16,7 @@ NetdevEnd = str
 NETDEV = "netdev:"
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class NetFilter:
     """``-object filter-...``: what every filter has (net/filter.c)."""
 
@@ -29,14 +30,14 @@ class NetFilter:
     """In front of that filter, not behind it."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class BufferFilter(NetFilter):
     """``filter-buffer``"""
 
     interval_us: int
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class DumpFilter(NetFilter):
     """``filter-dump``"""
 
@@ -45,7 +46,7 @@ class DumpFilter(NetFilter):
     maxlen: int = 65536
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class Chosen:
     """Which packets a fault falls on, counted from 1: one of the first three is there."""
 
@@ -57,14 +58,14 @@ class Chosen:
     """The first that ``probability`` may choose, or that ``every`` does."""
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class LossFilter(NetFilter):
     """``filter-loss``"""
 
     chosen: Chosen
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class DelayFilter(NetFilter):
     """``filter-delay``"""
 
@@ -73,14 +74,14 @@ class DelayFilter(NetFilter):
     chosen: Chosen
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class DuplicateFilter(NetFilter):
     """``filter-duplicate``"""
 
     chosen: Chosen
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class ReorderFilter(NetFilter):
     """``filter-reorder``"""
 
@@ -89,7 +90,7 @@ class ReorderFilter(NetFilter):
     timeout_ns: int = 100_000_000
 
 
-@dataclass(slots=True, kw_only=True)
+@data(kw_only=True)
 class CorruptFilter(NetFilter):
     """``filter-corrupt``: so many bits, or else all bits of the bytes at ``offsets``."""
 

@@ -9,7 +9,6 @@ import re
 import shlex
 import tomllib
 from contextlib import redirect_stdout
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from documents import (
 )
 
 from desim.cli import main
+from desim.data import fields
 from desim.events import EVENTS
 from desim.guest.net.tcp.sysctl import DEFAULTS, LIMITS, PREFIX
 from desim.scenario.qemu_object import _KINDS
@@ -130,7 +130,7 @@ def test_the_page_of_the_trace_is_what_events_and_reasons_say() -> None:
 def test_every_field_of_an_event_is_explained() -> None:
     docs = trace_page.field_docs()
     for event in EVENTS:
-        assert list(docs[event.__name__]) == [field.name for field in fields(event)]
+        assert list(docs[event.__name__]) == list(fields(event))
         assert event.__doc__
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
 from hashlib import sha256
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from desim.config import MachineConfig
+from desim.data import replace
 from desim.scenario.command_line import document_from_options
 from desim.scenario.document import Document, plain
 from desim.scenario.loader import load_document

@@ -15,7 +15,6 @@ time, so only a run that needs it has it.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Protocol, TypeVar, cast
@@ -185,7 +184,9 @@ def _size_of(method: Method, mark: Mark) -> Callable[[tuple[Any, ...]], int]:
     """How to get the byte count out of a call's arguments (without ``self``)."""
     if mark.size is None:
         return lambda args: 0
-    names = list(inspect.signature(method).parameters)
+    from inspect import signature  # a breakpoint's business, and slow to load
+
+    names = list(signature(method).parameters)
     if mark.size not in names:
         raise TypeError(f"{mark.names[0]}: no parameter {mark.size!r} to take the size from")
     place = names.index(mark.size) - 1

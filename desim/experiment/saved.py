@@ -16,11 +16,11 @@ import mmap
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from desim.data import fields
 from desim.disk import kind_of
 from desim.engine.trace import Fingerprint, ThreadRecord, Trace
 from desim.errors import UserError
@@ -262,7 +262,7 @@ class _Reader:
         kind = line["event"]
         if kind not in KINDS:
             raise ValueError(f"event {kind!r}")
-        data = [_valued(line[field.name]) for field in fields(KINDS[kind])]
+        data = [_valued(line[name]) for name in fields(KINDS[kind])]
         record.events.append((_whole(line["at"]), _whole(line["position"]), kind, *data))
 
     def _end_thread(self) -> None:

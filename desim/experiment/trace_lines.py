@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
 from functools import cache
 from itertools import chain, islice
 from typing import Any
 
+from desim.data import fields
 from desim.engine.marks import Codes
 from desim.engine.trace import ThreadRecord, Trace
 from desim.events import KINDS
@@ -22,7 +22,7 @@ LINES = 1000
 @cache
 def fields_of(kind: str) -> tuple[str, ...]:
     """The names of the data of a kind of event, in order."""
-    return tuple(field.name for field in fields(KINDS[kind]))
+    return fields(KINDS[kind])
 
 
 def named(event: tuple[Any, ...]) -> dict[str, Any]:

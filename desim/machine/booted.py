@@ -19,11 +19,11 @@ instant whenever they were told, and the conductor asks nothing before.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from desim.config import Expect, MachineConfig, RunCommand
+from desim.data import replace
 from desim.engine.environment import Environment
 from desim.engine.stack import Place, places, sleep_again
 from desim.engine.thread import Thread

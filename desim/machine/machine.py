@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from desim.config import MachineConfig, QemuConfig, RunCommand
 from desim.costs.profile import load
+from desim.data import replace
 from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument, Watcher
 from desim.engine.marks import CODE_MASK

@@ -13,12 +13,12 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from desim.config import Boot, Expect, InputFile, MachineConfig, QemuConfig, RunCommand, Side
 from desim.costs.profile import shipped as shipped_profiles
+from desim.data import data, replace
 from desim.engine.streams import Stream
 from desim.errors import ScenarioError
 from desim.scenario.inputs import Inputs
@@ -189,7 +189,7 @@ def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Document:
     """One scenario before it is judged. ``data`` must not be changed.
 

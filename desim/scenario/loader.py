@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from desim.config import MachineConfig
+from desim.data import replace
 from desim.errors import ScenarioError, nearest
 from desim.scenario.document import Document, Extended, InFile, as_in_a_file, merged
 from desim.scenario.inputs import Inputs

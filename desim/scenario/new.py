@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from textwrap import wrap
 
 from desim.config import InputFile
+from desim.data import replace
 from desim.errors import UserError
 from desim.scenario.document import Document
 from desim.scenario.inputs import Inputs

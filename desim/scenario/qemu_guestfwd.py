@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from desim.data import data, field
 from desim.devices import Chardev, GuestFwd, UserNet
 from desim.errors import nearest
 from desim.scenario.addresses import inet_aton, show_ipv4
@@ -37,7 +37,7 @@ _KEYS = word_set("backend id path append logfile logappend")
 _PORT = "[+]?[0-9]{1,9}"
 
 
-@dataclass(slots=True)
+@data()
 class Chardevs:
     """The ``-chardev`` options, and which devices are in use."""
 

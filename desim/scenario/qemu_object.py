@@ -29,9 +29,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
+from desim.data import data
 from desim.errors import UserError, nearest
 from desim.filters import (
     BufferFilter,
@@ -84,7 +84,7 @@ def read_filters(
     return filters
 
 
-@dataclass(slots=True)
+@data()
 class _Reading:
     """One option on its way to a filter; mistakes go to ``complain``."""
 

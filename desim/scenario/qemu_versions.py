@@ -19,9 +19,9 @@ gone                              asked for 4.7     today
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from desim.data import data, field
 from desim.devices import SlirpVersion
 from desim.errors import UserError
 from desim.scenario.qemu_words import Option
@@ -46,7 +46,7 @@ class Spelling(NamedTuple):
         return f"{self.written}: {self.refusal}; {self.instead}"
 
 
-@dataclass(slots=True)
+@data()
 class Spellings:
     """Those of one line, in the order written."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from desim.data import data, field
 from desim.devices import (
     CARD_SWITCHES,
     CardModel,
@@ -29,7 +29,7 @@ IGNORED = "no effect on the network, ignored: "
 """How the note on what has none begins; a list follows."""
 
 
-@dataclass(slots=True)
+@data()
 class Network:
     """What the options come to."""
 
@@ -64,7 +64,7 @@ class Network:
             self.notes.append(f"slirp {asked}: no effect, the machine has no user network")
 
 
-@dataclass(slots=True)
+@data()
 class Hub:
     number: int
     ports: list[HubPort] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Hub:
 CARD = "\0card"
 
 
-@dataclass(slots=True)
+@data()
 class Wiring:
     """The options read so far; ``users``, ``sockets`` and ``ports`` share one space of names."""
 

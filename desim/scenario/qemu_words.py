@@ -20,14 +20,14 @@ import contextlib
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from desim.data import data, field
 from desim.errors import nearest
 
 
-@dataclass(slots=True)
+@data()
 class Option:
     """One option with its value cut into parts, in the order written."""
 

@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from desim.data import data
 from desim.devices import SlirpVersion
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Version:
     """The switches. Where a comment names a date, that is when slirp changed."""
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, NamedTuple, cast
 
 from desim.config import MachineConfig
+from desim.data import replace
 from desim.errors import DesimError, UserError, WorkerError
 from desim.experiment.many import Many, can_fork
 from desim.experiment.run import RunResult

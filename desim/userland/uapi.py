@@ -6,9 +6,9 @@ them here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from desim.data import data, field
 from desim.ports import Endpoint
 
 # What a look-up of a name gives (netdb.h).
@@ -98,7 +98,7 @@ POLLNVAL = 0x20
 """``poll`` answers this for a descriptor that is not open."""
 
 
-@dataclass(slots=True)
+@data()
 class Interface:
     """What ``ifconfig`` asks the kernel about one interface."""
 

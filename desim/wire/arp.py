@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
+from desim.data import data
 from desim.wire.errors import WireError
 from desim.wire.ethernet import ETH_P_IP
 
@@ -17,7 +17,7 @@ _ARP = struct.Struct("!HHBBH6s4s6s4s")
 _KIND = (ARPHRD_ETHER, ETH_P_IP, 6, 4)
 
 
-@dataclass(slots=True)
+@data()
 class Arp:
     """One request or reply. What follows its 28 bytes is padding and is not read."""
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
+from desim.data import data, field
 from desim.wire.errors import WireError
 
 SERVER_PORT = 67
@@ -116,7 +116,7 @@ def emit_options(options: Iterable[Option]) -> bytes:
     return bytes(out)
 
 
-@dataclass(slots=True)
+@data()
 class Dhcp:
     """One message. ``chaddr`` has as many bytes as the hardware address.
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, field
 
+from desim.data import data, field
 from desim.wire.errors import WireError
 
 PORT = 53
@@ -141,7 +141,7 @@ def read_name(data: bytes, at: int) -> tuple[str, int]:
         at += 1 + count
 
 
-@dataclass(slots=True)
+@data()
 class Question:
     """What is asked."""
 
@@ -150,7 +150,7 @@ class Question:
     qclass: int = CLASS_IN
 
 
-@dataclass(slots=True)
+@data()
 class Record:
     """One resource record; names inside ``rdata`` are not compressed."""
 
@@ -161,7 +161,7 @@ class Record:
     rclass: int = CLASS_IN
 
 
-@dataclass(slots=True)
+@data()
 class Dns:
     """One message. ``flags`` is the header's second word, response code included."""
 

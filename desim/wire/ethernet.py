@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
+from desim.data import data
 from desim.wire.errors import WireError
 
 HEADER_LEN = 14
@@ -19,7 +19,7 @@ _HEADER = struct.Struct("!6s6sH")
 _TAG = struct.Struct("!HH")
 
 
-@dataclass(slots=True)
+@data()
 class Ethernet:
     """One frame; ``vlan_tci`` is the tag's priority and number, None without a tag."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 
+from desim.data import data, field
 from desim.wire.checksum import checksum, ones_sum
 from desim.wire.errors import WireError
 
@@ -32,7 +32,7 @@ ICMP_EXC_FRAGTIME = 1
 _HEADER = struct.Struct("!BBHI")
 
 
-@dataclass(slots=True)
+@data()
 class Icmp:
     """One message. ``rest`` is the second word of the header, which depends on the type."""
 

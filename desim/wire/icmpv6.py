@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from desim.data import data, field
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.errors import WireError
 from desim.wire.ipv6 import NEXT_ICMPV6
@@ -21,7 +20,7 @@ NDISC_NEIGHBOUR_ADVERTISEMENT = 136
 ICMPV6_MLD2_REPORT = 143
 
 
-@dataclass(slots=True)
+@data()
 class Icmpv6:
     """One message; ``body`` is everything behind the checksum.
 

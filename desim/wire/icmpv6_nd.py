@@ -7,8 +7,8 @@ stepped over, as RFC 4861 section 4.6 asks.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 
+from desim.data import data, field
 from desim.wire.errors import WireError
 from desim.wire.icmpv6 import (
     NDISC_NEIGHBOUR_ADVERTISEMENT,
@@ -32,7 +32,7 @@ _PREFIX = struct.Struct("!BBIII16s")
 _RA = struct.Struct("!BBHII")
 
 
-@dataclass(slots=True)
+@data()
 class PrefixInfo:
     """A prefix of the link; ``INFINITY_LIFE_TIME`` is for ever."""
 
@@ -44,7 +44,7 @@ class PrefixInfo:
     preferred_s: int
 
 
-@dataclass(slots=True)
+@data()
 class NdOptions:
     """The options of a message; of those that may be there once, the first counts."""
 
@@ -102,7 +102,7 @@ def neighbour_advertisement(target: bytes, flags: int, *, lladdr: bytes | None =
     return Icmpv6(NDISC_NEIGHBOUR_ADVERTISEMENT, 0, body)
 
 
-@dataclass(slots=True)
+@data()
 class Neighbour:
     """A neighbour solicitation or advertisement; ``flags`` of an advertisement."""
 
@@ -118,7 +118,7 @@ class Neighbour:
         return cls(body[4:20], body[0], NdOptions.parse(body[20:]))
 
 
-@dataclass(slots=True)
+@data()
 class RouterAdvertisement:
     """What a router says of itself and of the link (section 4.2); 0: it does not say."""
 

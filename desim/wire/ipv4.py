@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 
+from desim.data import data, field
 from desim.wire.checksum import checksum, ones_sum
 from desim.wire.errors import WireError
 
@@ -20,7 +20,7 @@ _MF = 0x2000
 _OFFSET = 0x1FFF
 
 
-@dataclass(slots=True)
+@data()
 class Ipv4:
     """One packet or fragment. ``offset`` is in bytes, a multiple of 8.
 

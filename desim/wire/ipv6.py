@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
+from desim.data import data
 from desim.wire.errors import WireError
 
 HEADER_LEN = 40
@@ -14,7 +14,7 @@ NEXT_ICMPV6 = 58
 _HEADER = struct.Struct("!IHBB16s16s")
 
 
-@dataclass(slots=True)
+@data()
 class Ipv6:
     """One packet."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 
+from desim.data import data, field
 from desim.wire.checksum import checksum, ones_sum, pseudo_sum
 from desim.wire.errors import WireError
 from desim.wire.ipv4 import PROTO_TCP
@@ -57,7 +57,7 @@ def split_options(raw: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-@dataclass(slots=True)
+@data()
 class TcpOptions:
     """The options that matter, laid out by ``emit`` as Linux lays them out.
 
@@ -131,7 +131,7 @@ class TcpOptions:
         return raw
 
 
-@dataclass(slots=True)
+@data()
 class Tcp:
     """One segment, its options as bytes (see ``TcpOptions``).
 

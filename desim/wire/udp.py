@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 
+from desim.data import data, field
 from desim.wire.checksum import checksum, ones_sum, pseudo_sum
 from desim.wire.errors import WireError
 from desim.wire.ipv4 import PROTO_UDP
@@ -14,7 +14,7 @@ HEADER_LEN = 8
 _HEADER = struct.Struct("!HHHH")
 
 
-@dataclass(slots=True)
+@data()
 class Udp:
     """One datagram.
 

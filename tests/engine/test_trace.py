@@ -1,12 +1,12 @@
 """Records are absolute and the fingerprint keeps its ingredients apart."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from desim.data import data
 from desim.engine import trace as trace_module
 from desim.engine.marks import CODE_BITS
 from desim.engine.simpy_environment import SimPyEnvironment
@@ -17,7 +17,7 @@ from desim.reasons import Reason
 from desim.spool import Spool
 
 
-@dataclass(frozen=True)
+@data(frozen=True)
 class Note(Event):
     """What the threads here note."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from desim.data import replace
 from desim.guest.drivers.e1000.param import PARAMETERS, Checked, ModuleOptions, check_options
 from desim.guest.drivers.modprobe import parse_args
 

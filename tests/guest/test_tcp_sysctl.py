@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import pytest
 from conversations import MSS, asking, listening, numbers, opening, served
 from fakes_net import MS, SECOND, Guest
 
+from desim.data import fields
 from desim.guest.net.tcp.sysctl import DEFAULTS, LIMITS, NOT_OBEYED, TcpSysctl, read
 from desim.userland.uapi import SO_KEEPALIVE, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL
 from desim.wire.tcp import ACK, RST, SYN, TcpOptions
@@ -25,7 +24,7 @@ def test_nothing_said_is_what_was_recorded() -> None:
 
 
 def test_every_setting_has_limits_and_its_own_value_is_within() -> None:
-    names = {field.name for field in fields(TcpSysctl)}
+    names = set(fields(TcpSysctl))
     assert names == set(LIMITS)
     assert not names & NOT_OBEYED
     for name, (low, high) in LIMITS.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 from zlib import crc32
@@ -12,6 +11,7 @@ from zlib import crc32
 import pytest
 from runs import shipped_run
 
+from desim.data import fields
 from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.engine.trace import Trace
@@ -81,7 +81,7 @@ def test_what_is_noted_has_the_fields_of_its_kind_with_their_types(result: RunRe
         for _, _, kind, *data in record.events:
             event = KINDS[kind]
             hints = get_type_hints(event)
-            names = [field.name for field in fields(event)]
+            names = fields(event)
             assert len(names) == len(data), kind
             for name, value in zip(names, data, strict=True):
                 assert fits(value, hints[name]), f"{kind}.{name} is {value!r}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from runs import shipped_run
 
 from desim.config import InputFile, MachineConfig
+from desim.data import replace
 from desim.experiment.journey.values import TO_A_GUEST
 from desim.experiment.run import RunResult, run
 from desim.laws.table import LAWS

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from desim.conform.slirp.host import RecordedHost
+from desim.data import replace
 from desim.devices import HostFwd, UserNet
 from desim.slirp import net_slirp_init
 from desim.stages import Mark, marks_of

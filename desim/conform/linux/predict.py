@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from desim.config import Boot, InputFile, MachineConfig, RunCommand
@@ -23,6 +22,7 @@ from desim.conform.linux.recording import (
     Run,
     Test,
 )
+from desim.data import replace
 from desim.engine.instrument import Watcher
 from desim.errors import RecordingError, UserError
 from desim.machine import Machine

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from desim.data import data
 from desim.engine.trace import ThreadRecord
 from desim.experiment.journey.stacks import At
 from desim.experiment.journey.values import Direction, Kind
@@ -62,7 +61,7 @@ class Passage:
         return self.begin <= byte < self.end
 
 
-@dataclass(slots=True, eq=False)
+@data(eq=False)
 class Course:
     """A message and the events of its way. Which of them there are depends on its direction."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from zlib import crc32
 
+from desim.data import data
 from desim.wire.errors import WireError
 from desim.wire.ethernet import ETH_P_IP
 from desim.wire.icmp import ICMP_ECHO, ICMP_ECHOREPLY, Icmp
@@ -15,7 +15,7 @@ FRAGMENTED = 64
 """How many datagrams may be incomplete at a time."""
 
 
-@dataclass(slots=True)
+@data()
 class Datagram:
     """One that a frame has made whole."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from desim.data import data
 from desim.stages import Owner
 
 Carrier = Literal["host program", "QEMU", "guest kernel", "guest program"]
@@ -50,7 +50,7 @@ class Row(NamedTuple):
     """Who has the message then; None if it lies somewhere."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Message:
     """What one call of a program sends: the bytes of a ``write`` or ``send``, or a datagram.
 
@@ -93,7 +93,7 @@ class Message:
         return f"{self.sender} -> {self.receiver}"
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class Journey:
     """The way of one message of ``size`` bytes, ``text`` being the start of it: leg by leg.
 

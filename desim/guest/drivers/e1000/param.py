@@ -21,8 +21,8 @@ Not modelled: several boards (one driver object drives one card), and fiber card
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from desim.data import data, fields
 from desim.guest.drivers.modprobe import INT, UINT, Parameter
 
 FC_NONE, FC_RX_PAUSE, FC_TX_PAUSE, FC_FULL, FC_DEFAULT = 0, 1, 2, 3, 0xFF
@@ -42,7 +42,7 @@ DYNAMIC_ITR = 20000
 NETIF_MSG_DRV, NETIF_MSG_PROBE, NETIF_MSG_LINK = 1, 2, 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@data(frozen=True, kw_only=True)
 class ModuleOptions:
     """The parameters given to the module; None where none was given."""
 
@@ -63,13 +63,14 @@ class ModuleOptions:
     debug: int = -1
 
 
-PARAMETERS = {
-    name: Parameter(INT, per_card=True) for name in ModuleOptions.__dataclass_fields__
-} | {"copybreak": Parameter(UINT), "debug": Parameter(INT)}
+PARAMETERS = {name: Parameter(INT, per_card=True) for name in fields(ModuleOptions)} | {
+    "copybreak": Parameter(UINT),
+    "debug": Parameter(INT),
+}
 """The module's parameters (``modinfo -p e1000``): arrays, but for the last two."""
 
 
-@dataclass(slots=True)
+@data()
 class Checked:
     """What ``check_options`` makes of them (fields of struct e1000_adapter and e1000_hw)."""
 

@@ -8,9 +8,9 @@ timer, which is not modelled.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from desim.data import data, fields, replace
 from desim.errors import nearest
 from desim.guest.cpu.context import HZ
 
@@ -20,7 +20,7 @@ _SECONDS_MAX = _INT_MAX // HZ
 """What ``proc_dointvec_jiffies`` takes."""
 
 
-@dataclass(frozen=True, slots=True)
+@data(frozen=True)
 class TcpSysctl:
     """One value for each setting; times are in the unit of the setting."""
 
@@ -168,7 +168,7 @@ def read(lines: Iterable[str]) -> TcpSysctl:
 
 def _known(name: str) -> str:
     """The field of a setting; ValueError for what is not obeyed."""
-    names = [field.name for field in fields(TcpSysctl)]
+    names = fields(TcpSysctl)
     short = name.removeprefix(PREFIX)
     if name.startswith(PREFIX) and short in names:
         return short
