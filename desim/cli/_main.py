@@ -18,6 +18,7 @@ from importlib import import_module
 
 from desim.cli._commands import COMMANDS
 from desim.cli._screen import complain, forget_stdout, prepare_streams
+from desim.collector import collect_no_more, collect_rarely
 from desim.errors import UserError, nearest
 from desim.version import __version__
 
@@ -37,11 +38,19 @@ desim COMMAND --help says more. To begin: desim run hello
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; the exit code is returned."""
+    """Run one command line; the exit code is returned.
+
+    Without ``argv`` the process is this command's alone, and its garbage is handled so.
+    """
+    if argv is None:
+        collect_rarely()
     try:
         return _answered(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:  # a second one, while the first was being told
         return 130
+    finally:
+        if argv is None:
+            collect_no_more()
 
 
 def _answered(words: list[str]) -> int:

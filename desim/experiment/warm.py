@@ -35,6 +35,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
+from desim.collector import collect_rarely
 from desim.config import MachineConfig
 from desim.errors import UserError, WorkerError
 from desim.experiment.run import RunResult
@@ -46,9 +47,6 @@ from desim.userland.shell import parse
 
 Given = TypeVar("Given")
 Value = TypeVar("Value")
-
-COLLECT = 50_000, 20, 100
-"""When a child collects garbage: not at all in a small run (1.1 of its time), and rarely else."""
 
 RUNS = 100
 """How many jobs a child does at most."""
@@ -207,7 +205,7 @@ class _Within(Generic[Given, Value]):
                 with suppress(Exception):  # it will happen in the run as well, and be told there
                     self.booted = Booted(config, early_ns)
                 gc.collect()
-                gc.set_threshold(*COLLECT)
+                collect_rarely()
             self._load_programs(config)
             gc.freeze()
             self._fork(given, config)

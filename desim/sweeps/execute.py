@@ -39,8 +39,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 
+from desim.collector import collect_rarely
 from desim.errors import UserError, WorkerError
-from desim.experiment.warm import COLLECT
 from desim.sweeps.plan import Plan
 from desim.sweeps.row import Row
 from desim.sweeps.work import Base, Chunk, Done, run_chunk
@@ -124,7 +124,7 @@ def _begin_worker(parent: int) -> None:
     watch()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*COLLECT)
+    collect_rarely()
 
 
 class _Flight(NamedTuple):
