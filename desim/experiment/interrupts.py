@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Any, NamedTuple
 
 from desim.e1000.interrupts import LINE
@@ -148,9 +149,11 @@ def _of(happened: Iterable[Happened[E]], threads: Collection[str]) -> Iterator[H
 
 def _times(trace: Trace, threads: Collection[str], landmark: Landmark) -> Iterator[int]:
     """When the functions of a landmark were entered, thread by thread."""
-    wanted = trace.codes.entries(landmark)
+    is_wanted = frozenset(trace.codes.entries(landmark)).__contains__
     for record in trace.threads.values():
-        if record.name in threads and not wanted.isdisjoint(record.codes):
-            for time, code in zip(record.times, record.codes, strict=True):
-                if code in wanted:
-                    yield time
+        if record.name not in threads:
+            continue
+        # NOTE: no bytecode for each mark, of which there are many, and few are wanted.
+        wanted = map(is_wanted, record.codes)
+        for position in compress(range(len(record.codes)), wanted):
+            yield record.times[position]

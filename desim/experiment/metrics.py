@@ -73,6 +73,9 @@ class Metrics:
 
     def __init__(self, result: RunResult) -> None:
         self.result = result
+        self._intervals: dict[str, dict[str, Stretches]] = {}
+        self._interrupts: dict[str, dict[str, Interrupts]] = {}
+        """Both by machine, as they are asked for."""
 
     def value(self, name: str) -> Value | None:
         """The figure called ``name`` in ``METRICS``: ns, a count, or an exact ratio."""
@@ -124,23 +127,29 @@ class Metrics:
         return busy_ns(self.transfers)
 
     def _intervals_of(self, machine: str) -> dict[str, Stretches]:
-        result = self.result
-        frames = result.packets if result.captured else {}
-        sent = self.transfers if result.captured else ()
-        packets = frames.get(point_of(machine, "nic"), ())
-        return intervals(packets, self._booted_ns(machine), self.end_ns, sent)
+        found = self._intervals.get(machine)
+        if found is None:
+            result = self.result
+            frames = result.packets if result.captured else {}
+            sent = self.transfers if result.captured else ()
+            packets = frames.get(point_of(machine, "nic"), ())
+            found = intervals(packets, self._booted_ns(machine), self.end_ns, sent)
+            self._intervals[machine] = found
+        return found
 
-    def _interrupts_of(
-        self, machine: str, stretches: dict[str, Stretches]
-    ) -> dict[str, Interrupts]:
-        threads = self.result.trace.threads
-        ours = {name for name in threads if self._of(name) == machine}
-        return by_interval(self.result.trace, stretches, ours)
+    def _interrupts_of(self, machine: str) -> dict[str, Interrupts]:
+        found = self._interrupts.get(machine)
+        if found is None:
+            trace = self.result.trace
+            ours = {name for name in trace.threads if self._of(name) == machine}
+            found = by_interval(trace, self._intervals_of(machine), ours)
+            self._interrupts[machine] = found
+        return found
 
     @cached_property
     def interrupts(self) -> dict[str, Interrupts]:
         """The card's interrupts by interval: ``boot``, ``run``, and while it was ``busy``."""
-        return self._interrupts_of("", self._intervals_of(""))
+        return self._interrupts_of("")
 
     @cached_property
     def busy_stretches(self) -> Stretches:
@@ -230,13 +239,12 @@ class Metrics:
         config = next(one for one in result.config.machines if one.machine == machine)
         if config.nic is None:
             return None
-        stretches = self._intervals_of(machine)
-        taken = self._interrupts_of(machine, stretches)
+        busy = self._intervals_of(machine)["busy"]
         lost = [
             entry for entry in result.frame_counts["lost"] if self._of(entry["where"]) == machine
         ]
         packets = result.packets.get(point_of(machine, "nic"), ())
-        return card(packets, lost, stretches["busy"], taken)
+        return card(packets, lost, busy, self._interrupts_of(machine))
 
     def _of(self, name: str) -> str:
         """The machine that a thread or a place belongs to."""

@@ -23,8 +23,7 @@ IP6_ANY = bytes(16)
 IP6_LOOPBACK = bytes(15) + b"\x01"
 
 _MAC = r"[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}"
-_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+_OCTETS = frozenset(map(str, range(256)))
 
 
 def mac(text: str) -> bytes:
@@ -51,9 +50,10 @@ def ip(text: str) -> bytes:
         if address.scope_id is not None:
             raise WireError(f"{text!r} has a scope (%{address.scope_id}); expected none")
         return address.packed
-    if not re.fullmatch(_IPV4, text):
+    parts = text.split(".")
+    if len(parts) != 4 or not _OCTETS.issuperset(parts):
         raise WireError(f"{text!r} is not an IP address; expected four decimal bytes, 10.0.2.2")
-    return bytes(map(int, text.split(".")))
+    return bytes(map(int, parts))
 
 
 def ip_text(address: bytes) -> str:
@@ -68,12 +68,11 @@ def ip_text(address: bytes) -> str:
 def _ip6_text(address: bytes) -> str:
     # Written out because libc and Python versions disagree on addresses that embed IPv4.
     groups = [f"{high << 8 | low:x}" for high, low in zip(address[::2], address[1::2], strict=True)]
-    text = ":".join(groups)
-    zeros = max(re.findall(r"\b0(?::0\b)+", text), key=len, default=None)
-    if zeros is None:
-        return text
-    left, right = re.split(rf"(?:^|:)\b{zeros}\b(?::|$)", text, maxsplit=1)
-    return f"{left}::{right}"
+    for length in range(8, 1, -1):  # the longest run of zeros, and of several the first
+        for at in range(9 - length):
+            if groups[at : at + length] == ["0"] * length:
+                return f"{':'.join(groups[:at])}::{':'.join(groups[at + length :])}"
+    return ":".join(groups)
 
 
 def mask_from_prefix(prefix: int, size: int = 4) -> bytes:
