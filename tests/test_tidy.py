@@ -49,6 +49,17 @@ ALLOWED_IMPORTS = {
     ("desim/sweeps/work.py", "time"): "to tell that; no row knows of it",
     ("desim/experiment/again.py", "subprocess"): "a Python with other hashes, for the same run",
     ("desim/experiment/again.py", "pickle"): "to a process that it has just started",
+    **{
+        (f"desim/against/{file}", module): "no scenario comes here: it runs the real libslirp"
+        for file, module in (
+            ("libslirp/library.py", "socket"),
+            ("libslirp/original.py", "subprocess"),
+            ("libslirp/recorder.py", "socket"),
+            ("libslirp/recorder.py", "time"),
+            ("libslirp/worker.py", "socket"),
+        )
+    },
+    ("desim/against/search.py", "time"): "how long a search goes on; no input depends on it",
     ("desim/fuzz/campaign.py", "time"): "how long a search goes on; no example depends on it",
     ("desim/experiment/many.py", "threading"): "to count the threads beside which nobody may fork",
 }

@@ -22,7 +22,8 @@ An example is one scenario, drawn from one number: those of a search are the num
 on. So `desim fuzz --seed N --examples 1` is example N again, on every machine. Every example is
 judged by the laws that `desim laws` lists.
 
-exit codes: 0 nothing found, 1 a law is broken, 2 the words cannot be done, 130 interrupted
+exit codes: 0 nothing found, 1 a law is broken or an original differs, 2 the words cannot be done,
+130 interrupted
 """
 DEFAULT_EXAMPLES = 1000
 WIDTH = 78
@@ -68,6 +69,13 @@ def parser() -> Parser:
         "every other example",
     )
     made.add_argument(
+        "--against",
+        metavar="ORIGINAL",
+        help="no scenarios: give the same input to a real program and to desim, and write the "
+        "shortest on which they differ to --save DIR, as a recording that desim conform replays. "
+        "libslirp: conversations with libslirp 4.7.0",
+    )
+    made.add_argument(
         "--laws",
         metavar="FILE",
         help="judge by the laws in this Python file, too: functions decorated with @desim.law; "
@@ -82,6 +90,14 @@ def parser() -> Parser:
 def command(words: list[str]) -> int:
     """Search; 1 if a law is broken."""
     arguments = parser().read(words)
+    limit = arguments.examples
+    if limit is None and arguments.time is None:
+        limit = DEFAULT_EXAMPLES
+    seconds = None if arguments.time is None else arguments.time / 10**9
+    if arguments.against is not None:
+        from desim.cli import _against
+
+        return _against.command(arguments, limit, seconds)
     from desim.fuzz.campaign import Progress, examples, search
 
     users = []
@@ -89,10 +105,6 @@ def command(words: list[str]) -> int:
         from desim.api.laws import load_laws
 
         users = load_laws(arguments.laws)
-    limit = arguments.examples
-    if limit is None and arguments.time is None:
-        limit = DEFAULT_EXAMPLES
-    seconds = None if arguments.time is None else arguments.time / 10**9
     shown = _Shown(arguments)
     source = examples(arguments.seed)
     if arguments.corpus is not None:

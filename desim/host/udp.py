@@ -281,7 +281,9 @@ class UdpSocket(DatagramSocket):
     def sendto(self, data: bytes, to: Endpoint) -> int:
         if not to[1]:
             raise failure(errno.EINVAL)
-        address = to[0] if is_group(to[0]) else self.net.route(to[0])
+        # Only who has joined a group has chosen an interface (lo); others need a route, as slirp.
+        grouped = is_group(to[0]) and bool(self.groups)
+        address = to[0] if grouped else self.net.route(to[0])
         if len(data) > MAX_DATAGRAM[len(address)]:
             raise failure(errno.EMSGSIZE)
         # Linux tells an old error where it allocates: after the route and the size.
@@ -293,7 +295,7 @@ class UdpSocket(DatagramSocket):
         if wildcard(own) or is_group(own):
             own = loopback_of(address)
         source = (own, self.local[1])
-        if is_group(address):
+        if grouped:
             members = self.udp.members(source, (address, to[1]))
             self.net.unheard += not members
             for member in members:

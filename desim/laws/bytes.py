@@ -28,7 +28,7 @@ SLIRP_LOSES = {
     ],
 }
 """The real slirp's own ways to lose data without an error, with recordings that show each:
-in tests/vectors/slirp, or held with the real library (tests/differential/found)."""
+in tests/vectors/slirp, or held with the real library (tests/vectors/slirp/found)."""
 
 
 @stated(
@@ -60,7 +60,7 @@ def what_arrives_is_a_prefix(run: Run) -> Iterator[str]:
 
 @stated(
     test="tests/machine/test_machine_tcp_laws.py",
-    recording="tests/vectors/slirp (tcp_hostfwd), tests/differential/found",
+    recording="tests/vectors/slirp (tcp_hostfwd), tests/vectors/slirp/found",
 )
 def losses_are_told(run: Run) -> Iterator[str]:
     """All that was sent arrives, unless somebody was told that it did not.

@@ -165,6 +165,8 @@ class Slirp:
         self.time_fasttimo = 0
         self.last_slowtimo = 0
         self.do_slowtimo = False
+        self.fresh: list[Socket] = []
+        """Forwarded ports that are watched from the next ``pollfds_fill`` on."""
         self.arp = build(Arp)(slirp=self)
         self.interface = build(Interface)(slirp=self)
         self.ip = build(Ip)(slirp=self)
@@ -366,6 +368,8 @@ class Slirp:
         """Have descriptors watched; how long the main loop may sleep at most, in ms."""
         tcb = self.tcp_subr.tcb
         self.do_slowtimo = bool(tcb) or bool(self.ip.ipq)
+        if self.fresh:
+            self._watch_fresh()
         # NOTE: ``newest_first``, written out here and in ``pollfds_poll``: many polls of a quiet
         # machine do nothing else (6 calls a poll).
         for so in [*reversed(self.tcp_subr.connections)]:
@@ -385,6 +389,13 @@ class Slirp:
         if self.time_fasttimo:
             return TIMEOUT_FAST_MS
         return TIMEOUT_SLOW_MS if self.do_slowtimo else TIMEOUT_DEFAULT_MS
+
+    def _watch_fresh(self) -> None:
+        for so in self.fresh:
+            if not so.closed:
+                so.watched = True
+                self.sockets.watch_always(so.fd, NEWS)
+        self.fresh.clear()
 
     def _expired(self, so: Socket, detach: Callable[[Socket], None]) -> bool:
         if so.so_expire:

@@ -20,7 +20,6 @@ from desim.slirp.ip import MAXTTL
 from desim.slirp.socket import (
     IPTOS_LOWDELAY,
     IPTOS_THROUGHPUT,
-    NEWS,
     SS_FACCEPTCONN,
     SS_HOSTFWD,
     SS_INCOMING,
@@ -292,6 +291,5 @@ class TcpSubr:
         so.so_state = SS_FACCEPTCONN | SS_HOSTFWD
         del self.connections[so]
         self._listeners[fd] = so
-        slirp.sockets.watch_always(fd, NEWS)
-        so.watched = True
+        slirp.fresh.append(so)
         return so

@@ -222,8 +222,7 @@ class Udp:
         so.so_state = SS_ISFCONNECTED | SS_HOSTFWD
         self._attach(so)
         self._forwards[so.fd] = so
-        slirp.sockets.watch_always(so.fd, NEWS)
-        so.watched = True
+        slirp.fresh.append(so)
         self._by_guest[guest] = so
         return so
 

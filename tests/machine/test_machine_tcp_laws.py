@@ -317,7 +317,7 @@ def test_each_way_in_which_slirp_loses_data_is_recorded() -> None:
         for recording in recordings:
             family, _, name = recording.partition("/")
             if family == "found":
-                assert (TESTS / "differential" / "found" / f"{name}.json").is_file()
+                assert (TESTS / "vectors" / "slirp" / "found" / f"{name}.json").is_file()
             else:
                 with tarfile.open(TESTS / "vectors" / "slirp" / f"v470-{family}.tar.xz") as archive:
                     assert f"{name}.json" in archive.getnames()

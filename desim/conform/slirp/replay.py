@@ -154,12 +154,13 @@ class Replay:
         if interval is not None and interval < 1:
             raise RecordingError(f"config: ra_interval_ms {interval}; expected 1 or more, or null")
         network = config_of(config, version)
+        self.ledger = Ledger()
         self.slirp = Slirp(
             clock=self.clock,
             net=_Guest(self.host),
             sockets=self.host.sockets,
             loop=NoLoop(),
-            ledger=Ledger(),
+            ledger=self.ledger,
             config=network,
             ra_interval_ms=None if interval is None else lambda: interval,
         )

@@ -29,6 +29,15 @@ def test_the_stack_does_what_was_recorded(archive: str) -> None:
     assert not failed, "\n\n".join(failed)
 
 
+FOUND = Path(__file__).parents[2] / "vectors" / "slirp" / "found"
+
+
+@pytest.mark.parametrize("path", sorted(FOUND.glob("*.json")), ids=lambda path: path.stem)
+def test_what_once_differed_does_not_differ_any_more(path: Path) -> None:
+    (recording,) = [recording for _, recording in read_recordings(path)]
+    replay(recording)
+
+
 def test_a_difference_is_shown_header_by_header() -> None:
     name, recording = next(recordings("v470-tcp_hostfwd"))
     for step in recording["steps"]:

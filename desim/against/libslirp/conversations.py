@@ -1,4 +1,4 @@
-"""What the differential test talks about: hypothesis strategies for scripts (player.py).
+"""What is talked about with the library: strategies for scripts (player.py).
 
 A script is a few *scenes*, each some moves that belong together (open a connection, move
 data, close it in some order; a DHCP handshake), with stray moves in between. Scenes are
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from differential.guest import ACK, FIN, GUEST, GUEST6, GUEST_MAC, PSH, RST, SYN, URG
-from differential.player import CONFIG
-from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
+from desim.against import strategy as st
+from desim.against.libslirp.guest import ACK, FIN, GUEST, GUEST6, GUEST_MAC, PSH, RST, SYN, URG
+from desim.against.libslirp.player import CONFIG
+from desim.against.strategy import Strategy
 
 Move = list[Any]
 Scene = list[Move]
@@ -56,15 +56,15 @@ payloads = st.one_of(
 ).map(bytes.hex)
 
 
-def move(name: str, *arguments: object) -> SearchStrategy[Move]:
+def move(name: str, *arguments: object) -> Strategy[Move]:
     """``name`` with arguments drawn from those that are strategies."""
     return st.tuples(
         st.just(name),
-        *(a if isinstance(a, SearchStrategy) else st.just(a) for a in arguments),
+        *(a if isinstance(a, Strategy) else st.just(a) for a in arguments),
     ).map(list)
 
 
-def scene(*moves: SearchStrategy[Move]) -> SearchStrategy[Scene]:
+def scene(*moves: Strategy[Move]) -> Strategy[Scene]:
     return st.tuples(*moves).map(list)
 
 
@@ -316,7 +316,7 @@ def _flat(scenes: list[Scene]) -> Scene:
     return [one for each in scenes for one in each]
 
 
-connections: SearchStrategy[Scene] = st.tuples(
+connections: Strategy[Scene] = st.tuples(
     st.one_of(
         scene(guest_openings),
         scene(guest_openings),
@@ -330,7 +330,7 @@ connections: SearchStrategy[Scene] = st.tuples(
     st.lists(move("wait", waits), max_size=1),
 ).map(lambda parts: _flat(list(parts)))
 
-silences: SearchStrategy[Scene] = st.tuples(
+silences: Strategy[Scene] = st.tuples(
     scene(move("habits", st.booleans(), True, False)),
     scene(st.one_of(guest_openings, host_openings)),
     st.lists(sends, min_size=1, max_size=3),
@@ -339,7 +339,7 @@ silences: SearchStrategy[Scene] = st.tuples(
 """Data that nobody acknowledges for a while: retransmission, persist, giving up."""
 
 late = st.sampled_from([0, -1460, -2920, -100])
-bulk: SearchStrategy[Scene] = st.tuples(
+bulk: Strategy[Scene] = st.tuples(
     scene(move("habits", True, True, False)),
     scene(st.one_of(guest_openings, host_openings)),
     st.lists(move("host_send", numbers, st.sampled_from([1460, 10000, 20000]), False),
@@ -358,7 +358,7 @@ bulk: SearchStrategy[Scene] = st.tuples(
 ).map(lambda parts: _flat(list(parts)))  # fmt: skip
 """Much data for a guest that acknowledges late, partly, twice, with windows of all sizes."""
 
-holes: SearchStrategy[Scene] = st.tuples(
+holes: Strategy[Scene] = st.tuples(
     scene(st.one_of(guest_openings, host_openings)),
     st.lists(
         move("segment", numbers, st.sampled_from([ACK, ACK | PSH, ACK | FIN]),
@@ -372,7 +372,7 @@ holes: SearchStrategy[Scene] = st.tuples(
 ).map(lambda parts: _flat(list(parts)))  # fmt: skip
 """The guest's segments out of order, twice, overlapping."""
 
-concurrent: SearchStrategy[Scene] = st.tuples(
+concurrent: Strategy[Scene] = st.tuples(
     st.lists(
         st.one_of(syns, guest_openings, host_openings, service_openings), min_size=2, max_size=5
     ),
@@ -381,7 +381,7 @@ concurrent: SearchStrategy[Scene] = st.tuples(
 ).map(lambda parts: _flat(list(parts)))
 """Several connections at once, whose frames share the queues."""
 
-unresolved: SearchStrategy[Scene] = st.tuples(
+unresolved: Strategy[Scene] = st.tuples(
     scene(move("habits", False, True, True)),
     st.lists(
         st.one_of(
@@ -399,7 +399,7 @@ unresolved: SearchStrategy[Scene] = st.tuples(
 ).map(lambda parts: _flat(list(parts)))
 """Frames that wait for a neighbour that answers late or never."""
 
-slow_hosts: SearchStrategy[Scene] = st.tuples(
+slow_hosts: Strategy[Scene] = st.tuples(
     scene(st.one_of(guest_openings, guest_openings, host_openings)),
     scene(move("accept_bytes", numbers, st.sampled_from([0, 0, 1, 100, 1460, 5000]))),
     st.lists(
@@ -428,7 +428,7 @@ service_moves = st.one_of(
     segments,
     move("wait", quiet),
 )
-services: SearchStrategy[Scene] = st.tuples(
+services: Strategy[Scene] = st.tuples(
     scene(service_openings),
     st.lists(service_moves, min_size=2, max_size=10),
     st.lists(
@@ -439,7 +439,7 @@ services: SearchStrategy[Scene] = st.tuples(
 ).map(lambda parts: _flat(list(parts)))
 """``guestfwd=``: a program of QEMU's own behind an address, and a Unix socket."""
 
-advertised: SearchStrategy[Scene] = scene(
+advertised: Strategy[Scene] = scene(
     neighbour_discovery, move("wait", st.sampled_from([199_000_000, 200_000_000, 600_000_000]))
 )
 """Router advertisements come by themselves (``ra_interval_ms``)."""
@@ -462,13 +462,22 @@ frames = st.one_of(
     segments,
     syns,
 )
+ncsi = st.builds(
+    lambda kind, data: ["raw", (b"\xff" * 6 + GUEST_MAC + b"\x88\xf8" + kind + data).hex()],
+    st.sampled_from([0, 1, 2, 3, 5, 8, 9, 21, 24, 80, 255]).map(
+        lambda kind: bytes((0, 1, 0, 7, kind, 0, 0, 0)) + bytes(8)
+    ),
+    st.binary(max_size=30),
+)
+"""Commands for the network controller (NC-SI)."""
 malformed = st.one_of(
+    scene(ncsi),
     scene(mangles, frames),
     scene(mangles, move("data", numbers, sizes, PSH, windows)),
     scene(st.binary(min_size=14, max_size=80).map(lambda raw: ["raw", raw.hex()])),
 )
 
-SCENES: list[SearchStrategy[Scene]] = [
+SCENES: list[Strategy[Scene]] = [
     connections,
     connections,
     silences,
@@ -549,9 +558,8 @@ habits = st.fixed_dictionaries(
         "acks": st.sampled_from([True, True, False]),
     }
 )
-scripts: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+scripts: Strategy[dict[str, Any]] = st.fixed_dictionaries(
     {
-        "name": st.just("difference"),
         "config": configs,
         "guest": habits,
         "moves": (mixed | focused).map(_flat),

@@ -21,8 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from differential.library import VERSION, RealSlirp
-
+from desim.against.libslirp.library import VERSION, RealSlirp
 from desim.conform.slirp.recordings import FORMAT, Recording, payload
 from desim.conform.slirp.replay import IDLE_POLLS, MAX_ROUNDS, config_of
 from desim.devices import GuestFwd

@@ -1,6 +1,7 @@
 """The process that the library lives in: one line of JSON in, one out, for each script.
 
-It leaves the machine's network for a namespace of its own, and each script is played by
+It leaves the machine's network for a namespace of its own (a user who is not root gets one where
+the kernel lets users make them), and each script is played by
 a child in one more, so that no conversation finds ports or TIME_WAIT of another, and a
 crash of the library is one line of the answer. ``/etc/resolv.conf`` is covered, in this
 process's own mount namespace, by one with the resolvers of ``player.RESOLVERS``.
@@ -20,12 +21,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from differential.library import LibraryError, load
-from differential.player import RESOLVERS, TFTP_FILES, Player
-
+from desim.against.libslirp.library import LibraryError, load
+from desim.against.libslirp.player import RESOLVERS, TFTP_FILES, Player
 from desim.conform.slirp.recordings import payload
 
-CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 1 << 14, 1 << 18
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 RESOLV_CONF = "/etc/resolv.conf"
@@ -48,11 +48,15 @@ def _prepare(folder: Path) -> str | None:
         load()
     except LibraryError as error:
         return str(error)
-    if os.geteuid() != 0:
-        return "a network namespace of its own needs root"
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET | CLONE_NEWNS):
-        return f"no network namespace of its own: {os.strerror(ctypes.get_errno())}"
+    user, group = os.geteuid(), os.getegid()
+    if libc.unshare((CLONE_NEWUSER if user else 0) | CLONE_NEWNET | CLONE_NEWNS):
+        why = os.strerror(ctypes.get_errno())
+        return f"this machine gives no network namespace of its own ({why}); root has one"
+    if user:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
     resolvers = folder / "resolv.conf"
     resolvers.write_text("".join(f"nameserver {address}\n" for address in RESOLVERS))
     if libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) or libc.mount(
@@ -104,7 +108,7 @@ def _play(script: dict[str, Any], tftp_path: str) -> dict[str, Any]:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
     Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 0")
     player = Player(script, tftp_path)
-    recording = player.play(script["name"])
+    recording = player.play()
     return {"recording": recording, "excluded": player.excluded}
 
 

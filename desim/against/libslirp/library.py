@@ -14,8 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from differential.interpose import interpose
-
+from desim.against.libslirp.interpose import interpose
 from desim.devices import GuestFwd, UserNet
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI
 
@@ -130,7 +129,7 @@ def load() -> c.CDLL:
     library.slirp_pollfds_poll.restype = None
     library.slirp_add_hostfwd.argtypes = [c.c_void_p, c.c_int, IN, c.c_int, IN, c.c_int]
     library.slirp_remove_hostfwd.argtypes = [c.c_void_p, c.c_int, IN, c.c_int]
-    end = [c.c_char_p, c.c_uint32]
+    end: list[Any] = [c.c_char_p, c.c_uint32]
     library.slirp_add_hostxfwd.argtypes = [c.c_void_p, *end, *end, c.c_int]
     library.slirp_remove_hostxfwd.argtypes = [c.c_void_p, *end, c.c_int]
     address = c.POINTER(IN)

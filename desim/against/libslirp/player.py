@@ -15,7 +15,7 @@ import struct
 from collections import Counter
 from typing import Any
 
-from differential.guest import (
+from desim.against.libslirp.guest import (
     ACK,
     FIN,
     HOST,
@@ -36,8 +36,7 @@ from differential.guest import (
     packet,
     with_ip_options,
 )
-from differential.recorder import START_NS, Recorder
-
+from desim.against.libslirp.recorder import START_NS, Recorder
 from desim.conform.slirp.recordings import Recording
 from desim.slirp.tcp_var import seq_gt
 from desim.wire.addresses import ip
@@ -135,7 +134,7 @@ class Player:
         self._sources: set[int] = set()
         self._sent: dict[str, int] = {}
 
-    def play(self, name: str) -> Recording:
+    def play(self) -> Recording:
         """Play all of it."""
         recorder = self.recorder
         for listener, address in (("s", "127.0.0.1"), ("s6", "::1")):
@@ -150,7 +149,7 @@ class Player:
             self._look(recorder.udp_bind(sock, (address, port)))
         for move, *arguments in self.script["moves"]:
             getattr(self, f"_do_{move}")(*arguments)
-        return recorder.recording(name, "Found by nox -s differential.")
+        return recorder.recording("conversation", "Found by desim fuzz --against libslirp.")
 
     # -- the guest's frames ------------------------------------------------------------
 
@@ -374,7 +373,7 @@ class Player:
         self._clients += 1
         # A port of its own choice is free only once: the kernel remembers old connections.
         port = 61000 + self._clients
-        if source is not None and source not in self._sources:
+        if source and source not in self._sources:  # 0: whichever the kernel likes
             self._sources.add(source)
             port = source
         to = FORWARDED[which % len(FORWARDED)]

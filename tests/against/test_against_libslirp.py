@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from differential import library
-from differential.__main__ import Differences, Library, UnavailableError, run, stimulus
-from differential.guest import (
+
+from desim.against.libslirp import library
+from desim.against.libslirp.guest import (
     ACK,
     GUEST_MAC,
     HOST,
@@ -27,32 +26,41 @@ from differential.guest import (
     packet,
     with_ip_options,
 )
-from differential.interpose import interpose
-from differential.player import CONFIG
-
-from desim.conform.slirp.recordings import read_recordings
-from desim.conform.slirp.replay import replay
-from desim.errors import DifferenceError
+from desim.against.libslirp.interpose import interpose
+from desim.against.libslirp.original import Library, Libslirp, stimulus
+from desim.against.libslirp.player import CONFIG
+from desim.against.original import Held
+from desim.against.search import Hand
+from desim.cli import main
+from desim.conform.slirp.recordings import Recording
+from desim.conform.slirp.replay import Replay, replay
+from desim.errors import DifferenceError, UserError
 from desim.slirp.version import VERSION_2_8
 from desim.wire.checksum import ones_sum
 from desim.wire.segment import build_segment
-
-HABITS = {"resolves": True, "opens": True, "acks": True}
-ECHO = packet(HOST, ICMP, b"\x08\0\0\0\0\1\0\1ping")
 
 
 @pytest.fixture(scope="module")
 def real() -> Iterator[Library]:
     try:
         worker = Library()
-    except UnavailableError as reason:
+    except UserError as reason:
         pytest.skip(str(reason))
     yield worker
     worker.close()
 
 
+HABITS = {"resolves": True, "opens": True, "acks": True}
+ECHO = packet(HOST, ICMP, b"\x08\0\0\0\0\1\0\1ping")
+
+
+def recorded(held: Held) -> Recording:
+    assert held.recording is not None, held
+    return held.recording
+
+
 def script(*moves: list[Any], **config: Any) -> dict[str, Any]:
-    return {"name": "test", "config": config, "guest": HABITS, "moves": list(moves)}
+    return {"config": config, "guest": HABITS, "moves": list(moves)}
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,15 +85,15 @@ def test_another_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> 
         library.load()
 
 
-def test_without_the_library_the_run_is_skipped_with_the_reason(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_without_the_library_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def unavailable() -> None:
-        raise UnavailableError("there is none")
+        raise UserError("--against libslirp: there is none; install libslirp 4.7.0")
 
-    monkeypatch.setattr("differential.__main__.Library", unavailable)
-    assert run(10, 1, tmp_path) == 0
-    assert capsys.readouterr().out == "differential: skipped: there is none\n"
+    monkeypatch.setattr("desim.against.libslirp.original.Library", unavailable)
+    assert main(["fuzz", "--against", "libslirp"]) == 2
+    assert "install libslirp 4.7.0" in capsys.readouterr().err
 
 
 def test_a_mended_header_sums_up_again() -> None:
@@ -139,8 +147,8 @@ def test_a_conversation_with_the_library_is_a_recording_that_our_stack_passes(
             ["wait", 12_000_000],
         )
     )
-    replay(answer["recording"])
-    kinds = {event["ev"] for step in answer["recording"]["steps"] for event in step["out"]}
+    replay(recorded(answer))
+    kinds = {event["ev"] for step in recorded(answer)["steps"] for event in step["out"]}
     assert kinds == {"accept", "frame", "host_connected", "host_data", "host_eof", "udp"}
 
 
@@ -149,14 +157,27 @@ def test_the_same_conversation_twice_is_the_same_recording(real: Library) -> Non
     assert real.hold(moves) == real.hold(moves)
 
 
-def test_a_stack_that_differs_is_found(real: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "differential.__main__.replay", lambda recording: replay(recording, VERSION_2_8)
-    )
-    differences = Differences(real)
+def test_a_stack_that_differs_is_found_and_made_small(
+    real: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Older(Replay):
+        def __init__(self, recording: Recording) -> None:
+            super().__init__(recording, VERSION_2_8)
+
+    monkeypatch.setattr("desim.against.libslirp.original.Replay", Older)
+    monkeypatch.setattr(Libslirp, "open", lambda self: real)
+    monkeypatch.setattr(Libslirp, "by_chance", 1)
+    hand = Hand(Libslirp())
+    found = hand.judge(
+        7, script(["wait", 1000], ["syn", "10.0.2.2", 8080, 4000, 1460, 65535, 0])
+    ).difference
+    assert found is not None
+    assert "frame 0 of the step differs" in found.text
+    assert "tcp.win" in found.shown
+    assert found.moves == 1
     with pytest.raises(DifferenceError, match=r"tcp\.win"):
-        differences.check(script(["syn", "10.0.2.2", 8080, 4000, 1460, 65535, 0]))
-    assert differences.found is not None
+        replay(found.recording, VERSION_2_8)
+    replay(found.recording)
 
 
 def test_known_defects_of_the_library_are_left_out_and_counted(real: Library) -> None:
@@ -168,11 +189,11 @@ def test_known_defects_of_the_library_are_left_out_and_counted(real: Library) ->
             ["ping", "10.0.2.2", 20, 64, 0],
         )
     )
-    assert answer["excluded"] == {
-        "a fragment out of order (Debian's library is miscompiled: it crashes)": 1,
-        "an urgent pointer beyond the data (the library reads beyond its buffer)": 1,
+    assert {key: count for key, count in answer.counts.items() if key.startswith("left out")} == {
+        "left out: a fragment out of order (Debian's library is miscompiled: it crashes)": 1,
+        "left out: an urgent pointer beyond the data (the library reads beyond its buffer)": 1,
     }
-    replay(answer["recording"])
+    replay(recorded(answer))
 
 
 def kinds(recording: dict[str, Any]) -> set[str]:
@@ -197,8 +218,8 @@ def test_a_program_that_takes_only_so_much(real: Library) -> None:
             ["accept_bytes", 0, None],
         )
     )
-    assert data_of(answer["recording"], "host_data") == [30, 90]
-    replay(answer["recording"])
+    assert data_of(recorded(answer), "host_data") == [30, 90]
+    replay(recorded(answer))
 
 
 def test_limits_are_those_of_one_connection_of_a_forwarded_port(real: Library) -> None:
@@ -211,8 +232,8 @@ def test_limits_are_those_of_one_connection_of_a_forwarded_port(real: Library) -
             ["data", 1, 5, 0, 65535],
         )
     )
-    assert data_of(answer["recording"], "host_data") == [5]
-    replay(answer["recording"])
+    assert data_of(recorded(answer), "host_data") == [5]
+    replay(recorded(answer))
 
 
 def test_programs_behind_guestfwd(real: Library) -> None:
@@ -227,18 +248,18 @@ def test_programs_behind_guestfwd(real: Library) -> None:
             restricted=True,
         )
     )
-    assert data_of(answer["recording"], "gfwd_data") == [9]
-    assert data_of(answer["recording"], "host_data") == [4]
-    results = [step["result"] for step in answer["recording"]["steps"] if "result" in step]
+    assert data_of(recorded(answer), "gfwd_data") == [9]
+    assert data_of(recorded(answer), "host_data") == [4]
+    results = [step["result"] for step in recorded(answer)["steps"] if "result" in step]
     assert [r["taken"] if isinstance(r, dict) else r for r in results] == [70_000, -1]
-    replay(answer["recording"])
+    replay(recorded(answer))
 
 
 def test_router_advertisements_come_by_themselves(real: Library) -> None:
     answer = real.hold(script(["wait", 1_300_000], ra_interval_ms=500))
-    frames = [e for step in answer["recording"]["steps"] for e in step["out"]]
+    frames = [e for step in recorded(answer)["steps"] for e in step["out"]]
     assert [frame["t"] for frame in frames] == [1_500_000_000, 2_000_000_000]
-    replay(answer["recording"])
+    replay(recorded(answer))
 
 
 def test_hosts_reach_the_guest_by_ipv6(real: Library) -> None:
@@ -250,9 +271,9 @@ def test_hosts_reach_the_guest_by_ipv6(real: Library) -> None:
             ["udp_in", "c6", 5],
         )
     )
-    assert data_of(answer["recording"], "host_data") == [3]
-    assert {"TCP6", "ICMP6", "host_connected"} <= kinds(answer["recording"])
-    replay(answer["recording"])
+    assert data_of(recorded(answer), "host_data") == [3]
+    assert {"TCP6", "ICMP6", "host_connected"} <= kinds(recorded(answer))
+    replay(recorded(answer))
 
 
 def test_options_are_put_into_headers_that_stay_right() -> None:
@@ -282,12 +303,3 @@ def test_stimuli_are_told_apart() -> None:
 
 def test_the_configuration_is_one_that_recordings_have() -> None:
     assert {"kick", "hostfwd", "guestfwd", "tftp_files", "host_resolvers"} <= set(CONFIG)
-
-
-FOUND = Path(__file__).parent / "found"
-
-
-@pytest.mark.parametrize("path", sorted(FOUND.glob("*.json")), ids=lambda path: path.stem)
-def test_what_once_differed_does_not_differ_any_more(path: Path) -> None:
-    (recording,) = [recording for _, recording in read_recordings(path)]
-    replay(recording)
