@@ -26,7 +26,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from desim.engine.marks import CODE_BITS, CODE_MASK, Codes
+from desim.engine.marks import Codes, split
 from desim.engine.thread import Thread
 from desim.errors import OverBudgetError
 from desim.events import Event
@@ -177,8 +177,9 @@ class Trace:
         """Take over what ``thread`` has recorded."""
         record = self.threads[thread.name]
         marks = thread.marks
-        record.times.extend([mark >> CODE_BITS for mark in marks])
-        record.codes.extend([mark & CODE_MASK for mark in marks])
+        times, codes = split(marks)
+        record.times.extend(times)
+        record.codes.extend(codes)
         record.events.extend(thread.events)
         thread.taken += len(marks)
         self._marks += len(marks)
@@ -260,8 +261,8 @@ class Trace:
                 digest.update(f"thread {name} {len(record.times)}\n".encode())
             for chunk in record.times.chunks():
                 times.update(_little_endian(chunk))
-            for chunk in self._canonical(record.codes, names):
-                names.update(_little_endian(chunk))
+            for packed in self._canonical(record.codes, names):
+                names.update(packed)
             for event in record.events:
                 times.update(f"{event[0]} {event[2]}\n".encode())
                 data = event[3:]
@@ -279,7 +280,7 @@ class Trace:
             whole.hexdigest(), times.hexdigest(), names.hexdigest(), content.hexdigest()
         )
 
-    def _canonical(self, codes: Column, names: Any) -> Iterator[array[int]]:
+    def _canonical(self, codes: Column, names: Any) -> Iterator[bytes]:
         """Codes renumbered by first appearance; the names go into the hash in that order."""
         number: dict[int, int] = {}
         for chunk in codes.chunks():
@@ -289,7 +290,8 @@ class Trace:
             names.update(f"{self.codes.name(code)} {self.codes.file(code)}\n".encode())
         of = number | {code + 1: new + 1 for code, new in number.items()}
         for chunk in codes.chunks():
-            yield array("H", map(of.__getitem__, chunk))
+            # NOTE: packed, where an array would be asked for each number (0.6 of the time).
+            yield struct.pack(f"<{len(chunk)}H", *map(of.__getitem__, chunk))
 
 
 def _late_ends(record: ThreadRecord) -> tuple[dict[int, int], set[int]]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from desim.data import data
 from desim.engine import trace as trace_module
-from desim.engine.marks import CODE_BITS
+from desim.engine.marks import CODE_BITS, CODE_MASK, split
 from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.engine.trace import Notes, Span, ThreadRecord, Trace
@@ -146,3 +146,14 @@ def test_an_event_that_was_put_away_is_the_one_that_was_noted() -> None:
     notes.extend(noted)
     assert list(notes) == noted
     assert type(notes[1][-1]) is Reason
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, (1 << 63) - 1) | st.integers(0, 10**10), st.integers(0, CODE_MASK))
+    )
+)
+def test_marks_are_split_into_times_and_codes(marks: list[tuple[int, int]]) -> None:
+    times, codes = split([time << CODE_BITS | code for time, code in marks])
+    assert [*zip(times, codes, strict=True)] == marks
+    assert (times.typecode, codes.typecode) == ("q", "H")
