@@ -73,6 +73,8 @@ def a_filter_that_does_nothing_changes_nothing(run: Run, again: Again) -> Iterat
     """With one more filter at the netdev that chooses no packet every frame is as it was."""
     if run.config.user is None or run.config.nic is None:
         return
+    if any("info network" in " ".join(one.words) for one in run.config.monitor):
+        return  # it lists filters
     made = _copy(run.config)
     chosen = Chosen(frames=[(NEVER, NEVER)])
     made.filters = [*made.filters, LossFilter(id="nothing", chosen=chosen)]
