@@ -21,8 +21,9 @@ def page(old: str) -> str:
         for law in LAWS.values():
             if law.home == home.__name__:
                 parts.append(f"### {law.name}\n\n{law.statement}\n")
-                kind = "a pair of runs" if law.pair else "one run"
-                parts.append(f"* judges {kind}\n* test: {law.test}\n* recording: {law.recording}\n")
+                parts.append(
+                    f"* judges {law.judges}\n* test: {law.test}\n* recording: {law.recording}\n"
+                )
     return head + mark + "\n" + "\n".join(parts)
 
 

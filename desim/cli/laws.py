@@ -26,7 +26,7 @@ def command(words: list[str]) -> int:
         law = find(name)
         say(f"{law.name}: {law.statement}")
         say("")
-        say(f"judges     {'a pair of runs' if law.pair else 'one run'}")
+        say(f"judges     {law.judges}")
         say(f"test       {law.test}")
         say(f"recording  {law.recording}")
         say(f"in a file  [expect] laws = [{law.name!r}]".replace("'", '"'))

@@ -20,6 +20,8 @@ MODEL = "the-model-does-not-fail"
 """What a run breaks that ends in an error of the model: no law, for there is no run to judge."""
 TURNS = 256
 """A law about a pair of runs, or one that takes long, has its turn once in so many examples."""
+PART_TURNS = 16
+"""A law about a part drives that part by itself; it has its turn once in so many examples."""
 SPREAD = 37
 """Turns that follow each other are this far apart, so that every bench has some."""
 SLOW = ("time-goes-forward", "a-journey-adds-up")
@@ -44,9 +46,14 @@ class Outcome(NamedTuple):
 
 def laws_for(turn: int) -> list[Law]:
     """The laws that example ``turn`` is judged by: all quick ones, and some of the others."""
-    quick = [law for law in LAWS.values() if not law.pair and law.name not in SLOW]
-    others = [law for law in LAWS.values() if law.pair or law.name in SLOW]
-    return quick + [law for place, law in enumerate(others) if turn * SPREAD % TURNS == place]
+    quick: list[Law] = []
+    parts: list[Law] = []
+    slow: list[Law] = []
+    for law in LAWS.values():
+        home = parts if law.part else slow if law.pair or law.name in SLOW else quick
+        home.append(law)
+    quick += [law for place, law in enumerate(parts) if (turn - place) % PART_TURNS == 0]
+    return quick + [law for place, law in enumerate(slow) if turn * SPREAD % TURNS == place]
 
 
 def judge(run: RunResult, laws: Sequence[Law], again: Again | None = None) -> list[Breach]:

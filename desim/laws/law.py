@@ -102,6 +102,18 @@ class Law(NamedTuple):
         """The module of its function."""
         return self.check.__module__
 
+    @property
+    def judges(self) -> str:
+        """What it judges, in words."""
+        if self.part:
+            return "a part by itself, with inputs drawn from the run"
+        return "a pair of runs" if self.pair else "one run"
+
+    @property
+    def part(self) -> bool:
+        """Whether it is about a part that it drives by itself, and only draws from the run."""
+        return ".parts." in self.home
+
     def broken(self, run: Run, again: Again | None = None) -> list[Broken]:
         """Each way in which ``run`` breaks it; none for a pair if there is no second run."""
         if not self.pair:

@@ -9,8 +9,27 @@ from desim.errors import UserError, nearest
 from desim.laws import bytes as of_bytes
 from desim.laws import card, frames, same, tcp, time
 from desim.laws.law import Law
+from desim.laws.parts import card as part_card
+from desim.laws.parts import engine as part_engine
+from desim.laws.parts import guest as part_guest
+from desim.laws.parts import host as part_host
+from desim.laws.parts import net as part_net
+from desim.laws.parts import slirp as part_slirp
 
-HOMES = (of_bytes, frames, card, tcp, time, same)
+HOMES = (
+    of_bytes,
+    frames,
+    card,
+    tcp,
+    time,
+    part_net,
+    part_card,
+    part_slirp,
+    part_guest,
+    part_host,
+    part_engine,
+    same,
+)
 
 LAWS: Mapping[str, Law] = MappingProxyType(
     {law.name: law for home in HOMES for law in vars(home).values() if isinstance(law, Law)}
