@@ -77,6 +77,7 @@ ALLOWED_CALLS = {
     ("desim/data.py", "hash"): "of what an object is found by in a dict; no order comes of it",
     ("desim/engine/wrappers.py", "exec"): "of text that is written there, from numbers and names",
     ("desim/machine/state.py", "id"): "of objects that are held, and their order is another",
+    ("desim/machine/rounds.py", "id"): "of the same",
 }
 
 BANNED_ATTRIBUTES = {

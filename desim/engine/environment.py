@@ -27,9 +27,10 @@ many meetings at one instant (``CirclingError``), too many events (``TooManyEven
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
-from itertools import count
+from itertools import count, islice
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -85,6 +86,10 @@ NORMAL: Final = 1
 EVENT: Final = object()
 """The argument of an entry whose target is an event."""
 
+LOOK: Final = object()
+"""The argument of an entry that only looks how things are: it does not count as an event, nor does
+what it makes a thread wait for. Nothing else depends on it."""
+
 HALTED: Final = object()
 """What ``run_to`` returns when somebody has halted it."""
 DRY: Final = object()
@@ -134,6 +139,10 @@ class Environment:
         self.still = 0
         self.still_at = -1
         self.steps = 0
+        """How many entries of the heap were taken and count, up to the end of the last run."""
+        self._left: Iterator[int] | None = None
+        self.uncounted = 0
+        """Entries of this run that do not count towards the limit."""
         self.event_limit = event_limit
         self.hub: greenlet.greenlet | None = None
         """The coroutine that runs the heap, while one does; threads switch to it when they wait."""
@@ -173,9 +182,11 @@ class Environment:
             raise no_time("the delay", delay, 0)
         heappush(self._queue, (self._now + delay, next(self._eid), function, argument))
 
-    def call_by_rank(self, instant: int, rank: int, function: Callable[[Any], object]) -> None:
-        """Call ``function(None)`` at ``instant`` (ns, not past), among threads of ``rank``."""
-        entry = (instant, next(self._eid) + (rank - 1) * BAND, function, None)
+    def call_by_rank(
+        self, instant: int, rank: int, function: Callable[[Any], object], argument: Any = None
+    ) -> None:
+        """Call ``function(argument)`` at ``instant`` (ns, not past), among threads of ``rank``."""
+        entry = (instant, next(self._eid) + (rank - 1) * BAND, function, argument)
         heappush(self._queue, entry)
 
     def run_to(self, instant: int) -> Any:
@@ -194,11 +205,36 @@ class Environment:
         heapify(self._queue)
         raise Stop(HALTED)
 
+    def only_looks(self, instant: int, key: int) -> bool:
+        """Whether nothing in front of an instant and key does more than look."""
+        return not any(e[3] is not LOOK and e[:2] < (instant, key) for e in self._queue)
+
+    def taken(self) -> int:
+        """How many entries of the heap were taken up to now and count; while it runs."""
+        return self.event_limit - length_hint(self._left) - self.uncounted
+
+    def leap(self, ns: int, entries: list[tuple[Any, ...]], events: int) -> None:
+        """Let ``ns`` pass at one go, in which ``events`` entries would have been taken and count.
+
+        Called by an entry, outside of threads. ``entries`` are the heap from then on. Time that has
+        passed so, or in which nothing was done that is not undone, may be taken back: then both
+        numbers are below 0.
+        """
+        self._now += ns
+        self._queue[:] = entries
+        heapify(self._queue)
+        counted = max(0, min(events, length_hint(self._left)))
+        deque(islice(self._left or (), counted), maxlen=0)
+        self.uncounted -= events - counted
+
     def _run(self) -> Any:
         """Take entries off the heap until one raises ``Stop``: what that was given, or ``DRY``."""
         self.hub = greenlet.getcurrent()
         try:
-            return self._loop()
+            while True:
+                value = self._loop()
+                if value is not DRY or not self._queue:
+                    return value
         finally:
             self.hub = None
             self.running = None
@@ -209,7 +245,8 @@ class Environment:
         queue, pop, spare = self._queue, heappop, self._spare
         references: Callable[[object], int] = sys.getrefcount if REUSE else id
         reused, is_event = self.reused, EVENT
-        steps = iter(range(self.event_limit - self.steps))
+        self.uncounted = 0
+        steps = self._left = iter(range(self.event_limit - self.steps))
         target: Any = None
         argument: Any = None
         try:
@@ -235,7 +272,7 @@ class Environment:
                 elif not target._ok and not hasattr(target, "_defused"):
                     raise copy_of(target._value)
             else:
-                if queue:
+                if queue and not self.uncounted:
                     raise TooManyEventsError(
                         f"more than {self.event_limit} events by {self._now} ns"
                     )
@@ -244,7 +281,8 @@ class Environment:
                 self._again(target, callbacks, callback)
             return stop.args[0]
         finally:
-            self.steps = self.event_limit - length_hint(steps)
+            self.steps = self.taken()
+            self._left = None
         return DRY
 
     def _again(self, event: Any, callbacks: list[Any], last: Any) -> None:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import greenlet
 
-from desim.engine.environment import BAND, CHUNK, CIRCLING_LIMIT, STILL_LOOK
+from desim.engine.environment import BAND, CHUNK, CIRCLING_LIMIT, LOOK, STILL_LOOK
 from desim.engine.marks import CODE_BITS, Codes
 
 if TYPE_CHECKING:
@@ -162,6 +162,8 @@ class Thread:
                 else:
                     raise env.circling()
                 return
+            if queue[0][3] is LOOK and env.only_looks(target, self.key):
+                env.uncounted += 1
             self._sleep(target)
             if env._now == target and not (self.irq_pending and self.irqs_on):
                 return

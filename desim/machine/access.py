@@ -90,6 +90,11 @@ class CardAccess(Mmio):
         self._methods: dict[tuple[str, str], tuple[int, tuple[int, ...]]] = {}
         """What reads and writes by a method take (ns), and their marks."""
 
+    @property
+    def learned(self) -> tuple[object, ...]:
+        """The tables of what is known of accesses: they tell nothing of the card."""
+        return self._reads, self._writes, self._in_a_row, self._methods
+
     def _enter(self) -> bool:
         self._lock.meet()
         thread = self._thread

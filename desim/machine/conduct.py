@@ -103,7 +103,7 @@ class Conductor:
         self._host_waiting: list[RunCommand] = []
         self._timed = 0
         self._second = Alarm(env, self._whole_second)
-        self._check = Alarm(env, self._ask)
+        self.check = Alarm(env, self._ask, looks=True)
         self.tell(guest, host)
 
     def tell(self, guest: list[RunCommand], host: list[RunCommand]) -> None:
@@ -141,7 +141,7 @@ class Conductor:
         if not self._booting:
             if self._host_waiting:
                 self._second.set((now // SECOND_NS + 1) * SECOND_NS)
-            self._check.set((now // CHECK_NS + 1) * CHECK_NS)
+            self.ask_soon()
         waiting, self._guest_waiting = self._guest_waiting, []
         for command in waiting:
             if command.machine == machine:
@@ -183,15 +183,20 @@ class Conductor:
             self._second.set(self.env._now + SECOND_NS)
 
     def _ask(self) -> None:
-        reason = self._reason()
+        reason = self.reason()
         if reason is None:
             # Until the next entry of the heap is due nothing happens that could change it.
             begin = max(self.env._now + 1, self.env._queue[0][0])
-            self._check.set(-(-begin // CHECK_NS) * CHECK_NS)
+            self.check.set(-(-begin // CHECK_NS) * CHECK_NS)
         else:
             self.env.stop(reason)
 
-    def _reason(self) -> str | None:
+    def ask_soon(self) -> None:
+        """Ask at the next tenth of a second whether the run is over."""
+        self.check.set((self.env._now // CHECK_NS + 1) * CHECK_NS)
+
+    def reason(self) -> str | None:
+        """Why the run is over; None: it is not."""
         if self._booting or self._open:
             return None
         # What a program that sleeps answers at once comes first: it may sleep for hours.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from desim.config import MachineConfig, QemuConfig, RunCommand
 from desim.costs.profile import load
 from desim.data import replace
+from desim.engine.alarm import Alarm
 from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument, Watcher
 from desim.engine.marks import CODE_MASK
@@ -36,6 +37,9 @@ from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.shell import parse
 from desim.wire.addresses import ip_text
 from desim.wire.frame import Frame
+
+if TYPE_CHECKING:
+    from desim.machine.leap import Leap
 
 VCPU_RANK = FIRST_RANK
 MAIN_RANK = FIRST_RANK + 1
@@ -79,6 +83,7 @@ class Machine:
         self._start_threads()
         self._open_monitors()
         self._call_conductor()
+        self._watch_rounds()
 
     # --- the parts, each made of those in front of it
 
@@ -206,6 +211,21 @@ class Machine:
         for vm in self.vms:
             vm.guest.power_on(partial(self.conductor.guest_is_up, vm.config.machine))
 
+    def _watch_rounds(self) -> None:
+        """What reports on the way, and what leaves rounds of idle machines out, which only a run
+        can do that keeps nothing of them."""
+        self._progress: Callable[[int], None] | None = None
+        self._reports = Alarm(self.env, self._report, looks=True)
+        self.leap: Leap | None = None
+        if self.config.record == "none" and self.kit.build.watch is None:
+            from desim.machine.leap import Leap  # most runs that people look at keep more
+
+            looks = {self.conductor.check: self.conductor.ask_soon, self._reports: self._report}
+            cards = [vm.qemu.mmio for vm in self.vms if vm.qemu.mmio is not None]
+            learned = [table for card in cards for table in card.learned]
+            but = (self.kit.build, self.trace.codes, *learned)
+            self.leap = Leap(self.env, self, but, looks)
+
     def _terminal(self, name: str) -> Terminal:
         return Terminal(name, now=self.env.time, quota=self._quota)
 
@@ -240,7 +260,10 @@ class Machine:
         in_the_middle = False
         try:
             if progress is not None:
-                env.call_at(env._now, self._report, progress)
+                self._progress = progress
+                self._reports.set(env._now)
+            if self.leap is not None:
+                self.leap.begin()
             with ctrl_c(env, interrupted):
                 self.ended = env.run_to(self.config.until_ns) or UNTIL
         except KeyboardInterrupt:
@@ -292,9 +315,10 @@ class Machine:
         lines.append(f"replay: desim run {config.name} --seed {config.seed} --costs {config.costs}")
         return "\n".join(lines)
 
-    def _report(self, progress: Callable[[int], None]) -> None:
-        progress(self.env._now)
-        self.env.call_in(PROGRESS_NS, self._report, progress)
+    def _report(self) -> None:
+        if self._progress is not None:
+            self._progress(self.env._now)
+            self._reports.set(self.env._now + PROGRESS_NS)
 
     # --- for the conductor
 
@@ -358,6 +382,20 @@ class Machine:
         for thread in self.env.threads:
             rests = rests and not (thread.is_alive and thread.waiting is None)
         return rests
+
+    def rests(self) -> bool:
+        """Nothing is in motion, the run is not over, and until a timer fires nothing will be."""
+        awake = any(thread.is_alive and thread.waiting is None for thread in self.env.threads)
+        quiet = self.env.idle() and not awake and all(vm.quiet() for vm in self.vms)
+        return quiet and self.conductor.reason() is None
+
+    def deadlines(self) -> list[int]:
+        """When each timer of QEMUs and guests fires (ns)."""
+        return [instant for vm in self.vms for instant in vm.deadlines()]
+
+    def next_tick(self) -> int | None:
+        """When the first timer of a guest's wheel fires (ns); None: none is armed."""
+        return min((d for vm in self.vms for d in vm.vcpu.wheel_deadlines()), default=None)
 
     def nothing_left(self) -> bool:
         """At rest, and only periodic timers are armed."""

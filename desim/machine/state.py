@@ -22,8 +22,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from fractions import Fraction
 from functools import partial
-from itertools import count
-from operator import attrgetter, is_
+from itertools import compress, count
+from operator import attrgetter, is_, is_not
 from pathlib import PurePath
 from types import (
     BuiltinFunctionType,
@@ -48,6 +48,21 @@ FIXED = (
 PLAIN = frozenset((int, str, bytes, type(None)))
 """The most frequent of these."""
 
+
+class IsFixed(dict[type, bool]):
+    """Whether instances of a class never change, or are not restored."""
+
+    # NOTE: asked once for each class: some of ``FIXED`` are abstract (0.8 of the time).
+    def __missing__(self, kind: type) -> bool:
+        fixed = self[kind] = issubclass(kind, FIXED)
+        return fixed
+
+
+IS_FIXED = IsFixed()
+
+MANY = 1000
+"""Items of which most may be the same."""
+
 BASES = "typing", "abc", "collections.abc"
 """Where classes of desim may have bases that hold nothing, beside ``object`` and ``dict``."""
 
@@ -62,7 +77,7 @@ class CannotRestore(Exception):  # noqa: N818 - it is no error
 class Slots:
     """The instances of a class that has its attributes in slots, and what these hold."""
 
-    __slots__ = ("_all", "_held", "_members")
+    __slots__ = ("_all", "_held", "_members", "_ones")
 
     def __init__(self, kind: type) -> None:
         found = {
@@ -76,14 +91,17 @@ class Slots:
         self._members = found
         # Of several names it makes a tuple.
         self._all = attrgetter("__class__", *found) if found else None
-        self._held: list[tuple[Any, tuple[Any, ...]]] = []
+        self._ones: list[Any] = []
+        self._held: list[tuple[Any, ...]] = []
+        """Behind the class of each."""
 
     def keep(self, one: object) -> tuple[Any, ...]:
         """Keep what an instance holds, and give it."""
         if self._all is None:
             return ()
         held = self._values(one)
-        self._held.append((one, held))
+        self._ones.append(one)
+        self._held.append(held)
         return held
 
     def _values(self, one: object) -> tuple[Any, ...]:
@@ -93,10 +111,28 @@ class Slots:
         except AttributeError:  # one of them holds nothing
             return type(one), *(getattr(one, name, EMPTY) for name in self._members)
 
+    def changed(self) -> Iterator[tuple[object, list[str], list[Any], list[Any]]]:
+        """Each instance that holds something else now, which is kept: its slots that differ, and
+        what was and is in them (``EMPTY``: nothing)."""
+        # NOTE: all of them at one go (0.3 of the time).
+        try:
+            now = [*map(self._all, self._ones)] if self._all is not None else []
+        except AttributeError:
+            now = [*map(self._values, self._ones)]
+        if now == self._held:
+            return
+        for place, (one, was, is_now) in enumerate(zip(self._ones, self._held, now, strict=True)):
+            if was != is_now:
+                self._held[place] = is_now
+                pairs = zip(self._members, was[1:], is_now[1:], strict=True)
+                differ = [pair for pair in pairs if pair[1] is not pair[2]]
+                names, old, new = ([pair[n] for pair in differ] for n in range(3))
+                yield one, names, old, new
+
     def restore(self) -> None:
         """Write it back."""
         values = self._values
-        for one, held in self._held:
+        for one, held in zip(self._ones, self._held, strict=True):
             # NOTE: what still holds the same, as most does, is left as it is (0.3 of the time).
             if all(map(is_, values(one), held)):
                 continue
@@ -124,11 +160,15 @@ class State:
         self._instances: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = []
         """By its names, an instance: what it holds, and the names of its stacks."""
         self._counts: list[tuple[object, str, int]] = []
-        seen = {id(one): one for one in but}
-        todo = [root]
+        self._seen = {id(one): one for one in but}
+        self._look_at([root])
+
+    def _look_at(self, todo: list[Any]) -> None:
+        """Go through what is reached from ``todo``, as far as it is new."""
+        seen = self._seen
         while todo:
             one = todo.pop()
-            if id(one) not in seen and not isinstance(one, FIXED):
+            if id(one) not in seen and not IS_FIXED[type(one)]:
                 seen[id(one)] = one
                 todo += self._look(one)
 
@@ -148,7 +188,7 @@ class State:
         for cell, value in self._cells:
             if value is not EMPTY:
                 cell.cell_contents = value
-            elif _content(cell) is not EMPTY:
+            elif content_of(cell) is not EMPTY:
                 del cell.cell_contents
         for names, held, stacks in self._instances:
             if stacks:
@@ -168,12 +208,12 @@ class State:
         if look is not None:
             return look(self, one)
         if isinstance(one, (tuple, frozenset)):
-            return _to_look_at(one)
+            return to_look_at(one)
         return self._instance(one)
 
     def _list(self, one: Any) -> Iterable[Any]:
         self._lists.append((one, one[:]))
-        return _to_look_at(one) if type(one) is list else ()
+        return to_look_at(one)
 
     def _dict(self, one: dict[Any, Any]) -> Iterable[Any]:
         held = dict(one)
@@ -190,7 +230,7 @@ class State:
         return one
 
     def _cell(self, one: CellType) -> Iterable[Any]:
-        value = _content(one)
+        value = content_of(one)
         self._cells.append((one, value))
         return (value,)
 
@@ -235,12 +275,20 @@ def _is_known(base: type) -> bool:
     return base in (object, dict) or module in BASES or module.partition(".")[0] == "desim"
 
 
-def _to_look_at(items: Collection[Any]) -> Iterable[Any]:
-    """Without what is certainly fixed: the card's registers are tables of 32,768."""
+def to_look_at(items: Collection[Any]) -> Iterable[Any]:
+    """What may have to be looked at: without what is fixed. The card's registers are 32,768."""
+    if isinstance(items, (bytearray, array)):
+        return ()
+    if len(items) > MANY and isinstance(items, (list, tuple)):
+        # NOTE: most are like the one in front of them, as is what reads and writes them (0.3 of
+        # the time).
+        others = items[1:]
+        items = [items[0], *compress(others, map(is_not, others, items))]
     return () if PLAIN.issuperset(map(type, items)) else items
 
 
-def _content(cell: CellType) -> Any:
+def content_of(cell: CellType) -> Any:
+    """What a variable of a closure holds; ``EMPTY``: nothing."""
     try:
         return cell.cell_contents
     except ValueError:
@@ -257,9 +305,9 @@ LOOKS: dict[type, Callable[[State, Any], Iterable[Any]]] = {
     set: State._set,
     deque: State._deque,
     CellType: State._cell,
-    GeneratorType: State._generator,
+    GeneratorType: lambda state, one: state._generator(one),
     FunctionType: lambda _, one: one.__closure__ or (),
-    MethodType: lambda _, one: (one.__self__, one.__func__),
+    MethodType: lambda _, one: (one.__self__,),  # its function is a class's, and these are fixed
     BuiltinFunctionType: lambda _, one: (one.__self__,),
     MethodWrapperType: lambda _, one: (one.__self__,),
     partial: lambda _, one: (one.func, one.args, one.keywords),

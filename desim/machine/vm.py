@@ -196,6 +196,18 @@ class Vm:
             and not qemu.sockets.ready()
         )
 
+    def quiet(self) -> bool:
+        """Nothing is in motion here, and nothing grows old for which no timer is armed."""
+        qemu = self.qemu
+        still = self.vcpu.at_rest() and qemu.loop.polling and not qemu.sockets.ready()
+        return still and (qemu.slirp is None or qemu.slirp.quiet())
+
+    def deadlines(self) -> list[int]:
+        """When a timer fires: QEMU's, and those of the guest (ns)."""
+        vcpu, armed = self.vcpu, self.loop.timers.armed
+        found = [timer.deadline for timer in armed if timer.deadline is not None]
+        return [*found, *vcpu.hrtimers.deadlines(), *vcpu.wheel_deadlines()]
+
     def nothing_left(self) -> bool:
         """At rest, and only periodic timers are armed."""
         slirp = self.qemu.slirp

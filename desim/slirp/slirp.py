@@ -511,6 +511,11 @@ class Slirp:
     def _seconds(self, protocol: str, so: Socket) -> str:
         return f"{protocol}[{(so.so_expire - self.curtime) // 1000} sec]"
 
+    def quiet(self) -> bool:
+        """Whether there is nothing that grows old: no session, no fragment, no frame that waits."""
+        grows = self.tcp_subr.connections or self.udp.sessions or self.icmp.icmp or self.ip.ipq
+        return not (grows or self.time_fasttimo or self.interface.queued())
+
     def idle(self) -> bool:
         """Whether nothing is left that would happen by itself, without guest or host.
 

@@ -44,6 +44,10 @@ class HrTimers:
         """Whether one that is not periodic has been started and has not fired."""
         return any(not periodic for _, _, _, periodic in self._waiting)
 
+    def deadlines(self) -> list[int]:
+        """When they fire (ns), the earliest first."""
+        return [instant for instant, _, _, _ in self._waiting]
+
     def _program(self) -> None:
         instant = max(self._waiting[0][0], self._time())
         if self._device.deadline != instant:

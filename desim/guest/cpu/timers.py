@@ -133,8 +133,11 @@ class TimerWheel:
         timer.bucket = None
         self._waiting -= not timer.periodic
         held = self._buckets[bucket]
-        del held[timer]
-        if not held:
+        _, *others = held
+        if others:
+            del held[timer]
+        else:
+            # It is not emptied first: nothing changes in a round but which bucket it is.
             del self._buckets[bucket]
 
     def run(self) -> None:

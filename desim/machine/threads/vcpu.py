@@ -269,6 +269,11 @@ class Vcpu:
         """At rest, and nobody sleeps towards a deadline or a timer that is not periodic."""
         return self.at_rest() and not self.hrtimers.waiting() and not self.wheel.waiting()
 
+    def wheel_deadlines(self) -> list[int]:
+        """When the timers of the wheel fire (ns)."""
+        zero_ns = self._zero_ns
+        return [zero_ns + JIFFY_NS * (timer.bucket or 0) for timer in self.wheel.armed()]
+
     # --- interrupts
 
     def _raised(self) -> None:
