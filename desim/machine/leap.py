@@ -170,7 +170,8 @@ class Leap:
         begin, period = self._env._now, self._period
         if other is None:
             known = (*(entry[0] for entry in self._env._queue), *self._machines.deadlines())
-            other = min(instant for instant in known if instant > begin + period)
+            # Without any the run ends within the round.
+            other = min((one for one in known if one > begin + period), default=begin)
         if other < begin + FEW * period:
             self._go_on(other + SETTLE_NS, self._look)
         else:

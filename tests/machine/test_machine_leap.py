@@ -149,6 +149,15 @@ def test_rounds_in_which_something_happens_are_made() -> None:
         assert left_out(text(command, until="150s").replace('until = "200s"\n', "")) == 0
 
 
+def test_a_round_may_be_longer_than_what_is_left_of_the_run() -> None:
+    """A driver without a watchdog, and a connection that was: the next timer is far away."""
+    commands = (
+        at("guest.run", "4s", "nc -N -l -p 5556 > got"),
+        at("host.run", "5s", "echo hello | nc -N localhost 5555"),
+    )
+    assert left_out(text(*commands, costs="tcg", guest__modprobe="e1000_plain")) == 0
+
+
 def test_a_limit_of_events_ends_a_run_where_it_ended_it() -> None:
     said = text("run.limits.events = 2500\n")
     assert left_out(said) >= FEW
