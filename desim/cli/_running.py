@@ -17,6 +17,7 @@ from desim.errors import UserError
 if TYPE_CHECKING:
     from desim.api.laws import UserLaw
     from desim.api.scenario import Scenario
+    from desim.experiment.journey.select import Selector
 
 
 def add_results(parser: Parser) -> None:
@@ -101,7 +102,6 @@ def add_results(parser: Parser) -> None:
 def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     """Run, show, write; the exit code."""
     from desim.api.running import assemble
-    from desim.experiment.journey.select import read_selector
 
     other = "--json" if arguments.json else "--quiet" if arguments.quiet else ""
     if other and arguments.ladder:
@@ -110,7 +110,7 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
         raise UserError(f"--journey: shows something, which {other} does not want")
     if arguments.stats and arguments.quiet and arguments.out is None:
         raise UserError("--stats: shows something, which --quiet does not want; --out keeps it")
-    selectors = [read_selector(text) for text in arguments.journey]
+    selectors = _selectors(arguments.journey)
     users = _users_laws(arguments.laws)
     # The screen and the summary have the fingerprint, DIR and a report have everything, and what
     # is expected of figures is judged by what was recorded.
@@ -171,6 +171,14 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
         complain(f"interrupted at {seconds(result.end_ns)} of virtual time")
         return 130
     return 1 if result.expectations or broken or failed or result.failed else 0
+
+
+def _selectors(texts: Sequence[str]) -> Sequence[Selector]:
+    if not texts:
+        return ()
+    from desim.experiment.journey.select import read_selector
+
+    return [read_selector(text) for text in texts]
 
 
 def _users_laws(file: str | None) -> Sequence[UserLaw]:

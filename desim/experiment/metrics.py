@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from desim.e1000 import reasons as card_reasons
 from desim.e1000.interrupts import FLOOR, LINE
 from desim.events import MitigationBegun
-from desim.experiment import measures
 from desim.experiment.figures import (
     NORMAL_LOSSES,
     Card,
@@ -28,7 +27,6 @@ from desim.experiment.figures import (
 )
 from desim.experiment.interrupts import Interrupts, Stretches, by_interval, lies
 from desim.experiment.journey import TO_GUEST, TO_HOST, Direction
-from desim.experiment.measures import Acks, Level, Polls, Processor
 from desim.guest.drivers.modules import modprobe
 from desim.machine import Transcript
 from desim.machine.vm import machine_of, point_of
@@ -36,6 +34,7 @@ from desim.net import reasons as net_reasons
 from desim.scenario.metrics import METRICS, USUAL, Value, decimal, round_half_up
 
 if TYPE_CHECKING:
+    from desim.experiment.measures import Acks, Level, Polls, Processor
     from desim.experiment.run import RunResult
 
 MIN_ITR = 100
@@ -177,7 +176,7 @@ class Metrics:
         size = sum(len(one.frame.raw) for one in packets if lies(one.time, stretches))
         return Fraction(size, card.busy.taken)
 
-    # --- what takes a walk (desim.experiment.measures), each made when asked for
+    # --- what takes a walk, each made when asked for, and its module loaded then
 
     @property
     def _behind_boot(self) -> int:
@@ -186,21 +185,29 @@ class Metrics:
     @cached_property
     def acks(self) -> Acks:
         """TCP's segments and windows."""
+        from desim.experiment import measures
+
         return measures.acks(self.result.packets)
 
     @cached_property
     def polls(self) -> Polls:
         """The driver's polls."""
+        from desim.experiment import measures
+
         return measures.polls(self.result.trace, self._behind_boot)
 
     @cached_property
     def ring(self) -> Level | None:
         """Frames in the card's receive ring."""
+        from desim.experiment import measures
+
         return measures.ring(self.result.trace, self._behind_boot)
 
     @cached_property
     def queue(self) -> Level | None:
         """Frames for the guest between slirp and the card."""
+        from desim.experiment import measures
+
         packets = self.result.packets
         return measures.under_way(
             packets.get("slirp", ()), packets.get("nic", ()), self._behind_boot
@@ -209,10 +216,14 @@ class Metrics:
     @cached_property
     def processor(self) -> Processor:
         """Who had the guest's processor."""
+        from desim.experiment import measures
+
         return measures.processor(self.result.trace, self._behind_boot, self.end_ns)
 
     @cached_property
     def _ways(self) -> dict[str, tuple[int, int, Callable[[int], int | None]]]:
+        from desim.experiment import measures
+
         sent: dict[str, int] = {}
         times: dict[str, list[int]] = {}
         for message in self.result.messages():

@@ -20,7 +20,6 @@ from desim.machine import Machine, Transcript
 from desim.machine.capture import Capture
 from desim.machine.conduct import INTERRUPTED
 from desim.machine.counts import frame_counts
-from desim.machine.remains import Remains, remains
 from desim.record import Record, keeps, not_captured, not_recorded
 from desim.spool import Blobs, Log
 from desim.version import __version__
@@ -29,6 +28,7 @@ from desim.wire.addresses import ip
 if TYPE_CHECKING:
     from desim.experiment.backtrace import Backtrace, Function
     from desim.experiment.journey.statistics import Statistics
+    from desim.machine.remains import Remains
 
 FORMAT = "desim-summary/1"
 
@@ -62,7 +62,7 @@ class RunResult:
         self._guest = machine.guest_summary()
         self._guests = machine.guest_summaries()
         self._outside = machine.outside()
-        self._remains: Callable[[], Remains] = partial(remains, machine)
+        self._remains: Callable[[], Remains] = partial(_remains_of, machine)
         self.profile = CostsUsed(machine.profile.name, machine.profile.status)
         self.files: Blobs = machine.files()
         self.transcripts: list[Transcript] = machine.transcripts()
@@ -366,6 +366,12 @@ def backtrace(
     finally:
         machine.close()
     return breakpoint_.unfinished()
+
+
+def _remains_of(machine: Machine) -> Remains:
+    from desim.machine.remains import remains
+
+    return remains(machine)
 
 
 def _stayed_behind() -> Remains:

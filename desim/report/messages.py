@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from desim.experiment.journey import ROUND_TRIP, TO_GUEST, TO_HOST, Direction, Journey, Kind
 from desim.experiment.journey.statistics import PERMILLES, Bucket, Statistics
-from desim.experiment.measures import Processor
 from desim.report import screen
 from desim.report.stations import group_rows
 from desim.report.text import Line, amount, cut, duration, escape, grouped, share
+
+if TYPE_CHECKING:
+    from desim.experiment.measures import Processor
 
 NAMES: dict[tuple[Kind, Direction], tuple[str, str]] = {
     ("tcp", TO_GUEST): ("message", " to the guest"),
