@@ -14,6 +14,7 @@ import pytest
 # At the end: desim itself is the one that is installed.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import start
 from benchmarks.budget import (
     FILE,
     PYTHON,
@@ -42,6 +43,14 @@ def test_a_unit_of_work_takes_no_more_calls_than_its_budget(what: str) -> None:
         commits = history()
         grown = grown_since(what, commits[0][0]) if commits else ""
         pytest.fail(f"{what}: {calls:.2f} calls, budget {allowed:.2f}\n{grown}", pytrace=False)
+
+
+@ours
+@pytest.mark.slow
+def test_a_start_loads_and_compiles_no_more_than_it_may() -> None:
+    found = start.names()
+    for what, limit in start.allowed().items():
+        assert len(found[what]) <= limit, f"{what}: python -m benchmarks.start --names shows them"
 
 
 def test_the_budget_has_a_line_for_each_count_and_no_other() -> None:
