@@ -10,6 +10,7 @@ from desim.laws import bytes as of_bytes
 from desim.laws import card, frames, same, tcp, time
 from desim.laws.law import Law
 from desim.laws.parts import card as part_card
+from desim.laws.parts import driver as part_driver
 from desim.laws.parts import engine as part_engine
 from desim.laws.parts import guest as part_guest
 from desim.laws.parts import host as part_host
@@ -24,6 +25,7 @@ HOMES = (
     time,
     part_net,
     part_card,
+    part_driver,
     part_slirp,
     part_guest,
     part_host,

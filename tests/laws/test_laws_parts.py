@@ -22,6 +22,7 @@ BREAKS = {
     "the-line-rises-by-the-rules-of-mitigation": "window-never-closes-again",
     "the-card-sends-what-its-ring-says": "tso-psh-on-all",
     "the-card-stores-what-is-for-it": "rxdmt0-late",
+    "the-driver-keeps-its-rings": "driver-wake-late",
     "slirp-puts-a-stream-together": "slirp-sbappend-overtakes",
     "slirp-sends-what-the-host-says": "slirp-push-missing",
     "slirp-asks-for-a-closed-window": "slirp-persist-gives-up",

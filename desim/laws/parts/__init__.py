@@ -8,7 +8,7 @@ sum, a few lines of arithmetic that stand beside it. No two runs draw the same, 
 ``desim fuzz`` tries a few thousand such inputs a minute.
 
 * ``net``: queues, the hub, filters
-* ``card``: interrupts, transmission, reception
+* ``card``: interrupts, transmission, reception; ``driver``: its rings
 * ``slirp``, on the bed that is in ``stack``; ``guest``; ``host``
 * ``engine``: alarms and threads
 """
