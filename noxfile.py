@@ -155,12 +155,19 @@ def cluster(session: nox.Session) -> None:
 
 @nox.session
 def differential(session: nox.Session) -> None:
-    """desim against the originals that are installed (libslirp 4.7.0): 200 inputs each.
+    """desim against the originals that are installed: libslirp 4.7.0, and QEMU 7.2's card.
 
-    ``nox -s differential -- --examples 10000 -j 4 --seed 7`` gives more of them than the gate.
+    ``nox -s differential -- --examples 10000 -j 4 --seed 7`` gives more inputs than the gate.
     """
     install(session, ".")
-    words = ("--examples", "200", *session.posargs, "--quiet", "--save", "build/differential")
-    for original in ("libslirp",):
+    for original, examples in (("libslirp", "200"), ("qemu", "60")):
+        words = (
+            "--examples",
+            examples,
+            *session.posargs,
+            "--quiet",
+            "--save",
+            "build/differential",
+        )
         # 2: it is not here, and the command has said what is missing.
         session.run("desim", "fuzz", "--against", original, *words, success_codes=[0, 2])

@@ -50,13 +50,15 @@ ALLOWED_IMPORTS = {
     ("desim/experiment/again.py", "subprocess"): "a Python with other hashes, for the same run",
     ("desim/experiment/again.py", "pickle"): "to a process that it has just started",
     **{
-        (f"desim/against/{file}", module): "no scenario comes here: it runs the real libslirp"
+        (f"desim/against/{file}", module): "no scenario comes here: it runs the real program"
         for file, module in (
             ("libslirp/library.py", "socket"),
             ("libslirp/original.py", "subprocess"),
             ("libslirp/recorder.py", "socket"),
             ("libslirp/recorder.py", "time"),
             ("libslirp/worker.py", "socket"),
+            ("qemu/machine.py", "subprocess"),
+            ("qemu/machine.py", "threading"),
         )
     },
     ("desim/against/search.py", "time"): "how long a search goes on; no input depends on it",

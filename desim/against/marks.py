@@ -22,7 +22,7 @@ from desim.testing import Ledger
 
 
 class Marks:
-    """The marks of some rooms (``desim.slirp``), but for those of functions that cannot be hit."""
+    """The marks of some rooms or modules (``desim.slirp``); ``never``: those that cannot be hit."""
 
     def __init__(self, rooms: Iterable[str], never: Iterable[str] = ()) -> None:
         self._names: dict[CodeType, str] = {}
@@ -74,7 +74,7 @@ def _modules(rooms: Iterable[str]) -> Iterator[Any]:
     for room in rooms:
         package = import_module(room)
         yield package
-        for found in walk_packages(package.__path__, f"{room}."):
+        for found in walk_packages(getattr(package, "__path__", ()), f"{room}."):
             yield import_module(found.name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -48,7 +48,7 @@ class Peer(Protocol):
 
 
 class Original(Protocol):
-    """One of ``ORIGINALS``. An instance is picklable: it goes to other processes."""
+    """One of ``ORIGINALS`` (table.py). An instance is picklable: it goes to other processes."""
 
     name: str
     """As ``--against`` has it."""
@@ -79,13 +79,3 @@ class Original(Protocol):
 
     def known_marks(self) -> list[str]:
         """All marks that there are."""
-
-
-def _libslirp() -> Original:
-    from desim.against.libslirp.original import Libslirp
-
-    return Libslirp()
-
-
-ORIGINALS: Mapping[str, Callable[[], Original]] = {"libslirp": _libslirp}
-"""By name; called when it is asked for."""

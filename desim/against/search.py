@@ -14,13 +14,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
 from desim.against.corpus import Corpus
-from desim.against.original import ORIGINALS, Input, Original, Peer
-from desim.errors import ModelError, RecordingError
+from desim.against.original import MOVES, Input, Original, Peer
+from desim.against.table import ORIGINALS
+from desim.errors import ModelError, RecordingError, UserError
 from desim.fuzz.judge import Breach
 from desim.fuzz.shrink import shrink
 
@@ -28,6 +30,14 @@ NUMBERS = 1 << 62
 """Inputs are counted modulo this, so that every number is one."""
 AHEAD = 4
 """For each worker, how many inputs are given out before their turn has come."""
+
+
+class Found(NamedTuple):
+    """A recording that the model does not replay."""
+
+    text: str
+    shown: str
+    recording: dict[str, Any]
 
 
 class Difference(NamedTuple):
@@ -99,11 +109,12 @@ class Hand:
             return Outcome(number, given, frozenset(), held.counts, crash=held.crash)
         judged = self.original.judge(held.recording)
         difference = None
-        if judged.difference and self.differs(given) is not None:
-            difference = self._small(number, given)
+        if judged.difference:
+            found = self.differs(given)
+            difference = None if found is None else self._small(number, given, found)
         return Outcome(number, given, judged.marks, held.counts, difference)
 
-    def differs(self, given: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
+    def differs(self, given: Mapping[str, Any]) -> Found | None:
         """The difference and the recording, if it is there each time; None if there is none."""
         found = None
         for _ in range(self.original.by_chance):
@@ -116,27 +127,25 @@ class Hand:
                 return None  # what a candidate says is no setting
             if not judged.difference:
                 return None
-            found = judged.difference, judged.shown, held.recording
+            found = Found(judged.difference, judged.shown, held.recording)
         return found
 
-    def _small(self, number: int, given: Input) -> Difference:
-        last: tuple[str, str, dict[str, Any]] | None = None
+    def _small(self, number: int, given: Input, found: Found) -> Difference:
+        last, moves, tried = found, len(given[MOVES]), 1
 
         def failing(candidate: Mapping[str, Any]) -> Breach | None:
             nonlocal last
-            if not self.original.is_input(candidate):
-                return None
-            found = self.differs(candidate)
+            found = self.differs(candidate) if self.original.is_input(candidate) else None
             if found is None:
                 return None
             last = found
-            return Breach(self.original.name, found[0])
+            return Breach(self.original.name, found.text)
 
-        small = shrink(given, failing)
-        assert last is not None, "what is shrunk has differed"
-        text, shown, recording = last
-        recording["name"] = f"{self.original.name}-{number}"
-        return Difference(number, text, shown, recording, len(small.data["moves"]), small.tried)
+        with suppress(UserError):  # it has differed, and does so no more: it stays as it is
+            small = shrink(given, failing)
+            moves, tried = len(small.data[MOVES]), small.tried
+        last.recording["name"] = f"{self.original.name}-{number}"
+        return Difference(number, last.text, last.shown, last.recording, moves, tried)
 
 
 def numbers(seed: int) -> Iterator[int]:

@@ -24,8 +24,8 @@ SHOWN_S = 1.0
 
 def command(arguments: argparse.Namespace, limit: int | None, seconds: float | None) -> int:
     """Search; 1 if the original and desim differ somewhere."""
-    from desim.against.original import ORIGINALS
     from desim.against.search import Progress, search
+    from desim.against.table import ORIGINALS
 
     if arguments.against not in ORIGINALS:
         known = ", ".join(ORIGINALS)

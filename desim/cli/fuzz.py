@@ -73,7 +73,7 @@ def parser() -> Parser:
         metavar="ORIGINAL",
         help="no scenarios: give the same input to a real program and to desim, and write the "
         "shortest on which they differ to --save DIR, as a recording that desim conform replays. "
-        "libslirp: conversations with libslirp 4.7.0",
+        "libslirp: conversations with libslirp 4.7.0; qemu: programs for the card of QEMU 7.2",
     )
     made.add_argument(
         "--laws",
