@@ -13,7 +13,7 @@ from desim.config import DEFAULT_MODPROBE, MachineConfig
 from desim.devices import SlirpVersion
 from desim.scenario.document import Document, Spoken
 from desim.scenario.inputs import Inputs
-from desim.scenario.lines import Key
+from desim.scenario.key_names import Key
 
 
 def document_from_options(

@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import cached_property
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,7 +23,7 @@ from desim.data import data, replace
 from desim.engine.streams import Stream
 from desim.errors import ScenarioError
 from desim.scenario.inputs import Inputs
-from desim.scenario.lines import KEY_FORM, Key, Lines, dotted, read_key
+from desim.scenario.key_names import KEY_FORM, Key, dotted, read_key
 from desim.scenario.modprobe import note_without_card
 from desim.scenario.schema import Machine, Reading, Run, Scenario
 from desim.scenario.sweep_table import Sweep
@@ -30,6 +31,7 @@ from desim.scenario.tables import Mistake, Place
 from desim.toml_limits import MAX_NESTING, TOO_DEEP, shown
 
 if TYPE_CHECKING:
+    from desim.scenario.lines import Lines
     from desim.scenario.settings import Setting
 
 MAX_SHOWN = 60
@@ -54,7 +56,13 @@ class InFile:
 
     def __init__(self, label: str, text: str) -> None:
         self.label = label
-        self._lines = Lines(text)
+        self._text = text
+
+    @cached_property
+    def _lines(self) -> Lines:
+        from desim.scenario.lines import Lines  # most files have no mistake
+
+        return Lines(self._text)
 
     def order(self, key: Key) -> int:
         """The line."""

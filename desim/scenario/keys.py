@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 
-from desim.scenario.lines import Key
+from desim.scenario.key_names import Key
 from desim.scenario.settings import setting_at
 from desim.scenario.tables import Duration, Entry, Flag, Inner, Kind, Named, Table, Tables, Whole
 

@@ -35,7 +35,7 @@ from desim.scenario.condition_keys import condition, metric_keys
 from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.injection import MAX_FRAMES, Burst, read_frames, read_pcap
 from desim.scenario.inputs import Inputs
-from desim.scenario.lines import Key
+from desim.scenario.key_names import Key
 from desim.scenario.machines import joined, no_hub, same_addresses
 from desim.scenario.metrics import METRICS
 from desim.scenario.modprobe import check_modprobe

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from desim.config import DEFAULT_MODPROBE
 from desim.errors import nearest
 from desim.guest.drivers.modules import MODULES
-from desim.scenario.lines import Key
+from desim.scenario.key_names import Key
 
 GUEST, MACHINE = "guest", "machine"
 MODPROBE, SYSCTL = "modprobe", "sysctl"

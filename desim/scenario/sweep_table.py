@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from desim.errors import nearest
-from desim.scenario.lines import dotted, read_key
+from desim.scenario.key_names import dotted, read_key
 from desim.scenario.metrics import METRICS
 from desim.scenario.tables import Kind, Place, Several, Spelled, Table, Text, Whole, key
 

@@ -21,7 +21,7 @@ from copy import copy
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from desim.errors import UserError, nearest
-from desim.scenario.lines import Key, dotted
+from desim.scenario.key_names import Key, dotted
 
 Form = Literal["text", "texts", "contents"]
 

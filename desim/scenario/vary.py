@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from desim.scenario.document import plain
+from desim.scenario.key_names import KEY_FORM, Key, read_key
 from desim.scenario.keys import kind_at
-from desim.scenario.lines import KEY_FORM, Key, read_key
 from desim.scenario.schema import Scenario
 from desim.scenario.values import Axis, Ends, read_ends, read_values, values_of
 
