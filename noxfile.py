@@ -160,7 +160,7 @@ def differential(session: nox.Session) -> None:
     ``nox -s differential -- --examples 10000 -j 4 --seed 7`` gives more inputs than the gate.
     """
     install(session, ".")
-    for original, examples in (("libslirp", "200"), ("qemu", "60")):
+    for original, examples in (("libslirp", "200"), ("qemu", "30")):
         words = (
             "--examples",
             examples,

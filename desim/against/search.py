@@ -14,7 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -208,10 +208,11 @@ def _many(
     Hand(original).close()  # what is missing is told here, once
     waiting: deque[Future[Outcome]] = deque()
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _begin, (original.name,))
+    pool = ProcessPoolExecutor(workers, context)
     try:
         for number, given in source:
-            waiting.append(pool.submit(_judge, original.name, number, given))
+            with _deaf():
+                waiting.append(pool.submit(_judge, original.name, number, given))
             if len(waiting) >= workers * AHEAD:
                 yield waiting.popleft().result()
         while waiting:
@@ -226,9 +227,14 @@ def _hand(name: str) -> Hand:
     return Hand(ORIGINALS[name]())
 
 
-def _begin(name: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _hand(name)
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started in here do not hear Ctrl-C, from their first instruction on."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def _judge(name: str, number: int, given: Input) -> Outcome:

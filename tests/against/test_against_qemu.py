@@ -19,6 +19,7 @@ from desim.against.search import Hand
 from desim.cli import main
 from desim.conform.e1000.replay import Replay
 from desim.errors import UserError
+from desim.fuzz.shrink import PASSES
 
 DEVICE = {
     "model": "e1000", "mac": "52:54:00:12:34:56", "options": "",
@@ -45,7 +46,7 @@ def of(*moves: list[Any], **net: Any) -> Input:
 
 TWO_EDGES = of(
     ["w", IMS, 0x80, 4], ["r", 0x8, 2], ["w", ICS, 0x80, 4], ["wait", 5000], ["r", ICR, 4],
-    ["w", ICS, 0x80, 4], ["wait", 200_000], ["line"], ["r", ICR, 4],
+    ["w", ICS, 0x80, 4], ["wait", 200_000], ["line"], ["r", ICR, 4], ["r", 0x6, 4],
 )  # fmt: skip
 
 
@@ -87,8 +88,8 @@ def that_writes_over_itself(given: Input) -> None:
     given["moves"].append(["mem", 0x0300_0000, "00"])
 
 
-def with_an_odd_register(given: Input) -> None:
-    given["moves"].append(["r", 2, 4])
+def with_a_register_beyond_the_window(given: Input) -> None:
+    given["moves"].append(["r", 0x1_FFFE, 4])
 
 
 def with_half_a_byte(given: Input) -> None:
@@ -106,7 +107,7 @@ def with_a_peer_that_is_not_there(given: Input) -> None:
         of_a_user_with_a_host,
         with_a_ring_elsewhere,
         that_writes_over_itself,
-        with_an_odd_register,
+        with_a_register_beyond_the_window,
         with_half_a_byte,
         with_a_peer_that_is_not_there,
     ],
@@ -134,7 +135,7 @@ def test_edges_are_exact(real: Hand) -> None:
     writes = [op["t"] for op in held.recording["ops"] if op["op"] == "w"]
     assert held.recording["irqs"] == [{"t": writes[1]}, {"t": writes[1] + 128_000}]
     values = [op["val"] for op in held.recording["ops"] if op["op"].startswith(("r", "line"))]
-    assert values == [0x0783, 0x80, 1, 0x80, 0]
+    assert values == [0x0783, 0x80, 1, 0x80, 0x0783_0000, 0]
     assert Replay(held.recording).run() is None
     assert real.peer.hold(TWO_EDGES).recording == held.recording
 
@@ -174,10 +175,14 @@ def test_a_card_that_differs_is_found_and_made_small(
     real: Hand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("desim.e1000.interrupts.MIT_FLOOR", 499)
-    found = real.judge(3, TWO_EDGES).difference
+    monkeypatch.setattr("desim.fuzz.shrink.PASSES", PASSES[:1])  # moves alone: a QEMU for each try
+    edges = [["w", ICS, 0x80, 4], ["r", ICR, 4], ["w", ICS, 0x80, 4]]
+    given = of(["w", IMS, 0x80, 4], ["line"], *edges, ["wait", 130_000])
+    found = real.judge(3, given).difference
     assert found is not None
     assert found.text.startswith("interrupt 1: expected t=")
-    assert found.moves < len(TWO_EDGES["moves"])
+    assert found.moves == len(given["moves"]) - 1
+
     monkeypatch.undo()
     path = tmp_path / "found.json"
     path.write_text(json.dumps(found.recording))

@@ -203,8 +203,9 @@ class _Maker:
         draw = self.draw
         register = draw.pick(KNOWN) if not draw.chance(6) else draw.pick(UNKNOWN)
         size = draw.pick([4, 4, 4, 2, 1])
-        register += draw.pick(range(0, 4, size))
-        if draw.chance(2) and may_write(register):
+        register += draw.pick(range(0, 4, size)) if not draw.chance(6) else draw.between(0, 3)
+        register = min(register, WINDOW_SIZE - size)
+        if draw.chance(2) and may_write(register, size):
             value = self._value() & ((1 << 8 * size) - 1)
             self._w(register, value, size)
         self._r(register, size)
@@ -499,9 +500,9 @@ MAKE: Mapping[str, Any] = {
 # -- what is a program
 
 
-def may_write(register: int) -> bool:
-    """Whether any value may be written to the register at an offset of the window."""
-    return register >> 2 not in PLANNED
+def may_write(register: int, size: int) -> bool:
+    """Whether any value may be written to so many bytes at an offset of the window."""
+    return not {register >> 2, (register + size - 1) >> 2} & PLANNED.keys()
 
 
 def is_program(given: Mapping[str, Any]) -> bool:
@@ -549,13 +550,15 @@ TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def _in_window(register: int, size: int) -> bool:
-    return size in (1, 2, 4) and 0 <= register < WINDOW_SIZE and register % size == 0
+    return size in (1, 2, 4) and 0 <= register <= WINDOW_SIZE - size
 
 
 def _is_write(register: int, value: int, size: int) -> bool:
     if not _in_window(register, size) or not 0 <= value < 1 << 8 * size:
         return False
-    return may_write(register) or (register & 3 == 0 and value == PLANNED[register >> 2])
+    if may_write(register, size):
+        return True
+    return register & 3 == 0 and size == 4 and value == PLANNED[register >> 2]
 
 
 def _is_hex(text: object) -> bool:
