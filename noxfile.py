@@ -101,7 +101,8 @@ def alterations(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Put small faults into the models, one by one: does a law, a test or a recording notice?
 
-    Hours for the whole list; ``nox -s mutants -- NAME ...`` tries some of it.
+    Hours for the whole list; ``nox -s mutants -- NAME ...`` tries some of it, ``-- --by laws`` asks
+    the laws alone: ten minutes.
     """
     install(session, ".[test]")
     session.run("python", "-m", "mutants", *session.posargs, env={"PYTHONPATH": "tests"})
