@@ -115,6 +115,8 @@ def listed(faults: Sequence[Fault], known: Known) -> str:
             lines.append(f"{way}: {sum(bool(one.by) for one in ones)} of {len(ones)} noticed")
     for fault in faults:
         lines += ["", fault.name, f"    {fault.says}"]
+        if fault.hidden:
+            lines.append(f"    {'hidden':<11} {fault.hidden}")
         for way, one in known.get(fault.name, {}).items():
             lines.append(f"    {way:<11} {one.by or 'not noticed'} ({one.after})")
         if fault.gate:

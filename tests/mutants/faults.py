@@ -40,6 +40,8 @@ class Fault(NamedTuple):
     """Below ``tests/``: the rooms whose tests and recordings are asked."""
     gate: str
     """The test that the gate asks, below ``tests/``; empty: the gate passes this fault over."""
+    hidden: str
+    """Why no law can see it; empty for those that one should."""
 
     def problem(self) -> str:
         """What is wrong with the fault itself; empty if nothing is."""
@@ -61,7 +63,10 @@ def load() -> list[Fault]:
     """All faults, in the order of the list."""
     with LIST.open("rb") as file:
         entries = tomllib.load(file)["fault"]
-    return [Fault(**{"gate": "", **entry, "tests": tuple(entry["tests"])}) for entry in entries]
+    return [
+        Fault(**{"gate": "", "hidden": "", **entry, "tests": tuple(entry["tests"])})
+        for entry in entries
+    ]
 
 
 class Copy:
