@@ -151,12 +151,14 @@ class Environment:
         """Whether nothing is due at this instant any more."""
         return not self._queue or self._queue[0][0] > self._now
 
-    def schedule(self, event: Event, priority: Any = NORMAL, delay: Any = None) -> None:
+    def schedule(self, event: Event, priority: Any = None, delay: Any = None) -> None:
         """As in SimPy; ``delay`` is an ``int`` of ns, or ``TypeError`` is raised."""
-        if delay is None and priority == NORMAL:
-            # NOTE: what every ``succeed`` asks for, without what it does not need (1.02).
+        if priority is None and delay is None:
+            # NOTE: what every ``succeed`` asks for, without what it does not need (1.03).
             heappush(self._queue, (self._now, next(self._eid), event, EVENT))
             return
+        if priority is None:
+            priority = NORMAL
         if delay is None:
             delay = 0
         elif type(delay) is not int:

@@ -112,7 +112,8 @@ class Process(simpy.Process):
 
     def _resume(self, event: Any) -> None:
         # NOTE: SimPy's method with its lookups made once.
-        self.env._active_proc = self
+        env = self.env
+        env._active_proc = self
         while True:
             try:
                 if event._ok:
@@ -137,7 +138,7 @@ class Process(simpy.Process):
                     return
             else:
                 self._target = event
-                self.env._active_proc = None
+                env._active_proc = None
                 return
 
     def _wait(self, event: Any) -> Any:
