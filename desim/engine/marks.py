@@ -43,6 +43,10 @@ class Codes:
             assert self._codes[key] < CODE_MASK, "too many stages for 16 bits"
         return self._codes[key]
 
+    def known(self, name: str, file: str) -> int | None:
+        """The code of a stage, if it has one."""
+        return self._codes.get((name, file))
+
     def wait(self, reason: str) -> int:
         """The (even) code of a wait, called ``(reason)``."""
         return self.stage(f"({reason})", "")

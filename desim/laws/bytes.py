@@ -5,30 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from desim.config import MachineConfig
-from desim.laws.conversations import Conversation, Talker, conversations
+from desim.laws.conversations import Conversation, Talker, conversations_of
+from desim.laws.judged import once
 from desim.laws.law import Run, stated
 from desim.laws.segments import Stream, streams
+from desim.laws.slirps_ways import lost_its_place, wrote_in_vain
 from desim.wire.tcp import ACK, RST, SYN
 
 STOPPED = 130
 """The exit status of a program that Ctrl-C has ended."""
-
-SLIRP_LOSES = {
-    "a guest that does not answer for 75 s, or resets, is an end of file on the host": [
-        "tcp_hostfwd/syn_retransmit",
-        "tcp_hostfwd/close_G",
-    ],
-    "what the guest sends when the host's program has closed is acknowledged, once": [
-        "tcp_hostfwd/close_auto_hg",
-        "tcp_hostfwd/close_ghg",
-    ],
-    "what it has read of the host is forgotten when the guest's SYN-ACK comes again, and what it "
-    "reads later follows, as if nothing were missing": [
-        "found/second-syn-ack-empties-so_snd",
-    ],
-}
-"""The real slirp's own ways to lose data without an error, with recordings that show each:
-in tests/vectors/slirp, or held with the real library (tests/vectors/slirp/found)."""
 
 
 @stated(
@@ -39,12 +24,12 @@ def what_arrives_is_a_prefix(run: Run) -> Iterator[str]:
     """What arrives over a TCP connection is a prefix of what was sent.
 
     Whatever is lost, late, repeated, overtaken or spoilt. But for what slirp forgets when
-    a guest's SYN-ACK comes again (``SLIRP_LOSES``): then a stretch is missing in the middle. Judged
-    for every pair of ``nc`` of which the scenario says what the one sends, and that the other keeps
-    in a file.
+    a guest's SYN-ACK comes again, or when it writes in vain (``SLIRP_LOSES``): then a stretch is
+    missing in the middle. Judged for every pair of ``nc`` of which the scenario says what the one
+    sends, and that the other keeps in a file.
     """
     files = run.files
-    for one in conversations(run.config):
+    for one in conversations_of(run):
         if one.server.udp:
             continue
         for says, keeps in one.directions():
@@ -70,7 +55,7 @@ def losses_are_told(run: Run) -> Iterator[str]:
     server, and busybox's ``nc``, leave what they have not said when the other end closes.
     """
     files = run.files
-    for one in conversations(run.config):
+    for one in conversations_of(run):
         if one.server.udp or one.server.limited or one.client.limited or not _both_ended(run, one):
             continue
         for says, keeps in one.directions():
@@ -97,7 +82,7 @@ def udp_invents_nothing(run: Run) -> Iterator[str]:
     ``nc -u`` whose whole message is one datagram.
     """
     copies = _has_copies(run.config)
-    for one in conversations(run.config):
+    for one in conversations_of(run):
         if not one.server.udp:
             continue
         for says, keeps in one.directions():
@@ -122,10 +107,13 @@ def udp_invents_nothing(run: Run) -> Iterator[str]:
 def what_is_sent_again_is_the_same(run: Run) -> Iterator[str]:
     """A byte of a TCP connection that is sent again has the same value as before.
 
-    Judged where the frames leave: guest and slirp each at their own end of the wire.
+    Judged where the frames leave: guest and slirp each at their own end of the wire. Not where
+    slirp has lost its place (``SLIRP_LOSES``).
     """
     for stream in streams(run):
-        yield from _same_bytes(stream)
+        for broken in _same_bytes(stream):
+            if not lost_its_place(run, stream):
+                yield broken
 
 
 def _same_bytes(stream: Stream) -> Iterator[str]:
@@ -206,7 +194,9 @@ def _told(run: Run, one: Conversation) -> bool:
 
 
 def _slirp_lost_it(run: Run, one: Conversation) -> bool:
-    """Whether slirp got a second SYN-ACK on the connection (``SLIRP_LOSES``)."""
+    """Whether slirp got a second SYN-ACK on the connection, or wrote in vain (``SLIRP_LOSES``)."""
+    if once(run, wrote_in_vain):
+        return True
     if one.server.command.side != "guest":
         return False
     answers = 0

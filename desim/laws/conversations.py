@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from desim.config import InputFile, MachineConfig, RunCommand, Side
+from desim.laws.judged import once
+from desim.laws.law import Run
 from desim.userland.command import Command
 from desim.userland.programs import GUEST_PROGRAMS, HOST_PROGRAMS
 from desim.userland.programs.getopt import GetoptError, getopt
@@ -66,6 +68,15 @@ class Conversation(NamedTuple):
                 yield says, keeps
 
 
+def conversations_of(run: Run) -> list[Conversation]:
+    """Those of a run's scenario."""
+    return once(run, _conversations_of)
+
+
+def _conversations_of(run: Run) -> list[Conversation]:
+    return conversations(run.config)
+
+
 def conversations(config: MachineConfig) -> list[Conversation]:
     """Those of a scenario that can be told."""
     talkers = [
@@ -87,9 +98,18 @@ def conversations(config: MachineConfig) -> list[Conversation]:
             and (one.command.side, one.udp, one.port)
             == (server.command.side, server.udp, server.port)
         ]
+        ports = frozenset((server.port, *ways))
         if len(clients) == 1 and not rivals:
-            found.append(Conversation(server, clients[0], frozenset((server.port, *ways))))
+            known = server.command, clients[0].command
+            others = (one for one in (*config.guest, *config.host) if one not in known)
+            if not any(_names(one, ports) for one in others):
+                found.append(Conversation(server, clients[0], ports))
     return found
+
+
+def _names(command: RunCommand, ports: frozenset[int]) -> bool:
+    """Whether something else, of which nobody knows what it says, may use one of the ports."""
+    return any(str(port) in command.command.split() for port in ports)
 
 
 def _ways(config: MachineConfig, server: Talker) -> Iterator[int]:
@@ -185,7 +205,7 @@ def _made(command: Command, given: bytes | None) -> bytes | None:
         first, last = (1, *map(int, words)) if len(words) == 1 else map(int, words)
         if (last - first) * 4 > SHORT_LINE:
             return None
-        return "".join(f"{number}\n" for number in range(first, last + 1)).encode()
+        return "".join([f"{number}\n" for number in range(first, last + 1)]).encode()
     if command.name == "head" and len(words) == 2 and words[0] == "-c" and words[1].isdigit():
         return None if given is None else given[: int(words[1])]
     if command.name == "cat" and not words:

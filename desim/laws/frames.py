@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from desim.events import Lost, Made
+from desim.laws.judged import once
 from desim.laws.law import Broken, Run, stated
 from desim.machine.vm import ENDS, is_card
 from desim.wire.frame import MIN_FRAME
@@ -25,7 +26,7 @@ def every_frame_is_accounted_for(run: Run) -> Iterator[Broken | str]:
         return
     made = {one.event.frame for one in run.trace.happened(Made)}
     lost = {one.event.frame for one in run.trace.happened(Lost)}
-    entered, arrived = _passages(run)
+    entered, arrived = once(run, _passages)
     for number, (time, point, _) in arrived.items():
         if number not in entered and number not in made:
             yield Broken(f"frame {number} arrives at {point}, and nobody sent or made it", time)
@@ -50,7 +51,7 @@ def a_frame_arrives_as_it_was_sent(run: Run) -> Iterator[Broken]:
     """
     if len(run.packets) < len(ENDS):
         return
-    entered, arrived = _passages(run)
+    entered, arrived = once(run, _passages)
     for number, (time, point, raw) in arrived.items():
         if number not in entered:
             continue

@@ -7,13 +7,13 @@ SYN with another sequence number is another connection of the same ports.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
+from desim.laws.judged import once
 from desim.laws.law import Run
 from desim.wire.addresses import ip_text
 from desim.wire.parsed import Segment
-from desim.wire.tcp import FIN, SYN
+from desim.wire.tcp import ACK, FIN, SYN
 
 Ends = Literal["slirp", "guest"]
 POINTS: tuple[tuple[Ends, str, bool], ...] = (("slirp", "slirp", True), ("guest", "nic", False))
@@ -53,6 +53,12 @@ class Stream:
             return bool(self.sent) and segment.seq != self.isn
         return self._peer_isn is not None and segment.seq != self._peer_isn
 
+    def distance(self, segment: Segment, ours: bool) -> int:
+        """How far its numbers are from where both ends began."""
+        mine, theirs = (segment.seq, segment.ack) if ours else (segment.ack, segment.seq)
+        told = ours or segment.flags & ACK
+        return (_apart(mine, self.isn) if told else 0) + _apart(theirs, self._peer_isn or theirs)
+
     def take(self, time: int, segment: Segment, ours: bool) -> None:
         """One more segment; ``ours``: this end has sent it."""
         if ours:
@@ -69,15 +75,26 @@ class Stream:
         return distance if distance < HALF else distance - (1 << 32)
 
 
+def _apart(one: int, other: int) -> int:
+    distance = one - other & 0xFFFFFFFF
+    return min(distance, (1 << 32) - distance)
+
+
 def length(segment: Segment) -> int:
     """The sequence numbers that a segment takes."""
     return len(segment.payload) + bool(segment.flags & SYN) + bool(segment.flags & FIN)
 
 
-def streams(run: Run) -> Iterator[Stream]:
+def streams(run: Run) -> list[Stream]:
     """Those of both ends, in the order in which they began."""
+    return once(run, _streams)
+
+
+def _streams(run: Run) -> list[Stream]:
+    found: list[Stream] = []
     for end, point, to_guest in POINTS:
         current: dict[Key, Stream] = {}
+        before: dict[Key, Stream] = {}
         made: list[Stream] = []
         for time, towards, frame in run.packets.get(point, ()):
             segment = frame.segment
@@ -89,7 +106,14 @@ def streams(run: Run) -> Iterator[Stream]:
                 key = segment.dst, segment.dport, segment.src, segment.sport
             stream = current.get(key)
             if stream is None or stream.is_another(segment, ours):
+                if stream is not None:
+                    before[key] = stream
                 stream = current[key] = Stream(end, key)
                 made.append(stream)
+            elif key in before and not segment.flags & SYN:
+                # slirp's old connection of these ports may still answer for the new one: solookup
+                # looks first at the one that it found last.
+                stream = min(stream, before[key], key=lambda one: one.distance(segment, ours))
             stream.take(time, segment, ours)
-        yield from (stream for stream in made if stream.sent)
+        found += [stream for stream in made if stream.sent]
+    return found

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from desim.config import InputFile, MachineConfig, RunCommand, Side
 from desim.experiment.run import RunResult
-from desim.laws.bytes import SLIRP_LOSES
 from desim.laws.conversations import conversations
+from desim.laws.slirps_ways import SLIRP_LOSES
 from desim.laws.table import LAWS
 from desim.machine import Machine
 from desim.scenario.command_line import machine_from_options

@@ -1,0 +1,95 @@
+"""What the real slirp does to its side of a connection, and a law must not call a fault."""
+
+from __future__ import annotations
+
+from desim.laws.judged import once
+from desim.laws.law import Run
+from desim.laws.segments import Stream
+from desim.wire.tcp import ACK, SYN
+
+SLIRP_LOSES = {
+    "a guest that does not answer for 75 s, or resets, is an end of file on the host": [
+        "tcp_hostfwd/syn_retransmit",
+        "tcp_hostfwd/close_G",
+    ],
+    "what the guest sends when the host's program has closed is acknowledged, once": [
+        "tcp_hostfwd/close_auto_hg",
+        "tcp_hostfwd/close_ghg",
+    ],
+    "what it has read of the host is forgotten when the guest's SYN-ACK comes again, and what it "
+    "reads later follows, as if nothing were missing": [
+        "found/second-syn-ack-empties-so_snd",
+    ],
+    # slirp/socket.c, sowrite: sofcantsendmore and tcp_sockclosed, and the descriptor is still read.
+    "when the host's program takes nothing more, a FIN goes out with what was read of it so far, "
+    "and what is read later goes out behind that FIN, without the byte in whose place that stands "
+    "(QEMU 2.8, whose buffers are small enough that something is left to read)": [],
+}
+"""The real slirp's own ways to lose data without an error, with recordings that show each:
+in tests/vectors/slirp, or held with the real library (tests/vectors/slirp/found)."""
+
+
+LAST = 4_000
+"""So many marks tell what a thread does in the end."""
+SPINNING = 100
+"""So many of these are the start of ``soread`` where the main loop does nothing else."""
+
+
+def began_again(stream: Stream) -> bool:
+    """Whether it is slirp's, and the guest's SYN-ACK came to it twice: so_snd has been emptied."""
+    answers = sum(
+        not ours and segment.flags & (SYN | ACK) == SYN | ACK for _, ours, segment in stream.events
+    )
+    return stream.end == "slirp" and answers > 1
+
+
+def lost_its_place(run: Run, stream: Stream) -> bool:
+    """Whether slirp may have sent a FIN too early on ``stream``, or other bytes again."""
+    return stream.end == "slirp" and (began_again(stream) or once(run, wrote_in_vain))
+
+
+def wrote_in_vain(run: Run) -> bool:
+    """Whether slirp closed a connection because the host's program took nothing more."""
+    codes = run.trace.codes
+    sowrite = codes.known("sowrite", "slirp/socket.c")
+    closed = codes.known("tcp_sockclosed", "slirp/tcp_subr.c")
+    if sowrite is None or closed is None:
+        return False
+    for record in run.trace.threads.values():
+        inside = False
+        for chunk in record.codes.chunks():
+            if closed not in chunk and sowrite not in chunk:
+                continue
+            for code in chunk:
+                if code & ~1 == sowrite:
+                    inside = code == sowrite
+                elif inside and code == closed:
+                    return True
+    return False
+
+
+def spins(run: Run) -> bool:
+    """Whether slirp of QEMU 2.8 reads the end of a stream again and again, as the real one does.
+
+    It takes the end as one more, leaves the connection as it was, and the descriptor stays
+    readable (``unsettled`` in tests/vectors/slirp, nov2016): QEMU's main loop never sleeps again.
+    """
+    soread = run.trace.codes.known("soread", "slirp/socket.c") or -1
+    user = run.config.user
+    return (
+        user is not None
+        and user.version == "2.8"
+        and any(
+            last_codes(run, name).count(soread) > SPINNING
+            for name in run.trace.threads
+            if name == "main"
+        )
+    )
+
+
+def last_codes(run: Run, thread: str) -> list[int]:
+    """The last codes that a thread has recorded."""
+    last: list[int] = []
+    for chunk in run.trace.threads[thread].codes.chunks():
+        last = [*last, *chunk[-LAST:]][-LAST:]
+    return last
