@@ -179,6 +179,7 @@ class _Shown:
         """The search is over."""
         self._clear()
         say(_state(progress))
+        say(f"{progress.per_core:.1f} a second of a processor's time, boots and laws included")
         if progress.missing and progress.examples:
             missing = f"marks not hit: {', '.join(progress.missing)}"
             for line in textwrap.wrap(missing, WIDTH, break_on_hyphens=False):

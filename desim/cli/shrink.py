@@ -33,6 +33,12 @@ def parser() -> Parser:
     )
     way = made.add_mutually_exclusive_group()
     way.add_argument("--law", metavar="NAME", help="it breaks this law")
+    made.add_argument(
+        "--laws",
+        metavar="FILE",
+        help="laws of your own are in this Python file, which is run as a program; --law may name "
+        "one of them",
+    )
     way.add_argument(
         "--expect", action="store_true", help="it does not come to what it expects (but for laws)"
     )
@@ -45,17 +51,21 @@ def parser() -> Parser:
 def command(words: list[str]) -> int:
     """Make a failing scenario smaller."""
     arguments = parser().read(words)
+    from desim.api.laws import load_laws
     from desim.fuzz.finding import Finding
     from desim.fuzz.shrink import EXPECTATION, Failure, shrink
     from desim.laws.table import find
     from desim.scenario.loader import load_document
 
-    way = find(arguments.law).name if arguments.law else None
+    users = load_laws(arguments.laws) if arguments.laws else []
+    way = arguments.law
+    if way is not None and way not in [law.name for law in users]:
+        way = find(way).name
     if arguments.expect:
         way = EXPECTATION
     document = load_document(arguments.scenario, allow_read=arguments.allow_read)
     document.read()  # its mistakes are told, not shrunk
-    failing = Failure(document, way)
+    failing = Failure(document, way, users)
     lines = sys.stderr.isatty()
 
     def told(tried: int, best: Mapping[str, Any]) -> None:
@@ -70,7 +80,7 @@ def command(words: list[str]) -> int:
         if lines:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     name = arguments.out.stem if arguments.out else document.name
-    text = Finding(None, shrunk.data, shrunk.breach).short(name)
+    text = Finding(None, shrunk.data, shrunk.breach).short(name, arguments.laws or "")
     if arguments.out is None:
         say(text.rstrip("\n"))
     else:

@@ -73,6 +73,8 @@ class Plan(NamedTuple, Generic[Given, Value]):
     """What is kept of the run; called where it was made. It comes by pickle."""
     take: Callable[[Given, Any], Value]
     """What is made of that where the run was asked for."""
+    begin: Callable[[], object] = int
+    """Called where a run is made, before it."""
 
 
 class Reply(NamedTuple):
@@ -94,6 +96,7 @@ def run_job(
             machine = booted.go_on(config)
         else:
             machine = Machine(config)
+        plan.begin()
         machine.run()
         if machine.ended == INTERRUPTED:
             raise KeyboardInterrupt

@@ -7,27 +7,36 @@ card and an old slirp, and what two kinds do together is not hidden by a third.
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
+from desim.fuzz.commands import BOOT_MS
 from desim.fuzz.draw import Draw
 
 TCP_FORWARDS = {5000: 5000, 5001: 5001, 5002: 5002}
 """Ports of the host and of the guest that they lead to."""
-UDP_FORWARDS = {5100: 5100}
+UDP_FORWARDS = {5100: 5100, 5101: 5101}
+"""For single datagrams, and for bursts."""
 TCP_SERVED = 6000
 """The first port of those that the host's programs listen on."""
 UDP_SERVED = 6100
 OUTSIDE = "10.0.2.2"
+UNTIL = ("6s", "9s", "20s", "20s")
 LONG = "1h"
 """When a bench stops that has the time to show what a connection leaves behind."""
+
+GUESTS = NAMES = 63
+"""One bench in so many (and one) has a second guest, or a name server: each run of it boots."""
 
 MACHINE_KINDS = (
     "card",
     "costs",
     "datasheet",
     "driver",
+    "events",
     "faults",
     "hub",
+    "injector",
     "ipv6 off",
     "monitor",
     "network",
@@ -37,15 +46,22 @@ MACHINE_KINDS = (
     "throttle",
 )
 TRAFFIC_KINDS = (
+    "bursts",
+    "chats",
     "closing",
     "down",
+    "interface",
     "large",
     "late",
     "noise",
     "ping",
     "resets",
+    "reuse",
+    "rushes",
+    "services",
     "several",
     "slow readers",
+    "stalls",
     "udp",
 )
 KINDS = (*MACHINE_KINDS, *TRAFFIC_KINDS)
@@ -58,13 +74,15 @@ class Bench(NamedTuple):
     """What a scenario file of it says, without commands."""
     kinds: frozenset[str]
     """The kinds that are not switched off."""
+    later_ms: int = 0
+    """How much later the traffic starts, as the boot may take longer."""
 
 
 def bench_of(number: int) -> Bench:
     """The bench ``number``."""
     draw = Draw(number, "bench")
     kinds = frozenset(kind for kind in KINDS if draw.chance(2))
-    made: dict[str, Any] = {"qemu": _options(draw, kinds), "until": "20s"}
+    made: dict[str, Any] = {"qemu": _options(draw, kinds), "until": draw.pick(UNTIL)}
     if "old slirp" in kinds and draw.chance(2):
         made["slirp"] = "2.8"
     if "datasheet" in kinds and draw.chance(2):
@@ -77,8 +95,25 @@ def bench_of(number: int) -> Bench:
         made["guest"] = guest
     if "monitor" in kinds:
         made["monitor"] = {"run": _monitor(draw, kinds)}
-    if not draw.between(0, 7) and not _ticks(made):
+    if kinds >= {"hub", "injector"}:
+        made["inject"] = _injections(draw)
+    if "events" in kinds and draw.chance(2):
+        made["at"] = _events(draw, made["qemu"])
+    if _ticks(made):
+        made["until"] = "6s"
+    elif not draw.between(0, 7):
         made["until"] = LONG
+    if not draw.between(0, GUESTS):
+        _second_guest(draw, made)
+    elif not draw.between(0, NAMES):
+        made["dns"] = {"resolver": "127.0.0.53", "record": [{"name": "a.lan", "a": OUTSIDE}]}
+    if any(
+        "first=" not in line and "frames=" not in line
+        for line in made["qemu"]
+        if "filter-" in line and "buffer" not in line
+    ):
+        made["until"] = made["until"] if made["until"] == LONG else "20s"
+        return Bench(made, kinds, BOOT_MS)
     return Bench(made, kinds)
 
 
@@ -133,8 +168,8 @@ def _network(draw: Draw) -> list[str]:
 
 
 def _faults(draw: Draw) -> list[str]:
-    """One to three filters, mostly behind the four frames of the guest's DHCP."""
-    made = []
+    """One to three filters."""
+    made: list[str] = []
     for number in range(draw.between(1, 3)):
         kind = draw.pick(
             [
@@ -145,29 +180,90 @@ def _faults(draw: Draw) -> list[str]:
                 f"reorder,behind={draw.between(1, 4)}",
                 f"delay,delay={draw.pick(['100us', '2ms', '60ms', '700ms'])}"
                 f",jitter={draw.pick(['0ms', '1ms', '50ms'])}",
-                "buffer",
+                *(["buffer"] if not any("buffer" in one for one in made) else []),
             ]
         )
         words = f"filter-{kind},id=f{number},netdev=u,queue={draw.pick(['all', 'rx', 'tx'])}"
         if kind == "buffer":
-            made.append(f"{words},interval={draw.pick([5000, 40000])}")
+            made.append(
+                f"{words},interval={draw.pick([5000, 40000, 70000, 70000, 100000, 100000])}"
+            )
         else:
             made.append(f"{words},{_choice(draw)}")
     return made
 
 
 def _choice(draw: Draw) -> str:
-    """Which packets a fault falls on."""
+    """Which packets a fault falls on: mostly none of the boot, which has a dozen at most."""
     way = draw.between(0, 5)
+    if not draw.between(0, 15):
+        return f"probability={draw.pick([5, 20, 40])}%"
     if way < 3:
-        first = draw.pick([5, 5, 5, 9, 20, 1])
-        return f"probability={draw.pick([1, 2, 5, 10, 20, 40])}%,first={first}"
+        return f"probability={draw.pick([1, 2, 5, 10, 20, 40])}%,first={draw.pick([13, 13, 20])}"
     if way == 3:
-        return f"every={draw.between(2, 30)},first={draw.between(5, 40)}"
+        return f"every={draw.between(2, 30)},first={draw.between(13, 30)}"
     if way == 4:
-        first = draw.between(5, 20)
-        return f"frames={first}-{first + draw.between(0, 40)}"
-    return f"probability=1,first={draw.between(10, 40)}"  # it breaks for good
+        first = draw.between(13, 20)
+        return f"frames={first}-{first + draw.between(0, 30)}"
+    return f"probability=1,first={draw.between(13, 30)}"  # it breaks for good
+
+
+# What happens beside the traffic
+
+
+def _injections(draw: Draw) -> list[dict[str, Any]]:
+    """Frames that nobody of the traffic sends: broken ones, for others, for nobody."""
+    made: list[dict[str, Any]] = []
+    for _ in range(draw.between(1, 3)):
+        to = draw.pick(["ffffffffffff", "525400123456", "525500000000", "01005e000001"])
+        kind = draw.pick(["0800", "0806", "86dd", "88f8", "0001"])
+        body = bytes(draw.between(0, 255) for _ in range(draw.pick([0, 1, 20, 46, 46, 200])))
+        if kind == "0800" and draw.chance(2):
+            body = b"\x45\0" + body[2:]
+        frame = f"{to}525400abcdef{kind}{body.hex()}"
+        sent: dict[str, Any] = {"at": f"{draw.between(3_900, 4_300)}ms", "frames": frame}
+        if draw.chance(2):
+            sent |= {"every": draw.pick(["1us", "100us", "5ms"]), "times": draw.pick([2, 3, 3, 40])}
+        made.append(sent)
+    return made
+
+
+def _events(draw: Draw, options: list[str]) -> list[dict[str, Any]]:
+    """Links that go and come, filters that rest, by ``[[at]]``."""
+    filters = re.findall(
+        r"filter-(?:loss|delay|duplicate|corrupt|reorder).*?,id=(f\d)", " ".join(options)
+    )
+    made = []
+    at_ms = draw.between(4_050, 4_200)
+    for _ in range(draw.between(1, 3)):
+        event: dict[str, Any] = {"at": f"{at_ms}ms"}
+        if filters and draw.chance(2):
+            event["filter"] = {draw.pick(filters): draw.pick(["on", "off"])}
+        else:
+            event["link"] = {"u": draw.pick(["on", "on", "off"])}
+        made.append(event)
+        at_ms += draw.pick([1, 10, 300, 1_500])
+    return made
+
+
+def _second_guest(draw: Draw, made: dict[str, Any]) -> None:
+    """One more machine, on the first one's hub if there is one, or not joined at all."""
+    socket = draw.pick(["listen=127.0.0.1:1234", "mcast=230.0.0.1:1234"])
+    theirs = socket.replace("listen", "connect")
+    if any("hubid=0" in line for line in made["qemu"]):
+        made["qemu"] += [
+            f"-netdev socket,id=s,{socket}",
+            "-netdev hubport,id=p2,hubid=0,netdev=s",
+        ]
+        backend = f"socket,id=s,{theirs}"
+    else:
+        backend = "user,id=s"
+    made["machine"] = {
+        "b": {
+            "qemu": f"-netdev {backend} -device e1000,netdev=s,mac=52:54:00:12:34:57",
+            "guest": {"run": [{"at": "4500ms", "command": f"ping -c 1 {OUTSIDE}"}]},
+        }
+    }
 
 
 # The guest and the monitor
@@ -229,7 +325,7 @@ def _monitor(draw: Draw, kinds: frozenset[str]) -> list[dict[str, str]]:
     """Commands between the boot and the end of most transfers, in the order of time."""
     nets = ["u", "p1"] if "hub" in kinds else ["u"]
     runs = []
-    at_ms = draw.between(3_700, 5_200)
+    at_ms = draw.between(3_700, 4_300)
     for _ in range(draw.between(1, 4)):
         command = draw.pick(
             [

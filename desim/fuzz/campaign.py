@@ -7,6 +7,7 @@ examples there are, never what one is.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +23,9 @@ from desim.experiment.run import RunResult
 from desim.experiment.warm import Plan
 from desim.fuzz.bench import Bench, bench_of
 from desim.fuzz.finding import Finding
-from desim.fuzz.judge import Outcome, failed, judge_by_users, outcome, recorded
+from desim.fuzz.judge import Outcome, failed, judge_by_users, outcome, recorded, watch
 from desim.fuzz.marks import MARKS
-from desim.fuzz.scenario import BENCH, document_of, scenario_from
+from desim.fuzz.scenario import BENCH, Configurations, document_of, scenario_from
 
 NUMBERS = 1 << 62
 """Examples are counted modulo this, so that every number is one."""
@@ -44,6 +45,12 @@ class Example(NamedTuple):
         return f"fuzz-{self.number}"
 
 
+def _spent() -> float:
+    """Seconds of processors that this process has taken, and those that it has had."""
+    times = os.times()
+    return sum(times[:4])
+
+
 @dataclass
 class Progress:
     """How far a search is."""
@@ -53,6 +60,8 @@ class Progress:
     marks: dict[str, int] = field(default_factory=dict)
     """How many examples have hit each."""
     began: float = field(default_factory=time.monotonic)
+    spent: float = field(default_factory=_spent)
+    """Seconds of processors that had been taken when it began."""
 
     @property
     def seconds(self) -> float:
@@ -63,6 +72,14 @@ class Progress:
     def rate(self) -> float:
         """Examples a second of the clock."""
         return self.examples / max(self.seconds, 1e-9)
+
+    @property
+    def per_core(self) -> float:
+        """Examples a second of a processor: what this process and those that it has had have taken.
+
+        Of processes that still run nobody knows: it is for the end.
+        """
+        return self.examples / max(_spent() - self.spent, 1e-9)
 
     @property
     def missing(self) -> list[str]:
@@ -99,7 +116,11 @@ def search(
     before it.
     """
 
+    read = Configurations()
+
     def configure(example: Example) -> MachineConfig:
+        if example.drawn:
+            return recorded(read.of(example.number, example.data))
         return recorded(scenario_from(example.data, example.name).configuration())
 
     def leave(example: Example, run: RunResult) -> Outcome:
@@ -110,7 +131,7 @@ def search(
         return came._replace(breaches=(*came.breaches, *judge_by_users(result, users)))
 
     plan: Plan[Example, Outcome] = Plan(
-        lambda one: one.name, configure, leave, lambda example, came: came
+        lambda one: one.name, configure, leave, lambda example, came: came, watch
     )
     many = Many(plan, workers)
     replies = many.replies(islice(source, limit))
@@ -126,7 +147,7 @@ def search(
                 progress.marks[mark] = progress.marks.get(mark, 0) + 1
             for breach in came.breaches:
                 progress.findings.append(
-                    Finding(example.number, example.data, breach, drawn=example.drawn)
+                    Finding(example.number, example.data, breach, came.story, drawn=example.drawn)
                 )
             told(progress, example, came)
             if until(progress):

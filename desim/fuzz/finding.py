@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from desim.fuzz.judge import MODEL, Breach
+from desim.fuzz.judge import GOES_ON, MARKS, MODELS, Breach
 from desim.fuzz.toml import text_of
 from desim.laws.table import LAWS
 
@@ -45,19 +45,18 @@ class Finding(NamedTuple):
         replay = f"desim run {self.name}.toml"
         if known is not None and known.process:
             replay = f"PYTHONHASHSEED=1 {replay}, and =2: their ids differ"
-        if known is None and law != MODEL:
+        if known is None and law not in MODELS:
             replay += f" --laws {laws_file}"
         comments.append(f"Replay:   {replay}")
         if self.story:
             comments += ["How it came about:", *(f"  {line}" for line in self.story)]
         return text_of(expecting(self.data, law), tuple(comments))
 
-    def short(self, name: str) -> str:
+    def short(self, name: str, laws_file: str = "") -> str:
         """The file in as few lines as can be, for one that was made small."""
-        comments = (
-            f"{self.breach.law}: {self.breach.text}",
-            f"desim run {name}.toml",
-        )
+        theirs = self.breach.law not in (*LAWS, *MODELS) and laws_file
+        replay = f"desim run {name}.toml" + (f" --laws {laws_file}" if theirs else "")
+        comments = (f"{self.breach.law}: {self.breach.text}", replay)
         return text_of(expecting(self.data, self.breach.law), comments)
 
     def save(self, folder: Path, laws_file: str = "") -> Path:
@@ -71,6 +70,8 @@ class Finding(NamedTuple):
 def expecting(data: Mapping[str, Any], law: str) -> dict[str, Any]:
     """The scenario, which is to keep ``law`` (if that is one that a file can name)."""
     made = dict(data)
+    if law == GOES_ON:
+        made["run"] = {"limits": {"marks": MARKS}, **made.get("run", {})}
     if law in LAWS and not LAWS[law].process:
         expect = dict(made.get("expect", {}))
         expect["laws"] = [law]

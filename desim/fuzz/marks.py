@@ -11,14 +11,19 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from desim.config import SECOND_NS
 from desim.events import Held, Lost, Made, MitigationEnded
-from desim.experiment.run import RunResult
-from desim.laws.segments import streams
-from desim.wire.tcp import ACK, RST, SYN
+from desim.laws.law import Run
+from desim.laws.segments import Stream, streams
+from desim.laws.slirps_ways import spins, wrote_in_vain
+from desim.laws.time import LIMIT
+from desim.wire.tcp import ACK, FIN, RST, SYN
 
 QUICK_NS = 150_000_000
 """slirp looks at its retransmission timer every 500 ms: what is sent again sooner is no matter of
 that."""
+TIME_WAIT_NS = 60 * SECOND_NS
+"""How long the guest's TIME_WAIT lasts."""
 DUPLICATES = 3
 """Acknowledgements of the same byte that make an end send it again at once (RFC 5681)."""
 
@@ -114,6 +119,8 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
             "slirp fast", "slirp sends one again after three duplicate acknowledgements"
         ),
         "slirp-zero-window": _wire("slirp zero window", "slirp closes its window"),
+        "slirp-spins": _wire("slirp spins", "slirp of QEMU 2.8 reads an end again and again"),
+        "slirp-writes-in-vain": _wire("slirp in vain", "the host's program takes nothing more"),
         "slirp-restricted": _reason("restricted", "restrict=on keeps a packet in"),
         "slirp-no-udp-socket": _reason("no-udp-socket", "slirp has nowhere to put a datagram"),
         # The guest
@@ -138,6 +145,7 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
         "pruned": _counted("TcpExt", "PruneCalled", "the guest's receive buffer is full"),
         "syn-again": _counted("TcpExt", "TCPSynRetrans", "the guest's SYN goes out again"),
         "time-wait": _entered(TCP + "tcp_minisocks.c", "tcp_time_wait", "a connection is closed"),
+        "time-wait-reuse": _wire("time-wait reused", "ports come again while one end waits"),
         "time-wait-segment": _entered(
             TCP + "tcp_minisocks.c", "tcp_timewait_state_process", "one in TIME_WAIT gets a segment"
         ),
@@ -166,7 +174,7 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
 """All marks, by name."""
 
 
-def evidence(run: RunResult) -> Evidence:
+def evidence(run: Run) -> Evidence:
     """What ``run`` shows of where it has been."""
     codes = run.trace.codes
     seen: set[int] = set()
@@ -177,19 +185,27 @@ def evidence(run: RunResult) -> Evidence:
     reasons = {one.event.why.code for one in run.trace.happened(Lost)}
     reasons |= {one.event.why.code for one in run.trace.happened(Held)}
     reasons |= {one.event.why.code for one in run.trace.happened(Made)}
-    return Evidence(stages, frozenset(reasons), run.remains.counters, frozenset(_shown(run)))
+    return Evidence(
+        stages, frozenset(reasons), run.remains.counters, frozenset(_shown(run, stages))
+    )
 
 
-def hit(run: RunResult) -> frozenset[str]:
+def hit(run: Run) -> frozenset[str]:
     """The marks that ``run`` hit."""
     seen = evidence(run)
     return frozenset(name for name, mark in MARKS.items() if mark.hit(seen))
 
 
-def _shown(run: RunResult) -> Iterator[str]:
+def _shown(run: Run, stages: frozenset[tuple[str, str]]) -> Iterator[str]:
     for ended in run.trace.happened(MitigationEnded):
         if ended.event.causes and not ended.event.cut:
             yield f"held {ended.event.by}"
+    if run.ended.startswith(LIMIT) and spins(run):
+        yield "slirp spins"
+    if ("slirp/tcp_subr.c", "tcp_sockclosed") in stages and wrote_in_vain(run):
+        yield "slirp in vain"
+    if _reused(streams(run)):
+        yield "time-wait reused"
     for stream in streams(run):
         sent: dict[int, int] = {}
         acks: dict[int, int] = {}
@@ -209,3 +225,19 @@ def _shown(run: RunResult) -> Iterator[str]:
                 if acks.get(segment.seq, 0) > DUPLICATES and time - sent[segment.seq] < QUICK_NS:
                     yield f"{stream.end} fast"
             sent[segment.seq] = time
+
+
+def _reused(of: list[Stream]) -> bool:
+    """Whether the guest has taken a connection of ports that are still in its TIME_WAIT."""
+    closed: dict[object, int] = {}
+    for stream in of:
+        if stream.end != "guest":
+            continue
+        began = stream.events[0][0]
+        answers = any(segment.flags & (SYN | ACK) == SYN | ACK for _, segment in stream.sent)
+        if answers and began - closed.get(stream.key, began - TIME_WAIT_NS) < TIME_WAIT_NS:
+            return True
+        first = next((e for e in stream.events if e[2].flags & FIN), None)
+        if first is not None and first[1] and not stream.sent[-1][1].flags & RST:
+            closed[stream.key] = stream.events[-1][0]
+    return False

@@ -19,16 +19,19 @@ What is no scenario any more is no candidate. Runs go on from a boot where they 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple
 
+from desim.api.laws import UserLaw
+from desim.api.result import Result
+from desim.api.scenario import Scenario
 from desim.config import MachineConfig
 from desim.errors import ScenarioError, UserError
 from desim.experiment.many import Many
 from desim.experiment.run import RunResult
 from desim.experiment.warm import Plan
-from desim.fuzz.judge import MODEL, Breach, failed, judge, recorded
+from desim.fuzz.judge import MODELS, Breach, failed, judge, judge_by_users, recorded, watch
 from desim.laws.table import LAWS
 from desim.scenario.document import Document, with_data
 
@@ -98,12 +101,16 @@ class Failure:
     scenario fails, and stays with it.
     """
 
-    def __init__(self, document: Document, way: str | None = None) -> None:
+    def __init__(
+        self, document: Document, way: str | None = None, users: Sequence[UserLaw] = ()
+    ) -> None:
+        """``users`` are laws of a user's, of which ``way`` may be one."""
         self.document = document
+        self.users = users
         self.way = way
         self._error = ""
         plan: Plan[dict[str, Any], list[Breach]] = Plan(
-            lambda _: document.name, self._configure, self._leave, lambda _, found: found
+            lambda _: document.name, self._configure, self._leave, lambda _, found: found, watch
         )
         self._many = Many(plan, 1)
 
@@ -126,7 +133,7 @@ class Failure:
         if self.way is None and found:
             self.way = found[0].law
         mine = next((one for one in found if one.law == self.way), None)
-        if mine is not None and self.way == MODEL:
+        if mine is not None and self.way in MODELS:
             self._error = self._error or _kind(mine.text)
             return mine if _kind(mine.text) == self._error else None
         return mine
@@ -144,6 +151,10 @@ class Failure:
         if self.way in (None, EXPECTATION):
             run.config.expect.laws = ()
             found += [Breach(EXPECTATION, text) for text in run.expectations]
+        theirs = [law for law in self.users if self.way in (None, law.name)]
+        if theirs:
+            result = Result(Scenario(with_data(self.document, data), "shrink"), run)
+            found += judge_by_users(result, theirs)
         return found
 
 

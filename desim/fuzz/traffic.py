@@ -1,6 +1,8 @@
 """The traffic of one example: who connects when, says how much, pauses, and closes in which order.
 
-All of it is command lines, so that a finding is a file that anybody can read and change.
+All of it is command lines, so that a finding is a file that anybody can read and change. Most
+conversations are a few packets: a hundred small runs meet more than one large one, and take no
+longer.
 """
 
 from __future__ import annotations
@@ -8,59 +10,43 @@ from __future__ import annotations
 from typing import Any
 
 from desim.fuzz.bench import OUTSIDE, TCP_FORWARDS, TCP_SERVED, UDP_FORWARDS, UDP_SERVED
+from desim.fuzz.commands import CLIENTS_MS, SERVERS_MS, Commands
 from desim.fuzz.draw import Draw
+from desim.fuzz.odd import ODD, Way
 
-SERVERS_MS = 4_000
-"""When servers start: the guest's network is up at 3.4 s on a wire without faults."""
-CLIENTS_MS = 4_500
-STOP = "+90s"
-LINGER_S = 1_650
-"""A run that is to show what is left stops every program, and goes on until all ends gave up."""
-LINGERS = 16
-"""One in so many examples of a bench that has the time for it."""
+RARE = 8
+"""One conversation in so many is an odd one, of a kind that is not switched off."""
+MANY = 1_000
+"""Bytes."""
+LINGERS = 128
+"""One in so many examples of a bench that has the time for it goes on until all ends gave up."""
 
 
-def traffic_of(number: int, kinds: frozenset[str], *, long: bool) -> dict[str, Any]:
+def traffic_of(
+    number: int, kinds: frozenset[str], *, long: bool, later_ms: int = 0
+) -> dict[str, Any]:
     """The commands of example ``number``: the tables ``guest`` and ``host`` of its file.
 
-    ``long``: the run goes on until every connection has been given up.
+    ``long``: the run goes on until every connection has been given up. ``later_ms``: how much
+    later all of it is.
     """
     draw = Draw(number, "traffic")
-    commands = _Commands()
-    ways = [_tcp]
+    commands = Commands(later_ms)
+    ways: list[Way] = [_tcp, _tcp]
     if "ping" in kinds:
         ways.append(_ping)
     if "udp" in kinds:
         ways.append(_udp)
-    conversations = draw.between(1, 3) if "several" in kinds else 1
+    odd = [way for kind, way in ODD.items() if kind in kinds]
+    conversations = draw.pick([1, 1, 1, 2, 3]) if "several" in kinds else 1
     for slot in range(conversations):
-        draw.pick([_tcp, *ways])(draw, kinds, commands, slot)
-    if "noise" in kinds and draw.chance(2):
+        way = draw.pick(odd) if odd and draw.chance(RARE) else draw.pick(ways)
+        way(draw, kinds, commands, slot)
+    if "noise" in kinds and draw.chance(4):
         _noise(draw, commands)
     if long and number % LINGERS == 0:
         commands.linger()
     return {side: {"run": commands.of[side]} for side in ("guest", "host") if commands.of[side]}
-
-
-class _Commands:
-    """What both sides run."""
-
-    def __init__(self) -> None:
-        self.of: dict[str, list[dict[str, Any]]] = {"guest": [], "host": []}
-
-    def run(self, side: str, command: str, at_ms: int, stop: str = "") -> None:
-        """One command line in a terminal of its own."""
-        made = {"at": f"{at_ms}ms", "command": command}
-        if stop:
-            made["stop"] = stop
-        self.of[side].append(made)
-
-    def linger(self) -> None:
-        """Stop all of them at last, and go on for long after that."""
-        for side in self.of.values():
-            for command in side:
-                command.setdefault("stop", STOP)
-        self.run("host", f"sleep {LINGER_S}", SERVERS_MS)
 
 
 # What a program sends, and what it does with what it gets
@@ -68,13 +54,14 @@ class _Commands:
 
 def _source(draw: Draw, kinds: frozenset[str], slot: int) -> str:
     """A pipeline whose output is known, and other than that of another slot; "" for nothing."""
-    size = draw.pick([0, 1, 17, 100, 536, 1460, 1461, 2920, 5_000, draw.between(1, 12_000)])
-    if "large" in kinds and draw.chance(3):
-        size = draw.pick([20_000, 65_535, 65_536, draw.between(12_000, 80_000)])
+    size = draw.pick([0, 1, 17, 100, 536, 1460, 1461, draw.between(1, 3_000)])
+    if "large" in kinds and draw.chance(8):
+        size = draw.pick([5_000, 5_000, 12_000, 20_000, 65_536, draw.between(3_000, 80_000)])
     if not size:
         return ""
-    first = 1_000 * (slot + 1)
-    return f"seq {first} {first + size // 4} | head -c {size} | "
+    # Long lines where there are many bytes: seq has to make each.
+    first = 1_000 * (slot + 1) if size < MANY else 10**14 * (slot + 1)
+    return f"seq {first} {first + size // len(f'{first} ')} | head -c {size} | "
 
 
 def _sink(draw: Draw, kinds: frozenset[str], name: str) -> str:
@@ -96,7 +83,7 @@ def _stop(draw: Draw, kinds: frozenset[str]) -> str:
 # Kinds of conversations
 
 
-def _tcp(draw: Draw, kinds: frozenset[str], commands: _Commands, slot: int) -> None:
+def _tcp(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
     """A connection in either direction, and who closes it how."""
     from_host = not ("down" in kinds and draw.chance(2))
     server, client = ("guest", "host") if from_host else ("host", "guest")
@@ -113,7 +100,7 @@ def _tcp(draw: Draw, kinds: frozenset[str], commands: _Commands, slot: int) -> N
     start = CLIENTS_MS + (draw.pick([0, 1, 7, 150, 2_000]) if "late" in kinds else 0)
     if "late" in kinds and draw.chance(8):
         start = SERVERS_MS - draw.between(0, 20)  # before anybody listens
-    both = draw.chance(3)
+    both = draw.chance(4)
     up = draw.chance(2) or both
     says = _source(draw, kinds, slot) if up else ""
     answers = _source(draw, kinds, slot + 3) if both or not up else ""
@@ -133,11 +120,11 @@ def _line(source: str, program: str, sink: str) -> str:
     return f"{source}{program}{sink}" if source else f"{program} < /dev/null{sink}"
 
 
-def _udp(draw: Draw, kinds: frozenset[str], commands: _Commands, slot: int) -> None:
+def _udp(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
     """One datagram, and one back if there is somebody who answers."""
     size = draw.pick([1, 18, 100, 1472, 1473, 2000])
-    first = 1_000 * (slot + 1)
-    source = f"seq {first} {first + size // 4} | head -c {size} | "
+    first = 10**14 * (slot + 1)
+    source = f"seq {first} {first + size // 16} | head -c {size} | "
     start = CLIENTS_MS + draw.pick([0, 3, 250])
     if draw.chance(2):
         port = next(iter(UDP_FORWARDS))
@@ -149,22 +136,22 @@ def _udp(draw: Draw, kinds: frozenset[str], commands: _Commands, slot: int) -> N
         commands.run("guest", f"{source}nc -u -w 2 {OUTSIDE} {port} > back{slot}", start)
 
 
-def _ping(draw: Draw, kinds: frozenset[str], commands: _Commands, slot: int) -> None:
+def _ping(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
     size = draw.pick([0, 56, 1472, 1473, 4_000, 9_000])
     target = draw.pick([OUTSIDE, OUTSIDE, "10.0.2.3", "10.0.2.77"])
     commands.run(
         "guest",
-        f"ping -c {draw.between(1, 3)} -s {size} -W 1 {target}",
+        f"ping -c {draw.between(1, 2)} -s {size} -W 1 {target}",
         CLIENTS_MS + draw.between(0, 400),
     )
 
 
-def _noise(draw: Draw, commands: _Commands) -> None:
+def _noise(draw: Draw, commands: Commands) -> None:
     """Something else that keeps the guest or the wire busy meanwhile."""
     if draw.chance(2):
-        commands.run("guest", "ltool spin", SERVERS_MS - 20, "+2s")
+        commands.run("guest", "ltool spin", CLIENTS_MS - draw.between(1, 20), "+100ms")
     else:
-        count, gap_us = draw.between(5, 60), draw.pick([0, 50, 400])
+        count, gap_us = draw.pick([3, 3, 8, 25]), draw.pick([0, 50, 400])
         commands.run(
             "guest",
             f"ltool udpsend {OUTSIDE} 6999 1 {count} 200 {gap_us} 1000 0",

@@ -22,7 +22,7 @@ from desim.scenario.inputs import Inputs
 from desim.wire.frame import Frame
 from desim.wire.segment import build_segment
 
-EXAMPLE = 180
+EXAMPLE = 2048
 PLANTED: dict[str, Any] = {
     "description": "an example of desim fuzz",
     "qemu": [

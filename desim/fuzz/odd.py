@@ -1,0 +1,142 @@
+"""Odd conversations: each kind steers to branches that ordinary ones seldom meet.
+
+They come rarely, and larger than the others. Most are no pairs of programs of which one knows what
+must arrive; the laws about segments, frames, rings and time judge them all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from desim.fuzz.bench import OUTSIDE, TCP_FORWARDS, TCP_SERVED, UDP_FORWARDS
+from desim.fuzz.commands import CLIENTS_MS, SERVERS_MS, Commands
+from desim.fuzz.draw import Draw
+
+Way = Callable[[Draw, frozenset[str], Commands, int], None]
+"""Draws a conversation: from where, which kinds there are, whose commands, which slot."""
+
+
+def _ports(slot: int) -> tuple[int, int]:
+    """A forwarded port of the slot's, and one that the host's programs may listen on."""
+    return list(TCP_FORWARDS)[slot % len(TCP_FORWARDS)], TCP_SERVED + slot
+
+
+def _burst(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
+    """Datagrams faster than the driver takes them: the ring runs empty, and over."""
+    port = list(UDP_FORWARDS)[1]
+    count, size = draw.pick([60, 100, 150]), draw.pick([1, 200, 1400])
+    rounds = draw.pick([1, 1, 2])
+    commands.run("guest", f"ltool udprecv {port} {count * rounds} 300", SERVERS_MS)
+    commands.run(
+        "host",
+        f"ltool udpsend localhost {port} {rounds} {count} {size} {draw.pick([0, 0, 5])} 30000 0",
+        CLIENTS_MS,
+    )
+
+
+def _rush(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
+    """More clients than a listener's queue holds."""
+    forwarded, served = _ports(slot)
+    times = draw.between(3, 7)
+    every = draw.pick(["10us", "1ms", "20ms", "exponential 2ms"])
+    if draw.chance(3):
+        commands.run("host", f"nc -l -k -p {served} > got{slot}", SERVERS_MS, "+9s")
+        side, to = "guest", f"{OUTSIDE} {served}"
+    else:
+        commands.run("guest", f"nc -l -k -p {forwarded} > got{slot}", SERVERS_MS, "+9s")
+        side, to = "host", f"localhost {forwarded}"
+    commands.run(side, f"sleep 2 | nc -N {to}", CLIENTS_MS - 10)
+    commands.run(side, f"echo hello | nc -N -w 3 {to}", CLIENTS_MS, every=every, times=times)
+
+
+def _reuse(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
+    """The same ports again, while one end is still in TIME_WAIT, or has not closed yet."""
+    forwarded, served = _ports(slot)
+    later = CLIENTS_MS + draw.pick([5, 60, 1_000, 3_000])
+    if draw.chance(2):
+        server = "-l -k" if draw.chance(2) else "-N -l"
+        commands.run("guest", f"echo a | nc {server} -p {forwarded} > got{slot}", SERVERS_MS, "+9s")
+        if server == "-N -l":
+            commands.run("guest", f"nc -l -p {forwarded} > got{slot}b", later - 1, "+9s")
+        asks = f"nc -p {47_000 + slot} -w {draw.pick([1, 2])} localhost {forwarded}"
+        commands.run("host", f"{asks} < /dev/null", CLIENTS_MS)
+        commands.run("host", f"echo hello | {asks}", later)
+    else:
+        commands.run("host", f"nc -l -k -p {served} > got{slot}", SERVERS_MS, "+9s")
+        asks = f"nc -N -p {47_000 + slot} {OUTSIDE} {served}"
+        commands.run("guest", f"echo hello | {asks}", CLIENTS_MS, "+2s")
+        commands.run("guest", f"echo hello | {asks}", later)
+
+
+def _chat(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
+    """Small messages in turns, or many small ones in one direction."""
+    forwarded, served = _ports(slot)
+    size, count = draw.pick([1, 17, 100, 1_461]), draw.between(2, 12)
+    pause_us = draw.pick([0, 100, 5_000, 45_000])
+    from_host = draw.chance(2)
+    port = forwarded if from_host else served
+    server, client = ("guest", "host") if from_host else ("host", "guest")
+    to = f"localhost {port}" if from_host else f"{OUTSIDE} {port}"
+    if draw.chance(2):
+        commands.run(server, f"ltool tcpsrv {port} {size} {count}", SERVERS_MS, "+9s")
+        commands.run(client, f"ltool tcpcli {to} {size} {count} {pause_us}", CLIENTS_MS, "+8s")
+    else:
+        commands.run(server, f"ltool sink {port}", SERVERS_MS, "+9s")
+        commands.run(client, f"ltool drip {to} {count} {size} {pause_us}", CLIENTS_MS, "+8s")
+
+
+def _stall(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
+    """A reader that reads nothing until its window is closed, and for long after that."""
+    forwarded, served = _ports(slot)
+    size = draw.pick([20_000, 60_000, 140_000])
+    source = f"seq {10**14} {10**14 + size // 16} | "
+    wait_s = draw.pick([1, 3, 8])
+    if draw.chance(2):
+        commands.run("guest", f"nc -l -p {forwarded} | sleep {wait_s}", SERVERS_MS)
+        commands.run("host", f"{source}nc -N localhost {forwarded}", CLIENTS_MS, "+12s")
+    else:
+        commands.run("host", f"nc -l -p {served} | sleep {wait_s}", SERVERS_MS)
+        commands.run("guest", f"{source}nc -N {OUTSIDE} {served}", CLIENTS_MS, "+12s")
+
+
+def _interface(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
+    """The guest's interface goes down and up, or gets another lease, in a transfer."""
+    forwarded, _ = _ports(slot)
+    line = draw.pick(
+        [
+            "ifconfig eth0 down; sleep 0.2; ifconfig eth0 up",
+            "ip link set eth0 down; ip link set eth0 up",
+            "udhcpc -n -q -i eth0",
+            "ethtool -G eth0 rx 64",
+        ]
+    )
+    commands.run("guest", f"nc -l -p {forwarded} > got{slot}", SERVERS_MS, "+9s")
+    commands.run("host", f"seq 1000 1400 | nc -N localhost {forwarded}", CLIENTS_MS, "+9s")
+    commands.run("guest", line, CLIENTS_MS + draw.pick([0, 1, 2, 50]))
+
+
+def _services(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
+    """What slirp itself answers: TFTP, names."""
+    line = draw.pick(
+        [
+            f"tftp -g -r {draw.pick(['a', 'no/such'])} -b {draw.pick([8, 512, 1428])} {OUTSIDE}",
+            "nslookup a.lan 10.0.2.3",
+            f"ltool tftp {OUTSIDE} a {draw.pick([512, 1428])} 4",
+        ]
+    )
+    commands.run("guest", line, CLIENTS_MS, "+3s")
+
+
+ODD: Mapping[str, Way] = MappingProxyType(
+    {
+        "bursts": _burst,
+        "chats": _chat,
+        "interface": _interface,
+        "reuse": _reuse,
+        "rushes": _rush,
+        "services": _services,
+        "stalls": _stall,
+    }
+)
+"""By the name of their kind."""

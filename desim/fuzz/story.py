@@ -1,0 +1,48 @@
+"""How a breach came about, in a few lines: what happened to frames and conversations before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from desim.config import SECOND_NS
+from desim.events import Lost
+from desim.laws.law import Run
+from desim.wire.tcp import ACK, FIN, RST, SYN
+
+if TYPE_CHECKING:
+    from desim.fuzz.judge import Breach
+
+LINES = 8
+"""What is told at most."""
+FLAGS = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (ACK, "ack"))
+
+
+def story(run: Run, breach: Breach) -> tuple[str, ...]:
+    """The last things of note before ``breach``, the oldest first; of the whole run if it has no
+    instant."""
+    until = run.end_ns if breach.at_ns is None else breach.at_ns
+    told = sorted(one for one in _noted(run) if one[0] <= until)
+    return tuple(
+        f"{time // SECOND_NS}.{time % SECOND_NS // 1000:06} s  {text}"
+        for time, text in told[-LINES:]
+    )
+
+
+def _noted(run: Run) -> Iterator[tuple[int, str]]:
+    for one in run.trace.happened(Lost):
+        yield one.time, f"frame {one.event.frame} is lost at {one.event.where}: {one.event.why}"
+    for transcript in run.transcripts:
+        yield transcript.started_ns, f"{transcript.name} starts: {transcript.command}"
+        if transcript.ended_ns is not None:
+            how = f"exit {transcript.status}" if transcript.status else "ok"
+            yield transcript.ended_ns, f"{transcript.name} ends: {how}"
+    for time, to_guest, frame in run.packets.get("slirp", ()):
+        segment = frame.segment
+        if segment is None:
+            continue
+        flags = [name for bit, name in FLAGS if segment.flags & bit and bit != ACK]
+        if flags:
+            whom = f"{segment.sport} > {segment.dport}"
+            side = "slirp sends" if to_guest else "slirp gets"
+            yield time, f"{side} {' '.join(flags)} of {whom}, frame {frame.number}"
