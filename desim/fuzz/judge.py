@@ -114,7 +114,9 @@ def outcome(run: Run, turn: int) -> Outcome:
     # Where a limit stops a run is a matter of what it has recorded, so others stop elsewhere.
     laws = [law for law in laws_for(turn) if not (law.pair and run.failed)]
     breaches = tuple(judge(seen, laws))
-    return Outcome(breaches, hit(seen), run.ended, story(run, breaches[0]) if breaches else ())
+    return Outcome(
+        breaches, hit(seen), run.ended, story(run, breaches[0].at_ns) if breaches else ()
+    )
 
 
 def failed(error: BaseException) -> Outcome:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from desim.config import SECOND_NS
 from desim.events import Lost
 from desim.laws.law import Run
 from desim.wire.tcp import ACK, FIN, RST, SYN
 
-if TYPE_CHECKING:
-    from desim.fuzz.judge import Breach
-
 LINES = 8
 """What is told at most."""
 FLAGS = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (ACK, "ack"))
 
 
-def story(run: Run, breach: Breach) -> tuple[str, ...]:
-    """The last things of note before ``breach``, the oldest first; of the whole run if it has no
-    instant."""
-    until = run.end_ns if breach.at_ns is None else breach.at_ns
+def story(run: Run, at_ns: int | None) -> tuple[str, ...]:
+    """The last things of note up to an instant, the oldest first; None: up to the run's end."""
+    until = run.end_ns if at_ns is None else at_ns
     told = sorted(one for one in _noted(run) if one[0] <= until)
     return tuple(
         f"{time // SECOND_NS}.{time % SECOND_NS // 1000:06} s  {text}"
