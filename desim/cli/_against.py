@@ -121,7 +121,7 @@ class _Shown:
     def end(self, progress: Progress) -> None:
         """The search is over."""
         self._clear()
-        say(self._state(progress))
+        say(f"{self.original.version}: {self._state(progress)}")
         groups: dict[str, Counter[str]] = {}
         for key, count in progress.counts.items():
             group, _, what = key.partition(": ")
@@ -136,8 +136,8 @@ class _Shown:
     def _state(self, progress: Progress) -> str:
         found = len(progress.differences)
         return (
-            f"{progress.inputs} {self.original.things} with {self.original.version}, "
-            f"{progress.rate:.1f} a second, {len(progress.marks)} of {len(self.marks)} marks, "
+            f"{progress.inputs} {self.original.things}, {progress.rate:.1f} a second, "
+            f"{len(progress.marks)} of {len(self.marks)} marks, "
             f"{found} difference{'s' * (found != 1)}"
         )
 
