@@ -17,6 +17,7 @@ TCP_FORWARDS = {5000: 5000, 5001: 5001, 5002: 5002}
 """Ports of the host and of the guest that they lead to."""
 UDP_FORWARDS = {5100: 5100, 5101: 5101}
 """For single datagrams, and for bursts."""
+SMALL_BUFFER = "net.ipv4.tcp_rmem=4096 4096 4096"
 TCP_SERVED = 6000
 """The first port of those that the host's programs listen on."""
 UDP_SERVED = 6100
@@ -301,7 +302,7 @@ def _guest(draw: Draw, kinds: frozenset[str]) -> dict[str, Any]:
     if "sysctl" in kinds:
         made["sysctl"] = draw.some(
             [
-                "net.ipv4.tcp_rmem=4096 4096 4096",
+                SMALL_BUFFER,
                 "net.ipv4.tcp_wmem=4096 4096 4096",
                 "net.ipv4.tcp_retries2=3",
                 "net.ipv4.tcp_orphan_retries=1",
@@ -318,6 +319,10 @@ def _guest(draw: Draw, kinds: frozenset[str]) -> dict[str, Any]:
             1,
             3,
         )
+    if "stalls" in kinds and draw.chance(2):
+        # A small receive buffer is full at once: zero windows, and what comes all the same.
+        said = made.setdefault("sysctl", [])
+        said += [line for line in (SMALL_BUFFER,) if line not in said]
     return made
 
 
