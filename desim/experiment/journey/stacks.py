@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -61,14 +61,29 @@ class _Kept:
     def _passed(self, stack: list[int], begin: int, end: int) -> list[int]:
         """What becomes of the stack in front of ``begin`` by the marks up to ``end``."""
         # NOTE: no bytecode for each mark, of which a boot has 40,000 (half of the calls of a small
-        # run with its summary). How many stages are open is worked out for all marks, as text, in
+        # run with its summary). How many stages are open is worked out for all marks, as bytes, in
         # which one can look from the end: the stage of a depth that is open now was entered at
         # the last mark in front of which no more than those outside of it were.
-        ways = array("b", self._codes[begin:end].tobytes()[_LOW].translate(_UP_OR_DOWN))
-        depths = "".join(map(chr, accumulate(ways, initial=len(stack))))
-        lowest, last = ord(min(depths)), ord(depths[-1])
-        entered = (begin + depths.rfind(chr(depth)) for depth in range(lowest, last))
+        codes = self._codes[begin:end]
+        ways = array("b", codes.tobytes()[_LOW].translate(_UP_OR_DOWN))
+        try:
+            depths = bytes(accumulate(ways, initial=len(stack)))
+        except ValueError:  # deeper than a byte can say
+            return _walked(stack, codes, begin)
+        lowest = min(depths)
+        entered = (begin + depths.rfind(depth) for depth in range(lowest, depths[-1]))
         return [*stack[:lowest], *entered]
+
+
+def _walked(stack: list[int], codes: Iterable[int], begin: int) -> list[int]:
+    """The same, mark by mark."""
+    found = list(stack)
+    for index, code in enumerate(codes, begin):
+        if code & 1:
+            found.pop()
+        else:
+            found.append(index)
+    return found
 
 
 class Stacks:
