@@ -37,7 +37,7 @@ CONFIG_ACCESS = 9
 CONFIG_ADDRESS, CONFIG_DATA = 0xCF8, 0xCFC
 ROUND = 5
 """Instructions of one round of a pause."""
-PANIC_PORT, EXIT_PORT = 0x505, 0x501
+PANIC_PORT = 0x505
 LAP = 1000
 """No-operations in one lap of a wait."""
 LAP_NS = LAP + 2
@@ -210,10 +210,9 @@ class Code:
         return Noted(at, 0, begin, begin, self.here, 0)
 
     def end(self) -> None:
-        """End QEMU."""
-        self._put("fa")
-        self._put("b8", 1)
-        self._put("ba", EXIT_PORT)
+        """Tell the monitor, and go round until QEMU is ended."""
+        self._put("fa b001")
+        self._put("ba", PANIC_PORT)
         self._put("ee ebfe")
 
     def _stamp(self) -> tuple[int, int]:
