@@ -2,5 +2,5 @@
 
 ``faults.toml`` has the list, each fault with what it does. ``nox -s mutants`` puts each into a copy
 of the models, and asks the laws (``search.py``), the tests and the recordings of its room. A fault
-that nothing notices is a hole in the laws; ``results/mutants.txt`` has what was found last.
+that nothing notices is a hole in the laws; ``tests/mutants/noticed.txt`` has what was found last.
 """

@@ -87,7 +87,7 @@ HEAD = """\
 What notices each fault of tests/mutants/faults.toml, put into the models one at a time: a law
 (the first that a search by desim fuzz breaks within 60 s of processor time, and behind how many
 examples), a test of its room, a recording; and the test that the gate asks.
-Made by: nox -s mutants -- --json build/mutants.json --list results/mutants.txt"""
+Made by: nox -s mutants -- --json build/mutants.json --list tests/mutants/noticed.txt"""
 WAYS: dict[str, Callable[[Copy, Fault, int], Noticed]] = {
     "laws": by_laws,
     "tests": by_tests,
