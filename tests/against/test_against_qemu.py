@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,15 +56,15 @@ TWO_EDGES = of(
 def test_without_qemu_the_command_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(machine.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     assert main(["fuzz", "--against", "qemu"]) == 2
     assert "there is no qemu-system-x86_64; install QEMU 7.2" in capsys.readouterr().err
 
 
 def test_another_version_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     said = subprocess.CompletedProcess([], 0, stdout="QEMU emulator version 11.1.3\n")
-    monkeypatch.setattr(machine.shutil, "which", lambda name: name)
-    monkeypatch.setattr(machine.subprocess, "run", lambda *words, **options: said)
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    monkeypatch.setattr("subprocess.run", lambda *words, **options: said)
     with pytest.raises(UserError, match=r"is 11\.1\.3; QEMU 7\.2 is what is modelled"):
         machine.check()
 
@@ -187,3 +190,34 @@ def test_a_card_that_differs_is_found_and_made_small(
     path = tmp_path / "found.json"
     path.write_text(json.dumps(found.recording))
     assert main(["conform", "e1000", str(path)]) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_worker_that_is_killed_takes_its_qemu_along() -> None:
+    words = ["sleep", f"1000.{os.getpid()}"]
+    text = "from desim.against.qemu.machine import _to_its_end as run; "
+    text += f"run({words!r}, [], [], print)"
+
+    def started() -> bool:
+        shown = "\0".join([*words, ""]).encode()
+        return any(_command_line(folder) == shown for folder in Path("/proc").glob("[0-9]*"))
+
+    with subprocess.Popen([sys.executable, "-c", text]) as worker:
+        wait_until(started)
+        worker.kill()
+    wait_until(lambda: not started())
+
+
+def _command_line(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    pytest.fail("it takes too long")

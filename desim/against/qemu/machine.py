@@ -7,10 +7,13 @@ when QEMU has ended. Frames are written down by QEMU's own ``filter-dump``.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import mmap
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +38,8 @@ SLOTS = {"A": 3, "B": 4, "C": 5}
 """The cards' places on the PCI bus."""
 END_S = 60
 """Seconds after which QEMU is taken to hang."""
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2): a signal for when the parent is gone."""
 
 
 class QemuError(Exception):
@@ -154,6 +159,7 @@ def _to_its_end(
         qemu = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,
             start_new_session=True,  # Ctrl-C is for whoever searches
+            preexec_fn=_end_with_the_parent if sys.platform == "linux" else None,
         )  # fmt: skip
         watch = threading.Timer(END_S, qemu.kill)
         watch.start()
@@ -170,6 +176,12 @@ def _to_its_end(
             watch.cancel()
             qemu.kill()
             qemu.communicate()
+
+
+def _end_with_the_parent() -> None:
+    """Called in the new process. A worker that is killed cannot kill its QEMU, which would go on
+    for ever: time without ``sleep`` passes as fast as it can."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Monitor:

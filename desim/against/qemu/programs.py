@@ -356,6 +356,8 @@ class _Maker:
         """A context and data descriptors: checksums, segmentation."""
         draw = self.draw
         six, tcp = draw.chance(3), draw.chance(2)
+        if "user" in self.net["ports"]:
+            tcp = False  # slirp's reset may wait for ARP, as a ping's answer may
         transport = 20 if tcp else 8
         network = 40 if six else 20
         size = draw.pick([0, 1, 100, 1000, 1460, 1461, 3000, 7000])
