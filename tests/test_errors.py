@@ -33,6 +33,10 @@ INSIDE = {
     "desim.userland.programs.iperf3_core.Failed": "the end of a simulated program",
     "desim.engine.environment.Stop": "the end of a run, from an entry of its heap",
     "desim.machine.state.CannotRestore": "the machine is booted anew instead of rewound",
+    "desim.machine.rounds.Uneven": "a round of an idle machine is made instead of left out",
+    "desim.against.libslirp.library.LibraryError": "a worker tells it the search, which refuses",
+    "desim.against.qemu.machine.QemuError": "what became of a program; the search tells and saves",
+    "desim.against.qemu.recorder.InexactError": "a program that is left out, and counted",
     "desim.sweeps.work.DifferentError": "from a worker to who has sent it a chunk of runs",
     "desim.experiment.backtrace.Hit": "the end of a run at its breakpoint",
 }
