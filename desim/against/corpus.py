@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from desim.against.original import MOVES, Input, Original
+from desim.engine.draw import Draw
 from desim.errors import UserError
-from desim.fuzz.draw import Draw
 
 TRIES = 8
 """How often another change is tried if one makes no input."""
@@ -57,7 +57,7 @@ class Corpus:
         drawn = self.original.draw(number)
         if not self.entries or not number & 1:
             return drawn
-        draw = Draw(number, "mutation")
+        draw = Draw(number, "fuzz mutation")
         for _ in range(TRIES):
             made = deepcopy(draw.pick(self.entries))
             for _ in range(draw.between(1, 3)):

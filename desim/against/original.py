@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from desim.fuzz.draw import Draw
+from desim.engine.draw import Draw
 
 Input = dict[str, Any]
 """A plain value of JSON; its ``moves`` are a list of ``[name, argument...]``."""

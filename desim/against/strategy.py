@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from desim.fuzz.draw import Draw
+from desim.engine.draw import Draw
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from desim.engine.draw import Draw
 from desim.fuzz.commands import BOOT_MS
-from desim.fuzz.draw import Draw
 
 TCP_FORWARDS = {5000: 5000, 5001: 5001, 5002: 5002}
 """Ports of the host and of the guest that they lead to."""
@@ -81,7 +81,7 @@ class Bench(NamedTuple):
 
 def bench_of(number: int) -> Bench:
     """The bench ``number``."""
-    draw = Draw(number, "bench")
+    draw = Draw(number, "fuzz bench")
     kinds = frozenset(kind for kind in KINDS if draw.chance(2))
     made: dict[str, Any] = {"qemu": _options(draw, kinds), "until": draw.pick(UNTIL)}
     if "old slirp" in kinds and draw.chance(2):

@@ -14,10 +14,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from desim.engine.draw import Draw
 from desim.errors import ScenarioError, UserError
 from desim.fuzz.bench import KINDS
 from desim.fuzz.campaign import Example
-from desim.fuzz.draw import Draw
 from desim.fuzz.scenario import scenario_from
 from desim.fuzz.toml import text_of
 from desim.fuzz.traffic import traffic_of
@@ -65,7 +65,7 @@ class Corpus:
             if not entries or not example.number & 1:
                 yield example
             else:
-                draw = Draw(example.number, "mutation")
+                draw = Draw(example.number, "fuzz mutation")
                 data = changed(draw.pick(entries), draw, example.number)
                 yield Example(example.number, data, drawn=False)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from desim.engine.draw import Draw
 from desim.fuzz.bench import OUTSIDE, TCP_FORWARDS, TCP_SERVED, UDP_FORWARDS
 from desim.fuzz.commands import CLIENTS_MS, SERVERS_MS, Commands
-from desim.fuzz.draw import Draw
 
 Way = Callable[[Draw, frozenset[str], Commands, int], None]
 """Draws a conversation: from where, which kinds there are, whose commands, which slot."""

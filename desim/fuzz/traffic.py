@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from desim.engine.draw import Draw
 from desim.fuzz.bench import OUTSIDE, TCP_FORWARDS, TCP_SERVED, UDP_FORWARDS, UDP_SERVED
 from desim.fuzz.commands import CLIENTS_MS, SERVERS_MS, Commands
-from desim.fuzz.draw import Draw
 from desim.fuzz.odd import ODD, Way
 
 RARE = 8
@@ -30,7 +30,7 @@ def traffic_of(
     ``long``: the run goes on until every connection has been given up. ``later_ms``: how much
     later all of it is.
     """
-    draw = Draw(number, "traffic")
+    draw = Draw(number, "fuzz traffic")
     commands = Commands(later_ms)
     ways: list[Way] = [_tcp, _tcp]
     if "ping" in kinds:

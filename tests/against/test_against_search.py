@@ -14,8 +14,8 @@ from desim.against.corpus import Corpus
 from desim.against.original import Held, Input, Judged
 from desim.against.search import Progress, search
 from desim.cli import main
+from desim.engine.draw import Draw
 from desim.errors import ModelError, UserError
-from desim.fuzz.draw import Draw
 
 
 class Counting:

@@ -14,12 +14,12 @@ import pytest
 from runs import desim, shipped_run
 
 from desim.api.scenario import load
+from desim.engine.draw import Draw
 from desim.errors import ScenarioError
 from desim.experiment.run import run
 from desim.fuzz.bench import KINDS, bench_of
 from desim.fuzz.campaign import Example, Progress, examples, search
 from desim.fuzz.corpus import Corpus
-from desim.fuzz.draw import Draw
 from desim.fuzz.finding import Finding
 from desim.fuzz.judge import GOES_ON, Breach, judge, laws_for
 from desim.fuzz.marks import MARKS, Evidence, hit
@@ -83,7 +83,7 @@ def test_odd_text_is_written_as_it_can_be_read() -> None:
 
 
 def test_draws_are_within_their_limits() -> None:
-    draw = Draw(1, "test")
+    draw = Draw(1, "fuzz test")
     assert {draw.between(3, 5) for _ in range(60)} == {3, 4, 5}
     assert {len(draw.some("abc", 1, 2)) for _ in range(30)} == {1, 2}
     assert draw.some("abc", 3, 9) == ["a", "b", "c"]

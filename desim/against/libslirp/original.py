@@ -22,8 +22,8 @@ from desim.against.marks import marks
 from desim.against.original import MOVES, Held, Input, Judged
 from desim.conform.slirp.recordings import frame_bytes
 from desim.conform.slirp.replay import Replay
+from desim.engine.draw import Draw
 from desim.errors import DifferenceError, UserError
-from desim.fuzz.draw import Draw
 
 SERVICES = {67: "DHCP", 69: "TFTP", 547: "DHCPv6", 53: "DNS"}
 ROOMS = ("desim.slirp",)
@@ -48,7 +48,7 @@ class Libslirp:
 
     def draw(self, number: int) -> Input:
         """Conversation ``number``."""
-        return scripts.draw(Draw(number, self.name))
+        return scripts.draw(Draw(number, f"fuzz {self.name}"))
 
     def changed(self, given: Input, draw: Draw) -> Input:
         """``given`` with another setting."""

@@ -11,7 +11,7 @@ from desim.against.qemu import recorder
 from desim.against.qemu.machine import VERSION, check
 from desim.against.qemu.programs import is_program, program
 from desim.conform.e1000.replay import Replay
-from desim.fuzz.draw import Draw
+from desim.engine.draw import Draw
 
 ROOMS = (
     "desim.e1000",

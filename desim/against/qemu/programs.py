@@ -37,7 +37,7 @@ from desim.e1000.registers import (
     TDT,
     WINDOW_SIZE,
 )
-from desim.fuzz.draw import Draw
+from desim.engine.draw import Draw
 from desim.wire.addresses import ip
 
 FIRST, LAST = 0x0100_0000, 0x0200_0000
@@ -73,7 +73,7 @@ KINDS = (
 
 def program(number: int) -> Input:
     """Program ``number``."""
-    return _Maker(Draw(number, "qemu")).made()
+    return _Maker(Draw(number, "fuzz qemu")).made()
 
 
 class _Maker:

@@ -28,8 +28,9 @@ from desim.e1000.registers import (
     TDLEN,
     TDT,
 )
+from desim.engine.draw import Draw
 from desim.laws.law import Run, stated
-from desim.laws.parts.draw import Draw, drawn
+from desim.laws.parts.draw import drawn
 from desim.testing import Ledger, MemoryBus, VirtualClock, Wire
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from desim.e1000.registers import RDH, RDT
+from desim.engine.draw import Draw
 from desim.guest.drivers.netdevice import NETDEV_TX_OK
 from desim.guest.skb import Skb
 from desim.laws.law import Run, stated
-from desim.laws.parts.draw import Draw, drawn
+from desim.laws.parts.draw import drawn
 from desim.testing.driver import MAC, MS, Guest
 from desim.wire.frame import Frame
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from desim.engine.alarm import Alarm
+from desim.engine.draw import Draw
 from desim.engine.environment import Environment
 from desim.engine.marks import Codes
 from desim.engine.thread import Thread
 from desim.laws.law import Run, stated
-from desim.laws.parts.draw import Draw, drawn
+from desim.laws.parts.draw import drawn
 
 FIRST = 10
 """The lowest rank that a thread may have."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+from desim.engine.draw import Draw
 from desim.guest.net.socket import TcpSocket
 from desim.laws.law import Run, stated
-from desim.laws.parts.draw import Draw, drawn
+from desim.laws.parts.draw import drawn
 from desim.testing import Connection
 from desim.testing.guest import GUEST, GUEST_MAC, MS, SLIRP, SLIRP_MAC, Guest
 from desim.wire.segment import Segment

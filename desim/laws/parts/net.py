@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from desim.engine.draw import Draw
 from desim.laws.law import Run, stated
-from desim.laws.parts.draw import Draw, drawn
+from desim.laws.parts.draw import drawn
 from desim.net.client import Net, NetClientState
 from desim.net.hub import NetHub
 from desim.reasons import Reason

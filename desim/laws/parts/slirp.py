@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from desim.devices import HostFwd, SlirpVersion
+from desim.engine.draw import Draw
 from desim.laws.law import Run, stated
-from desim.laws.parts.draw import Draw, drawn
+from desim.laws.parts.draw import drawn
 from desim.laws.parts.stack import GATEWAY, WINDOW, Bed
 from desim.slirp.datagram import Mbuf
 from desim.slirp.socket import Socket

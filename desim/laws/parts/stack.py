@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from desim.devices import SlirpVersion, UserNet
-from desim.laws.parts.draw import Draw
+from desim.engine.draw import Draw
 from desim.ports import POLLIN, POLLOUT, Endpoint
 from desim.slirp.slirp import Slirp
 from desim.testing import Connection, Ledger, NoLoop, Peer, VirtualClock, Wire

@@ -1,11 +1,13 @@
 """Choices by chance, from a stream with a name: the same on every machine and Python.
 
-Whole numbers only; nothing here depends on ``random``, on hashes or on floats.
+For who makes inputs up: searches, and laws about parts. Whole numbers only; nothing here depends
+on ``random``, on hashes or on floats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import shake_128
 from typing import TypeVar
 
 from desim.engine.streams import Stream
@@ -19,7 +21,7 @@ class Draw:
     __slots__ = ("_stream",)
 
     def __init__(self, seed: int, name: str) -> None:
-        self._stream = Stream(seed, f"fuzz {name}")
+        self._stream = Stream(seed, name)
 
     def between(self, first: int, last: int) -> int:
         """A whole number from ``first`` to ``last``, both possible."""
@@ -39,3 +41,7 @@ class Draw:
         left = list(range(len(things)))
         chosen = sorted(left.pop(self._stream.below(len(left))) for _ in range(wanted))
         return [things[place] for place in chosen]
+
+    def data(self, size: int) -> bytes:
+        """So many bytes, all of one number that is drawn."""
+        return shake_128(self._stream.u32().to_bytes(4, "big")).digest(size)
