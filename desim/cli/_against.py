@@ -5,21 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desim.cli._screen import complain, say
+from desim.cli._screen import say
+from desim.cli._search import Line, say_wrapped, to_its_end
 from desim.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from desim.against.original import Original
     from desim.against.search import Difference, Outcome, Progress
-
-WIDTH = 78
-SHOWN_S = 1.0
-"""How often the line of progress is written."""
 
 
 def command(arguments: argparse.Namespace, limit: int | None, seconds: float | None) -> int:
@@ -47,23 +44,18 @@ def command(arguments: argparse.Namespace, limit: int | None, seconds: float | N
     def enough(now: Progress) -> bool:
         return seconds is not None and now.seconds >= seconds
 
-    interrupted = False
-    try:
-        search(
-            original,
-            progress=progress,
-            seed=arguments.seed,
-            limit=limit,
-            until=enough,
-            workers=arguments.workers,
-            corpus=corpus,
-            told=shown.told,
-        )
-    except KeyboardInterrupt:
-        interrupted = True
-    shown.end(progress)
-    if interrupted:
-        complain("interrupted; that was the search so far")
+    making = partial(
+        search,
+        original,
+        progress=progress,
+        seed=arguments.seed,
+        limit=limit,
+        until=enough,
+        workers=arguments.workers,
+        corpus=corpus,
+        told=shown.told,
+    )
+    if not to_its_end(making, lambda: shown.end(progress)):
         return 130
     return 1 if progress.differences else 0
 
@@ -75,20 +67,17 @@ class _Shown:
         self.save: Path | None = arguments.save
         self.original = original
         self.marks = original.known_marks()
-        self.line = not arguments.quiet and sys.stderr.isatty()
-        self.at = 0.0
+        self.line = Line(quiet=arguments.quiet)
 
     def told(self, progress: Progress, outcome: Outcome) -> None:
         """An input has been judged."""
         if outcome.difference is not None:
-            self._clear()
+            self.line.clear()
             self._found(outcome.difference)
         elif outcome.crash:
-            self._clear()
+            self.line.clear()
             self._crashed(outcome)
-        if self.line and progress.seconds - self.at >= SHOWN_S:
-            self.at = progress.seconds
-            print(f"\r\x1b[K{self._state(progress)}", end="", file=sys.stderr, flush=True)
+        self.line.show(progress.seconds, lambda: self._state(progress))
 
     def _found(self, found: Difference) -> None:
         name = self.original.name
@@ -114,13 +103,9 @@ class _Shown:
         path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         return path
 
-    def _clear(self) -> None:
-        if self.line:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
     def end(self, progress: Progress) -> None:
         """The search is over."""
-        self._clear()
+        self.line.clear()
         say(f"{self.original.version}: {self._state(progress)}")
         groups: dict[str, Counter[str]] = {}
         for key, count in progress.counts.items():
@@ -128,10 +113,10 @@ class _Shown:
             groups.setdefault(group, Counter())[what] += count
         for group in sorted(groups):
             words = [f"{count} {what}".rstrip() for what, count in sorted(groups[group].items())]
-            _wrapped(f"{group}: {', '.join(words)}")
+            say_wrapped(f"{group}: {', '.join(words)}")
         missing = [name for name in self.marks if name not in progress.marks]
         if missing and progress.inputs:
-            _wrapped(f"marks not hit: {', '.join(missing)}")
+            say_wrapped(f"marks not hit: {', '.join(missing)}")
 
     def _state(self, progress: Progress) -> str:
         found = len(progress.differences)
@@ -140,8 +125,3 @@ class _Shown:
             f"{len(progress.marks)} of {len(self.marks)} marks, "
             f"{found} difference{'s' * (found != 1)}"
         )
-
-
-def _wrapped(text: str) -> None:
-    for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False):
-        say(line)

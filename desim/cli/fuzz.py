@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import textwrap
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desim.cli._arguments import Parser, counted, duration, whole
-from desim.cli._screen import complain, say
+from desim.cli._screen import say
+from desim.cli._search import Line, say_wrapped, to_its_end
 
 if TYPE_CHECKING:
     from desim.fuzz.campaign import Example, Progress
@@ -26,9 +27,6 @@ exit codes: 0 nothing found, 1 a law is broken or an original differs, 2 the wor
 130 interrupted
 """
 DEFAULT_EXAMPLES = 1000
-WIDTH = 78
-SHOWN_S = 1.0
-"""How often the line of progress is written."""
 
 
 def parser() -> Parser:
@@ -119,22 +117,17 @@ def command(words: list[str]) -> int:
             seconds is not None and now.seconds >= seconds
         )
 
-    interrupted = False
-    try:
-        search(
-            source,
-            progress=progress,
-            workers=arguments.workers,
-            users=users,
-            limit=limit,
-            until=enough,
-            told=shown.told,
-        )
-    except KeyboardInterrupt:
-        interrupted = True
-    shown.end(progress)
-    if interrupted:
-        complain("interrupted; that was the search so far")
+    making = partial(
+        search,
+        source,
+        progress=progress,
+        workers=arguments.workers,
+        users=users,
+        limit=limit,
+        until=enough,
+        told=shown.told,
+    )
+    if not to_its_end(making, lambda: shown.end(progress)):
         return 130
     return 1 if progress.findings else 0
 
@@ -146,8 +139,7 @@ class _Shown:
         self.save: Path | None = arguments.save
         self.laws: str = arguments.laws or ""
         self.corpus: Corpus | None = None
-        self.line = not arguments.quiet and sys.stderr.isatty()
-        self.at = 0.0
+        self.line = Line(quiet=arguments.quiet)
         self.known: dict[str, int] = {}
         """How often each law was found broken."""
 
@@ -157,33 +149,25 @@ class _Shown:
             self.corpus.keep(example, came.marks)
         for finding in progress.findings[len(progress.findings) - len(came.breaches) :]:
             self._found(finding)
-        if self.line and progress.seconds - self.at >= SHOWN_S:
-            self.at = progress.seconds
-            print(f"\r\x1b[K{_state(progress)}", end="", file=sys.stderr, flush=True)
+        self.line.show(progress.seconds, lambda: _state(progress))
 
     def _found(self, finding: Finding) -> None:
         law = finding.breach.law
         self.known[law] = self.known.get(law, 0) + 1
-        self._clear()
+        self.line.clear()
         say(f"example {finding.number} breaks {law}: {finding.breach.text}")
         if self.save is not None:
             path = finding.save(self.save, self.laws)
             say(f"  saved: desim run {path}")
         sys.stdout.flush()
 
-    def _clear(self) -> None:
-        if self.line:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
     def end(self, progress: Progress) -> None:
         """The search is over."""
-        self._clear()
+        self.line.clear()
         say(_state(progress))
         say(f"{progress.per_core:.1f} a second of a processor's time, boots and laws included")
         if progress.missing and progress.examples:
-            missing = f"marks not hit: {', '.join(progress.missing)}"
-            for line in textwrap.wrap(missing, WIDTH, break_on_hyphens=False):
-                say(line)
+            say_wrapped(f"marks not hit: {', '.join(progress.missing)}")
         for law, count in sorted(self.known.items()):
             say(f"broken: {law}, by {count} example{'s' * (count != 1)}")
 
@@ -191,7 +175,8 @@ class _Shown:
 def _state(progress: Progress) -> str:
     from desim.fuzz.marks import MARKS
 
+    found = len(progress.findings)
     return (
         f"{progress.examples} examples, {progress.rate:.1f} a second, "
-        f"{len(progress.marks)} of {len(MARKS)} marks, {len(progress.findings)} findings"
+        f"{len(progress.marks)} of {len(MARKS)} marks, {found} finding{'s' * (found != 1)}"
     )
