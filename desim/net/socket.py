@@ -31,6 +31,7 @@ after QEMU 7.2), TLS, Unix datagrams.
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 
 from desim.devices import SocketNet
 from desim.net import reasons
@@ -113,9 +114,9 @@ class NetSocket(NetClient):
         self.fd: int | None = None
         self.read_poll = self.write_poll = False
 
+    @abstractmethod
     def start(self) -> None:
         """Open the socket, as QEMU does when it reads its options. Raises ``OSError``."""
-        raise NotImplementedError
 
     def can_receive(self) -> bool:
         return True
@@ -137,9 +138,9 @@ class NetSocket(NetClient):
                 self.writable if self.write_poll else None,
             )
 
+    @abstractmethod
     def readable(self) -> None:
         """There is something to read."""
-        raise NotImplementedError
 
     def writable(self) -> None:
         """The socket takes bytes again."""

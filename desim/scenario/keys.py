@@ -7,14 +7,21 @@ from collections.abc import Mapping, Sequence
 
 from desim.scenario.key_names import Key
 from desim.scenario.settings import setting_at
-from desim.scenario.tables import Duration, Entry, Flag, Inner, Kind, Named, Table, Tables, Whole
+from desim.scenario.tables import (
+    Duration,
+    Entry,
+    Flag,
+    Inner,
+    Kind,
+    Named,
+    Table,
+    Tables,
+    Whole,
+    Word,
+)
 
 
-class Word(Kind):
-    """A setting inside of a text (:mod:`desim.scenario.settings`): a whole number, or a word."""
-
-
-def kind_at(root: type[Table], key: Key) -> Kind | None:
+def kind_at(root: type[Table], key: Key) -> Kind | Word | None:
     """What ``root`` has at ``key``; None if it has no such key."""
     if setting_at(key) is not None:
         return Word()
@@ -23,7 +30,7 @@ def kind_at(root: type[Table], key: Key) -> Kind | None:
     return None if entry is None else entry.kind
 
 
-def value_of(kind: Kind | None, text: str) -> object:
+def value_of(kind: Kind | Word | None, text: str) -> object:
     """What ``text`` is where ``kind`` is wanted: what a file could hold, or the text itself."""
     try:
         found = tomllib.loads(f"value = {text}")

@@ -65,6 +65,7 @@ from desim.scenario.tables import (
     Tables,
     Text,
     Whole,
+    Word,
     key,
 )
 from desim.spool import Log
@@ -109,7 +110,7 @@ class Reading:
         self.notes: list[str] = []
 
     @staticmethod
-    def kind_at(key: Key) -> Kind | None:
+    def kind_at(key: Key) -> Kind | Word | None:
         """What a file may have at ``key``; None if there is no such key."""
         from desim.scenario.keys import kind_at  # sweeps and changes ask, runs do not
 

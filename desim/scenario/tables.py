@@ -16,6 +16,7 @@ plain data, so that making them takes no time worth counting, and documents can 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any, ClassVar, Final, Literal, NamedTuple
@@ -87,12 +88,17 @@ class Place:
         self.found += [Mistake(self.key, message, given) for message in messages]
 
 
-class Kind:
+class Kind(ABC):
     """A kind of value; each reads it in its own way."""
 
+    @abstractmethod
     def read(self, value: Any, place: Place) -> Any:
         """What ``value`` stands for. Raises as a ``Check``, or notes what is wrong inside of it."""
-        raise NotImplementedError
+
+
+class Word:
+    """A setting inside of a text (:mod:`desim.scenario.settings`): a whole number, or a word. No
+    kind of a file's values: it is read by whoever reads the text."""
 
 
 class Text(Kind):

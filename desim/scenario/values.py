@@ -29,7 +29,7 @@ from desim.errors import nearest
 from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.keys import value_of
 from desim.scenario.metrics import round_half_up
-from desim.scenario.tables import Kind, Text
+from desim.scenario.tables import Kind, Text, Word
 
 MAX_VALUES = 1_000_000
 """Of one key."""
@@ -76,7 +76,7 @@ def read_ends(text: str) -> Ends:
     return ends._replace(step=_step(ends, found[4]))
 
 
-def read_values(kind: Kind | None, text: str) -> tuple[object, ...]:
+def read_values(kind: Kind | Word | None, text: str) -> tuple[object, ...]:
     """The values that ``text`` stands for, where ``kind`` is wanted. Raises ``ValueError``."""
     if text.lstrip().startswith("["):
         listed = value_of(None, text)
@@ -96,7 +96,7 @@ def read_values(kind: Kind | None, text: str) -> tuple[object, ...]:
     return checked(values())
 
 
-def values_of(kind: Kind | None, given: object) -> tuple[object, ...]:
+def values_of(kind: Kind | Word | None, given: object) -> tuple[object, ...]:
     """The values that a file gives where ``kind`` is wanted. Raises ``ValueError``."""
     if isinstance(given, str):
         return read_values(kind, given)

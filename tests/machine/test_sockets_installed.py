@@ -6,7 +6,6 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -97,7 +96,6 @@ def modelled(way: str) -> bytes:
     return run(config).files["host/got"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 @pytest.mark.parametrize("way", WAYS)
 def test_frames_come_out_of_the_hub_as_they_do_from_the_real_one(way: str) -> None:
     assert modelled(way) == STREAM
