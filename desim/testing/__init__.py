@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from desim.testing.bus import Memory as Memory
     from desim.testing.bus import MemoryBus as MemoryBus
+    from desim.testing.card import Card as Card
     from desim.testing.clock import VirtualClock as VirtualClock
     from desim.testing.clock import VirtualTimer as VirtualTimer
     from desim.testing.guest import Guest as Guest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bus": ("Memory", "MemoryBus"),
+    "card": ("Card",),
     "clock": ("VirtualClock", "VirtualTimer"),
     "guest": ("Guest", "GuestCard", "GuestCpu"),
     "host": ("Host",),
@@ -35,6 +37,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Card",
     "Connection",
     "Guest",
     "GuestCard",

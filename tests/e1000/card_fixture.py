@@ -5,8 +5,6 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from desim.devices import Nic
-from desim.e1000.card import E1000
 from desim.e1000.receive import DESCRIPTOR
 from desim.e1000.registers import (
     IMS,
@@ -23,7 +21,7 @@ from desim.e1000.registers import (
     TDLEN,
     TDT,
 )
-from desim.testing import Ledger, Memory, MemoryBus, VirtualClock, Wire
+from desim.testing import Card, Memory
 from desim.wire.frame import Frame
 
 MAC = bytes.fromhex("525400123456")
@@ -45,29 +43,11 @@ def ethernet(payload: bytes = b"", dst: bytes = MAC, proto: int = 0x88B5) -> Fra
     return Frame(dst + PEER + proto.to_bytes(2, "big") + payload)
 
 
-class Bed:
-    """Clock, bus, wire, ledger and one card with memory space and bus master on."""
+class Bed(Card):
+    """A card with what a driver would set up, and small helpers."""
 
     def __init__(self, **properties: Any) -> None:
-        self.clock = VirtualClock()
-        self.bus = MemoryBus(self.clock)
-        self.memory = self.bus.memory
-        self.wire = Wire()
-        self.losses = Ledger()
-        self.card = E1000(
-            clock=self.clock,
-            pci=self.bus,
-            net=self.wire,
-            ledger=self.losses,
-            nic=Nic(mac=MAC, **properties),
-        )
-        self.card.config_write(4, 0x7)
-
-    def __getitem__(self, index: int) -> int:
-        return self.card.mmio_read(index * 4)
-
-    def __setitem__(self, index: int, value: int) -> None:
-        self.card.mmio_write(index * 4, value)
+        super().__init__(MAC, **properties)
 
     def receive_ring(self, size: int = 8, *, rctl: int = RCTL_USUAL, mask: int = 0) -> Bed:
         """A ring with all descriptors but one given to the card, past the hold-off."""

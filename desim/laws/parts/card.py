@@ -6,8 +6,6 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from desim.devices import Nic
-from desim.e1000.card import E1000
 from desim.e1000.registers import (
     ICR,
     ICS,
@@ -31,7 +29,7 @@ from desim.e1000.registers import (
 from desim.engine.draw import Draw
 from desim.laws.law import Run, stated
 from desim.laws.parts.draw import drawn
-from desim.testing import Ledger, MemoryBus, VirtualClock, Wire
+from desim.testing import Card
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.frame import Frame
 
@@ -66,31 +64,6 @@ FLOOR = 500
 RX_RING, TX_RING = 0x1_0000, 0x2_0000
 RX_BUFFERS, TX_BUFFERS = 0x10_0000, 0x20_0000
 BUFFER = 0x1000
-
-
-class Bed:
-    """A card that a driver has set up as far as PCI goes."""
-
-    def __init__(self, *, mitigation: bool = True) -> None:
-        self.clock = VirtualClock()
-        self.bus = MemoryBus(self.clock)
-        self.memory = self.bus.memory
-        self.wire = Wire()
-        self.ledger = Ledger()
-        self.card = E1000(
-            clock=self.clock,
-            pci=self.bus,
-            net=self.wire,
-            ledger=self.ledger,
-            nic=Nic(mac=MAC, mitigation=mitigation),
-        )
-        self.card.config_write(4, 0x7)
-
-    def __getitem__(self, index: int) -> int:
-        return self.card.mmio_read(index * 4)
-
-    def __setitem__(self, index: int, value: int) -> None:
-        self.card.mmio_write(index * 4, value)
 
 
 # Interrupts
@@ -150,7 +123,7 @@ def the_line_rises_by_the_rules_of_mitigation(run: Run) -> Iterator[str]:
     """
     draw = drawn(run, "line")
     mitigation = not draw.chance(5)
-    bed, line = Bed(mitigation=mitigation), Line(mitigation=mitigation)
+    bed, line = Card(MAC, mitigation=mitigation), Line(mitigation=mitigation)
     _transmit_ring(bed, 64)
     bed[ICR]  # TXQE: the ring was empty when the transmitter was switched on
     line.itr = bed[ITR] = draw.pick([0, 100, 600, 900, 3000])
@@ -194,20 +167,20 @@ def the_line_rises_by_the_rules_of_mitigation(run: Run) -> Iterator[str]:
 # Transmission
 
 
-def _transmit_ring(bed: Bed, size: int) -> None:
+def _transmit_ring(bed: Card, size: int) -> None:
     bed[TDBAL], bed[TDLEN] = TX_RING, size * 16
     bed[TDH] = bed[TDT] = 0
     bed[TCTL] = 2
 
 
-def _put(bed: Bed, place: int, data: bytes, command: int, upper: int = 0) -> None:
+def _put(bed: Card, place: int, data: bytes, command: int, upper: int = 0) -> None:
     """A data descriptor with its bytes."""
     address = TX_BUFFERS + BUFFER * place
     bed.memory.write(address, data)
     bed.memory.write(TX_RING + 16 * place, struct.pack("<QII", address, command | len(data), upper))
 
 
-def _send_short(bed: Bed, place: int, *, ide: bool) -> bool:
+def _send_short(bed: Card, place: int, *, ide: bool) -> bool:
     _put(bed, place, bytes(60), EOP | RS | (IDE if ide else 0))
     bed[TDT] = place + 1
     return ide
@@ -300,7 +273,7 @@ def the_card_sends_what_its_ring_says(run: Run) -> Iterator[str]:
     goes on at its beginning.
     """
     draw = drawn(run, "transmit")
-    bed = Bed()
+    bed = Card(MAC)
     size = 8 * draw.between(1, 3)
     _transmit_ring(bed, size)
     bed.memory.write(TX_RING + 16 * size, struct.pack("<QII", TX_BUFFERS, EOP | 60, 0))
@@ -335,7 +308,7 @@ def the_card_sends_what_its_ring_says(run: Run) -> Iterator[str]:
 class Ring:
     """A receive ring, as the driver and the manual see it."""
 
-    def __init__(self, bed: Bed, size: int, shift: int) -> None:
+    def __init__(self, bed: Card, size: int, shift: int) -> None:
         self.bed = bed
         self.size = size
         self.shift = shift
@@ -396,7 +369,7 @@ def the_card_stores_what_is_for_it(run: Run) -> Iterator[str]:
     of RCTL the card takes nothing; then, and when it gets descriptors, it asks for what waits.
     """
     draw = drawn(run, "receive")
-    bed = Bed()
+    bed = Card(MAC)
     ring = Ring(bed, 8 * draw.between(1, 4), draw.between(1, 3))
     ring.more(3)
     if bed.card.can_receive():
@@ -421,7 +394,7 @@ def the_card_stores_what_is_for_it(run: Run) -> Iterator[str]:
             return
 
 
-def _frame(draw: Draw, bed: Bed, ring: Ring) -> str:
+def _frame(draw: Draw, bed: Card, ring: Ring) -> str:
     """One frame comes, whether or not there is room; what is wrong then."""
     to = draw.pick([MAC, MAC, BROADCAST, MULTICAST, PEER])
     raw = to + PEER + b"\x88\xb5" + draw.data(draw.between(10, 200))
