@@ -15,7 +15,7 @@ from desim.config import SECOND_NS
 from desim.events import Held, Lost, Made, MitigationEnded
 from desim.laws.law import Run
 from desim.laws.segments import Stream, streams
-from desim.laws.slirps_ways import spins, wrote_in_vain
+from desim.laws.slirps_ways import spins, writes_in_vain
 from desim.laws.time import LIMIT
 from desim.wire.tcp import ACK, FIN, RST, SYN
 
@@ -202,7 +202,7 @@ def _shown(run: Run, stages: frozenset[tuple[str, str]]) -> Iterator[str]:
             yield f"held {ended.event.by}"
     if run.ended.startswith(LIMIT) and spins(run):
         yield "slirp spins"
-    if ("slirp/tcp_subr.c", "tcp_sockclosed") in stages and wrote_in_vain(run):
+    if ("slirp/tcp_subr.c", "tcp_sockclosed") in stages and writes_in_vain(run):
         yield "slirp in vain"
     if _reused(streams(run)):
         yield "time-wait reused"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from desim.config import MachineConfig
 from desim.laws.conversations import Conversation, Talker, conversations_of
-from desim.laws.judged import once
 from desim.laws.law import Run, stated
 from desim.laws.segments import Stream, streams
 from desim.laws.slirps_ways import lost_its_place, wrote_in_vain
@@ -195,7 +194,7 @@ def _told(run: Run, one: Conversation) -> bool:
 
 def _slirp_lost_it(run: Run, one: Conversation) -> bool:
     """Whether slirp got a second SYN-ACK on the connection, or wrote in vain (``SLIRP_LOSES``)."""
-    if once(run, wrote_in_vain):
+    if wrote_in_vain(run, one.ports):
         return True
     if one.server.command.side != "guest":
         return False

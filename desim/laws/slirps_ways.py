@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from desim.events import Closed, Connected
 from desim.laws.judged import once
 from desim.laws.law import Run
 from desim.laws.segments import Stream
+from desim.machine.vm import is_qemu
 from desim.wire.tcp import ACK, SYN
 
 SLIRP_LOSES = {
@@ -45,27 +49,54 @@ def began_again(stream: Stream) -> bool:
 
 def lost_its_place(run: Run, stream: Stream) -> bool:
     """Whether slirp may have sent a FIN too early on ``stream``, or other bytes again."""
-    return stream.end == "slirp" and (began_again(stream) or once(run, wrote_in_vain))
+    if stream.end != "slirp":
+        return False
+    return began_again(stream) or wrote_in_vain(run, {stream.key[1]})
 
 
-def wrote_in_vain(run: Run) -> bool:
-    """Whether slirp closed a connection because the host's program took nothing more."""
+def wrote_in_vain(run: Run, ports: Collection[int]) -> bool:
+    """Whether slirp may have closed a connection at one of these ports of the host for the reason
+    that the program there took nothing more.
+
+    The trace tells when slirp did so, and which connections programs had closed by then.
+    """
+    closed = once(run, _closed_by_programs)
+    return any(closed.get(port, at) < at for at in once(run, writes_in_vain) for port in ports)
+
+
+def _closed_by_programs(run: Run) -> dict[int, int]:
+    """By port of either end, when a program of the host first closed a connection (ns)."""
+    ports = {
+        one.event.conn: (one.event.client[1], one.event.server[1])
+        for one in run.trace.happened(Connected)
+    }
+    found: dict[int, int] = {}
+    for one in run.trace.happened(Closed):
+        if not is_qemu(one.record):
+            for port in ports[one.event.conn]:
+                found.setdefault(port, one.time)
+    return found
+
+
+def writes_in_vain(run: Run) -> list[int]:
+    """When slirp closed a connection because the host's program took nothing more (ns)."""
     codes = run.trace.codes
     sowrite = codes.known("sowrite", "slirp/socket.c")
     closed = codes.known("tcp_sockclosed", "slirp/tcp_subr.c")
     if sowrite is None or closed is None:
-        return False
+        return []
+    found = []
     for record in run.trace.threads.values():
-        inside = False
+        inside, begin = False, 0
         for chunk in record.codes.chunks():
-            if closed not in chunk and sowrite not in chunk:
-                continue
-            for code in chunk:
-                if code & ~1 == sowrite:
-                    inside = code == sowrite
-                elif inside and code == closed:
-                    return True
-    return False
+            if closed in chunk or sowrite in chunk:
+                for place, code in enumerate(chunk, begin):
+                    if code & ~1 == sowrite:
+                        inside = code == sowrite
+                    elif inside and code == closed:
+                        found.append(record.times[place])
+            begin += len(chunk)
+    return found
 
 
 def spins(run: Run) -> bool:

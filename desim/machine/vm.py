@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from desim.config import QemuConfig
 from desim.engine.thread import Thread
+from desim.engine.trace import ThreadRecord
 from desim.events import FrameTaken
 from desim.guest.mm.memory import Memory
 from desim.host.kernel import HostKernel
@@ -60,6 +61,11 @@ def machine_of(name: str, others: Collection[str]) -> str:
     """The machine of a thread, or of a place where frames end; ``others`` are the further ones."""
     first, space, _ = name.partition(" ")
     return first if space and first in others else ""
+
+
+def is_qemu(record: ThreadRecord) -> bool:
+    """Whether a thread is one of QEMU's; programs of the host are called ``NAME[PID]``."""
+    return not record.name.endswith("]")
 
 
 class Transcript(NamedTuple):

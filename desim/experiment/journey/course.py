@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from desim.data import data
-from desim.engine.trace import ThreadRecord
 from desim.experiment.journey.stacks import At
 from desim.experiment.journey.values import Direction, Kind
 
@@ -119,8 +118,3 @@ class Course:
     def last_byte(self) -> int:
         """Its last byte's place in the stream."""
         return self.first_byte + self.size - 1
-
-
-def is_qemu(record: ThreadRecord) -> bool:
-    """Whether a thread is one of QEMU's; programs of the host are called ``NAME[PID]``."""
-    return not record.name.endswith("]")

@@ -19,7 +19,7 @@ from desim.events import (
     DatagramSent,
     DatagramWritten,
 )
-from desim.experiment.journey.course import Course, Passage, is_qemu
+from desim.experiment.journey.course import Course, Passage
 from desim.experiment.journey.datagrams import Datagram, Reassembly
 from desim.experiment.journey.stacks import At
 from desim.experiment.journey.values import (
@@ -30,6 +30,7 @@ from desim.experiment.journey.values import (
     TO_HOST,
     Kind,
 )
+from desim.machine.vm import is_qemu
 from desim.ports import Endpoint
 from desim.wire.ipv4 import PROTO_ICMP, PROTO_UDP
 

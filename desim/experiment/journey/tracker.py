@@ -39,7 +39,7 @@ from desim.events import (
     Sent,
     Written,
 )
-from desim.experiment.journey.course import Course, Passage, is_qemu
+from desim.experiment.journey.course import Course, Passage
 from desim.experiment.journey.datagram_tracker import Datagrams
 from desim.experiment.journey.stacks import At
 from desim.experiment.journey.values import (
@@ -52,7 +52,7 @@ from desim.experiment.journey.values import (
 )
 from desim.host.tcp import RCVBUF, SNDBUF
 from desim.machine.capture import Captured
-from desim.machine.vm import ENDS, is_card, machine_of, place_of
+from desim.machine.vm import ENDS, is_card, is_qemu, machine_of, place_of
 from desim.ports import Endpoint
 from desim.wire.addresses import ip_text
 from desim.wire.frame import Frame
