@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from desim.devices import Nic
+from desim.devices import DEFAULT_MAC, Nic
 from desim.e1000.card import E1000
 from desim.testing.bus import MemoryBus
 from desim.testing.clock import VirtualClock
@@ -19,7 +19,7 @@ class Card:
     ``desim.devices.Nic``; ``observer`` is told what the card does (``E1000``).
     """
 
-    def __init__(self, mac: bytes, *, observer: Any = None, **properties: Any) -> None:
+    def __init__(self, mac: bytes = DEFAULT_MAC, *, observer: Any = None, **properties: Any) -> None:
         self.clock = VirtualClock()
         self.bus = MemoryBus(self.clock)
         self.memory = self.bus.memory

@@ -23,7 +23,7 @@ MEANT = """
     scenarios sweep testing
 """
 MEANT_FOR_TESTING = """
-    Connection Guest GuestCard GuestCpu Host Ledger
+    Card Connection Guest GuestCard GuestCpu Host Ledger
     Memory MemoryBus NoLoop Peer VirtualClock VirtualTimer Wire
 """
 LAZY = [desim, desim.testing, desim.engine]
