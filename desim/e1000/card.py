@@ -209,18 +209,18 @@ class E1000:
             if row.name in CLEAR_ON_READ:
                 pair = first in (GORCH, GOTCH, TORH, TOTH)
                 readops[first] = self.mac_read_clr8 if pair else self.mac_read_clr4
-            for index in range(first, first + row.length):
-                if index == first and not there[row.gate]:
-                    continue
-                if row.reads is None:
-                    reading[index] = readops[index]
-                else:
-                    read_mask[index] = row.reads
-                if row.writes is not None:
-                    writing[index] = None
-                    write_mask[index] = row.writes
-                elif index in writeops:
-                    writing[index] = writeops[index]
+            # Of registers in a row that are not there only the first is missing, as in QEMU.
+            begin, end = first + (not there[row.gate]), first + row.length
+            count = end - begin
+            if row.reads is None:
+                reading[begin:end] = [readops[first]] * count
+            else:
+                read_mask[begin:end] = [row.reads] * count
+            if row.writes is not None:
+                writing[begin:end] = [None] * count
+                write_mask[begin:end] = [row.writes] * count
+            elif first in writeops:
+                writing[begin:end] = [writeops[first]] * count
         # They are the same for ever (and so no part of what ``desim.machine.state`` puts back).
         self._readops, self._writeops = tuple(reading), tuple(writing)
         self._read_mask, self._write_mask = tuple(read_mask), tuple(write_mask)

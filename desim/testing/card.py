@@ -19,7 +19,9 @@ class Card:
     ``desim.devices.Nic``; ``observer`` is told what the card does (``E1000``).
     """
 
-    def __init__(self, mac: bytes = DEFAULT_MAC, *, observer: Any = None, **properties: Any) -> None:
+    def __init__(
+        self, mac: bytes = DEFAULT_MAC, *, observer: Any = None, **properties: Any
+    ) -> None:
         self.clock = VirtualClock()
         self.bus = MemoryBus(self.clock)
         self.memory = self.bus.memory
