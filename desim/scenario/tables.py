@@ -253,12 +253,15 @@ class Named(Kind):
 class Entry:
     """One key of a table."""
 
-    __slots__ = ("default", "judged", "kind")
+    __slots__ = ("default", "kind", "nothing", "stands")
 
     def __init__(self, kind: Kind, default: Any, judged: bool) -> None:
         self.kind = kind
         self.default = default
-        self.judged = judged
+        self.nothing = default is None
+        """Whether a None that is given is the default."""
+        self.stands = not (judged or isinstance(kind, Inner) or default is REQUIRED)
+        """Whether the default is the value where nothing is given, and nobody reads it."""
 
 
 def key(kind: Kind, default: Any = REQUIRED, *, judged: bool = False) -> Any:
@@ -286,7 +289,10 @@ class Table:
         """Read ``given``; what is wrong with it is noted at ``place``."""
         before = len(place.found)
         for name, entry in self.KEYS.items():
-            self._read(name, entry, given, place.inside(name, self))
+            if entry.stands and given.get(name) is None and (name not in given or entry.nothing):
+                setattr(self, name, copy(entry.default))
+            else:
+                self._read(name, entry, given, place.inside(name, self))
         for name in given:
             if name in self.REFUSED:
                 place.inside(name).note(self.REFUSED[name])
@@ -298,20 +304,16 @@ class Table:
             place.note(*self.contradictions())
 
     def _read(self, name: str, entry: Entry, given: Mapping[str, Any], place: Place) -> None:
-        kind, default = entry.kind, entry.default
-        if name in given and not (given[name] is None and default is None):
+        if name in given and not (given[name] is None and entry.nothing):
             value = given[name]
-        elif isinstance(kind, Inner):
+        elif isinstance(entry.kind, Inner):
             value = {}
-        elif default is REQUIRED:
+        elif entry.default is REQUIRED:
             place.note("missing")
             return
-        elif entry.judged:
-            value = default
         else:
-            setattr(self, name, copy(default))
-            return
-        for made in place.read(kind, value):
+            value = entry.default
+        for made in place.read(entry.kind, value):
             setattr(self, name, made)
 
     def contradictions(self) -> Sequence[str]:
