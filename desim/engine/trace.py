@@ -22,8 +22,8 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from desim.engine.marks import Codes, split
@@ -70,7 +70,7 @@ class ThreadRecord:
     ``position`` and after the one in front of it.
     """
 
-    __slots__ = ("codes", "events", "name", "rank", "times")
+    __slots__ = ("_counted", "_counts", "codes", "events", "name", "rank", "times")
 
     def __init__(self, name: str, rank: int, spool: Spool) -> None:
         self.name = name
@@ -78,10 +78,28 @@ class ThreadRecord:
         self.times = Column(spool, "q")
         self.codes = Column(spool, "H")
         self.events = Notes(spool)
+        self._counts: dict[int, int] = {}
+        """How often each code is among the first ``_counted``."""
+        self._counted = 0
+
+    def counts(self) -> Mapping[int, int]:
+        """How often each code stands in the record; 0 for one that was cut off again.
+
+        What has been counted once is not looked at again.
+        """
+        counts = self._counts
+        for chunk in self.codes.chunks(self._counted):
+            for code, times in Counter(chunk).items():
+                counts[code] = counts.get(code, 0) + times
+        self._counted = len(self.codes)
+        return counts
 
     def cut(self, before: int) -> None:
         """Forget everything from the instant ``before`` on."""
         keep = bisect_left(self.times, before)
+        for code in self.codes[keep : self._counted]:
+            self._counts[code] -= 1
+        self._counted = min(self._counted, keep)
         self.times.cut(keep)
         self.codes.cut(keep)
         kept = len(self.events)
@@ -167,11 +185,16 @@ class Trace:
         what came before the instant ``before`` (ns) has happened; None keeps all.
         """
         self._max_marks = None
+        self.collect(threads)
+        if before is not None:
+            for record in self.threads.values():
+                record.cut(before)
+
+    def collect(self, threads: Iterable[Thread]) -> None:
+        """Take over what ``threads`` have recorded so far."""
         for thread in threads:
             if thread.collect is not None:
                 self._collect(thread)
-                if before is not None:
-                    self.threads[thread.name].cut(before)
 
     def _collect(self, thread: Thread) -> None:
         """Take over what ``thread`` has recorded."""

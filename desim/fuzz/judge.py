@@ -25,14 +25,14 @@ from desim.laws.time import LIMIT
 
 MODEL = "the-model-does-not-fail"
 """What a run breaks that ends in an error of the model: no law, for there is no run to judge."""
-TURNS = 256
+TURNS = 512
 """A law about a pair of runs, or one that takes long, has its turn once in so many examples."""
 PART_TURNS = 16
 """A law about a part drives that part by itself; it has its turn once in so many examples."""
 SPREAD = 37
 """Turns that follow each other are this far apart, so that every bench has some."""
-SLOW = ("time-goes-forward", "a-journey-adds-up")
-"""Laws about one run that take about as long as the run itself."""
+SLOW = ("time-goes-forward", "a-journey-adds-up", "the-driver-keeps-its-rings")
+"""Other laws that take about as long as a run itself."""
 
 
 GOES_ON = "the-model-goes-on"
@@ -73,7 +73,7 @@ def laws_for(turn: int) -> list[Law]:
     parts: list[Law] = []
     slow: list[Law] = []
     for law in LAWS.values():
-        home = parts if law.part else slow if law.pair or law.name in SLOW else quick
+        home = slow if law.pair or law.name in SLOW else parts if law.part else quick
         home.append(law)
     quick += [law for place, law in enumerate(parts) if (turn - place) % PART_TURNS == 0]
     return quick + [law for place, law in enumerate(slow) if turn * SPREAD % TURNS == place]

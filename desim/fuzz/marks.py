@@ -35,8 +35,8 @@ HOLDERS = ("floor", "ITR", "RADV", "TADV", "RDTR", "TIDV")
 class Evidence(NamedTuple):
     """What a run shows of where it has been."""
 
-    stages: frozenset[tuple[str, str]]
-    """The functions that were entered: file and name."""
+    entered: Callable[[str, str], bool]
+    """Whether a function was entered, by its file and name."""
     reasons: frozenset[str]
     """Codes of why frames were lost, held or made."""
     counters: Mapping[str, Mapping[str, int]]
@@ -54,7 +54,7 @@ class Mark(NamedTuple):
 
 
 def _entered(file: str, name: str, about: str) -> Mark:
-    return Mark(about, lambda seen: (file, name) in seen.stages)
+    return Mark(about, lambda seen: seen.entered(file, name))
 
 
 def _counted(section: str, name: str, about: str) -> Mark:
@@ -176,18 +176,16 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
 
 def evidence(run: Run) -> Evidence:
     """What ``run`` shows of where it has been."""
-    codes = run.trace.codes
-    seen: set[int] = set()
-    for record in run.trace.threads.values():
-        for chunk in record.codes.chunks():
-            seen.update(chunk)
-    stages = frozenset((codes.file(code), codes.name(code)) for code in seen if not code & 1)
+    known, records = run.trace.codes.known, run.trace.threads.values()
+
+    def entered(file: str, name: str) -> bool:
+        code = known(name, file)
+        return code is not None and any(record.counts().get(code) for record in records)
+
     reasons = {one.event.why.code for one in run.trace.happened(Lost)}
     reasons |= {one.event.why.code for one in run.trace.happened(Held)}
     reasons |= {one.event.why.code for one in run.trace.happened(Made)}
-    return Evidence(
-        stages, frozenset(reasons), run.remains.counters, frozenset(_shown(run, stages))
-    )
+    return Evidence(entered, frozenset(reasons), run.remains.counters, frozenset(_shown(run)))
 
 
 def hit(run: Run) -> frozenset[str]:
@@ -196,13 +194,13 @@ def hit(run: Run) -> frozenset[str]:
     return frozenset(name for name, mark in MARKS.items() if mark.hit(seen))
 
 
-def _shown(run: Run, stages: frozenset[tuple[str, str]]) -> Iterator[str]:
+def _shown(run: Run) -> Iterator[str]:
     for ended in run.trace.happened(MitigationEnded):
         if ended.event.causes and not ended.event.cut:
             yield f"held {ended.event.by}"
     if run.ended.startswith(LIMIT) and spins(run):
         yield "slirp spins"
-    if ("slirp/tcp_subr.c", "tcp_sockclosed") in stages and writes_in_vain(run):
+    if writes_in_vain(run):
         yield "slirp in vain"
     if _reused(streams(run)):
         yield "time-wait reused"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Collection
 
 from desim.events import Closed, Connected
@@ -87,15 +88,12 @@ def writes_in_vain(run: Run) -> list[int]:
         return []
     found = []
     for record in run.trace.threads.values():
-        inside, begin = False, 0
-        for chunk in record.codes.chunks():
-            if closed in chunk or sowrite in chunk:
-                for place, code in enumerate(chunk, begin):
-                    if code & ~1 == sowrite:
-                        inside = code == sowrite
-                    elif inside and code == closed:
-                        found.append(record.times[place])
-            begin += len(chunk)
+        if record.counts().get(closed) and record.counts().get(sowrite):
+            entered = [*record.codes.places(sowrite)]
+            left = [*record.codes.places(sowrite + 1)]
+            for place in record.codes.places(closed):
+                if bisect(entered, place) > bisect(left, place):
+                    found.append(record.times[place])
     return found
 
 

@@ -162,6 +162,10 @@ class Booted:
         machine = self.machine
         if self.up_ns is None or {*machine.env.threads} != {*self._threads()}:
             return False
+        # What the boot has recorded is taken over and counted once, not by each run.
+        machine.trace.collect(machine.env.threads)
+        for record in machine.trace.threads.values():
+            record.counts()
         try:
             # Classes are instrumented, and stages numbered, once for all runs.
             self._state = State(machine, but=(machine.kit.build, machine.trace.codes))

@@ -6,11 +6,11 @@ all the same, of which there are few, and counts the many frames that pass as th
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from desim.engine.environment import Environment
-from desim.engine.trace import Trace
+from desim.engine.trace import Happened, Trace
 from desim.events import KINDS, FramePassed, Held, Lost, Made
 from desim.reasons import Reason, together
 from desim.record import Record, keeps
@@ -100,26 +100,29 @@ class Passed:
 def frame_counts(trace: Trace, passed: Passed) -> dict[str, Any]:
     """Frames at each capture point; lost, held, made ones by place and reason; those queued."""
     under_way = passed.under_way()
-    under_way ^= {made.event.frame for made in trace.events(Made)}
-    under_way -= {lost.event.frame for lost in trace.events(Lost)}
-    vcpu = trace.threads["vcpu"].codes
+    lost, held, made = trace.events(Lost), trace.events(Held), trace.events(Made)
+    under_way ^= {one.event.frame for one in made}
+    under_way -= {one.event.frame for one in lost}
+    vcpu = trace.threads["vcpu"].counts()
     return {
         "points": passed.points(),
-        "lost": reason_counts(trace, Lost),
-        "held": reason_counts(trace, Held),
-        "made": reason_counts(trace, Made),
+        "lost": reason_counts(lost),
+        "held": reason_counts(held),
+        "made": reason_counts(made),
         "queued": len(under_way),
-        "interrupts": sum(map(vcpu.count, trace.codes.entries(Landmark.INTERRUPT))),
+        "interrupts": sum(vcpu.get(code, 0) for code in trace.codes.entries(Landmark.INTERRUPT)),
     }
 
 
-def reason_counts(trace: Trace, kind: type[Lost | Held | Made]) -> list[dict[str, Any]]:
+def reason_counts(
+    events: Iterable[Happened[Lost] | Happened[Held] | Happened[Made]],
+) -> list[dict[str, Any]]:
     """How many frames were lost, held or made, where and why, in alphabetical order.
 
     Reasons that differ in numbers only are counted together, and the numbers given as a range.
     """
     found: dict[tuple[str, Any], list[Reason]] = {}
-    for _, _, _, event in trace.events(kind):
+    for _, _, _, event in events:
         found.setdefault((event.where, event.why.group), []).append(event.why)
     rows = [(where, together(whys), whys) for (where, _), whys in found.items()]
     return [

@@ -21,7 +21,7 @@ from desim.fuzz.bench import KINDS, bench_of
 from desim.fuzz.campaign import Example, Progress, examples, search
 from desim.fuzz.corpus import Corpus
 from desim.fuzz.finding import Finding
-from desim.fuzz.judge import GOES_ON, Breach, judge, laws_for
+from desim.fuzz.judge import GOES_ON, TURNS, Breach, judge, laws_for
 from desim.fuzz.marks import MARKS, Evidence, hit
 from desim.fuzz.scenario import BENCH, Configurations, document_of, scenario_from, scenario_of
 from desim.fuzz.story import story
@@ -90,7 +90,7 @@ def test_draws_are_within_their_limits() -> None:
 
 
 def test_every_law_has_its_turn() -> None:
-    had = {law.name for turn in range(256) for law in laws_for(turn)}
+    had = {law.name for turn in range(TURNS) for law in laws_for(turn)}
     assert had == set(LAWS)
 
 
@@ -103,6 +103,9 @@ def test_marks_are_told_from_what_there_is() -> None:
         def __contains__(self, what: object) -> bool:
             asked.append(what)
             return False
+
+        def __call__(self, file: str, name: str) -> bool:
+            return (file, name) in self
 
     for mark in MARKS.values():
         seen: Any = Asked()

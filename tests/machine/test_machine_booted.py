@@ -98,7 +98,8 @@ def test_a_machine_is_rewound_after_any_run_and_serves_any_other() -> None:
         assert boot.rewind()
 
 
-def test_there_is_no_way_back_from_a_temporary_file() -> None:
+def test_there_is_no_way_back_from_a_temporary_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("desim.spool.BLOCK", 1 << 12)
     made = config("hello")
     boot = Booted(made, None)
     assert boot.remember()
