@@ -19,7 +19,7 @@ from desim.fuzz.marks import hit
 from desim.fuzz.story import story
 from desim.laws.judged import judged
 from desim.laws.law import Law, Run
-from desim.laws.slirps_ways import last_codes, spins
+from desim.laws.slirps_ways import last_codes, never_rests
 from desim.laws.table import LAWS
 from desim.laws.time import LIMIT
 
@@ -95,7 +95,7 @@ def judge(run: Run, laws: Sequence[Law], again: Again | None = None) -> list[Bre
 
 def _goes_on(run: Run) -> Iterator[Breach]:
     """Whether a run did not come to an end, and where it was then."""
-    if run.ended.startswith(LIMIT) and not spins(run):
+    if run.ended.startswith(LIMIT) and not never_rests(run):
         busiest = max(run.trace.threads.values(), key=lambda record: len(record.codes))
         names = Counter(run.trace.codes.name(code) for code in last_codes(run, busiest.name))
         often = ", ".join(name for name, _ in names.most_common(4))

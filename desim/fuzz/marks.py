@@ -16,7 +16,6 @@ from desim.events import Held, Lost, Made, MitigationEnded
 from desim.laws.law import Run
 from desim.laws.segments import Stream, streams
 from desim.laws.slirps_ways import spins, writes_in_vain
-from desim.laws.time import LIMIT
 from desim.wire.tcp import ACK, FIN, RST, SYN
 
 QUICK_NS = 150_000_000
@@ -198,7 +197,7 @@ def _shown(run: Run) -> Iterator[str]:
     for ended in run.trace.happened(MitigationEnded):
         if ended.event.causes and not ended.event.cut:
             yield f"held {ended.event.by}"
-    if run.ended.startswith(LIMIT) and spins(run):
+    if run.failed and spins(run):
         yield "slirp spins"
     if writes_in_vain(run):
         yield "slirp in vain"

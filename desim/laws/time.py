@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from desim.laws.law import Broken, Run, stated
+from desim.laws.slirps_ways import never_rests
 from desim.machine.conduct import ALL_ENDED, ALL_WAIT, INTERRUPTED, UNTIL
 
 ENDS = (ALL_ENDED, ALL_WAIT, UNTIL, INTERRUPTED)
@@ -71,6 +72,11 @@ def a_journey_adds_up(run: Run) -> Iterator[str]:
     recording="docs/scenario.md, run.limits",
 )
 def the_run_ends(run: Run) -> Iterator[str]:
-    """A run ends, or the reason for which it was stopped is a limit that has a name."""
-    if run.ended not in ENDS and not run.ended.startswith(LIMIT):
+    """A run ends, or the reason for which it was stopped is a limit that has a name.
+
+    Time does not stand still, but where slirp never rests and nothing costs anything: that of QEMU
+    2.8 reads the end of a stream again and again, and one that gets its own frames back answers
+    its own resets.
+    """
+    if run.ended not in ENDS and not run.ended.startswith(LIMIT) and not never_rests(run):
         yield f"it ended otherwise: {run.ended}"

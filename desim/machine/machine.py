@@ -277,8 +277,10 @@ class Machine:
             error.add_note(self._beside() if _of_an_event(error) else self._model_error())
             raise
         self.end_ns = env._now
-        self.trace.finish(env.threads, before=self.end_ns)
-        self.recorder.finish(self.trace, self.end_ns)
+        # Of a run that was stopped its last instant has happened: time may stand still there.
+        before = self.end_ns + self.failed
+        self.trace.finish(env.threads, before=before)
+        self.recorder.finish(self.trace, before)
         self.close()
         if in_the_middle:  # a filter may have had several frames in its hands
             return

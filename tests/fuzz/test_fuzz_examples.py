@@ -30,7 +30,9 @@ from desim.laws.table import LAWS
 from desim.machine.booted import boot_key
 from desim.machine.reasons import all_reasons
 from desim.stages import known_stages
+from desim.wire.tcp import RST
 
+FOUND = Path(__file__).parent / "found"
 NUMBERS = [bench * BENCH + place for bench in range(60) for place in (0, 7)]
 
 
@@ -174,8 +176,7 @@ def test_desim_fuzz_says_what_it_did() -> None:
 
 
 def test_a_run_without_an_end_is_a_finding_and_slirps_spinning_is_none() -> None:
-    (path,) = (Path(__file__).parent / "found").glob("slirp-spins.toml")
-    config = load(path).configuration()
+    config = load(FOUND / "slirp-spins.toml").configuration()
     spinning = run(config)
     assert spinning.ended.startswith("stopped: more than")
     assert judge(spinning, []) == []
@@ -186,6 +187,26 @@ def test_a_run_without_an_end_is_a_finding_and_slirps_spinning_is_none() -> None
     assert breach.law == GOES_ON
     assert "thread main is in" in breach.text
     assert "marks = 600000" in Finding(1, document_of(1), breach).text()
+
+
+def test_slirp_may_spin_while_time_stands_still() -> None:
+    config = load(FOUND / "slirp-spins-while-time-stands-still.toml").configuration()
+    spinning = run(config)
+    assert "meetings at" in spinning.ended
+    law = LAWS["the-run-ends"]
+    assert law.broken(spinning) == []
+    assert "slirp-spins" in hit(spinning)
+    assert config.user is not None
+    config.user.version = "4.7"
+    assert law.broken(spinning)
+
+
+def test_slirp_may_answer_its_own_resets_for_ever() -> None:
+    stormy = run(load(FOUND / "slirp-answers-itself.toml").configuration())
+    assert stormy.ended.startswith("stopped: more than")
+    assert judge(stormy, []) == []
+    last = [packet.frame.segment for packet in stormy.packets["slirp"]][-100:]
+    assert all(segment is not None and segment.flags & RST for segment in last)
 
 
 def test_a_finding_tells_what_came_before_it() -> None:

@@ -46,6 +46,14 @@ def test_each_limit_stops_a_run_and_keeps_what_there_is(limit: str) -> None:
     assert 0 < result.end_ns < run(config("upload")).end_ns
 
 
+def test_a_run_that_is_stopped_keeps_its_last_instant() -> None:
+    """Time may stand still there, so that what goes on for ever is to be seen nowhere else."""
+    whole = config("upload")
+    whole.limits.marks = 20_000
+    result = run(whole)
+    assert max(record.times[-1] for record in result.trace.threads.values()) == result.end_ns
+
+
 @pytest.mark.slow
 def test_a_scenario_sets_its_limits_and_exits_with_1(tmp_path: Path) -> None:
     out = tmp_path / "out"
