@@ -131,6 +131,14 @@ class Scheduler:
         self.switch(preempted)
         self.tif_need_resched = another_first
 
+    def run_on_top(self, thread: KThread) -> None:
+        """The current task sleeps in the kernel, and ``thread``, which is awake, runs meanwhile."""
+        sleeper = self.run_queue.current
+        self.put(again=True)
+        self.switch(thread)
+        self.put(again=thread.run())
+        self.switch(sleeper)
+
     def spinner(self, by: int) -> None:
         """One program more (1) or less (-1) that computes whenever nothing else does."""
         self.run_queue.spinner(self._time(), by)

@@ -72,7 +72,8 @@ class Softirqs:
         """A bit for each vector that has been raised."""
         self._vectors: list[tuple[int, Callable[[], None]]] = []
         self._ksoftirqd = KThread("ksoftirqd/0", self.ksoftirqd)
-        self._ksoftirqd_awake = False
+        self.awake = False
+        """Whether that thread is: it alone serves them then."""
 
     def open_softirq(self, vector: int, handler: Callable[[], None]) -> None:
         """Register the function behind a vector."""
@@ -92,7 +93,7 @@ class Softirqs:
         """The end of a hard interrupt; ``nested``: it has interrupted another one."""
         preempt = self._preempt
         preempt.hardirq = nested
-        if self.pending and not nested and not preempt.softirq and not self._ksoftirqd_awake:
+        if self.pending and not nested and not preempt.softirq and not self.awake:
             self.do_softirq()
 
     def do_softirq(self) -> None:
@@ -121,8 +122,8 @@ class Softirqs:
     # --- the thread
 
     def _wake_ksoftirqd(self) -> None:
-        if not self._ksoftirqd_awake:
-            self._ksoftirqd_awake = True
+        if not self.awake:
+            self.awake = True
             self._sched.try_to_wake_up(self._ksoftirqd)
 
     def ksoftirqd(self) -> bool:
@@ -132,8 +133,12 @@ class Softirqs:
             self.run_ksoftirqd()
             if self._sched.need_resched:
                 return True
-        self._ksoftirqd_awake = False
+        self.awake = False
         return False
+
+    def run_thread(self) -> None:
+        """The thread is awake, and the current task sleeps in the kernel."""
+        self._sched.run_on_top(self._ksoftirqd)
 
     def run_ksoftirqd(self) -> None:
         """Serve what is pending."""
@@ -152,12 +157,7 @@ class Softirqs:
         assert preempt.softirq > 0, "local_bh_enable without disable"
         self._meet_bh_enable()
         preempt.softirq -= 1
-        if (
-            self.pending
-            and not preempt.softirq
-            and not preempt.hardirq
-            and not self._ksoftirqd_awake
-        ):
+        if self.pending and not preempt.softirq and not preempt.hardirq and not self.awake:
             self._irqs_off()
             self.do_softirq()
             self._irqs_on()

@@ -388,8 +388,12 @@ class Vcpu:
         self._sleep_in_kernel(over)
 
     def _sleep_in_kernel(self, over: list[bool]) -> None:
-        """A kernel function sleeps in the middle: nothing else but interrupts runs meanwhile."""
+        """A kernel function sleeps in the middle: nothing else runs meanwhile but interrupts, and
+        the thread to which soft interrupts have been left, else nobody serves any."""
         self.thread.meet()
         while not over:
-            self.thread.park("msleep")
+            if self.softirqs.awake:
+                self.softirqs.run_thread()
+            else:
+                self.thread.park("msleep")
             self.thread.meet()

@@ -8,7 +8,7 @@ from typing import Any, cast
 from desim.engine.marks import Codes
 from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
-from desim.guest.cpu.context import NET_RX_SOFTIRQ
+from desim.guest.cpu.context import NET_RX_SOFTIRQ, TIMER_SOFTIRQ
 from desim.guest.cpu.rcu import Rcu
 from desim.guest.cpu.sched import KThread, Scheduler
 from desim.machine.threads.big_lock import BigLock
@@ -207,3 +207,17 @@ def test_a_grace_periods_thread_wakes_at_the_two_ticks_behind_a_call_to_rcu() ->
     assert [time // MS for time in cast("Watched", bench.vcpu.rcu).woken] == [4, 8]
     # The tick stops when what waited has been freed, at the third.
     assert bench.vcpu.timer_interrupts == 3
+
+
+def test_ksoftirqd_runs_while_a_kernel_function_sleeps() -> None:
+    """Else nobody serves the soft interrupt in which the timer of the sleep fires."""
+    bench = Bench()
+    vcpu = bench.vcpu
+
+    def call() -> None:
+        vcpu.raise_softirq(TIMER_SOFTIRQ)
+        bench.say("sleeps")
+        vcpu.msleep(10)
+        bench.say("goes on")
+
+    assert bench.run(bench.program("sleeper", call)) == ["sleeps", "goes on"]
