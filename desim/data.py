@@ -2,13 +2,15 @@
 
 ``@data()`` makes of a class with annotated fields what ``@dataclass(slots=True)`` of the standard
 library would: a constructor, equality and a text. It says so to type checkers in the language's own
-words (``dataclass_transform``), which check fields and calls alike.
+words (``dataclass_transform``), which check fields and calls alike. A subclass of ``NamedTuple`` is
+what one of ``typing.NamedTuple`` is.
 
 NOTE: instead of ``dataclasses``, whose import takes as long as a bare start of Python, and which
-writes and compiles up to eight methods for each class, two to four million instructions: a fifth of
-all that ``desim run hello`` did. Here a constructor is written when its class makes its first
-object (most classes never do in a run), and the other methods are shared. Classes that a start does
-not load are dataclasses.
+writes and compiles up to eight methods for each class, two to four million instructions, and of
+``typing.NamedTuple``, which compiles each annotation, almost one million for a class: together a
+quarter of all that ``desim run hello`` did. Here a constructor is written when its class has made
+some objects (most classes make few in a run), and the other methods are shared. Classes that a
+start does not load are dataclasses.
 
 Left out is what nobody needs: order, ``__post_init__``, ``InitVar``, a single field that is by name
 only, and what ``dataclasses`` knows of a class: ``fields`` and ``replace`` are here.
@@ -16,14 +18,20 @@ only, and what ``dataclasses`` knows of a class: ``fields`` and ``replace`` are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import namedtuple
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
+
+if TYPE_CHECKING:
+    from typing import NamedTuple as NamedTuple
 
 T = TypeVar("T")
 
 MISSING: Any = object()
 """No default."""
+FEW = 32
+"""Objects that a class makes before its constructor is written, which takes as long as so many."""
 CLASS_VARIABLE = "ClassVar", "typing.ClassVar"
 """How an annotation begins that makes no field, as text and as an object."""
 
@@ -105,13 +113,45 @@ def _field(default: Any, named: bool) -> Field:
 
 
 def _first(made: Any, frozen: bool) -> Callable[..., None]:
-    """The constructor of ``made`` until its first call, which writes the real one."""
+    """The constructor of ``made`` for its first objects, and for calls that are wrong."""
+    known: dict[str, Field] = made.__fields__
+    given_in = _given_in(known)
+    put = object.__setattr__ if frozen else setattr
+    left = FEW
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:  # noqa: N807 - it stands for it
-        made.__init__ = _constructor(made.__fields__, frozen)
-        made.__init__(self, *values, **named)
+        nonlocal left
+        left -= 1
+        given = given_in(values, named) if left else None
+        if given is None:
+            made.__init__ = _constructor(known, frozen)
+            made.__init__(self, *values, **named)
+            return
+        for name, value in given.items():
+            put(self, name, value)
 
     return __init__
+
+
+def _given_in(
+    known: dict[str, Field],
+) -> Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any] | None]:
+    """What gives the value of each field in a call of a constructor; None if the call is wrong."""
+    places = [name for name, one in known.items() if not one.named]
+    defaults = {name: one.default for name, one in known.items() if one.default is not MISSING}
+    factories = {name: one.factory for name, one in known.items() if one.factory is not None}
+
+    def given_in(values: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any] | None:
+        count = len(values)
+        if count > len(places) or (named and not named.keys().isdisjoint(places[:count])):
+            return None
+        given = {**defaults, **dict(zip(places, values, strict=False)), **named}
+        for name, factory in factories.items():
+            if name not in given:
+                given[name] = factory()
+        return given if given.keys() == known.keys() else None
+
+    return given_in
 
 
 def _constructor(known: dict[str, Field], frozen: bool) -> Callable[..., None]:
@@ -174,4 +214,99 @@ _FROZEN = {
     "__delattr__": _delete,
     "__getstate__": _state,
     "__setstate__": _set_state,
+}
+
+
+# --- tuples with names
+
+
+if not TYPE_CHECKING:
+    # What reads an item by its name, in C: the standard library has no public name for it.
+    _Place = type(namedtuple("One", "one").one)
+
+    class _Tuples(type):
+        """Makes of a class with annotated fields a class of tuples."""
+
+        def __new__(meta, name, bases, space):
+            if not bases:
+                return super().__new__(meta, name, bases, space)
+            names = tuple(space.get("__annotations__", ()))
+            known = {one: _field(space.pop(one, MISSING), named=False) for one in names}
+            space |= {one: _Place(number, None) for number, one in enumerate(names)}
+            space |= _TUPLE
+            space.setdefault("__repr__", _tuple_repr)
+            space["_fields"] = space["__match_args__"] = names
+            space["_field_defaults"] = {
+                one: field.default for one, field in known.items() if field.default is not MISSING
+            }
+            made = type(name, (tuple, *bases[1:]), space)
+            made.__new__ = staticmethod(_first_tuple(made, known))
+            return made
+
+    class NamedTuple(metaclass=_Tuples):
+        """The base of tuples with names, to be read like a class of data."""
+
+
+def _first_tuple(made: Any, known: dict[str, Field]) -> Callable[..., Any]:
+    """What ``_first`` is for a class of data."""
+    given_in = _given_in(known)
+    count, left = len(known), FEW
+
+    def __new__(cls: Any, *values: Any, **named: Any) -> Any:  # noqa: N807 - it stands for it
+        nonlocal left
+        left -= 1
+        if left and len(values) == count and not named:
+            return tuple.__new__(cls, values)
+        given = given_in(values, named) if left else None
+        if given is None:
+            made.__new__ = staticmethod(_tuple_constructor(known))
+            return made.__new__(cls, *values, **named)
+        return tuple.__new__(cls, map(given.__getitem__, known))
+
+    return __new__
+
+
+def _tuple_constructor(known: dict[str, Field]) -> Callable[..., Any]:
+    """``__new__`` of a class of tuples with these fields."""
+    names: dict[str, Any] = {"_tuple_new": tuple.__new__}
+    given = ["_cls"]
+    for name, one in known.items():
+        default = "" if one.default is MISSING else f"=_{name}"
+        names[f"_{name}"] = one.default
+        given.append(name + default)
+    items = "".join(f"{name}, " for name in known)
+    exec(f"def __new__({', '.join(given)}): return _tuple_new(_cls, ({items}))", names)
+    made: Callable[..., Any] = names["__new__"]
+    return made
+
+
+def _make(cls: Any, values: Iterable[Any]) -> Any:
+    made = tuple.__new__(cls, values)
+    if len(made) != len(cls._fields):
+        raise TypeError(f"Expected {len(cls._fields)} arguments, got {len(made)}")
+    return made
+
+
+def _replace(self: Any, /, **changes: Any) -> Any:
+    changed = [changes.pop(name, value) for name, value in zip(self._fields, self, strict=True)]
+    if changes:
+        raise ValueError(f"Got unexpected field names: {list(changes)!r}")
+    return self._make(changed)
+
+
+def _as_dict(self: Any) -> dict[str, Any]:
+    return dict(zip(self._fields, self, strict=True))
+
+
+def _tuple_repr(self: Any) -> str:
+    shown = ", ".join(f"{name}={value!r}" for name, value in _as_dict(self).items())
+    return f"{type(self).__name__}({shown})"
+
+
+_TUPLE: dict[str, Any] = {
+    "__slots__": (),
+    "__getnewargs__": lambda self: tuple(self),
+    "_make": classmethod(_make),
+    "_replace": _replace,
+    "_asdict": _as_dict,
 }

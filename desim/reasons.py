@@ -12,7 +12,8 @@ Each core declares its own in a module ``reasons`` (``desim.net.reasons``,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from desim.data import NamedTuple
 
 Datum = int | str
 

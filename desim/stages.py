@@ -22,7 +22,9 @@ from enum import Enum
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
+
+from desim.data import NamedTuple
 
 T = TypeVar("T")
 

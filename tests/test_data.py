@@ -1,16 +1,17 @@
-"""``@data()`` does what ``@dataclass(slots=True)`` of the standard library does."""
+"""``@data()`` and ``NamedTuple`` do what ``@dataclass(slots=True)`` and typing's tuples do."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import pickle
+import typing
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
 
-from desim.data import data, field, fields, replace
+from desim.data import FEW, NamedTuple, data, field, fields, replace
 
 
 @data()
@@ -67,6 +68,25 @@ class OursItself:
 @dataclasses.dataclass(slots=True, eq=False)
 class TheirsItself:
     x: int
+
+
+T = TypeVar("T")
+
+
+class OursTuple(NamedTuple, Generic[T]):
+    x: T
+    name: str = "a"
+
+    def both(self) -> str:
+        return f"{self.x}{self.name}"
+
+
+class TheirsTuple(typing.NamedTuple, Generic[T]):
+    x: T
+    name: str = "a"
+
+    def both(self) -> str:
+        return f"{self.x}{self.name}"
 
 
 PAIRS: list[tuple[Any, Any]] = [
@@ -153,3 +173,43 @@ def test_a_class_without_fields_has_equal_objects() -> None:
     assert Nothing() == Nothing()
     assert len({Nothing(), Nothing()}) == 1
     assert Nothing.__doc__ == "Nothing."
+
+
+TUPLE_USES: dict[str, Callable[[Any], Any]] = {
+    "items": tuple,
+    "equal": lambda one: one == tuple(one),
+    "hash": hash,
+    "unpacked": lambda one: {**dict(zip("ab", one, strict=True))},
+    "of fields": lambda one: (one.x, one.name, one.both(), one[1], len(one)),
+    "text": lambda one: repr(one).replace("Theirs", "Ours"),
+    "known": lambda one: (one._fields, type(one)._field_defaults, type(one).__match_args__),
+    "made": lambda one: tuple(type(one)._make([*one])),
+    "made of too few": lambda one: type(one)._make([1]),
+    "replaced": lambda one: tuple(one._replace(x=7)),
+    "replaced by what is not there": lambda one: one._replace(unknown=7),
+    "as a dict": lambda one: one._asdict(),
+    "pickled": lambda one: tuple(pickle.loads(pickle.dumps(one))),
+    "copied": lambda one: (type(copy.copy(one)) is type(one), copy.deepcopy(one) == one),
+    "set": lambda one: setattr(one, "x", 9),
+    "given more": lambda one: setattr(one, "other", 9),
+    "has a dict": lambda one: hasattr(one, "__dict__"),
+    "of a kind": lambda one: (type(one).__mro__[1:], type(one)[int](1) == (1, "a")),
+}
+
+
+def test_a_class_of_tuples_is_used_like_one_of_typing() -> None:
+    ours: Any = OursTuple
+    theirs: Any = TheirsTuple
+    for _ in range(2 * FEW):  # the constructor is written on the way
+        for values, named in CALLS:
+            for what, use in TUPLE_USES.items():
+                mine = outcome(lambda: use(ours(*values, **named)))  # noqa: B023 - it is called here
+                other = outcome(lambda: use(theirs(*values, **named)))  # noqa: B023 - it is called here
+                assert mine == other, (what, values, named)
+
+
+def test_a_constructor_is_the_same_before_and_after_it_is_written() -> None:
+    for each in (Ours, OursFrozen, OursNamed):
+        made = [outcome(lambda: each(x=3)) for _ in range(2 * FEW)]  # noqa: B023 - it is called here
+        assert all(one == made[0] for one in made)
+        assert outcome(lambda: each(*(3,), x=3)) is TypeError  # noqa: B023 - it is called here

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from desim.data import NamedTuple
 from desim.engine.draw import Draw
 
 Input = dict[str, Any]

@@ -17,11 +17,12 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.against.corpus import Corpus
 from desim.against.original import MOVES, Input, Original, Peer
 from desim.against.table import ORIGINALS
+from desim.data import NamedTuple
 from desim.errors import ModelError, RecordingError, UserError
 from desim.fuzz.judge import Breach
 from desim.fuzz.shrink import shrink

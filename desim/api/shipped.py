@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.scenario.shipped import shipped_scenarios
 
 

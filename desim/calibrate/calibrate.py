@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from desim.calibrate.fit import Fit, fit
 from desim.calibrate.kernel_trace import POINTS, parse_trace
@@ -25,6 +24,7 @@ from desim.calibrate.profile_text import profile_text, uniform
 from desim.conform.linux.figures import is_tcp
 from desim.conform.linux.predict import configuration, predicted, printed, simulate
 from desim.conform.linux.recording import KernelTrace, Run, Test
+from desim.data import NamedTuple
 from desim.disk import write_whole
 from desim.errors import RecordingError
 from desim.machine import Machine

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from desim.calibrate.meter import Figure
 from desim.calibrate.observe import Observation
+from desim.data import NamedTuple
 from desim.errors import UserError
 
 if TYPE_CHECKING:

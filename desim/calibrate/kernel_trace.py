@@ -9,7 +9,8 @@ plus a constant.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from desim.data import NamedTuple
 
 EVENT, FIELD, FUNCTION = "event", "field of an event", "function"
 """What writing a trace down consists of: an event of the kernel's and each field of it, an event

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from desim.data import NamedTuple
 from desim.engine.instrument import OpenStage, Watcher
 from desim.engine.thread import Thread
 from desim.stages import GUEST, Landmark, stages_at

@@ -18,11 +18,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.calibrate.kernel_trace import Event
 from desim.calibrate.meter import Figure, Meter, Reading, figures_at
 from desim.conform.linux.recording import Packet
+from desim.data import NamedTuple
 from desim.machine import Machine
 from desim.machine.capture import Captured
 from desim.stages import Landmark

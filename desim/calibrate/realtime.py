@@ -17,12 +17,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from statistics import median
-from typing import NamedTuple
 
 from desim.calibrate.fit import Fitted
 from desim.conform.linux.predict import configuration, predicted, printed, simulate
 from desim.conform.linux.recording import Run, Test
 from desim.costs.profile import INSTRUCTIONS, Profile
+from desim.data import NamedTuple
 from desim.errors import UserError
 from desim.machine import Machine
 

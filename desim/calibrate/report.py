@@ -7,7 +7,7 @@ shorter than ``FLOOR`` instructions, relative to that many.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.calibrate.calibrate import Round
 from desim.calibrate.fit import FLOOR, Fit, Fitted, error
@@ -16,6 +16,7 @@ from desim.calibrate.realtime import Factor
 from desim.calibrate.selection import Selection
 from desim.conform.linux.judgement import middle_and_95
 from desim.conform.linux.recording import Run
+from desim.data import NamedTuple
 
 DESCRIPTION = "Guest instructions, as QEMU counts them under -icount; QEMU and host take no time"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.calibrate.calibrate import is_used
 from desim.calibrate.kernel_trace import parse_trace
@@ -24,6 +24,7 @@ from desim.conform.linux.recording import (
     read_runs,
 )
 from desim.conform.suite import UNREADABLE, check_regular, told
+from desim.data import NamedTuple
 from desim.disk import kind_of
 from desim.errors import RecordingError
 

@@ -9,12 +9,12 @@ import argparse
 import shlex
 from collections.abc import Callable
 from importlib import import_module
-from typing import NamedTuple
 
 from desim.cli._arguments import Parser
 from desim.cli._commands import COMMANDS
 from desim.cli._screen import say
 from desim.costs.profile import shipped as shipped_profiles
+from desim.data import NamedTuple
 from desim.scenario.qemu_words import NETWORK
 from desim.scenario.shipped import shipped_scenarios
 

@@ -10,9 +10,9 @@ a function means for that its landmark says (``desim.stages``).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from desim.compare.align import stack_at
+from desim.data import NamedTuple
 from desim.engine.trace import Noted, ThreadRecord, Trace
 from desim.events import (
     Closed,

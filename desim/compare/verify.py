@@ -15,11 +15,11 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from difflib import unified_diff
 from pathlib import Path
-from typing import NamedTuple
 
 from desim.compare import results
 from desim.compare.report import lines as differences
 from desim.compare.results import FINGERPRINTS, LONG_REPORT, PAGE, PAGES, REPORT
+from desim.data import NamedTuple
 from desim.disk import kind_of
 from desim.engine.trace import Fingerprint
 from desim.errors import UserError

@@ -19,8 +19,9 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.disk import kind_of
 from desim.errors import ProfileError, nearest
 from desim.stages import Known, known_stages

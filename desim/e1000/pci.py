@@ -22,8 +22,7 @@ sets one); capabilities, power management and MSI, which QEMU's card does not ha
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from desim.data import NamedTuple
 from desim.devices import CardModel
 from desim.ports import PciBus
 from desim.wire.frame import Frame

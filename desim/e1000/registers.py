@@ -26,7 +26,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
+
+from desim.data import NamedTuple
 
 REGISTERS_COUNT = 0x8000
 WINDOW_SIZE = REGISTERS_COUNT * 4

@@ -9,10 +9,9 @@ What a thread does on the way to its sleep has its effects; they are the caller'
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import greenlet
 
+from desim.data import NamedTuple
 from desim.engine.thread import Thread
 
 

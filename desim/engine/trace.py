@@ -24,8 +24,9 @@ from array import array
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
+from desim.data import NamedTuple
 from desim.engine.marks import Codes, split
 from desim.engine.thread import Thread
 from desim.errors import OverBudgetError

@@ -35,9 +35,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from desim.costs.profile import Cost
+from desim.data import NamedTuple
 from desim.engine.marks import CODE_BITS
 
 if TYPE_CHECKING:

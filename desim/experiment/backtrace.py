@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterable
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.engine.instrument import OpenStage, Watcher
 from desim.engine.thread import Thread
 from desim.errors import UserError

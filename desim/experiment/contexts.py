@@ -8,8 +8,9 @@ what was interrupted.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from desim.data import NamedTuple
 from desim.engine.trace import ThreadRecord, Trace
 from desim.events import Scheduled
 from desim.stages import Landmark

@@ -12,9 +12,10 @@ Everything here is counted, from the captures and the trace; nothing is estimate
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.config import MachineConfig
+from desim.data import NamedTuple
 from desim.e1000.reasons import FILTERED_ADDRESS
 from desim.experiment.interrupts import Interrupts, Stretches, lies, together
 from desim.machine.capture import Captured

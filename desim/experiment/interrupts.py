@@ -13,8 +13,9 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.e1000.interrupts import LINE
 from desim.engine.trace import E, Happened, Trace
 from desim.events import MitigationBegun, MitigationEnded, Raised

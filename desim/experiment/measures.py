@@ -9,8 +9,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.engine.trace import ThreadRecord, Trace
 from desim.events import FrameStored, FrameTaken, Scheduled
 from desim.machine.capture import Captured

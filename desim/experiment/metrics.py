@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from desim.data import NamedTuple
 from desim.e1000 import reasons as card_reasons
 from desim.e1000.interrupts import FLOOR, LINE
 from desim.events import MitigationBegun

@@ -20,9 +20,9 @@ Not modelled: the window of an edge for which both kinds are pending (the shorte
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from desim.config import DEFAULT_MODPROBE, SECOND_NS, MachineConfig, RunCommand
+from desim.data import NamedTuple
 from desim.devices import Nic
 from desim.e1000.card import E1000
 from desim.e1000.interrupts import MIT_FLOOR, MIT_UNIT_NS, InterruptObserver, Interrupts

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from desim.config import InputFile, MachineConfig
 from desim.costs.profile import INSTRUCTIONS, load
-from desim.data import replace
+from desim.data import NamedTuple, replace
 from desim.engine.trace import Fingerprint, Trace
 from desim.errors import UserError
 from desim.experiment.journey import Journey, Message

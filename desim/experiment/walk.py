@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.engine.trace import Noted, ThreadRecord, Trace
 
 Open = tuple[int, int]

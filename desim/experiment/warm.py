@@ -33,10 +33,11 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from desim.collector import collect_rarely
 from desim.config import MachineConfig
+from desim.data import NamedTuple
 from desim.errors import UserError, WorkerError
 from desim.experiment.run import RunResult
 from desim.machine import Machine

@@ -8,8 +8,9 @@ card and an old slirp, and what two kinds do together is not hidden by a third.
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.engine.draw import Draw
 from desim.fuzz.commands import BOOT_MS
 

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.api.laws import UserLaw
 from desim.api.result import Result
 from desim.config import MachineConfig
+from desim.data import NamedTuple
 from desim.errors import UserError
 from desim.experiment.many import Many
 from desim.experiment.run import RunResult

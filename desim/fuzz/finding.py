@@ -5,8 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.fuzz.judge import GOES_ON, MARKS, MODELS, Breach
 from desim.fuzz.toml import text_of
 from desim.laws.table import LAWS

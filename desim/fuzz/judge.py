@@ -6,12 +6,11 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from desim.api.laws import UserLaw
 from desim.api.result import Result
 from desim.config import SECOND_NS, MachineConfig
-from desim.data import replace
+from desim.data import NamedTuple, replace
 from desim.errors import ModelError
 from desim.experiment.again import Again
 from desim.experiment.run import run as run_again

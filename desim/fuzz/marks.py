@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from desim.config import SECOND_NS
+from desim.data import NamedTuple
 from desim.events import Held, Lost, Made, MitigationEnded
 from desim.laws.law import Run
 from desim.laws.segments import Stream, streams

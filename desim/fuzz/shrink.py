@@ -21,12 +21,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.api.laws import UserLaw
 from desim.api.result import Result
 from desim.api.scenario import Scenario
 from desim.config import MachineConfig
+from desim.data import NamedTuple
 from desim.errors import ScenarioError, UserError
 from desim.experiment.many import Many
 from desim.experiment.run import RunResult

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Collection
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
+from desim.data import NamedTuple
 from desim.host.loopback import Bindable, Endpoints, Loopback, wildcard
 from desim.ports import Endpoint, Random
 from desim.userland.uapi import SocketRow, owners

@@ -10,9 +10,9 @@ says anything of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from desim.config import InputFile, MachineConfig, RunCommand, Side
+from desim.data import NamedTuple
 from desim.laws.judged import once
 from desim.laws.law import Run
 from desim.userland.command import Command

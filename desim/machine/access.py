@@ -21,8 +21,9 @@ breakpoint) make all accesses step by step.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
+from desim.data import NamedTuple
 from desim.engine.environment import CHUNK, CIRCLING_LIMIT, Environment
 from desim.engine.marks import CODE_BITS
 from desim.machine.threads.big_lock import BigLock

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.spool import Batches, Spool
 from desim.wire.frame import Frame
 

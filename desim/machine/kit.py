@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from desim.data import NamedTuple
 from desim.engine.environment import Environment
 from desim.engine.instrument import Instrument
 from desim.engine.streams import Streams

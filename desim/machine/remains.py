@@ -8,8 +8,9 @@ it where the machine itself is gone already.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from desim.data import NamedTuple
 from desim.e1000.registers import ICR, IMS, RDH, RDT, TDH, TDT
 from desim.guest.drivers.e1000 import E1000Driver
 from desim.slirp.socket import SS_FACCEPTCONN

@@ -20,8 +20,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from types import GeneratorType
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.engine.streams import Stream
 from desim.machine.state import EMPTY, State, content_of, to_look_at
 from desim.machine.threads.host import HostTask

@@ -9,9 +9,10 @@ have bare names (``vcpu``, ``nic``, ``guest console``); those of another bear it
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.config import QemuConfig
+from desim.data import NamedTuple
 from desim.engine.thread import Thread
 from desim.engine.trace import ThreadRecord
 from desim.events import FrameTaken

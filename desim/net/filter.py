@@ -31,8 +31,9 @@ filters of COLO (``filter-mirror``, ``-redirector``, ``-rewriter``, ``colo-compa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from desim.data import NamedTuple
 from desim.net.client import Direction, NetClientState
 from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame

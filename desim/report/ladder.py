@@ -16,8 +16,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from desim.data import NamedTuple
 from desim.engine.trace import Happened
 from desim.events import (
     Closed,

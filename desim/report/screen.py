@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.config import MachineConfig
+from desim.data import NamedTuple
 from desim.e1000.interrupts import FLOOR, LINE
 from desim.e1000.reasons import FILTERED_ADDRESS
 from desim.experiment.figures import NORMAL_LOSSES, Card, Transfer

@@ -9,8 +9,8 @@ whole way out), so that has a heading of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.experiment.journey import TO_GUEST, TO_HOST, Direction, Row
 
 LIES = {

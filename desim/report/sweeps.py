@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.report.text import amount, cut, duration
 from desim.scenario.metrics import METRICS, Kind, Value, decimal, round_half_up
 from desim.sweeps.database import Database

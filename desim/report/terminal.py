@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.config import MachineConfig
+from desim.data import NamedTuple
 from desim.experiment.figures import NORMAL_LOSSES
 from desim.experiment.journey import Journey
 from desim.experiment.run import RunResult

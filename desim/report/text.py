@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.scenario.qemu_words import shell_words
 
 MAX_TEXT = 24

@@ -9,8 +9,9 @@ the same on every machine: the logarithm is decimal arithmetic, which has one ri
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from desim.data import NamedTuple
 from desim.engine.streams import Stream
 from desim.scenario.durations import parse_duration
 

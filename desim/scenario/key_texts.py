@@ -6,8 +6,7 @@ here is what people are told of them, and only those who ask load it. In Markdow
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from desim.data import NamedTuple
 from desim.scenario.metrics import METRICS
 
 

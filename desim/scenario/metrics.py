@@ -17,8 +17,9 @@ import operator
 import re
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from desim.data import NamedTuple
 from desim.errors import nearest
 from desim.scenario.durations import UNITS, parse_duration
 

@@ -27,8 +27,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.devices import CardModel
 from desim.errors import nearest
 from desim.scenario.qemu_words import Option, Program, word_set

@@ -19,9 +19,8 @@ gone                              asked for 4.7     today
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from desim.data import data, field
+from desim.data import NamedTuple, data, field
 from desim.devices import SlirpVersion
 from desim.errors import UserError
 from desim.scenario.qemu_words import Option

@@ -21,9 +21,9 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
-from desim.data import data, field
+from desim.data import NamedTuple, data, field
 from desim.errors import nearest
 
 

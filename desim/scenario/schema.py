@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from desim.config import (
     DEFAULT_MODPROBE,
@@ -24,6 +24,7 @@ from desim.config import (
     Side,
     Train,
 )
+from desim.data import NamedTuple
 from desim.devices import SlirpVersion
 from desim.engine.streams import Stream
 from desim.errors import UserError, nearest

@@ -13,9 +13,8 @@ the text itself.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from desim.config import DEFAULT_MODPROBE
+from desim.data import NamedTuple
 from desim.errors import nearest
 from desim.guest.drivers.modules import MODULES
 from desim.scenario.key_names import Key

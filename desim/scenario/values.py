@@ -23,8 +23,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.errors import nearest
 from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.keys import value_of

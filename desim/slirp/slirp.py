@@ -31,8 +31,8 @@ Not modelled: SMB, state saving.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.devices import GuestFwd, HostFwd, UserNet
 from desim.ports import (
     POLLERR,

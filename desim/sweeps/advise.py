@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import NamedTuple
 
 from desim.config import DEFAULT_MODPROBE
+from desim.data import NamedTuple
 from desim.errors import UserError
 from desim.scenario.metrics import Value, Wanted
 from desim.scenario.settings import setting_at

@@ -41,8 +41,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.errors import OutputError, UserError
 from desim.sweeps.row import WORKER, Cell, Row, Sample, cell
 

@@ -37,9 +37,10 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.collector import collect_rarely
+from desim.data import NamedTuple
 from desim.errors import UserError, WorkerError
 from desim.sweeps.plan import Plan
 from desim.sweeps.row import Row

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.scenario.metrics import Value, Wanted
 from desim.scenario.values import Axis, Ends
 from desim.sweeps.search import Point, Search, chosen

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.scenario.metrics import Value
 
 Cell = int | float | str | None

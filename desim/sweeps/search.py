@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.errors import UserError
 from desim.scenario.document import Document
 from desim.scenario.metrics import Value

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.errors import ScenarioError, UserError
 from desim.experiment.many import cores
 from desim.scenario.document import Document

@@ -10,10 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 from desim.config import MachineConfig
-from desim.data import replace
+from desim.data import NamedTuple, replace
 from desim.errors import DesimError, UserError, WorkerError
 from desim.experiment.many import Many, can_fork
 from desim.experiment.run import RunResult

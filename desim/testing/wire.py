@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.reasons import Reason
 from desim.wire.frame import Frame
 

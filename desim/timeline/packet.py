@@ -9,8 +9,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from textwrap import wrap
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.engine.marks import Codes
 from desim.engine.trace import Noted, ThreadRecord
 from desim.errors import UserError

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.userland.files import DEVICES
 from desim.userland.program import Program
 

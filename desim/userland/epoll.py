@@ -12,8 +12,8 @@ been reported come in the order in which they were added.
 from __future__ import annotations
 
 import errno
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP
 from desim.userland.errors import failure
 from desim.userland.files import File

@@ -6,7 +6,9 @@ Names are those of include/uapi/linux/ethtool.h and ethtool_netlink.h, shortened
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from desim.data import NamedTuple
 
 
 class LinkSettings(NamedTuple):

@@ -6,7 +6,7 @@ copies nothing.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from desim.data import NamedTuple
 
 PAGE_SIZE = 4096
 

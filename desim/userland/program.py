@@ -8,7 +8,9 @@ are, with their types, are ``desim.userland.calls``.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
+
+from desim.data import NamedTuple
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ process like others.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.userland.command import Command, Pipeline, ProgramFile, Redirection
 from desim.userland.files import DEVICES, normalise
 from desim.userland.sh import sh

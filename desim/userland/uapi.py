@@ -6,9 +6,7 @@ them here.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from desim.data import data, field
+from desim.data import NamedTuple, data, field
 from desim.ports import Endpoint
 
 # What a look-up of a name gives (netdb.h).

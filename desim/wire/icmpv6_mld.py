@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.wire.addresses import ip
 from desim.wire.errors import WireError
 from desim.wire.icmpv6 import ICMPV6_MLD2_REPORT, Icmpv6

@@ -14,7 +14,8 @@ controller, and returns; from the place one sees what came first where an interr
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+
+from desim.data import NamedTuple
 
 IDT, STACK = 0x0008_0000, 0x0009_0000
 LOG, IRQ_LOG = 0x0010_0000, 0x0090_0000

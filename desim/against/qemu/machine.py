@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from desim.against.qemu.code import (
     CODE,
@@ -30,6 +30,7 @@ from desim.against.qemu.code import (
     idt,
     rom,
 )
+from desim.data import NamedTuple
 from desim.errors import UserError
 
 PROGRAM = "qemu-system-x86_64"

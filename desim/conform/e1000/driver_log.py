@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from desim.conform.archives import ARCHIVES
 from desim.conform.e1000.lint import Finding, Lint
@@ -18,6 +18,7 @@ from desim.conform.e1000.qemu_trace import Card, TraceReader
 from desim.conform.e1000.recordings import read_recordings
 from desim.conform.e1000.replay import Replay
 from desim.conform.suite import check_regular
+from desim.data import NamedTuple
 from desim.disk import kind_of
 from desim.e1000.registers import (
     ICR,

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.e1000.registers import WINDOW_SIZE
 
 LINE = re.compile(

@@ -13,10 +13,11 @@ interrupt.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from desim.conform.linux.predict import Predicted
 from desim.conform.linux.recording import Test
+from desim.data import NamedTuple
 from desim.machine.capture import Captured
 from desim.wire.ethernet import ETH_P_IPV6
 from desim.wire.ipv4 import PROTO_TCP

@@ -44,10 +44,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.conform.linux.figures import Figures, percentile
 from desim.conform.linux.recording import Run, Test
+from desim.data import NamedTuple
 
 JUDGED_EACH = "det"
 JUDGED_BY_MEDIAN = ("sizes", "vt")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.config import Boot, InputFile, MachineConfig, RunCommand
 from desim.conform.linux.draws import draws, jiffies_zero
@@ -22,7 +22,7 @@ from desim.conform.linux.recording import (
     Run,
     Test,
 )
-from desim.data import replace
+from desim.data import NamedTuple, replace
 from desim.engine.instrument import Watcher
 from desim.errors import RecordingError, UserError
 from desim.machine import Machine

@@ -23,9 +23,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.conform.archives import TARS, check_size, gunzipped, members
+from desim.data import NamedTuple
 from desim.disk import kind_of
 from desim.errors import RecordingError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from desim.conform.packetdrill.errors import NotModelled, ScriptError
 from desim.conform.packetdrill.script import (
@@ -19,6 +19,7 @@ from desim.conform.packetdrill.script import (
     Struct,
     SystemCall,
 )
+from desim.data import NamedTuple
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP
 from desim.userland.program import Call
 from desim.userland.uapi import (

@@ -8,9 +8,9 @@ a piece of code between ``%{`` and ``}%`` are one word each.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from desim.conform.packetdrill.errors import ScriptError
+from desim.data import NamedTuple
 
 
 class Token(NamedTuple):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from desim.conform.packetdrill.errors import NotModelled
 from desim.conform.packetdrill.script import IcmpError, Packet, TcpOption
+from desim.data import NamedTuple
 from desim.guest.skb import Skb
 from desim.wire.ethernet import ETH_P_IP, Ethernet
 from desim.wire.frame import Frame

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
 from desim.conform.packetdrill.errors import Failed, NotModelled, ScriptError
 from desim.conform.packetdrill.parser import parse
 from desim.conform.packetdrill.runner import run
+from desim.data import NamedTuple
 
 MOST_BYTES = 1 << 20
 

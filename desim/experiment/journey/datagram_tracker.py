@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+from desim.data import NamedTuple
 from desim.engine.trace import Noted
 from desim.events import (
     DatagramRead,

@@ -25,8 +25,8 @@ A ping goes out like the one and comes back like the other.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.engine.trace import ThreadRecord
 from desim.experiment.journey.course import Course, Passage
 from desim.experiment.journey.stacks import At, Stacks

@@ -19,8 +19,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.errors import UserError, nearest
 from desim.experiment.journey.values import KINDS, TO_GUEST, TO_HOST, Direction, Kind, Message
 

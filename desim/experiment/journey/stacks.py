@@ -7,8 +7,8 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.engine.trace import ThreadRecord, Trace
 from desim.spool import Column, Spool
 from desim.stages import LOOPS, QEMU, Landmark

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.experiment.journey.stays import joined
 from desim.experiment.journey.values import DIRECTIONS, KINDS, Direction, Journey, Kind, Row
 from desim.spool import Column, Spool

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from desim.data import data
+from desim.data import NamedTuple, data
 from desim.stages import Owner
 
 Carrier = Literal["host program", "QEMU", "guest kernel", "guest program"]

@@ -27,8 +27,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.errors import nearest
 
 INT = range(-(1 << 31), 1 << 31)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from desim.data import NamedTuple
 from desim.guest.cpu.context import Cpu
 from desim.guest.drivers import e1000
 from desim.guest.drivers.bare import DEFAULT_PERIOD_US, PlainDriver, PollingDriver

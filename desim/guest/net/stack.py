@@ -24,8 +24,8 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.guest.cpu.context import Cpu
 from desim.guest.drivers.netdevice import NetDriver
 from desim.guest.entropy import Entropy

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.e1000.registers import (
     ICR,
     ICS,

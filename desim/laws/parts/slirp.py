@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.devices import HostFwd, SlirpVersion
 from desim.engine.draw import Draw
 from desim.laws.law import Run, stated

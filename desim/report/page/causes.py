@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.experiment.journey import Direction, Journey, Kind, Row
 from desim.report.page.places import QUEUES, Place, place_of
 from desim.report.page.stays import HOMES, waited_for

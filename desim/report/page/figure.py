@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from markupsafe import Markup
 
+from desim.data import NamedTuple
 from desim.report.page.places import WAITING, WAITING_CSS, Place
 
 Trust = Literal["verified", "modelled", "assumed"]

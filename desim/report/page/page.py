@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from desim.data import NamedTuple
 from desim.report.page.figure import TRUST, Figure, Table
 from desim.report.page.places import Place
 from desim.version import __version__

@@ -7,8 +7,8 @@ place: it means waiting.
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.stages import GUEST, HOST, Owner
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.events import PinDriven
 from desim.experiment.journey import Journey
 from desim.experiment.journey.journeys import Journeys

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from markupsafe import Markup
 
+from desim.data import NamedTuple
 from desim.report.page import svg
 from desim.report.text import four_digits
 

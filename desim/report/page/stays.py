@@ -9,8 +9,8 @@ waiting are never joined, so both keep their sums.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.experiment.journey import Journey, Row
 from desim.report.page.places import Place, place_of
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from markupsafe import Markup
 
+from desim.data import NamedTuple
 from desim.experiment.rates import FLOOR_NS, rates
 from desim.report.page import svg
 from desim.report.page.figure import Basis, Figure, Key, Table, Trust

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.scenario.metrics import METRICS, Value
 from desim.sweeps.database import Database, Head
 from desim.sweeps.row import Cell, Sample, exact

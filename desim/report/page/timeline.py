@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.engine.marks import Codes
 from desim.engine.trace import E, Happened, ThreadRecord, Trace
 from desim.events import (

@@ -8,10 +8,10 @@ what is seen at first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from markupsafe import Markup
 
+from desim.data import NamedTuple
 from desim.report.page import svg
 from desim.report.page.figure import Basis, Figure, Key, Table, Trust
 from desim.report.page.places import WAITING, WAITING_CSS, Place

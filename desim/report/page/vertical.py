@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import NamedTuple
 
 from markupsafe import Markup
 
+from desim.data import NamedTuple
 from desim.report.page import svg
 from desim.report.page.scale import round_step
 from desim.scenario.metrics import Value

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import SequenceMatcher
-from typing import NamedTuple
 
 from markupsafe import Markup
 
+from desim.data import NamedTuple
 from desim.experiment.journey import TO_GUEST, Journey
 from desim.report.page import svg
 from desim.report.page.figure import Basis, Figure, Table, Trust, keys_of

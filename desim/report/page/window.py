@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from desim.data import NamedTuple
 
 QUIET_NS = 20 * 10**6
 """A time without a frame that ends a burst."""

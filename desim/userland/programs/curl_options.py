@@ -8,8 +8,8 @@ a line is read; what the real one refuses itself is left to the program.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.userland.files import normalise
 from desim.userland.programs.getopt import whole
 

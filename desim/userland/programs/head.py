@@ -5,8 +5,7 @@ Not modelled: ``-z`` and ``--presume-input-pipe`` of coreutils.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from desim.data import NamedTuple
 from desim.userland.calls import sys
 from desim.userland.program import Part, Program
 from desim.userland.programs import coreutils

@@ -25,8 +25,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from typing import Any, NamedTuple
+from typing import Any
 
+from desim.data import NamedTuple
 from desim.ports import POLLIN, POLLOUT, Endpoint
 from desim.userland.calls import sys
 from desim.userland.program import Call, Part, Program

@@ -11,8 +11,8 @@ IPv6 routes, ``neigh`` (what the real one says of a neighbour's users and ages),
 from __future__ import annotations
 
 import errno
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.userland.calls import sys
 from desim.userland.program import Part, Program
 from desim.userland.programs.busybox import BANNER

@@ -9,8 +9,9 @@ import json
 import struct
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
+from desim.data import NamedTuple
 from desim.ports import POLLIN, POLLOUT
 from desim.userland.calls import sys
 from desim.userland.program import Part

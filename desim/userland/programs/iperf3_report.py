@@ -9,8 +9,8 @@ prints its reports without these columns then, as it does on such systems.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.userland.programs.decimals import fixed, general
 
 US = 1_000_000

@@ -11,8 +11,8 @@ Modelled are -1 -a -A -d -F -l -p -r -S -t.
 from __future__ import annotations
 
 import errno
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.userland.calls import sys
 from desim.userland.errors import failure
 from desim.userland.program import Part, Program

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.userland.calls import sys
 from desim.userland.program import Part, Program
 from desim.userland.programs import ltool_ping, ltool_tcp, ltool_tftp, ltool_udp

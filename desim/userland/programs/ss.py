@@ -11,8 +11,7 @@ Not modelled, and refused when a line is read: all other kinds of sockets, what 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from desim.data import NamedTuple
 from desim.ports import Endpoint
 from desim.userland.calls import sys
 from desim.userland.program import Program

@@ -6,8 +6,7 @@ reads what it holds at that moment. ``-z`` of coreutils is not modelled either.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from desim.data import NamedTuple
 from desim.userland.calls import sys
 from desim.userland.program import Program
 from desim.userland.programs import coreutils

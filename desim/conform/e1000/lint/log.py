@@ -7,8 +7,8 @@ that knows more than accesses sets that directly (``bus_master``, ``reception.rd
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from desim.data import NamedTuple
 from desim.e1000 import eeprom
 from desim.e1000.phy import MDIC_INT_EN
 from desim.e1000.receive import DESCRIPTOR_LEN

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from desim.conform.e1000.lint.log import Access, HandedOver, Log, LookedAt
+from desim.data import NamedTuple
 
 
 class Found(NamedTuple):
