@@ -116,42 +116,31 @@ def wrap(
     there is none.
     """
     given = method.__code__
-    positional = given.co_varnames[: given.co_argcount]
-    named = given.co_varnames[given.co_argcount : given.co_argcount + given.co_kwonlyargcount]
     if given.co_flags & _STARS:
         raise TypeError(f"{method.__qualname__}: a stage has no * among its parameters")
-    sized = ""
-    if size is not None:
-        if size not in (*positional[1:], *named):
-            raise TypeError(f"{method.__qualname__}: no parameter {size!r} to take the size from")
-        sized = size if size in named else f"a{positional.index(size) - 1}"
-    shape = Shape(
-        len(positional) - 1,
-        named,
-        sized if any(cost.per_1000_bytes for _, cost in steps) else "",
-        env.strict,
-        opens,
-        tuple(
-            Figures(
-                code is not None,
-                cost.enter > 0 or (bool(sized) and cost.per_1000_bytes > 0),
-                bool(sized) and cost.per_1000_bytes > 0,
-                cost.leave > 0,
-            )
-            for code, cost in steps
-        ),
-    )
-    figures = [
-        figure
-        for code, cost in steps
-        for figure in (code or 0, cost.enter, SizedCost(cost) if sized else 0, cost.leave)
-    ]
+    names = given.co_varnames[: given.co_argcount + given.co_kwonlyargcount]
+    places, keywords = names[: given.co_argcount], names[given.co_argcount :]
+    if size is not None and size not in names[1:]:
+        raise TypeError(f"{method.__qualname__}: no parameter {size!r} to take the size from")
+    shapes: list[Figures] = []
+    figures: list[Any] = []
+    any_sized = False
+    for code, cost in steps:
+        enter, per_1000_bytes, leave = cost
+        sized = size is not None and per_1000_bytes > 0
+        any_sized = any_sized or sized
+        shapes.append(Figures(code is not None, enter > 0 or sized, sized, leave > 0))
+        figures += (code or 0, enter, SizedCost(cost) if sized else 0, leave)
+    of = ""
+    if size is not None and any_sized:
+        of = size if size in keywords else f"a{places.index(size) - 1}"
+    shape = Shape(len(places) - 1, keywords, of, env.strict, opens, tuple(shapes))
     made = _maker(shape)(env, method, *figures)
     # Its parameters have the names of the method's, so that it can be called in the same ways,
     # and a traceback says which method it stands around.
-    made.__code__ = made.__code__.replace(
-        co_varnames=given.co_varnames[: len(positional) + len(named)]
-        + made.__code__.co_varnames[len(positional) + len(named) :],
+    own = made.__code__
+    made.__code__ = own.replace(
+        co_varnames=names + own.co_varnames[len(names) :],
         co_name=given.co_name,
         co_qualname=given.co_qualname,
     )
