@@ -14,7 +14,7 @@ Conventions that hold at every port
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from desim.reasons import Reason
@@ -153,7 +153,7 @@ class Mmio(Protocol):
         """32-bit reads, one behind the other, with nothing in between."""
         return [self.read(offset) for offset in offsets]
 
-    def strobe(self, offset: int, values: Iterable[int], flush: int, delay_ns: int) -> None:
+    def strobe(self, offset: int, values: Sequence[int], flush: int, delay_ns: int) -> None:
         """Levels of pins, one after the other: write each, read ``flush``, wait ``delay_ns``."""
 
     def config_read(self, offset: int) -> int:

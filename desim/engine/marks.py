@@ -76,12 +76,16 @@ class Codes:
         return not self.files[code >> 1]
 
 
+_EIGHT_BYTES = "L" if array("L").itemsize == 8 else "Q"
+"""An array of these takes a third of the instructions of one of "Q", where both are the same."""
+
+
 def split(marks: list[int]) -> tuple[array[int], array[int]]:
     """The times of ``marks`` (ns), and their codes."""
     # NOTE: cut as bytes and not by arithmetic, which takes four times as long: a mark is four
     # numbers of 16 bits, the lowest of which is its code.
     try:
-        parts = array("H", array("Q", marks).tobytes())
+        parts = array("H", array(_EIGHT_BYTES, marks).tobytes())
     except OverflowError:  # after 78 hours of virtual time
         parts = array("H")
     if sys.byteorder == "big" or not parts:

@@ -20,7 +20,7 @@ breakpoint) make all accesses step by step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from desim.data import NamedTuple
@@ -53,7 +53,8 @@ class CardAccess(Mmio):
 
     __slots__ = (
         "_env", "_in_a_row", "_lock", "_methods", "_quiet_read", "_quiet_write", "_reads",
-        "_thread", "_writes", "at_one_go", "config_read_", "config_write_", "read_", "write_",
+        "_strobes", "_thread", "_writes", "at_one_go", "config_read_", "config_write_", "read_",
+        "write_",
     )  # fmt: skip
 
     def __init__(
@@ -88,13 +89,16 @@ class CardAccess(Mmio):
         self._writes: dict[int, Quiet[Callable[[int], None]] | None] = {}
         self._in_a_row: dict[tuple[int, ...], Quiet[list[Callable[[], int]]]] = {}
         """Reads one behind the other, by their offsets."""
+        self._strobes: dict[tuple[int, int, int, int], list[int]] = {}
+        """The marks of levels of pins, by where they are, what is read behind each, how long each
+        takes (ns), and how many they are."""
         self._methods: dict[tuple[str, str], tuple[int, tuple[int, ...]]] = {}
         """What reads and writes by a method take (ns), and their marks."""
 
     @property
     def learned(self) -> tuple[object, ...]:
         """The tables of what is known of accesses: they tell nothing of the card."""
-        return self._reads, self._writes, self._in_a_row, self._methods
+        return self._reads, self._writes, self._in_a_row, self._strobes, self._methods
 
     def _enter(self) -> bool:
         self._lock.meet()
@@ -215,42 +219,62 @@ class CardAccess(Mmio):
             took += quiet.took
         self._in_a_row[offsets] = Quiet(do, took, tuple(marks))
 
-    def strobe(self, offset: int, values: Iterable[int], flush: int, delay_ns: int) -> None:
-        thread = self._thread
+    def strobe(self, offset: int, values: Sequence[int], flush: int, delay_ns: int) -> None:
         pin, flushed = self._writes.get(offset), self._reads.get(flush)
         if pin is None or flushed is None:
-            for value in values:
-                self.write(offset, value)
-                self.read(flush)
-                thread.charge(delay_ns)
+            self._strobe_by_steps(offset, values, flush, delay_ns)
             return
-        # NOTE: both accesses at one go, and written out once more: a driver that loads does little
-        # else (1.6 of the calls of a boot).
-        env, queue, marks = self._env, self._env._queue, thread.marks
-        do, done, writes, flushes = pin.do, flushed.do, pin.took, flushed.took
-        made = *pin.marks, *(mark + (writes << CODE_BITS) for mark in flushed.marks)
+        # NOTE: all levels at one go (a third of the instructions of a boot: a driver that loads
+        # does little else).
+        env, thread, queue = self._env, self._thread, self._env._queue
+        begin, took = thread.now, pin.took + flushed.took
+        every = took + delay_ns
+        after = begin + len(values) * every
+        end = after - delay_ns
+        if (
+            (not queue or queue[0][0] > end)
+            and (pin.took or (begin > env._now and delay_ns))
+            and not thread.irq_pending
+            and self._lock.owner is None
+            and env.running is thread
+            and len(thread.marks) <= CHUNK
+        ):
+            env._now = end
+            thread.now = after
+            if pin.marks or flushed.marks:
+                row = offset, flush, every, len(values)
+                marks = self._strobes.get(row) or self._learn_strobe(row, pin, flushed)
+                begin <<= CODE_BITS
+                thread.marks += [begin + mark for mark in marks]
+            for value in values:
+                pin.do(value)
+            flushed.do()
+        elif len(values) == 1:
+            self._strobe_by_steps(offset, values, flush, delay_ns)
+        else:
+            for value in values:
+                self.strobe(offset, (value,), flush, delay_ns)
+
+    def _strobe_by_steps(
+        self, offset: int, values: Sequence[int], flush: int, delay_ns: int
+    ) -> None:
         for value in values:
-            begin = thread.now
-            end = begin + writes + flushes
-            if (
-                (not queue or queue[0][0] > end)
-                and (writes or begin > env._now)
-                and not thread.irq_pending
-                and self._lock.owner is None
-                and env.running is thread
-                and len(marks) <= CHUNK
-            ):
-                env._now = end
-                thread.now = end + delay_ns
-                if made:
-                    begin <<= CODE_BITS
-                    marks += [begin + mark for mark in made]
-                do(value)
-                done()
-            else:
-                self.write(offset, value)
-                self.read(flush)
-                thread.charge(delay_ns)
+            self.write(offset, value)
+            self.read(flush)
+            self._thread.charge(delay_ns)
+
+    def _learn_strobe(
+        self,
+        row: tuple[int, int, int, int],
+        pin: Quiet[Callable[[int], None]],
+        flushed: Quiet[Callable[[], int]],
+    ) -> list[int]:
+        """The marks of ``row``'s levels, with times counted from their begin."""
+        *_, every, count = row
+        once = *pin.marks, *(mark + (pin.took << CODE_BITS) for mark in flushed.marks)
+        marks = [mark + (n * every << CODE_BITS) for n in range(count) for mark in once]
+        self._strobes[row] = marks
+        return marks
 
     def config_read(self, offset: int) -> int:
         was_on = self._enter()
@@ -266,6 +290,7 @@ class CardAccess(Mmio):
         self._reads.clear()
         self._writes.clear()
         self._in_a_row.clear()
+        self._strobes.clear()
         self._methods.clear()
 
     # --- quiet accesses

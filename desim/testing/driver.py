@@ -7,7 +7,7 @@ the interrupt, as a soft interrupt of an idle guest would.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from desim.devices import CardModel, Nic
@@ -335,7 +335,7 @@ class FakeBus:
     def read_all(self, offsets: tuple[int, ...]) -> list[int]:
         return [self.read(offset) for offset in offsets]
 
-    def strobe(self, offset: int, values: Iterable[int], flush: int, delay_ns: int) -> None:
+    def strobe(self, offset: int, values: Sequence[int], flush: int, delay_ns: int) -> None:
         for value in values:
             self.write(offset, value)
             self.read(flush)
