@@ -17,9 +17,10 @@ from collections.abc import Generator, Iterable, Iterator
 from copy import deepcopy
 from typing import Generic, TypeVar
 
+from desim.config import MachineConfig
 from desim.errors import WorkerError
 from desim.experiment.warm import Plan, Reply, Warm, run_job
-from desim.machine.booted import boot_key, is_early
+from desim.machine.booted import begin_key, machine_key
 
 Given = TypeVar("Given")
 Value = TypeVar("Value")
@@ -62,8 +63,8 @@ class Many(Generic[Given, Value]):
         self._owner = os.getpid()
         self._warm: list[Warm[Given, Value]] = []
         """The one that was used last is last."""
-        self._busy: dict[Warm[Given, Value], tuple[_Job[Given], str]] = {}
-        """With its job, and the key of that boot without early commands."""
+        self._busy: dict[Warm[Given, Value], tuple[_Job[Given], MachineConfig, str]] = {}
+        """With its job, the configuration of that, and the key of its machine."""
         self._up_ns: dict[str, int | None] = {}
         """By that key, when the guest has booted."""
 
@@ -106,7 +107,7 @@ class Many(Generic[Given, Value]):
                     continue
                 yield jobs.popleft().given, reply
         finally:
-            for warm, (job, _) in list(self._busy.items()):
+            for warm, (job, _, _) in list(self._busy.items()):
                 if job in jobs:
                     self._drop(warm)
 
@@ -120,14 +121,12 @@ class Many(Generic[Given, Value]):
         """Have a job done: in a warm process, or here."""
         try:
             config = self.plan.configure(job.given)
-            alone = boot_key(config, None)
+            machine = machine_key(config)
         except Exception as error:
             job.reply = Reply(error=error)
             return
-        up_ns = self._up_ns.get(alone)
-        key = alone
-        if any(is_early(command, up_ns) for command in (*config.guest, *config.host)):
-            key = boot_key(config, up_ns)
+        up_ns = self._up_ns.get(machine)
+        key = machine + begin_key(config, up_ns, up_ns)
         while (warm := self._idle(key)) is not None:
             try:
                 warm.send(job.given, config, up_ns)
@@ -139,7 +138,7 @@ class Many(Generic[Given, Value]):
             else:
                 self._warm.remove(warm)
                 self._warm.append(warm)
-                self._busy[warm] = job, alone
+                self._busy[warm] = job, config, machine
                 return
         job.reply = run_job(self.plan, job.given, deepcopy(config))
 
@@ -165,7 +164,7 @@ class Many(Generic[Given, Value]):
             poll.register(end, select.POLLIN)
         for end, _ in poll.poll():
             warm = busy[end]
-            job, alone = self._busy[warm]
+            job, config, machine = self._busy[warm]
             try:
                 job.reply = warm.receive()
             except WorkerError:
@@ -176,7 +175,11 @@ class Many(Generic[Given, Value]):
             except Exception as error:  # it cannot be made from its pickle
                 job.reply = Reply(error=error)
             else:
-                self._up_ns.setdefault(alone, job.reply.up_ns)
+                up_ns = job.reply.up_ns
+                self._up_ns.setdefault(machine, up_ns)
+                if warm.key == machine + begin_key(config, None, None):
+                    # Only now one knows where its boot was halted.
+                    warm.key = machine + begin_key(config, up_ns, None)
             self._busy.pop(warm, None)
 
     def _drop(self, warm: Warm[Given, Value]) -> str:

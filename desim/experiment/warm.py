@@ -114,7 +114,7 @@ class Warm(Generic[Given, Value]):
     def __init__(
         self, plan: Plan[Given, Value], key: str, others: Iterable[Warm[Given, Value]] = ()
     ) -> None:
-        """``key`` is that of its boot (``boot_key``); ``others`` are all that there are."""
+        """``key`` is that of its boot (``Many``); ``others`` are all that there are."""
         self.key = key
         jobs, self._jobs = os.pipe()
         self._replies, replies = os.pipe()
@@ -204,7 +204,7 @@ class _Within(Generic[Given, Value]):
         cold = True
         while (data := _receive(self.jobs)) is not None:
             given, config, early_ns = pickle.loads(data)
-            if cold and not config.others:  # several guests have no one end of their boot
+            if cold:
                 cold = False
                 with suppress(Exception):  # it will happen in the run as well, and be told there
                     self.booted = Booted(config, early_ns)

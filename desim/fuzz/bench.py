@@ -1,4 +1,4 @@
-"""A bench: the machine of 64 examples, as the part of a scenario file that its boot depends on.
+"""A bench: the machine of 128 examples, as the part of a scenario file that its boot depends on.
 
 Swarm style: first half of all kinds of things are switched off, then each that is left may be
 used. So a bench with faults on the wire and nothing else comes up as often as one with an odd
@@ -28,7 +28,7 @@ LONG = "1h"
 """When a bench stops that has the time to show what a connection leaves behind."""
 
 GUESTS = NAMES = 63
-"""One bench in so many (and one) has a second guest, or a name server: each run of it boots."""
+"""One bench in so many (and one) has a second guest, or a name server: each run takes a fork."""
 
 MACHINE_KINDS = (
     "card",
@@ -114,7 +114,7 @@ def bench_of(number: int) -> Bench:
         for line in made["qemu"]
         if "filter-" in line and "buffer" not in line
     ):
-        made["until"] = made["until"] if made["until"] == LONG else "20s"
+        made["until"] = made["until"] if made["until"] == LONG else "40s"
         return Bench(made, kinds, BOOT_MS)
     return Bench(made, kinds)
 

@@ -9,7 +9,8 @@ else sleeps, a name server or a command that starts early, cannot be rewound.
 A *boot* is everything of a configuration but its commands, files, expectations, words and
 ``until``. Commands that start by themselves before the guest has booted belong to its boot, at
 their places and with what they might read; which these are depends on when that is, which the
-first run tells.
+first run tells. Where every command has a time of its own, from the next whole second on, the boot
+goes on to there: what the guest has begun comes to rest once, not in each run.
 
 The law: a run that goes on from here leaves what the same run from power-on leaves, to the last
 mark of its trace. Nothing that happens before the guest has booted depends on what comes later:
@@ -22,7 +23,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from desim.config import Expect, MachineConfig, RunCommand
+from desim.config import SECOND_NS, Expect, MachineConfig, RunCommand
 from desim.data import replace
 from desim.engine.environment import Environment
 from desim.engine.stack import Place, places, sleep_again
@@ -69,35 +70,37 @@ class _Still:
     def restart(self) -> None:
         """As the guest's tick: there is none."""
 
+    stop = restart
+
 
 def boot_alone(config: MachineConfig) -> MachineConfig:
     """The part of a configuration that its boot is made of."""
     return replace(
         config, name="", description="", qemu="", guest=[], host=[], guest_files={},
         host_files={}, expect=Expect(), folder=Path(), notes=[], until_ns=0,
+        others=[replace(other, guest=[]) for other in config.others],
     )  # fmt: skip
 
 
-def boot_key(config: MachineConfig, up_ns: int | None) -> str:
-    """What configurations have in common that have the same boot, and no others.
-
-    ``up_ns`` is when its guest has booted, as far as that is known.
-    """
+def machine_key(config: MachineConfig) -> str:
+    """What configurations have in common that have the same boot, early commands apart."""
     profile = Path(config.costs)
+    timed = bool(config.others) and _all_timed(config)
+    return repr((boot_alone(config), profile.read_bytes() if profile.is_file() else None, timed))
+
+
+def begin_key(config: MachineConfig, up_ns: int | None, early_ns: int | None) -> str:
+    """The same about where the boot is halted, and what was started by then.
+
+    ``up_ns`` is when its guest has booted, as far as one knows; ``early_ns`` that of ``Booted``.
+    """
     early = [
         (place, command)
-        for side in (config.guest, config.host)
-        for place, command in enumerate(side)
-        if is_early(command, up_ns)
+        for place, command in enumerate(config.commands)
+        if is_early(command, early_ns)
     ]
-    return repr(
-        (
-            boot_alone(config),
-            profile.read_bytes() if profile.is_file() else None,
-            early,
-            (config.guest_files, config.host_files) if early else None,
-        )
-    )
+    files = (config.guest_files, config.host_files) if early else None
+    return repr((early, files, None if up_ns is None else halt_ns(config, up_ns)))
 
 
 def is_early(command: RunCommand, up_ns: int | None) -> bool:
@@ -105,11 +108,28 @@ def is_early(command: RunCommand, up_ns: int | None) -> bool:
     return up_ns is not None and command.at_ns is not None and command.at_ns <= up_ns
 
 
-class Booted:
-    """The machine, halted where the first command would start that is not early.
+def halt_ns(config: MachineConfig, up_ns: int) -> int:
+    """Where the boot of ``config`` is halted, whose guest has booted at ``up_ns``.
 
-    ``up_ns`` is that instant, and None for a boot that has not come to its end by the
-    ``until`` of ``config``, and where several guests boot: such a one serves nobody.
+    At the next whole second, if there are commands and none starts before that; else right there.
+    """
+    settled = (up_ns // SECOND_NS + 1) * SECOND_NS
+    starts = [command.at_ns for command in config.commands]
+    waits = starts and all(at_ns is not None and at_ns >= settled for at_ns in starts)
+    return settled if waits and settled < config.until_ns else up_ns
+
+
+def _all_timed(config: MachineConfig) -> bool:
+    """Whether every command starts by the clock."""
+    return all(command.at_ns is not None for command in config.commands)
+
+
+class Booted:
+    """The machine, halted before the first command would start that is not early (``halt_ns``).
+
+    ``up_ns`` is when its guest has booted, the last of several. It is None for a boot that has not
+    come to its end by the ``until`` of ``config``, and where several guests boot whose commands
+    start with them: such a one serves nobody.
     """
 
     def __init__(self, config: MachineConfig, early_ns: int | None) -> None:
@@ -125,22 +145,32 @@ class Booted:
         """When and where each thread sleeps."""
         machine.become(config)
         machine.conductor.tell(
-            [command for command in config.guest if is_early(command, early_ns)],
-            [command for command in config.host if is_early(command, early_ns)],
+            [command for command in config.commands if is_early(command, early_ns)]
         )
         self.up_ns: int | None = None
-        # Several guests have no one end of their boot.
-        if not config.others and machine.conductor.halt_when_booted(config.until_ns):
-            self.up_ns = machine.env.time()
+        self.halted_ns: int | None = None
+        """None if it has come to its end before: it serves nobody either."""
+        # Several guests have no one end of their boot, if commands start with each.
+        if config.others and not _all_timed(config):
+            return
+        if machine.conductor.halt_when_booted(config.until_ns):
+            self.up_ns = up_ns = machine.env.time()
+            halted_ns = halt_ns(config, up_ns)
+            if halted_ns == up_ns or machine.conductor.halt_at(halted_ns, config.until_ns):
+                self.halted_ns = halted_ns
 
     def serves(self, config: MachineConfig) -> bool:
         """Whether a run of ``config``, which has the same boot, comes to this very point, too."""
-        up_ns = self.up_ns
-        if up_ns is None or config.until_ns <= up_ns:
+        up_ns, halted_ns = self.up_ns, self.halted_ns
+        if up_ns is None or halted_ns is None or config.until_ns <= halted_ns:
+            return False
+        if halted_ns not in (up_ns, halt_ns(config, up_ns)):
+            return False
+        if config.others and not _all_timed(config):
             return False
         return not any(
             is_early(command, up_ns) and not is_early(command, self.early_ns)
-            for command in (*config.guest, *config.host)
+            for command in config.commands
         )
 
     def go_on(self, config: MachineConfig) -> Machine:
@@ -149,8 +179,7 @@ class Booted:
         self._gone_on = True
         machine.become(config)
         machine.conductor.tell(
-            [command for command in config.guest if not is_early(command, early_ns)],
-            [command for command in config.host if not is_early(command, early_ns)],
+            [command for command in config.commands if not is_early(command, early_ns)]
         )
         machine.conductor.begin()
         return machine
@@ -160,10 +189,9 @@ class Booted:
     def remember(self) -> bool:
         """Keep what the machine is now, so that it can be rewound; False if it cannot be."""
         machine = self.machine
-        if self.up_ns is None or {*machine.env.threads} != {*self._threads()}:
+        if self.halted_ns is None or {*machine.env.threads} != {*self._threads()}:
             return False
-        # What the boot has recorded is taken over and counted once, not by each run.
-        machine.trace.collect(machine.env.threads)
+        # What the boot has recorded is counted once, not by each run.
         for record in machine.trace.threads.values():
             record.counts()
         try:
@@ -204,25 +232,27 @@ class Booted:
         What is set here, and what they set, is put back afterwards.
         """
         env, loop, vcpu = self.machine.env, self.machine.loop, self.machine.vcpu
-        (vcpu_now, _), (main_now, stack) = self._asleep
+        (vcpu_now, halted), (main_now, stack) = self._asleep
         _, main = self._threads()
         for thread in self._threads():
             thread.is_alive, thread.irq_pending, thread.collect = True, False, None
         deadline = None if _polls(stack) else stack[POLL].deadline
         still: Any = _Still(env, None if deadline is None else deadline - main_now)
-        loop.lock = loop.poller = vcpu.tick = still
+        loop.lock = loop.poller = still
         loop.sources, loop.handlers, loop.timers.armed, loop._notified = [still], None, [], False
         env._queue.clear()
         env._now = main.now = main_now
         sleep_again(main)
 
         def boot() -> None:
-            env._queue.append((vcpu_now, 0, None, None))  # who starts the commands
-            vcpu.sched.put(again=False)
+            if not _halts(halted):
+                env._queue.append((vcpu_now, 0, None, None))  # who starts the commands
+                vcpu.sched.put(again=False)
 
         env._queue.clear()
         env._now = vcpu.thread.now = vcpu_now
-        vcpu.boot = boot
+        vcpu.boot, vcpu.tick = boot, still
+        vcpu.sched.run_queue.clear()
         sleep_again(vcpu.thread)
 
 
@@ -231,15 +261,20 @@ def _polls(stack: list[Place]) -> bool:
     return any(place.name == "ppoll" for place in stack)
 
 
+def _halts(stack: list[Place]) -> bool:
+    """Whether a thread is the processor in its idle loop."""
+    return any(place.name == "do_idle" for place in stack)
+
+
 def _compared(asleep: list[tuple[int, list[Place]]]) -> list[object]:
     """Of threads that sleep, what must be the same.
 
-    Time and deadlines are those of the heap for who polls. The processor came into its sleep from
-    a task that had ended, and comes into it again from the boot.
+    Time and deadlines are those of the heap for who polls or halts. Where the boot ends, the
+    processor came into its sleep from a task that had ended, and comes into it again from the boot.
     """
     return [
         [(place.name, place.instruction) for place in stack]
-        if _polls(stack)
+        if _polls(stack) or _halts(stack)
         else (now, [place for place in stack if place.name not in PASSED])
         for now, stack in asleep
     ]

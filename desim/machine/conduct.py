@@ -12,7 +12,8 @@
 All of this happens outside of the threads, before anything else at its instant.
 
 A machine that serves several runs (``desim.machine.booted``) is run until its guest has booted,
-and halted before the guest's first command would start. It is told the commands of one run then.
+or for a while longer, and halted before the first command would start. It is told the commands of
+one run then.
 """
 
 from __future__ import annotations
@@ -78,6 +79,9 @@ class Stage(Protocol):
     def nothing_left(self) -> bool:
         """At rest, and only periodic timers are armed."""
 
+    def booted(self) -> None:
+        """All guests have booted."""
+
 
 class Conductor:
     """Starts and stops the commands of one run, and stops the run with the reason."""
@@ -86,8 +90,7 @@ class Conductor:
         self,
         env: Environment,
         machine: Stage,
-        guest: list[RunCommand],
-        host: list[RunCommand],
+        commands: list[RunCommand],
         machines: int = 1,
     ) -> None:
         """``machines`` is how many boot."""
@@ -97,22 +100,23 @@ class Conductor:
         self._booting = machines
         """How many guests have not booted yet."""
         self._halts = False
-        """Whether the run halts, once, when the guest has booted."""
+        """Whether the run halts, once, when all guests have booted."""
         self._open = 0
         self._guest_waiting: list[RunCommand] = []
         self._host_waiting: list[RunCommand] = []
         self._timed = 0
         self._second = Alarm(env, self._whole_second)
         self.check = Alarm(env, self._ask, looks=True)
-        self.tell(guest, host)
+        self.tell(commands)
 
-    def tell(self, guest: list[RunCommand], host: list[RunCommand]) -> None:
+    def tell(self, commands: list[RunCommand]) -> None:
         """These commands are to be run; those with a time must not be late."""
-        self._open += len(guest) + len(host)
-        self._guest_waiting += [command for command in guest if command.at_ns is None]
-        self._host_waiting += [command for command in host if command.at_ns is None]
-        for command in (*guest, *host):
-            if command.at_ns is not None:
+        self._open += len(commands)
+        for command in commands:
+            if command.at_ns is None:
+                guests = command.side == "guest"
+                (self._guest_waiting if guests else self._host_waiting).append(command)
+            else:
                 # Ahead of all else at its instant, whenever it was told.
                 self._at(command.at_ns, partial(self._start, command), FIRST_RANK - 2)
 
@@ -122,16 +126,26 @@ class Conductor:
 
     def _guest_has_booted(self, machine: str) -> None:
         self._booting -= 1
-        if self._halts:
-            self.env.halt()
+        if not self._booting:
+            self.machine.booted()
+            if self._halts:
+                self.env.halt()
         self.begin(machine)
 
     def halt_when_booted(self, limit_ns: int) -> bool:
-        """Run up to the instant at which the guest has booted; ``begin`` is what comes next.
+        """Run up to the instant at which all guests have booted; ``begin`` is what comes next.
 
-        False if it has not before ``limit_ns``.
+        False if they have not before ``limit_ns``.
         """
         self._halts = True
+        return self.env.run_to(limit_ns) is HALTED
+
+    def halt_at(self, instant: int, limit_ns: int) -> bool:
+        """Run on to the beginning of an instant before ``limit_ns``; ``begin`` is what comes next.
+
+        False if somebody has ended the run before.
+        """
+        Alarm(self.env, self.env.halt, FIRST_RANK - 3, looks=True).set(instant)
         return self.env.run_to(limit_ns) is HALTED
 
     def begin(self, machine: str = "") -> None:

@@ -203,11 +203,8 @@ class Machine:
 
     def _call_conductor(self) -> None:
         """Who starts the commands, the guest's when it has booted, and ends the run."""
-        guests = [*self.config.guest]
-        for other in self.config.others:
-            guests += other.guest
-        machines = 1 + len(self.config.others)
-        self.conductor = Conductor(self.env, self, guests, self.config.host, machines)
+        machines = len(self.config.machines)
+        self.conductor = Conductor(self.env, self, self.config.commands, machines)
         for vm in self.vms:
             vm.guest.power_on(partial(self.conductor.guest_is_up, vm.config.machine))
 
@@ -398,6 +395,16 @@ class Machine:
     def next_tick(self) -> int | None:
         """When the first timer of a guest's wheel fires (ns); None: none is armed."""
         return min((d for vm in self.vms for d in vm.vcpu.wheel_deadlines()), default=None)
+
+    def booted(self) -> None:
+        """All guests have booted: what that has recorded is handed in.
+
+        By every run, so that each hands in at the same marks, whether it goes on from a boot or
+        not: a limit is looked at then. What a thread has done ahead of time may still be moved by
+        an interrupt.
+        """
+        env = self.env
+        self.trace.collect([thread for thread in env.threads if thread.now <= env._now])
 
     def nothing_left(self) -> bool:
         """At rest, and only periodic timers are armed."""

@@ -15,7 +15,7 @@ from desim.config import Boot, InputFile, MachineConfig, RunCommand
 from desim.experiment.run import RunResult
 from desim.filters import Chosen, LossFilter
 from desim.machine import Machine
-from desim.machine.booted import Booted, boot_key
+from desim.machine.booted import Booted, begin_key, halt_ns, machine_key
 from desim.scenario.command_line import machine_from_options
 
 SECOND = 10**9
@@ -52,9 +52,60 @@ def test_shipped_scenarios_go_on_from_their_boot(name: str) -> None:
     hold(config(name))
 
 
-def test_several_machines_boot_for_each_run_anew() -> None:
+def test_several_machines_whose_commands_start_with_them_boot_for_each_run_anew() -> None:
     made = config("two-guests")
     assert not Booted(made, None).serves(made)
+
+
+def timed(name: str, at_ns: int, **changes: Any) -> MachineConfig:
+    """A shipped scenario whose commands start by the clock, 100 ms from each other."""
+    made = config(name, **changes)
+    for number, command in enumerate(made.commands):
+        command.at_ns = at_ns + number * SECOND // 10
+    return made
+
+
+def test_several_machines_have_one_boot_if_all_commands_have_a_time() -> None:
+    made = timed("two-guests", 6 * SECOND)
+    boot = Booted(made, None)
+    assert boot.up_ns is not None
+    assert not boot.serves(config("two-guests"))
+    assert left(made, boot.go_on(made)) == left(made, Machine(made))
+    assert not boot.rewind()
+
+
+@pytest.mark.parametrize("modprobe", ["e1000", "e1000_plain", "e1000_polling"])
+def test_where_all_commands_have_a_time_the_boot_goes_on_to_the_next_whole_second(
+    modprobe: str,
+) -> None:
+    made = timed("hello-close", 4 * SECOND, modprobe=modprobe)
+    boot = Booted(made, None)
+    assert boot.up_ns is not None
+    assert boot.halted_ns == (boot.up_ns // SECOND + 1) * SECOND
+    assert boot.remember()
+    alone = left(made, Machine(made))
+    for _ in range(3):
+        assert left(made, boot.go_on(made)) == alone
+        if not boot.rewind():
+            assert modprobe == "e1000_polling"  # it is at work at each whole second
+            boot = Booted(made, None)
+    assert not boot.serves(timed("hello-close", boot.halted_ns - 1, modprobe=modprobe))
+    assert not boot.serves(config("hello-close", modprobe=modprobe))
+
+
+def test_a_run_that_is_over_before_the_next_whole_second_has_a_boot_that_ends_where_it_is_up() -> (
+    None
+):
+    made = timed("hello-close", 4 * SECOND)
+    boot = Booted(made, None)
+    assert boot.up_ns is not None
+    for changed in (
+        timed("hello-close", 4 * SECOND, until_ns=4 * SECOND),
+        timed("hello-close", boot.up_ns + 1),
+        config("hello-close", guest=[], host=[]),
+    ):
+        assert not boot.serves(changed)
+        assert halt_ns(changed, boot.up_ns) == boot.up_ns
 
 
 @pytest.mark.parametrize(
@@ -84,14 +135,14 @@ def test_one_boot_serves_other_commands_and_files() -> None:
     name = next(iter(second.host_files))
     second.host_files[name] = InputFile(name=name, data=b"other")
     second.expect.guest_files.clear()
-    assert boot_key(first, None) == boot_key(second, None)
+    assert machine_key(first) == machine_key(second)
     assert left(second, Booted(first, None).go_on(second)) == left(second, Machine(second))
 
 
 def test_a_machine_is_rewound_after_any_run_and_serves_any_other() -> None:
     runs = [config("hello-close"), config("hello"), config("refused"), config("hello-close")]
     boot = Booted(runs[0], None)
-    assert {boot_key(made, None) for made in runs} == {boot_key(runs[0], None)}
+    assert {machine_key(made) for made in runs} == {machine_key(runs[0])}
     assert boot.remember()
     for made in runs:
         assert left(made, boot.go_on(made)) == left(made, Machine(made))
@@ -123,7 +174,7 @@ def test_a_boot_is_another_with_another_seed_option_or_early_command() -> None:
     later = config("http")
     later.host[0].at_ns = 10 * SECOND
     keys = {
-        boot_key(made, up_ns)
+        machine_key(made) + begin_key(made, up_ns, up_ns)
         for made in (plain, later, config("http", seed=2), config("http", hub=not plain.hub))
     }
     assert len(keys) == 4

@@ -62,6 +62,11 @@ class RunQueue:
         self._spinners = 0
         self._spin = _Spin()
 
+    def clear(self) -> None:
+        """Nobody wants to run."""
+        self._waiting.clear()
+        self._spinners = 0
+
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
