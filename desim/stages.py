@@ -160,14 +160,12 @@ def marks_of(cls: type) -> tuple[tuple[str, Mark], ...]:
 
 @cache
 def _marks_of(cls: type) -> tuple[tuple[str, Mark], ...]:
-    found: dict[str, Mark | None] = {}
-    for base in cls.__mro__:
-        written = vars(base)
-        for name, entry in written.get("STAGES", {}).items():
-            found.setdefault(name, entry)
-        for name in written:
-            found.setdefault(name, None)
-    return tuple((name, entry) for name, entry in sorted(found.items()) if entry is not None)
+    found: dict[str, Mark] = {}
+    for number, base in enumerate(cls.__mro__):
+        for name, entry in vars(base).get("STAGES", {}).items():
+            if name not in found and not any(name in vars(own) for own in cls.__mro__[:number]):
+                found[name] = entry
+    return tuple(sorted(found.items()))
 
 
 class Known(NamedTuple):

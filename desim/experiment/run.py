@@ -45,7 +45,8 @@ class RunResult:
 
     ``ended`` says why it ended, ``end_ns`` when; ``failed`` is true if a limit of the
     run was reached (too many events, threads in circles). ``files`` are those that programs
-    wrote, by name below ``guest/`` and ``host/``.
+    wrote, by name below ``guest/`` and ``host/``; ``outside`` are the addresses beyond the host
+    that somebody wanted to reach.
 
     What takes a while is made when it is asked for. What was not recorded is None in the
     summary; as an attribute it raises ``UserError``, which says which ``record`` keeps it.
@@ -61,7 +62,7 @@ class RunResult:
         self._counts = partial(frame_counts, machine.trace, machine.recorder.passed)
         self._guest = machine.guest_summary()
         self._guests = machine.guest_summaries()
-        self._outside = machine.outside()
+        self.outside = machine.outside()
         self._remains: Callable[[], Remains] = partial(_remains_of, machine)
         self.profile = CostsUsed(machine.profile.name, machine.profile.status)
         self.files: Blobs = machine.files()
@@ -291,7 +292,7 @@ class RunResult:
             "frames": self.frame_counts if self.keeps("counters") else None,
             "interrupts": self._interrupts,
             "metrics": self.metrics.plain() if self.keeps("journeys") and self.captured else None,
-            "outside": self._outside,
+            "outside": self.outside,
             "journey": None
             if not journey
             else {

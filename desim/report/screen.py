@@ -99,7 +99,7 @@ def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Li
         yield Line("")
         yield from files
     yield Line("")
-    yield from _outside(result.summary["outside"])
+    yield from _outside(result.outside)
     yield from _verdict(result, shown)
     if result.has_fingerprint:
         more = "-v consoles, functions  -vv every ns  --out DIR"
