@@ -12,6 +12,7 @@ from importlib import import_module
 
 from documents import ROOT, read
 
+from desim.cli._argparse import FullParser
 from desim.cli._arguments import Parser
 from desim.cli._commands import COMMANDS
 
@@ -19,14 +20,14 @@ PAGE = ROOT / "docs" / "commands.md"
 MARK = "<!-- Below this line: nox -s pages -->\n"
 
 
-def parser_of(name: str) -> Parser:
+def parser_of(name: str) -> FullParser:
     """The parser of a command."""
     made = import_module("desim.cli." + name.replace("-", "_")).parser()
     assert isinstance(made, Parser)
-    return made
+    return made.full
 
 
-def actions(parser: Parser) -> list[argparse.Action]:
+def actions(parser: FullParser) -> list[argparse.Action]:
     """What a command takes, but for ``--help``."""
     return [action for action in parser._actions if action.dest != "help"]
 
@@ -48,7 +49,7 @@ def spelling(action: argparse.Action) -> str:
     return ", ".join(f"{option} {value}".strip() for option in action.option_strings)
 
 
-def usage(parser: Parser) -> str:
+def usage(parser: FullParser) -> str:
     """The command in one line; argparse's own differs between versions of Python."""
     if parser.usage is not None:
         return parser.usage

@@ -1,78 +1,109 @@
-"""Arguments that several commands share, on an argparse that answers like the rest of desim."""
+"""What a command takes, and the arguments that several of them share."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
-from desim.cli._commands import COMMANDS
-from desim.errors import UserError, nearest
 from desim.scenario.durations import parse_duration
 
 if TYPE_CHECKING:
+    import argparse
+
     from desim.api.scenario import Scenario
+    from desim.cli._argparse import FullParser
 
 
-class _Narrow(argparse.RawDescriptionHelpFormatter):
-    """What argparse looks at each argument with, as it is added: no need to ask the terminal how
-    wide it is, which takes a module and a third of the time of reading a command line."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=80)
-
-
-class Parser(argparse.ArgumentParser):
-    """The parser of one of ``COMMANDS``, which describes it.
+class Parser:
+    """The parser of one of ``COMMANDS``: its arguments, declared as for argparse.
 
     Mistakes become a :class:`UserError`; options are written out in full.
     """
 
     def __init__(self, name: str, epilog: str = "") -> None:
-        description = COMMANDS[name]
-        super().__init__(
-            prog=f"desim {name}",
-            description=f"{description[0].upper()}{description[1:]}.",
-            allow_abbrev=False,
-            formatter_class=_Narrow,
-            epilog=epilog,
-        )
         self.name = name
+        self.usage: str | None = None
+        """How its lines look, where argparse could not tell."""
+        self._epilog = epilog
+        self._declared: list[tuple[Group | None, tuple[str, ...], dict[str, Any]]] = []
 
-    def format_help(self) -> str:
-        self.formatter_class = argparse.RawDescriptionHelpFormatter
-        return super().format_help()
+    def add_argument(self, *flags: str, **settings: Any) -> None:
+        """Take an argument."""
+        self._declared.append((None, flags, settings))
+
+    def add_mutually_exclusive_group(self, *, required: bool = False) -> Group:
+        """A group of which one argument may be given, or must be."""
+        return Group(self._declared, required)
+
+    @cached_property
+    def full(self) -> FullParser:
+        """argparse's parser of the same arguments."""
+        from desim.cli._argparse import FullParser
+
+        made = FullParser(self.name, self._epilog)
+        made.usage = self.usage
+        groups: dict[Group, Any] = {}
+        for group, flags, settings in self._declared:
+            if group is not None and group not in groups:
+                groups[group] = made.add_mutually_exclusive_group(required=group.required)
+            (made if group is None else groups[group]).add_argument(*flags, **settings)
+        return made
 
     def read(self, words: list[str]) -> argparse.Namespace:
         """The arguments in ``words``."""
-        # A misspelt option is told before what is missing because of it.
-        options = {option for action in self._actions for option in action.option_strings}
-        self._refuse(
-            [w for w in words if w.startswith("--") and w.partition("=")[0] not in {*options, "--"}]
-        )
-        known, unknown = self.parse_known_args(words)
-        self._refuse(unknown)
-        return known
+        return self._names(words) or self.full.read(words)
 
-    def _refuse(self, words: list[str]) -> None:
-        options = [option for action in self._actions for option in action.option_strings]
+    def _names(self, words: list[str]) -> argparse.Namespace | None:
+        """The arguments if ``words`` are names, as many as there must be; else None.
 
-        def hint(word: str) -> str:
-            # The dashes alone must not make --help the neighbour of --slirp.
-            bare = word.strip("-")
-            return nearest(word, [o for o in options if nearest(bare, [o.strip("-")])])
-
-        if words:
-            raise UserError(
-                *(
-                    f"{self.name}: {word}: no such argument{hint(word.partition('=')[0])}"
-                    for word in words
-                )
+        NOTE: most lines are no more than that, and argparse takes 2 % of a start.
+        """
+        values: dict[str, Any] = {}
+        names: list[str] = []
+        for group, flags, settings in self._declared:
+            if not flags[0].startswith("-"):
+                if not settings.keys() <= {"help", "metavar"}:
+                    return None
+                names += flags
+                continue
+            default = settings.get(
+                "default", False if settings.get("action") == "store_true" else None
             )
+            is_required = settings.get("required") or (group is not None and group.required)
+            if is_required or (type(default) is str and "type" in settings):
+                return None
+            long = next((flag for flag in flags if flag.startswith("--")), flags[0])
+            values.setdefault(settings.get("dest") or long.lstrip("-").replace("-", "_"), default)
+        if len(words) != len(names) or any(word.startswith("-") for word in words):
+            return None
+        values.update(zip(names, words, strict=True))
+        return cast("argparse.Namespace", SimpleNamespace(**values))
 
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.name}: {message}; {self.prog} --help says more")
+
+class Group:
+    """Arguments of a parser of which one may be given."""
+
+    def __init__(
+        self,
+        declared: list[tuple[Group | None, tuple[str, ...], dict[str, Any]]],
+        required: bool,
+    ) -> None:
+        self._declared = declared
+        self.required = required
+
+    def add_argument(self, *flags: str, **settings: Any) -> None:
+        """Take an argument."""
+        self._declared.append((self, flags, settings))
+
+
+def refusal(message: str) -> argparse.ArgumentTypeError:
+    """What the type of an argument raises for a word that it does not take."""
+    from argparse import ArgumentTypeError
+
+    return ArgumentTypeError(message)
 
 
 def duration(text: str) -> int:
@@ -80,15 +111,15 @@ def duration(text: str) -> int:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+        raise refusal(f"{text!r}: {error}") from None
 
 
 def whole(text: str) -> int:
     """A whole number from 0 on, of at most 63 bits, as in a scenario file."""
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number, 0 or more")
+        raise refusal(f"{text!r}: must be a whole number, 0 or more")
     if len(text) > 19 or int(text) >= 1 << 63:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r}: must be less than {1 << 63}")
+        raise refusal(f"{text[:40]!r}: must be less than {1 << 63}")
     return int(text)
 
 
@@ -96,7 +127,7 @@ def counted(text: str) -> int:
     """A whole number from 1 on."""
     number = whole(text)
     if number == 0:
-        raise argparse.ArgumentTypeError("counted from 1")
+        raise refusal("counted from 1")
     return number
 
 
@@ -107,7 +138,7 @@ def setting(text: str) -> tuple[str, object]:
     try:
         return read_setting(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+        raise refusal(f"{text!r}: {error}") from None
 
 
 def add_scenario(

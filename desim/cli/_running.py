@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ from desim.cli._screen import complain, complain_at_length
 from desim.errors import UserError
 
 if TYPE_CHECKING:
+    import argparse
+
     from desim.api.laws import UserLaw
     from desim.api.scenario import Scenario
     from desim.experiment.journey.select import Selector

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
-from desim.cli._arguments import Changes, Parser, add_machine, add_scenario, counted
+from desim.cli._arguments import Changes, Parser, add_machine, add_scenario, counted, refusal
 from desim.cli._progress import PATIENCE_S
 from desim.cli._screen import complain
 
@@ -32,7 +31,7 @@ def axis(text: str) -> Axis:
     try:
         return read_axis(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r}: {error}") from None
+        raise refusal(f"{text!r}: {error}") from None
 
 
 def seeds(text: str) -> list[int]:
@@ -42,7 +41,7 @@ def seeds(text: str) -> list[int]:
     try:
         return read_seeds(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r}: {error}") from None
+        raise refusal(f"{text!r}: {error}") from None
 
 
 def metrics(text: str) -> list[str]:
@@ -52,7 +51,7 @@ def metrics(text: str) -> list[str]:
     try:
         return [metric_name(name.strip()) for name in text.split(",")]
     except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
+        raise refusal(str(error)) from None
 
 
 def wanted(text: str) -> list[Wanted]:
@@ -62,7 +61,7 @@ def wanted(text: str) -> list[Wanted]:
     try:
         return read_wanted(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r}: {error}") from None
+        raise refusal(f"{text!r}: {error}") from None
 
 
 def search(arguments: argparse.Namespace, document: Document) -> Search:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
-
-from desim.cli._arguments import Parser
+from desim.cli._arguments import Parser, refusal
 from desim.cli._running import console_width
 from desim.cli._screen import say
 from desim.cli._sweeping import (
@@ -73,7 +71,7 @@ def figures(text: str) -> list[str]:
     try:
         return names_of(text)
     except ValueError as error:
-        raise ArgumentTypeError(str(error)) from None
+        raise refusal(str(error)) from None
 
 
 def command(words: list[str]) -> int:

@@ -59,7 +59,7 @@ def _of(name: str) -> Words:
     options: dict[str, str] = {}
     values: dict[str, list[str]] = {}
     first: list[str] = []
-    for action in takes._actions:
+    for action in takes.full._actions:
         known = _values(action)
         for option in action.option_strings:
             options[option] = action.help or ""

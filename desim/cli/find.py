@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from desim.cli._arguments import Parser
+from desim.cli._arguments import Parser, refusal
 from desim.cli._screen import say
 from desim.cli._sweeping import add_base, add_workers, document, search, seeds, wanted, watched
 
@@ -58,7 +57,7 @@ def bounds(text: str) -> tuple[str, Ends]:
     try:
         return read_bounds(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r}: {error}") from None
+        raise refusal(f"{text!r}: {error}") from None
 
 
 def command(words: list[str]) -> int:

@@ -100,9 +100,12 @@ def command(words: list[str]) -> int:
 
 def split_words(words: list[str], takes: Parser) -> tuple[list[str], list[str]]:
     """desim's words (two dashes, with their values) and QEMU's, with one dash."""
-    known = {name for action in takes._actions for name in action.option_strings}
+    known = {name for action in takes.full._actions for name in action.option_strings}
     with_value = {
-        name for action in takes._actions if action.nargs is None for name in action.option_strings
+        name
+        for action in takes.full._actions
+        if action.nargs is None
+        for name in action.option_strings
     }
     own: list[str] = []
     options: list[str] = []

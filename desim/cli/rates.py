@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
-from desim.cli._arguments import Parser
+from desim.cli._arguments import Parser, refusal
 from desim.cli._screen import complain, say
 from desim.config import DEFAULT_MODPROBE
 from desim.errors import UserError
@@ -92,7 +91,7 @@ def _value(text: str) -> int:
 
     number = kstrtoint(text)
     if number is None or number not in INT:
-        raise ArgumentTypeError(f"{text!r}: must be a whole number, as modprobe takes it")
+        raise refusal(f"{text!r}: must be a whole number, as modprobe takes it")
     return number
 
 
