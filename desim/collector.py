@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 
-RARELY = 50_000, 20, 100
+RARELY = 100_000, 20, 100
 """Not at all in a small run, and rarely else."""
 
 
