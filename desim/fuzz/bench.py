@@ -11,8 +11,13 @@ import re
 from typing import Any
 
 from desim.data import NamedTuple
+from desim.devices import DEFAULT_MAC
 from desim.engine.draw import Draw
 from desim.fuzz.commands import BOOT_MS
+from desim.slirp.arp import special_ethaddr
+from desim.wire.addresses import ip
+from desim.wire.ethernet import ETH_P_IP, Ethernet
+from desim.wire.ipv4 import PROTO_UDP, Ipv4
 
 TCP_FORWARDS = {5000: 5000, 5001: 5001, 5002: 5002}
 """Ports of the host and of the guest that they lead to."""
@@ -23,12 +28,20 @@ TCP_SERVED = 6000
 """The first port of those that the host's programs listen on."""
 UDP_SERVED = 6100
 OUTSIDE = "10.0.2.2"
-UNTIL = ("6s", "9s", "20s", "20s")
+GUEST = "10.0.2.15"
+UNTIL = ("6s", "9s", "20s", "45s")
+"""The last is longer than the guest keeps the fragments of a datagram."""
 LONG = "1h"
 """When a bench stops that has the time to show what a connection leaves behind."""
+UNTILS = (*UNTIL, LONG)
 
+ALONE = 11
+"""One hub in so many (and one) has nothing but the card: nobody has connected it."""
 GUESTS = NAMES = 63
 """One bench in so many (and one) has a second guest, or a name server: each run takes a fork."""
+
+RATES = (0, 0, 1, 3, 4, 100, 100, 500, 8000, 100000)
+"""Of interrupts. 100 holds them back until the driver has seen for long that the link is gone."""
 
 MACHINE_KINDS = (
     "card",
@@ -92,29 +105,32 @@ def bench_of(number: int) -> Bench:
     if "costs" in kinds:
         made["costs"] = draw.pick(["study-2016", "icount", "tcg", "zero"])
     made["seed"] = draw.between(1, 999)
+    nets = _nets(made["qemu"])
     guest = _guest(draw, kinds)
+    if "u" not in nets:
+        guest["address"] = f"{GUEST}/24"
     if guest:
         made["guest"] = guest
     if "monitor" in kinds:
-        made["monitor"] = {"run": _monitor(draw, kinds)}
+        made["monitor"] = {"run": _monitor(draw, nets)}
     if kinds >= {"hub", "injector"}:
         made["inject"] = _injections(draw)
     if "events" in kinds and draw.chance(2):
-        made["at"] = _events(draw, made["qemu"])
-    if _ticks(made):
-        made["until"] = "6s"
-    elif not draw.between(0, 7):
-        made["until"] = LONG
+        made["at"] = _events(draw, made["qemu"], nets)
     if not draw.between(0, GUESTS):
         _second_guest(draw, made)
     elif not draw.between(0, NAMES):
         made["dns"] = {"resolver": "127.0.0.53", "record": [{"name": "a.lan", "a": OUTSIDE}]}
+    if _ticks(made):
+        made["until"] = "6s"
+    elif not draw.between(0, 7):
+        made["until"] = LONG
     if any(
         "first=" not in line and "frames=" not in line
         for line in made["qemu"]
         if "filter-" in line and "buffer" not in line
     ):
-        made["until"] = made["until"] if made["until"] == LONG else "40s"
+        made["until"] = max(made["until"], "45s", key=UNTILS.index)
         return Bench(made, kinds, BOOT_MS)
     return Bench(made, kinds)
 
@@ -122,7 +138,7 @@ def bench_of(number: int) -> Bench:
 def _ticks(document: dict[str, Any]) -> bool:
     """Whether something happens so often that a long run would take long."""
     said = repr(document)
-    return "polling" in said or "filter-buffer" in said
+    return any(often in said for often in ("polling", "filter-buffer", "mcast="))
 
 
 # QEMU's options
@@ -149,16 +165,20 @@ def _options(draw: Draw, kinds: frozenset[str]) -> list[str]:
             ]
         )
     if "hub" in kinds:
-        lines += [
-            "-netdev hubport,id=p0,hubid=0,netdev=u",
-            "-netdev hubport,id=p1,hubid=0",
-            f"{card},netdev=p1",
-        ]
+        lines.append("-netdev hubport,id=p0,hubid=0,netdev=u")
+        if not draw.between(0, ALONE):
+            lines.clear()
+        lines += ["-netdev hubport,id=p1,hubid=0", f"{card},netdev=p1"]
     else:
         lines.append(f"{card},netdev=u")
     if "faults" in kinds:
-        lines += [f"-object {fault}" for fault in _faults(draw)]
+        lines += [f"-object {fault}" for fault in _faults(draw, _nets(lines))]
     return lines
+
+
+def _nets(options: list[str]) -> list[str]:
+    """The user network and the card's port of a hub, as far as there are these."""
+    return re.findall(r"\bid=(u|p1)\b", " ".join(options))
 
 
 def _network(draw: Draw) -> list[str]:
@@ -169,7 +189,7 @@ def _network(draw: Draw) -> list[str]:
     )
 
 
-def _faults(draw: Draw) -> list[str]:
+def _faults(draw: Draw, nets: list[str]) -> list[str]:
     """One to three filters."""
     made: list[str] = []
     for number in range(draw.between(1, 3)):
@@ -185,7 +205,8 @@ def _faults(draw: Draw) -> list[str]:
                 *(["buffer"] if not any("buffer" in one for one in made) else []),
             ]
         )
-        words = f"filter-{kind},id=f{number},netdev=u,queue={draw.pick(['all', 'rx', 'tx'])}"
+        queue = draw.pick(["all", "rx", "tx"])
+        words = f"filter-{kind},id=f{number},netdev={draw.pick(nets)},queue={queue}"
         if kind == "buffer":
             made.append(
                 f"{words},interval={draw.pick([5000, 40000, 70000, 70000, 100000, 100000])}"
@@ -214,23 +235,48 @@ def _choice(draw: Draw) -> str:
 
 
 def _injections(draw: Draw) -> list[dict[str, Any]]:
-    """Frames that nobody of the traffic sends: broken ones, for others, for nobody."""
+    """Frames that nobody of the traffic sends: broken ones, for others, for nobody, parts."""
     made: list[dict[str, Any]] = []
     for _ in range(draw.between(1, 3)):
+        at = f"{draw.between(3_900, 4_300)}ms"
+        if draw.chance(3):
+            made.append({"at": at, "frames": _fragments(draw)})
+            continue
         to = draw.pick(["ffffffffffff", "525400123456", "525500000000", "01005e000001"])
         kind = draw.pick(["0800", "0806", "86dd", "88f8", "0001"])
         body = bytes(draw.between(0, 255) for _ in range(draw.pick([0, 1, 20, 46, 46, 200])))
         if kind == "0800" and draw.chance(2):
             body = b"\x45\0" + body[2:]
         frame = f"{to}525400abcdef{kind}{body.hex()}"
-        sent: dict[str, Any] = {"at": f"{draw.between(3_900, 4_300)}ms", "frames": frame}
+        sent: dict[str, Any] = {"at": at, "frames": frame}
         if draw.chance(2):
             sent |= {"every": draw.pick(["1us", "100us", "5ms"]), "times": draw.pick([2, 3, 3, 40])}
         made.append(sent)
     return made
 
 
-def _events(draw: Draw, options: list[str]) -> list[dict[str, Any]]:
+def _fragments(draw: Draw) -> list[str]:
+    """Some of a datagram's fragments, for either end: some are missing, others overlap."""
+    guest, slirp = (DEFAULT_MAC, ip(GUEST)), (special_ethaddr(ip(OUTSIDE)), ip(OUTSIDE))
+    (to_mac, to), (from_mac, source) = (guest, slirp) if draw.chance(2) else (slirp, guest)
+    ident, step = draw.between(0, 0xFFFF), 8 * draw.between(1, 100)
+    made = []
+    for _ in range(draw.between(1, 5)):
+        packet = Ipv4(
+            source,
+            to,
+            PROTO_UDP,
+            bytes([draw.between(0, 255)]) * draw.pick([8, step, step, step + 8]),
+            ident,
+            offset=step * draw.between(0, 3),
+            mf=not draw.chance(4),
+        )
+        frame = Ethernet(to_mac, from_mac, ETH_P_IP, packet.emit())
+        made.append(frame.emit().hex())
+    return made
+
+
+def _events(draw: Draw, options: list[str], nets: list[str]) -> list[dict[str, Any]]:
     """Links that go and come, filters that rest, by ``[[at]]``."""
     filters = re.findall(
         r"filter-(?:loss|delay|duplicate|corrupt|reorder).*?,id=(f\d)", " ".join(options)
@@ -242,7 +288,7 @@ def _events(draw: Draw, options: list[str]) -> list[dict[str, Any]]:
         if filters and draw.chance(2):
             event["filter"] = {draw.pick(filters): draw.pick(["on", "off"])}
         else:
-            event["link"] = {"u": draw.pick(["on", "on", "off"])}
+            event["link"] = {draw.pick(nets): draw.pick(["on", "on", "off"])}
         made.append(event)
         at_ms += draw.pick([1, 10, 300, 1_500])
     return made
@@ -250,7 +296,7 @@ def _events(draw: Draw, options: list[str]) -> list[dict[str, Any]]:
 
 def _second_guest(draw: Draw, made: dict[str, Any]) -> None:
     """One more machine, on the first one's hub if there is one, or not joined at all."""
-    socket = draw.pick(["listen=127.0.0.1:1234", "mcast=230.0.0.1:1234"])
+    socket = draw.pick([*3 * ["listen=127.0.0.1:1234"], "mcast=230.0.0.1:1234"])
     theirs = socket.replace("listen", "connect")
     if any("hubid=0" in line for line in made["qemu"]):
         made["qemu"] += [
@@ -284,13 +330,14 @@ def _guest(draw: Draw, kinds: frozenset[str]) -> dict[str, Any]:
             ]
         )
     if "throttle" in kinds:
-        modprobe.append(f"InterruptThrottleRate={draw.pick([0, 1, 3, 4, 100, 500, 8000, 100000])}")
+        modprobe.append(f"InterruptThrottleRate={draw.pick(RATES)}")
         modprobe += draw.pick(
             [
                 [],
                 ["RxIntDelay=32", "RxAbsIntDelay=64"],
                 ["RxIntDelay=1000", "RxAbsIntDelay=20000"],
                 ["TxIntDelay=64", "TxAbsIntDelay=60000"],
+                ["TxIntDelay=60000", "TxAbsIntDelay=60000"],
                 ["TxIntDelay=0"],
             ]
         )
@@ -327,9 +374,8 @@ def _guest(draw: Draw, kinds: frozenset[str]) -> dict[str, Any]:
     return made
 
 
-def _monitor(draw: Draw, kinds: frozenset[str]) -> list[dict[str, str]]:
+def _monitor(draw: Draw, nets: list[str]) -> list[dict[str, str]]:
     """Commands between the boot and the end of most transfers, in the order of time."""
-    nets = ["u", "p1"] if "hub" in kinds else ["u"]
     runs = []
     at_ms = draw.between(3_700, 4_300)
     for _ in range(draw.between(1, 4)):

@@ -84,8 +84,12 @@ class Progress:
 
     @property
     def missing(self) -> list[str]:
-        """The marks that no example has hit."""
-        return [name for name in MARKS if name not in self.marks]
+        """The marks that no example has hit, with the reason where none could."""
+        return [
+            f"{name} ({mark.beyond})" if mark.beyond else name
+            for name, mark in MARKS.items()
+            if name not in self.marks
+        ]
 
 
 def examples(seed: int) -> Iterator[Example]:

@@ -50,6 +50,8 @@ class Mark(NamedTuple):
     about: str
     """What happens there, for people."""
     hit: Callable[[Evidence], bool]
+    beyond: str = ""
+    """Why no scenario of a search gets there, if none does."""
 
 
 def _entered(file: str, name: str, about: str) -> Mark:
@@ -60,8 +62,8 @@ def _counted(section: str, name: str, about: str) -> Mark:
     return Mark(about, lambda seen: seen.counters[section].get(name, 0) > 0)
 
 
-def _reason(code: str, about: str) -> Mark:
-    return Mark(about, lambda seen: code in seen.reasons)
+def _reason(code: str, about: str, beyond: str = "") -> Mark:
+    return Mark(about, lambda seen: code in seen.reasons, beyond)
 
 
 def _wire(word: str, about: str) -> Mark:
@@ -89,7 +91,9 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
         "wire-busy": _reason("wire-busy", "datasheet: another frame is on the wire"),
         "fifo": _reason("in-fifo", "datasheet: a frame waits in the card's FIFO"),
         "fifo-full": _reason("fifo-full", "datasheet: the FIFO is full"),
-        "tx-timeout": _entered(E1000, "e1000_tx_timeout", "the driver's watchdog of sending"),
+        "tx-stuck": _entered(
+            E1000, "e1000_reset_task", "the link goes while packets wait: the driver starts anew"
+        ),
         "segmentation": _entered(E1000, "e1000_tso", "the card cuts a large packet"),
         "copybreak": _entered(E1000, "e1000_copybreak", "a short frame is copied"),
         # The net layer
@@ -97,8 +101,12 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
             "net/queue.c", "qemu_net_queue_flush", "a queue is emptied into its receiver"
         ),
         "queue-full": _reason("queue-full", "a queue is full, and a frame is lost"),
-        "nested": _reason("delivering-another", "a frame comes while another is delivered"),
-        "not-now": _reason("not-now", "a receiver says: not now"),
+        "nested": _reason(
+            "delivering-another",
+            "a frame comes while another is delivered",
+            "two user networks on a hub answer each other in one call, and a machine has one",
+        ),
+        "not-now": _reason("not-now", "a receiver says: not now, as a hub of one port does"),
         "filter-buffer": _reason("filter-buffer", "a filter keeps frames for its interval"),
         "filter-corrupt": _reason("filter-corrupted", "a filter spoils a frame"),
         "filter-delay": _reason("filter-delay", "a filter delays one"),
@@ -121,7 +129,11 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
         "slirp-spins": _wire("slirp spins", "slirp of QEMU 2.8 reads an end again and again"),
         "slirp-writes-in-vain": _wire("slirp in vain", "the host's program takes nothing more"),
         "slirp-restricted": _reason("restricted", "restrict=on keeps a packet in"),
-        "slirp-no-udp-socket": _reason("no-udp-socket", "slirp has nowhere to put a datagram"),
+        "slirp-no-udp-socket": _reason(
+            "no-udp-socket",
+            "slirp has nowhere to put a datagram",
+            "the host has 28,232 ports for sessions, and an example is a few conversations",
+        ),
         # The guest
         "fast-retransmit": _counted(
             "TcpExt", "TCPRenoRecovery", "the guest recovers after duplicate acknowledgements"

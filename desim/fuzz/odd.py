@@ -25,7 +25,7 @@ def _ports(slot: int) -> tuple[int, int]:
 def _burst(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
     """Datagrams faster than the driver takes them: the ring runs empty, and over."""
     port = list(UDP_FORWARDS)[1]
-    count, size = draw.pick([60, 100, 150]), draw.pick([1, 200, 1400])
+    count, size = draw.pick([60, 100, 150]), draw.pick([4, 200, 1400])
     rounds = draw.pick([1, 1, 2])
     commands.run("guest", f"ltool udprecv {port} {count * rounds} 300", SERVERS_MS)
     commands.run(
@@ -87,17 +87,27 @@ def _chat(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> N
 
 
 def _stall(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
-    """A reader that reads nothing until its window is closed, and for long after that."""
+    """A reader that reads nothing until its window is closed, and for long after that.
+
+    Or a listener that is busy with somebody else, and who is next says one small thing after the
+    other.
+    """
     forwarded, served = _ports(slot)
     size = draw.pick([20_000, 60_000, 140_000])
     source = f"seq {10**14} {10**14 + size // 16} | "
     wait_s = draw.pick([1, 3, 8])
     if draw.chance(2):
-        commands.run("guest", f"nc -l -p {forwarded} | sleep {wait_s}", SERVERS_MS)
-        commands.run("host", f"{source}nc -N localhost {forwarded}", CLIENTS_MS, "+12s")
+        server, client, port, to = "guest", "host", forwarded, f"localhost {forwarded}"
     else:
-        commands.run("host", f"nc -l -p {served} | sleep {wait_s}", SERVERS_MS)
-        commands.run("guest", f"{source}nc -N {OUTSIDE} {served}", CLIENTS_MS, "+12s")
+        server, client, port, to = "host", "guest", served, f"{OUTSIDE} {served}"
+    if draw.chance(2):
+        commands.run(server, f"nc -l -p {port} | sleep {wait_s}", SERVERS_MS)
+        commands.run(client, f"{source}nc -N {to}", CLIENTS_MS, "+12s")
+    else:
+        small, pause_us = draw.pick([17, 100, 100, 400]), draw.pick([100, 1_000, 5_000])
+        commands.run(server, f"nc -l -k -p {port} > got{slot}", SERVERS_MS, "+12s")
+        commands.run(client, f"sleep {wait_s} | nc -N {to}", CLIENTS_MS - 10)
+        commands.run(client, f"ltool drip {to} 25 {small} {pause_us}", CLIENTS_MS, "+12s")
 
 
 def _interface(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
@@ -126,6 +136,14 @@ def _services(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) 
         ]
     )
     commands.run("guest", line, CLIENTS_MS, "+3s")
+
+
+def flood(commands: Commands) -> None:
+    """More datagrams than a queue of QEMU's holds, while the guest's interface is down."""
+    port = list(UDP_FORWARDS)[1]
+    commands.run("guest", "ip link set eth0 down; sleep 5; ip link set eth0 up", CLIENTS_MS)
+    start = CLIENTS_MS + 1_500  # when the card has negotiated: then it loses what waits
+    commands.run("host", f"ltool udpsend localhost {port} 108 100 4 0 10000 0", start)
 
 
 ODD: Mapping[str, Way] = MappingProxyType(

@@ -70,7 +70,6 @@ class Configurations:
             description=data.get("description", ""),
             guest=read.guest,
             host=read.host,
-            notes=[],
         )
 
 

@@ -12,14 +12,18 @@ from typing import Any
 from desim.engine.draw import Draw
 from desim.fuzz.bench import OUTSIDE, TCP_FORWARDS, TCP_SERVED, UDP_FORWARDS, UDP_SERVED
 from desim.fuzz.commands import CLIENTS_MS, SERVERS_MS, Commands
-from desim.fuzz.odd import ODD, Way
+from desim.fuzz.odd import ODD, Way, flood
 
 RARE = 8
 """One conversation in so many is an odd one, of a kind that is not switched off."""
 MANY = 1_000
 """Bytes."""
+PATIENT_S = 40
+"""Who waits so long sees the end of fragments that never become a datagram."""
 LINGERS = 128
 """One in so many examples of a bench that has the time for it goes on until all ends gave up."""
+FLOODS = 128
+"""One in so many of those is flooded, unless a fault makes more frames of them."""
 
 
 def traffic_of(
@@ -46,6 +50,8 @@ def traffic_of(
         _noise(draw, commands)
     if long and number % LINGERS == 0:
         commands.linger()
+    if long and number % FLOODS == 1 and "faults" not in kinds:
+        flood(commands)
     return {side: {"run": commands.of[side]} for side in ("guest", "host") if commands.of[side]}
 
 
@@ -126,13 +132,14 @@ def _udp(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> No
     first = 10**14 * (slot + 1)
     source = f"seq {first} {first + size // 16} | head -c {size} | "
     start = CLIENTS_MS + draw.pick([0, 3, 250])
+    wait_s = draw.pick([5, PATIENT_S])
     if draw.chance(2):
         port = next(iter(UDP_FORWARDS))
-        commands.run("guest", f"nc -u -l -p {port} -w 5 > got{slot}", SERVERS_MS)
+        commands.run("guest", f"nc -u -l -p {port} -w {wait_s} > got{slot}", SERVERS_MS)
         commands.run("host", f"{source}nc -u -w 2 localhost {port} > back{slot}", start)
     else:
         port = UDP_SERVED + slot
-        commands.run("host", f"nc -u -l -p {port} -w 5 > got{slot}", SERVERS_MS)
+        commands.run("host", f"nc -u -l -p {port} -w {wait_s} > got{slot}", SERVERS_MS)
         commands.run("guest", f"{source}nc -u -w 2 {OUTSIDE} {port} > back{slot}", start)
 
 
@@ -141,7 +148,7 @@ def _ping(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> N
     target = draw.pick([OUTSIDE, OUTSIDE, "10.0.2.3", "10.0.2.77"])
     commands.run(
         "guest",
-        f"ping -c {draw.between(1, 2)} -s {size} -W 1 {target}",
+        f"ping -c {draw.between(1, 2)} -s {size} -W {draw.pick([1, 1, PATIENT_S])} {target}",
         CLIENTS_MS + draw.between(0, 400),
     )
 
@@ -151,7 +158,7 @@ def _noise(draw: Draw, commands: Commands) -> None:
     if draw.chance(2):
         commands.run("guest", "ltool spin", CLIENTS_MS - draw.between(1, 20), "+100ms")
     else:
-        count, gap_us = draw.pick([3, 3, 8, 25]), draw.pick([0, 50, 400])
+        count, gap_us = draw.pick([3, 3, 8, 25, 100]), draw.pick([0, 50, 400])
         commands.run(
             "guest",
             f"ltool udpsend {OUTSIDE} 6999 1 {count} 200 {gap_us} 1000 0",
