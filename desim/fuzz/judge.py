@@ -26,7 +26,7 @@ MODEL = "the-model-does-not-fail"
 """What a run breaks that ends in an error of the model: no law, for there is no run to judge."""
 TURNS = 512
 """A law about a pair of runs, or one that takes long, has its turn once in so many examples."""
-PART_TURNS = 16
+PART_TURNS = 32
 """A law about a part drives that part by itself; it has its turn once in so many examples."""
 SPREAD = 37
 """Turns that follow each other are this far apart, so that every bench has some."""
@@ -38,10 +38,10 @@ GOES_ON = "the-model-goes-on"
 """What a run breaks that comes to no end within ``MARKS``, and no law says why."""
 MODELS = (MODEL, GOES_ON)
 """Faults that no law names: the model itself fails."""
-MARKS = 300_000
+MARKS = 200_000
 """How many entries and exits a small run may record; a usual one has some 55,000, the largest of
 3,000 had 105,000."""
-LONG_MARKS = 1_500_000
+LONG_MARKS = 1_000_000
 """The same of one that goes on for longer than ``LONG_NS`` of virtual time."""
 LONG_NS = 60 * SECOND_NS
 HUNG_S = 120

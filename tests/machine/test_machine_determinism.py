@@ -40,11 +40,11 @@ def test_the_fingerprint_is_that_in_results(name: str, recorded: dict[str, Any])
 
 
 @pytest.mark.slow
-def test_ten_hash_seeds_leave_byte_identical_folders(
+def test_four_hash_seeds_leave_byte_identical_folders(
     tmp_path: Path, recorded: dict[str, Any]
 ) -> None:
     folders = []
-    for seed in range(10):
+    for seed in range(4):
         out = tmp_path / str(seed)
         out.mkdir()
         subprocess.run(

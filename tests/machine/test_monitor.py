@@ -45,8 +45,8 @@ def test_info_network_names_ports_and_filters_as_qemu_7_2_prints_them() -> None:
     line = (
         "-netdev user,id=u -netdev hubport,id=p0,hubid=0,netdev=u -netdev hubport,id=p1,hubid=0 "
         "-device e1000,netdev=p1 -object filter-dump,id=f0,netdev=u,file=d2.pcap,maxlen=100,"
-        "queue=rx,position=head -object filter-buffer,id=f1,netdev=u,interval=5,position=id=f0,"
-        "insert=before -object filter-buffer,id=f2,netdev=p1,interval=7"
+        "queue=rx,position=head -object filter-buffer,id=f1,netdev=u,interval=5000,position=id=f0,"
+        "insert=before -object filter-buffer,id=f2,netdev=p1,interval=7000"
     )
     commands = ("1s", "info network"), ("2s", "qom-set /objects/f0 status off")
     more = ("3s", "qom-set f9 status on"), ("4s", "info network")
@@ -56,7 +56,7 @@ def test_info_network_names_ports_and_filters_as_qemu_7_2_prints_them() -> None:
         " \\ p1: e1000.0: index=0,type=nic,model=e1000,macaddr=52:54:00:12:34:56",
         " \\ p0: u: index=0,type=user,net=10.0.2.0,restrict=off",
         "filters:",
-        "  - f1: type=filter-buffer,interval=5,position=id=f0,status=on,insert=before,netdev=u,"
+        "  - f1: type=filter-buffer,interval=5000,position=id=f0,status=on,insert=before,netdev=u,"
         "queue=all",
     ]
     f0 = "  - f0: type=filter-dump,file=d2.pcap,maxlen=100,position=head,status={},insert=behind,"

@@ -427,7 +427,7 @@ def test_half_open_connections_of_a_guest_that_cannot_be_found(version: Version)
 
 @pytest.mark.slow
 @versions
-def test_ten_thousand_half_open_connections_by_hostfwd(version: Version) -> None:
+def test_three_thousand_half_open_connections_by_hostfwd(version: Version) -> None:
     ports = range(10_000, 10_100)
     rules = [
         HostFwd(host_addr=ip("127.0.0.1"), host_port=port, guest_addr=GUEST, guest_port=22)
@@ -436,16 +436,16 @@ def test_ten_thousand_half_open_connections_by_hostfwd(version: Version) -> None
     bed = Bed(version, hostfwd=rules)
     bed.guest(arp_reply())
     at_rest = bed.held()
-    for number in range(100):
+    for number in range(30):
         for port in ports:
             client = (ip("127.0.0.1"), 1024 + number)
             bed.host.host_connect(f"{port}.{number}", client, (ip("127.0.0.1"), port))
         bed.poll(1)
     held = bed.held()
-    assert held["TCP"] == at_rest["TCP"] + 10_000
+    assert held["TCP"] == at_rest["TCP"] + 3_000
     assert held["frames"] == 0
     syns = [frame.segment for frame in bed.wire.sent if frame.segment is not None]
-    assert len({(syn.sport, syn.dst) for syn in syns}) == 100
+    assert len({(syn.sport, syn.dst) for syn in syns}) == 30
     gone(bed, 80)
     assert bed.held() == at_rest
     assert bed.works()
