@@ -41,7 +41,7 @@ MODELS = (MODEL, GOES_ON)
 MARKS = 200_000
 """How many entries and exits a small run may record; a usual one has some 55,000, the largest of
 3,000 had 105,000."""
-LONG_MARKS = 1_000_000
+LONG_MARKS = 1_200_000
 """The same of one that goes on for longer than ``LONG_NS`` of virtual time."""
 LONG_NS = 60 * SECOND_NS
 HUNG_S = 120
