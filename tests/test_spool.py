@@ -81,6 +81,7 @@ def test_a_column_is_an_array(bound: int, parts: list[list[int]]) -> None:
     assert column[1:7] == model[1:7]
     assert b"".join(chunk.tobytes() for chunk in column.chunks(2)) == model[2:].tobytes()
     assert [column.count(n) for n in model] == [model.count(n) for n in model]
+    assert all(list(column.places(n)) == [p for p, m in enumerate(model) if m == n] for n in model)
     with pytest.raises(IndexError):
         column[len(model)]
     half = len(model) // 2

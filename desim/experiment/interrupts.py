@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import compress
+from heapq import merge
 from typing import Any
 
 from desim.data import NamedTuple
@@ -150,11 +150,9 @@ def _of(happened: Iterable[Happened[E]], threads: Collection[str]) -> Iterator[H
 
 def _times(trace: Trace, threads: Collection[str], landmark: Landmark) -> Iterator[int]:
     """When the functions of a landmark were entered, thread by thread."""
-    is_wanted = frozenset(trace.codes.entries(landmark)).__contains__
+    wanted = trace.codes.entries(landmark)
     for record in trace.threads.values():
         if record.name not in threads:
             continue
-        # NOTE: no bytecode for each mark, of which there are many, and few are wanted.
-        wanted = map(is_wanted, record.codes)
-        for position in compress(range(len(record.codes)), wanted):
+        for position in merge(*map(record.codes.places, wanted)):
             yield record.times[position]

@@ -103,14 +103,14 @@ def frame_counts(trace: Trace, passed: Passed) -> dict[str, Any]:
     lost, held, made = trace.events(Lost), trace.events(Held), trace.events(Made)
     under_way ^= {one.event.frame for one in made}
     under_way -= {one.event.frame for one in lost}
-    vcpu = trace.threads["vcpu"].counts()
+    vcpu = trace.threads["vcpu"].codes
     return {
         "points": passed.points(),
         "lost": reason_counts(lost),
         "held": reason_counts(held),
         "made": reason_counts(made),
         "queued": len(under_way),
-        "interrupts": sum(vcpu.get(code, 0) for code in trace.codes.entries(Landmark.INTERRUPT)),
+        "interrupts": sum(map(vcpu.count, trace.codes.entries(Landmark.INTERRUPT))),
     }
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from runs import config, shipped_run
 
 import desim
-from desim.engine.trace import Trace
+from desim.engine.trace import ThreadRecord, Trace
 from desim.events import MitigationBegun, MitigationEnded, PinDriven, Raised
 from desim.experiment.interrupts import Held, Interrupts, by_interval, lies, together
 from desim.experiment.run import run
+from desim.spool import Spool
 
 SCENARIOS = ("hello", "hold-off", "itr-medium", "cut-link", "window")
 
@@ -91,7 +91,7 @@ def test_frames_are_not_needed_but_for_transfers() -> None:
     assert found["transfers"] is None
 
 
-VCPU = SimpleNamespace(name="vcpu", times=(), codes=())
+VCPU = ThreadRecord("vcpu", 0, Spool())
 """A thread that enters no function."""
 
 

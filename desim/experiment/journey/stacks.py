@@ -70,7 +70,7 @@ class _Kept:
             depths = bytes(accumulate(ways, initial=len(stack)))
         except ValueError:  # deeper than a byte can say
             return _walked(stack, codes, begin)
-        lowest = min(depths)
+        lowest = next(depth for depth in range(256) if depth in depths)  # sooner than min()
         entered = (begin + depths.rfind(depth) for depth in range(lowest, depths[-1]))
         return [*stack[:lowest], *entered]
 
