@@ -68,6 +68,7 @@ def test_a_run_loads_nothing_that_it_does_not_use() -> None:
     """Importing is most of a short run. What is named here was loaded once, and took its time."""
     loaded = all_modules_after("run", "hello")
     heavy = {"simpy", "networkx", "rich", "pydantic", "asyncio", "email", "difflib", "json"}
+    heavy |= {"argparse", "dataclasses", "decimal", "fractions", "inspect", "locale"}
     heavy |= {"importlib.metadata", "importlib.resources", "pkgutil", "tempfile", "zipfile"}
     assert not loaded & heavy
     programs = "desim.userland.programs."

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal
-from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -32,9 +30,11 @@ from desim.guest.drivers.modules import modprobe
 from desim.machine import Transcript
 from desim.machine.vm import machine_of, point_of
 from desim.net import reasons as net_reasons
-from desim.scenario.metrics import METRICS, USUAL, Value, decimal, round_half_up
+from desim.scenario.metrics import METRICS, USUAL, Value, decimal, exact, round_half_up
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from desim.experiment.measures import Acks, Level, Polls, Processor
     from desim.experiment.run import RunResult
 
@@ -94,7 +94,7 @@ class Metrics:
             if value is None:
                 found[name] = None
             elif metric.kind in ("ratio", "share"):
-                found[name] = decimal(Fraction(value))
+                found[name] = decimal(exact(value))
             else:
                 found[name] = round_half_up(value)
         return found
@@ -175,7 +175,7 @@ class Metrics:
             return None
         packets = self.result.packets.get("nic", ())
         size = sum(len(one.frame.raw) for one in packets if lies(one.time, stretches))
-        return Fraction(size, card.busy.taken)
+        return exact(size, card.busy.taken)
 
     # --- what takes a walk, each made when asked for, and its module loaded then
 
@@ -276,7 +276,7 @@ def pinged(transcripts: Iterable[Transcript]) -> Iterator[Pings]:
     """What each program that pings has shown, its round trips in the order of its requests."""
     for transcript in transcripts:
         output = transcript.output
-        trips = [int(Decimal(text.decode()) * 10**6) for text in re.findall(_TRIP, output)]
+        trips = [int(exact(text.decode()) * 10**6) for text in re.findall(_TRIP, output)]
         statistics = [(int(sent), int(back)) for sent, back in _STATISTICS.findall(output)]
         if statistics or trips:
             sent = sum(sent for sent, _ in statistics)
@@ -313,20 +313,20 @@ def _card(of: Callable[[Card], Value | None]) -> Callable[[Metrics], Value | Non
 
 def _per_second(card: Card) -> Value | None:
     busy = card.busy
-    return Fraction(busy.taken * 10**9, busy.length_ns) if busy.length_ns else None
+    return exact(busy.taken * 10**9, busy.length_ns) if busy.length_ns else None
 
 
 def _frames_each(card: Card) -> Value | None:
-    return Fraction(card.busy_frames, card.busy.taken) if card.busy.taken else None
+    return exact(card.busy_frames, card.busy.taken) if card.busy.taken else None
 
 
 def _rate(metrics: Metrics) -> Value | None:
     size = sum(transfer.size for transfer in metrics.transfers)
-    return Fraction(size * 10**9, metrics.busy_ns) if metrics.busy_ns else None
+    return exact(size * 10**9, metrics.busy_ns) if metrics.busy_ns else None
 
 
 def _slowest(metrics: Metrics) -> Value | None:
-    rates = [Fraction(t.size * 10**9, t.duration_ns) for t in metrics.transfers if t.duration_ns]
+    rates = [exact(t.size * 10**9, t.duration_ns) for t in metrics.transfers if t.duration_ns]
     return min(rates, default=None)
 
 
@@ -354,7 +354,7 @@ def _per_window(length: Callable[[int, MitigationBegun], int]) -> Callable[[Metr
         for time, window in metrics.windows:
             total += length(time, window)
             count += 1
-        return Fraction(count * 10**9, total) if total else None
+        return exact(count * 10**9, total) if total else None
 
     return value
 
@@ -369,7 +369,7 @@ def _windows(by: str) -> Callable[[Metrics], Value | None]:
             for name, count in interrupts.windows.items():
                 found[name] = found.get(name, 0) + count
         total = sum(found.values())
-        return Fraction(found.get(by, 0), total) if total else None
+        return exact(found.get(by, 0), total) if total else None
 
     return value
 
@@ -428,7 +428,7 @@ _mean = _level(lambda level: level.mean)
 def _cpu(of: Callable[[Processor], int]) -> Callable[[Metrics], Value | None]:
     def value(metrics: Metrics) -> Value | None:
         found = metrics.processor
-        return Fraction(of(found), found.total_ns) if found.total_ns else None
+        return exact(of(found), found.total_ns) if found.total_ns else None
 
     return value
 
@@ -442,7 +442,7 @@ _VALUES: dict[str, Callable[[Metrics], Value | None]] = {
     "ping.sent": _ping(lambda pings: pings.sent),
     "ping.lost": _ping(lambda pings: pings.sent - pings.received),
     "ping.min": _trip(min),
-    "ping.mean": _trip(lambda trips: Fraction(sum(trips), len(trips))),
+    "ping.mean": _trip(lambda trips: exact(sum(trips), len(trips))),
     "ping.p50": _trip(_percentile(50)),
     "ping.p90": _trip(_percentile(90)),
     "ping.p95": _trip(_percentile(95)),
@@ -479,13 +479,13 @@ _VALUES: dict[str, Callable[[Metrics], Value | None]] = {
     "tcp.segments": lambda metrics: metrics.acks.segments,
     "tcp.acks": lambda metrics: metrics.acks.acks,
     "tcp.segments_per_ack": lambda metrics: (
-        Fraction(metrics.acks.segments, metrics.acks.acks) if metrics.acks.acks else None
+        exact(metrics.acks.segments, metrics.acks.acks) if metrics.acks.acks else None
     ),
     "tcp.window_min": lambda metrics: metrics.acks.window_min,
     "tcp.window_max": lambda metrics: metrics.acks.window_max,
     "polls": lambda metrics: metrics.polls.polls,
     "poll_frames": lambda metrics: (
-        Fraction(metrics.polls.frames, metrics.polls.polls) if metrics.polls.polls else None
+        exact(metrics.polls.frames, metrics.polls.polls) if metrics.polls.polls else None
     ),
     "ring.max": lambda metrics: _most(metrics.ring),
     "ring.mean": lambda metrics: _mean(metrics.ring),

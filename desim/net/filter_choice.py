@@ -11,8 +11,10 @@ in order, and says yes or no:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 Below = Callable[[int], int]
 """``below(n)``: a number in ``range(n)``, all equally likely; n is at most 2**32."""

@@ -8,7 +8,6 @@ the same on every machine: the logarithm is decimal arithmetic, which has one ri
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Literal
 
 from desim.data import NamedTuple
@@ -17,7 +16,6 @@ from desim.scenario.durations import parse_duration
 
 FORMS = '"1ms", "uniform 1ms .. 3ms" or "exponential 1ms"'
 _U32 = 1 << 32
-_EXACT = Context(prec=40, rounding=ROUND_HALF_EVEN)
 
 
 class Arrivals(NamedTuple):
@@ -41,8 +39,15 @@ class Arrivals(NamedTuple):
             # 64 bits, because a distance may be longer than 2**32 ns.
             drawn = stream.u32() << 32 | stream.u32()
             return self.least + drawn * (self.most - self.least + 1) // (1 << 64)
-        share = _EXACT.divide(Decimal(stream.u32() + 1), Decimal(_U32))
-        return int(_EXACT.multiply(Decimal(-self.least), _EXACT.ln(share)))
+        return _exponential(self.least, stream.u32())
+
+
+def _exponential(mean: int, drawn: int) -> int:
+    from decimal import ROUND_HALF_EVEN, Context, Decimal  # slow to load, and few scenarios need it
+
+    exact = Context(prec=40, rounding=ROUND_HALF_EVEN)
+    share = exact.divide(Decimal(drawn + 1), Decimal(_U32))
+    return int(exact.multiply(Decimal(-mean), exact.ln(share)))
 
 
 def read_arrivals(text: str) -> Arrivals:

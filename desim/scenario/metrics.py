@@ -16,18 +16,20 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
-from fractions import Fraction
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from desim.data import NamedTuple
 from desim.errors import nearest
 from desim.scenario.durations import UNITS, parse_duration
 
+if TYPE_CHECKING:
+    from fractions import Fraction
+
 Kind = Literal["time", "count", "rate", "frequency", "share", "ratio"]
 """What a value is: ns; a number of things; bytes per second; times per second; a part of a whole;
 so many of one for one of another."""
 
-Value = int | Fraction
+Value: TypeAlias = "int | Fraction"
 
 
 Exactness = Literal["verified", "modelled", "costs"]
@@ -157,10 +159,10 @@ USUAL = tuple(name for name, metric in METRICS.items() if not metric.asked)
 
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20}
 _BITS = {"bit": 1, "kbit": 10**3, "Mbit": 10**6, "Gbit": 10**9}
-RATES = {f"{name}/s": Fraction(size) for name, size in _BYTES.items()} | {
-    f"{name}/s": Fraction(size, 8) for name, size in _BITS.items()
+RATES = {f"{name}/s": 8 * size for name, size in _BYTES.items()} | {
+    f"{name}/s": size for name, size in _BITS.items()
 }
-"""Units of a rate, in bytes per second."""
+"""Units of a rate, in bits per second."""
 
 _UNITS: dict[Kind, str] = {
     "time": "ns",
@@ -272,11 +274,11 @@ def read_value(text: str, kind: Kind) -> Value:
     found = _NUMBER.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"must be {FORMS[kind]}, with <, <=, >, >= in front, or FROM .. TO")
-    number, unit = Fraction(found[1]), found[2].strip()
+    number, unit = exact(found[1]), found[2].strip()
     if kind == "rate":
         if unit not in RATES:
             raise ValueError(f"must be {FORMS[kind]}")
-        return number * RATES[unit]
+        return number * RATES[unit] / 8
     if kind == "share":
         if unit not in ("%", ""):
             raise ValueError(f"must be {FORMS[kind]}")
@@ -292,17 +294,24 @@ def show_value(value: Value, kind: Kind) -> str:
     """A value of ``kind`` for people, to three places; rates in MB/s."""
     if kind == "time":
         unit = next((name for name in ("s", "ms", "us") if value >= UNITS[name]), "ns")
-        return f"{decimal(Fraction(value) / UNITS[unit])}{unit}"
+        return f"{decimal(exact(value) / UNITS[unit])}{unit}"
     if kind == "rate":
-        return f"{decimal(Fraction(value) / 10**6)} MB/s"
+        return f"{decimal(exact(value) / 10**6)} MB/s"
     if kind == "share":
-        return f"{decimal(Fraction(value) * 100)}%"
-    return decimal(Fraction(value))
+        return f"{decimal(exact(value) * 100)}%"
+    return decimal(exact(value))
+
+
+def exact(value: Value | str, of: int = 1) -> Fraction:
+    """``value``, or so much of ``of``, as a fraction."""
+    from fractions import Fraction  # slow to load, with decimal, and many runs have none
+
+    return Fraction(value) / of
 
 
 def round_half_up(value: Value) -> int:
     """The nearest whole number."""
-    return int((Fraction(value) * 2 + 1) // 2)
+    return int((exact(value) * 2 + 1) // 2)
 
 
 def decimal(value: Fraction) -> str:
