@@ -137,6 +137,8 @@ class Slots:
             if all(map(is_, values(one), held)):
                 continue
             for (name, member), value in zip(self._members.items(), held[1:], strict=True):
+                if isinstance(value, greenlet.greenlet):
+                    continue  # a stack
                 if value is not EMPTY:
                     member.__set__(one, value)
                 elif hasattr(one, name):

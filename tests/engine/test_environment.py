@@ -92,14 +92,11 @@ def test_threads_meet_in_order_of_time_then_rank(env, thread):
 def test_an_interrupt_comes_behind_what_its_instant_has_seen_and_before_the_rest(env):
     """Who raises it at an instant is another thread, whose turn comes later at that instant."""
 
-    class Cpu(Thread):
-        irqs_on = True
-
-        def interrupt(self):
-            self.irq_pending = False
-            self.note("interrupt")
-            self.charge(10)
-            self.meet()
+    def interrupt():
+        cpu.irq_pending = False
+        cpu.note("interrupt")
+        cpu.charge(10)
+        cpu.meet()
 
     def body():
         for cost, name in ((5, "before"), (3, "at the instant"), (4, "beyond"), (0, "and more")):
@@ -113,7 +110,8 @@ def test_an_interrupt_comes_behind_what_its_instant_has_seen_and_before_the_rest
         cpu.irq_pending = True
         cpu.kick()
 
-    cpu = Cpu(env, "cpu", 10, body, Codes())
+    cpu = Thread(env, "cpu", 10, body, Codes())
+    cpu.interrupt, cpu.irqs_on = interrupt, True
     Thread(env, "raiser", 11, raiser, Codes())
     env.run()
     assert [(event[0], event[2]) for event in cpu.events] == [

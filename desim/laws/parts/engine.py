@@ -50,20 +50,6 @@ def an_alarm_rings_when_it_is_set_for(run: Run) -> Iterator[str]:
         yield f"it rings at {rung}, not at {wanted}"
 
 
-class _Cpu(Thread):
-    """A thread that takes interrupts, each of which costs time."""
-
-    irqs_on = True
-    costs: list[int]
-
-    def interrupt(self) -> None:
-        self.irq_pending = False
-        self.note("interrupt begins")
-        self.charge(self.costs.pop())
-        self.meet()
-        self.note("interrupt ends")
-
-
 Told = list[tuple[int, str]]
 
 
@@ -97,8 +83,16 @@ class _Interrupted:
                 cpu.irq_pending = True
                 cpu.kick()
 
-        cpu = _Cpu(env, "cpu", FIRST, body, Codes())
-        cpu.costs = self.costs[::-1]
+        def interrupt() -> None:
+            cpu.irq_pending = False
+            cpu.note("interrupt begins")
+            cpu.charge(costs.pop())
+            cpu.meet()
+            cpu.note("interrupt ends")
+
+        costs = self.costs[::-1]
+        cpu = Thread(env, "cpu", FIRST, body, Codes())
+        cpu.interrupt, cpu.irqs_on = interrupt, True
         Thread(env, "raiser", FIRST + 1, raiser, Codes())
         env.run_to(END_NS)
         told = [(event[0], event[2]) for event in cpu.events]

@@ -56,15 +56,6 @@ from desim.stages import GUEST, QEMU, Build, Landmark, bare, mark, stages
 MS = 1_000_000
 
 
-class _VcpuThread(Thread):
-    """A thread whose interrupts are the virtual CPU's."""
-
-    take: Callable[[], None]
-
-    def interrupt(self) -> None:
-        self.take()
-
-
 def no_handler() -> bool:
     """Nobody has requested the card's interrupt (IRQ_NONE)."""
     return False
@@ -140,8 +131,8 @@ class Vcpu:
     def _power_on(self, name: str, rank: int, codes: Codes) -> None:
         """The thread, the interrupt line, and the touch points that are met here."""
         touch_point = self.env.touch_point
-        self.thread = _VcpuThread(self.env, name, rank, self.qemu_tcg_cpu_thread_fn, codes)
-        self.thread.take = self._take
+        self.thread = Thread(self.env, name, rank, self.qemu_tcg_cpu_thread_fn, codes)
+        self.thread.interrupt = self._take
         self.thread.irqs_on = True
         self.pin = IoApicPin(raised=self._raised)
         self.preempt = PreemptCount()
