@@ -124,20 +124,27 @@ class NetClient(Protocol):
         """The link of this client went up or down from outside (``set_link``)."""
 
 
+class Dma(Protocol):
+    """The guest's memory as a device reaches it."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read ``size`` bytes; zeros where there is no memory."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write; what goes where there is no memory disappears."""
+
+    def write_frame(self, address: int, data: bytes, frame: Frame) -> None:
+        """Write ``data``, the whole of ``frame``, so that a reader can have the Frame back."""
+
+
 class PciBus(Protocol):
     """The bus as the card sees it: memory by DMA, and its interrupt pin."""
 
-    def dma_read(self, address: int, size: int) -> bytes:
-        """Read ``size`` bytes of guest memory; zeros where there is none."""
-
-    def dma_write(self, address: int, data: bytes) -> None:
-        """Write guest memory; a write where there is none disappears."""
-
-    def dma_write_frame(self, address: int, data: bytes, frame: Frame) -> None:
-        """Write ``data``, the whole of ``frame``, so that a reader can have the Frame back."""
+    def dma(self) -> Dma:
+        """The guest's memory, for all that the card does there at this instant."""
 
     def set_irq(self, level: bool) -> None:
-        """Drive INTA# (level triggered); called on every evaluation, changed or not."""
+        """Drive INTA# (level triggered): it has changed."""
 
 
 class Mmio(Protocol):

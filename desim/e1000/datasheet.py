@@ -393,7 +393,7 @@ class DatasheetTransmitter(Transmitter):
         cause = 0
         while tdh != tdt:
             at = base + tdh * DESCRIPTOR_LEN & ADDRESS_MASK
-            descriptor = pci.dma_read(at, DESCRIPTOR_LEN)
+            descriptor = pci.dma().read(at, DESCRIPTOR_LEN)
             address, lower, upper = DESCRIPTOR.unpack(descriptor)
             if not self._fits(lower):
                 # A tail beyond the ring is never reached: going on would have no end.
@@ -402,7 +402,7 @@ class DatasheetTransmitter(Transmitter):
             self.process_tx_desc(descriptor, address, lower, upper)
             if lower & (RS | RPS):
                 upper = (upper | DD) & ~EC_LC_TU
-                pci.dma_write(at + UPPER, upper.to_bytes(4, "little"))
+                pci.dma().write(at + UPPER, upper.to_bytes(4, "little"))
                 interrupts.written_back(lower & IDE != 0)
             tdh += 1
             if tdh * DESCRIPTOR_LEN >= tdlen:

@@ -22,9 +22,11 @@ sets one); capabilities, power management and MSI, which QEMU's card does not ha
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from desim.data import NamedTuple
 from desim.devices import CardModel
-from desim.ports import PciBus
+from desim.ports import Dma, PciBus
 from desim.wire.frame import Frame
 
 COMMAND = 0x04
@@ -66,11 +68,25 @@ MODELS: dict[CardModel, Model] = {
 }
 
 
+class _Nowhere(Dma):
+    """What is reached by DMA without bus master."""
+
+    __slots__ = ()
+
+    def read(self, address: int, size: int) -> bytes:
+        return bytes(size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """It disappears."""
+
+    def write_frame(self, address: int, data: bytes, frame: Frame) -> None:
+        """It disappears."""
+
+
 class PciFunction:
     """Owns the configuration space; stands between the card and the bus.
 
-    ``dma_read``, ``dma_write`` and ``dma_write_frame`` are the bus's own while the
-    function is bus master, and stand-ins that go nowhere while it is not.
+    ``dma`` is the bus's own while the function is bus master, and leads nowhere while it is not.
     """
 
     __slots__ = (
@@ -78,9 +94,7 @@ class PciFunction:
         "_wmask",
         "bus_master",
         "config",
-        "dma_read",
-        "dma_write",
-        "dma_write_frame",
+        "dma",
         "intx_disabled",
         "irq_state",
         "memory_enabled",
@@ -138,32 +152,14 @@ class PciFunction:
         self.memory_enabled = command & COMMAND_MEMORY != 0
         self.bus_master = command & COMMAND_MASTER != 0
         self.intx_disabled = command & COMMAND_INTX_DISABLE != 0
-        if self.bus_master:
-            self.dma_read = self._bus.dma_read
-            self.dma_write = self._bus.dma_write
-            self.dma_write_frame = self._bus.dma_write_frame
-        else:
-            self.dma_read = self._no_read
-            self.dma_write = self._no_write
-            self.dma_write_frame = self._no_write_frame
+        self.dma: Callable[[], Dma] = self._bus.dma if self.bus_master else _Nowhere
         if self.irq_state:
             self._bus.set_irq(not self.intx_disabled)
-
-    @staticmethod
-    def _no_read(address: int, size: int) -> bytes:
-        return bytes(size)
-
-    @staticmethod
-    def _no_write(address: int, data: bytes) -> None:
-        """It disappears."""
-
-    @staticmethod
-    def _no_write_frame(address: int, data: bytes, frame: Frame) -> None:
-        """It disappears."""
 
     def set_irq(self, level: bool) -> None:
         """The card's INTA# (``pci_set_irq``): always in the status bit, not always on the bus."""
         if level != self.irq_state:
             self.irq_state = level
             self.config[STATUS] ^= STATUS_INTERRUPT
-        self._bus.set_irq(level and not self.intx_disabled)
+            if not self.intx_disabled:
+                self._bus.set_irq(level)

@@ -308,7 +308,7 @@ class Receiver:
     ) -> bool:
         """Write ``frame`` to memory; False if the ring went round before it ended."""
         mac_reg = self.mac_reg
-        pci = self.pci
+        memory = self.pci.dma()
         chunk = self.rxbuf_size
         rdlen = mac_reg[RDLEN]
         base = mac_reg[RDBAH] << 32 | mac_reg[RDBAL] & ~0xF
@@ -317,21 +317,21 @@ class Receiver:
         while offset < total_size:
             at = base + rdh * DESCRIPTOR_LEN & ADDRESS_MASK
             address, length, csum, status, errors, _ = DESCRIPTOR.unpack(
-                pci.dma_read(at, DESCRIPTOR_LEN)
+                memory.read(at, DESCRIPTOR_LEN)
             )
             status |= vlan_status | DD
             if address:
                 if size <= chunk:
                     if not offset:
-                        pci.dma_write_frame(address, frame.raw, frame)
+                        memory.write_frame(address, frame.raw, frame)
                 elif offset < size:
-                    pci.dma_write(address, frame.raw[offset : offset + chunk])
+                    memory.write(address, frame.raw[offset : offset + chunk])
                 length = total_size - offset
                 if length > chunk:
                     length = chunk
                 offset += length
                 status = status | EOP | IXSM if offset >= total_size else status & ~EOP
-            pci.dma_write(at, DESCRIPTOR.pack(address, length, csum, status, errors, special))
+            memory.write(at, DESCRIPTOR.pack(address, length, csum, status, errors, special))
             rdh += 1
             if rdh * DESCRIPTOR_LEN >= rdlen:
                 rdh = 0

@@ -234,12 +234,12 @@ class Transmitter:
         tdh = tdh_start = mac_reg[TDH]
         while tdh != tdt:
             at = base + tdh * DESCRIPTOR_LEN & ADDRESS_MASK
-            descriptor = pci.dma_read(at, DESCRIPTOR_LEN)
+            descriptor = pci.dma().read(at, DESCRIPTOR_LEN)
             address, lower, upper = DESCRIPTOR.unpack(descriptor)
             self.process_tx_desc(descriptor, address, lower, upper)
             if lower & (RS | RPS):
                 upper = (upper | DD) & ~EC_LC_TU
-                pci.dma_write(at + UPPER, upper.to_bytes(4, "little"))
+                pci.dma().write(at + UPPER, upper.to_bytes(4, "little"))
                 cause |= TXDW
             tdh += 1
             if tdh * DESCRIPTOR_LEN >= tdlen:
@@ -293,7 +293,7 @@ class Transmitter:
         if length > DATA_SIZE - size:
             length = DATA_SIZE - size
         start = TAG_LEN + size
-        self.buffer[start : start + length] = self.pci.dma_read(address & ADDRESS_MASK, length)
+        self.buffer[start : start + length] = self.pci.dma().read(address & ADDRESS_MASK, length)
         # QEMU keeps the size in 16 bits: a buffer that is full to the brim counts as empty.
         self.size = size + length & 0xFFFF
         return length

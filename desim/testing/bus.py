@@ -39,23 +39,25 @@ class Memory:
         self.write(address, data[:first])
         self.write(address + first & (1 << 64) - 1, data[first:])
 
+    def write_frame(self, address: int, data: bytes, frame: Frame) -> None:
+        """Store the whole of ``frame``; only its bytes are kept."""
+        self.write(address, data)
+
 
 class MemoryBus:
     """A ``PciBus`` (``desim.ports``) with memory behind it; it notes the line's rising edges."""
 
     def __init__(self, clock: Clock) -> None:
         self.memory = Memory()
-        self.dma_read = self.memory.read
-        self.dma_write = self.memory.write
         self.level = False
         """Whether the interrupt line is up."""
         self.edges: list[int] = []
         """When it rose, in ns."""
         self._clock = clock
 
-    def dma_write_frame(self, address: int, data: bytes, frame: Frame) -> None:
-        """Write a whole frame; only its bytes are kept."""
-        self.memory.write(address, data)
+    def dma(self) -> Memory:
+        """All of it."""
+        return self.memory
 
     def set_irq(self, level: bool) -> None:
         """INTA#."""

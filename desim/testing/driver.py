@@ -20,7 +20,7 @@ from desim.guest.drivers.modprobe import parse_args
 from desim.guest.drivers.netdevice import NetDeviceStats
 from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb
-from desim.ports import Timer
+from desim.ports import Dma, Timer
 from desim.stages import Build, bare, marks_of
 from desim.testing import Ledger
 from desim.userland.waitqueue import WaitQueue
@@ -315,10 +315,10 @@ class FakeBus:
         """``udelay``"""
         self.log: list[tuple[str, int, int]] = []
         self.stuck: dict[int, int] = {}
-        self.dma_read = memory.read
-        self.dma_write = memory.write
-        self.dma_write_frame = memory.write_frame
         self.set_irq = pin.set_level
+
+    def dma(self) -> Dma:
+        return self.memory
 
     def read(self, offset: int) -> int:
         value = self.stuck.get(offset)

@@ -92,7 +92,6 @@ class Counted(RuleBasedStateMachine):
         super().__init__()
         self.bed = bed = Bed()
         bed.memory = bed.bus.memory = self.watched = Watched()
-        bed.bus.dma_read, bed.bus.dma_write = self.watched.read, self.watched.write
         bed.card.config_write(4, 0x7)
         bed.receive_ring(self.SIZE)
         bed.transmit_ring(self.SIZE)

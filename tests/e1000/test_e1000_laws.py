@@ -247,7 +247,6 @@ class Train(RuleBasedStateMachine):
         self.bed = Bed()
         watched = Watched()
         self.bed.memory = self.bed.bus.memory = watched
-        self.bed.bus.dma_read, self.bed.bus.dma_write = watched.read, watched.write
         self.bed.card.config_write(4, 0x7)
         self.bed.receive_ring(self.SIZE, rctl=0x0400_8022)
         watched.writes.clear()

@@ -111,7 +111,7 @@ def _handed_over(replay: Replay, op: dict[str, Any]) -> Iterator[tuple[int, bool
         if head == tail or head >= size:
             return
         at = base + head * DESCRIPTOR_LEN
-        _, lower, _ = DESCRIPTOR.unpack(card.pci.dma_read(at, DESCRIPTOR_LEN))
+        _, lower, _ = DESCRIPTOR.unpack(card.pci.dma().read(at, DESCRIPTOR_LEN))
         yield at, bool(lower & (RS | RPS))
         head = (head + 1) % size
 

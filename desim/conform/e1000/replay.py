@@ -124,12 +124,10 @@ class _Bus:
 
     def __init__(self, set_irq: Callable[[bool], None]) -> None:
         self.memory = Memory()
-        self.dma_read = self.memory.read
-        self.dma_write = self.memory.write
         self.set_irq = set_irq
 
-    def dma_write_frame(self, address: int, data: bytes, frame: Frame) -> None:
-        self.memory.write(address, data)
+    def dma(self) -> Memory:
+        return self.memory
 
 
 class _Sent(NamedTuple):

@@ -10,6 +10,7 @@ import pytest
 from desim.e1000.card import E1000
 from desim.machine import Machine
 from desim.machine.ports import Bus
+from desim.ports import Dma
 from desim.scenario.loader import load_scenario
 from desim.wire.frame import Frame
 
@@ -85,13 +86,13 @@ class Listener:
     """Writes down, in the recordings' format, what a guest's driver does to the card."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ops: list[dict[str, Any]] = []
+        ops = self.ops = list[dict[str, Any]]()
         read, write = E1000.mmio_read, E1000.mmio_write
-        make, config_write, dma_read = E1000.__init__, E1000.config_write, Bus.dma_read
+        make, config_write, dma = E1000.__init__, E1000.config_write, Bus.dma
         into: list[int] = []
 
         def note(card: E1000, **op: Any) -> None:
-            self.ops.append({"t": card.rx.clock.now(), **op})
+            ops.append({"t": card.rx.clock.now(), **op})
 
         def mmio_read(card: E1000, offset: int, size: int = 4) -> int:
             value = read(card, offset, size)
@@ -100,7 +101,7 @@ class Listener:
 
         def mmio_write(card: E1000, offset: int, value: int, size: int = 4) -> None:
             note(card, op="w", reg=offset, val=value)
-            into.append(len(self.ops) - 1)
+            into.append(len(ops) - 1)
             write(card, offset, value, size)
             into.pop()
 
@@ -115,23 +116,30 @@ class Listener:
 
             def take(frame: Frame) -> int:
                 note(card, op="inject", dev="B", frames=[frame.raw.hex()])
-                into.append(len(self.ops) - 1)
+                into.append(len(ops) - 1)
                 taken = receive(frame)
                 place = into.pop()
                 if taken <= 0:
-                    del self.ops[place]
+                    del ops[place]
                 return taken
 
             card.receive = take
 
-        def dma(bus: Bus, address: int, size: int) -> bytes:
-            data = dma_read(bus, address, size)
-            if into:
-                # What a write or a frame makes the card read was in memory before it.
-                op = {"t": self.ops[into[-1]]["t"], "op": "mem", "addr": address}
-                self.ops.insert(into[-1], {**op, "data": data.hex()})
-                into[-1] += 1
-            return data
+        class Heard:
+            """The guest's memory."""
+
+            def __init__(self, memory: Dma) -> None:
+                self.write, self.write_frame = memory.write, memory.write_frame
+                self._read = memory.read
+
+            def read(self, address: int, size: int) -> bytes:
+                data = self._read(address, size)
+                if into:
+                    # What a write or a frame makes the card read was in memory before it.
+                    op = {"t": ops[into[-1]]["t"], "op": "mem", "addr": address}
+                    ops.insert(into[-1], {**op, "data": data.hex()})
+                    into[-1] += 1
+                return data
 
         monkeypatch.setattr(E1000, "mmio_read", mmio_read)
         monkeypatch.setattr(E1000, "mmio_write", mmio_write)
@@ -139,7 +147,7 @@ class Listener:
         monkeypatch.setattr(E1000, "__init__", made)
         for quiet in ("quiet_read", "quiet_write"):  # every access is to come by
             monkeypatch.setattr(E1000, quiet, lambda card, offset: None)
-        monkeypatch.setattr(Bus, "dma_read", dma)
+        monkeypatch.setattr(Bus, "dma", lambda bus: Heard(dma(bus)))
 
 
 def record_linux(monkeypatch: pytest.MonkeyPatch, scenario: str | Path) -> list[dict[str, Any]]:
