@@ -94,9 +94,10 @@ class Mark(NamedTuple):
     owner: Owner
     """Whose code it is."""
     size: str | None
-    """The argument whose ``len()`` the cost per byte applies to."""
+    """The argument, or the attribute of one, whose ``len()`` the cost per byte applies to."""
     says: Callable[..., str] | None
-    """The debug line that the real function prints, from the same arguments."""
+    """The debug line that the real function, the first of ``names``, prints from the same
+    arguments."""
     landmark: Landmark | None
     """What it means for a message on its way."""
 
@@ -129,10 +130,10 @@ def mark(
     Several names stand for a chain of functions that only pass a call on,
     outermost first: ``mark("qemu_send_packet", "qemu_send_packet_async", ...)``.
     ``size`` names the parameter whose length the profile's ``per_1000_bytes`` applies to:
-    bytes, or the packets of a list, or the slots of a ring. ``says(self, ...)`` gives the
-    line that the real function prints when it is built with its debug output on. ``owner``
-    is whose code this function is, where it is not that of the rest of the class, and
-    ``landmark`` what it means for a message on its way.
+    bytes, or the packets of a list, or the slots of a ring; ``frame.raw`` is an attribute of one.
+    ``says(self, ...)`` gives the line that the real function prints when it is built with its
+    debug output on. ``owner`` is whose code this function is, where it is not that of the rest of
+    the class, and ``landmark`` what it means for a message on its way.
     """
     if not names:
         raise TypeError("a stage needs at least one name")

@@ -150,7 +150,7 @@ class Transmitter:
         process_tx_desc=mark("process_tx_desc", file=FILE),
         xmit_seg=mark("xmit_seg", file=FILE),
         e1000_send_packet=mark(
-            "e1000_send_packet", file=FILE, size="frame", landmark=Landmark.SENT_BY_CARD
+            "e1000_send_packet", file=FILE, size="frame.raw", landmark=Landmark.SENT_BY_CARD
         ),
     )
 

@@ -103,6 +103,23 @@ class Stop(Exception):  # noqa: N818 - it is no error
     """Ends the run from an entry of the heap; the argument is what the run returns."""
 
 
+class _Nobody:
+    """Who pays outside of threads: what is charged there takes no time."""
+
+    __slots__ = ()
+
+    @property
+    def now(self) -> int:
+        """There is none."""
+        return 0
+
+    @now.setter
+    def now(self, _: int) -> None: ...
+
+
+NOBODY: Final = _Nobody()
+
+
 class Environment:
     """Time in integer nanoseconds, and what is due; with threads.
 
@@ -133,6 +150,8 @@ class Environment:
         if unknown := self.without.difference(TOUCH_POINTS):
             raise ValueError(f"no such touch points: {', '.join(sorted(unknown))}")
         self.running: Thread | None = None
+        self.payer: Thread | _Nobody = NOBODY
+        """Whose time passes where work is charged: the running thread's, or nobody's."""
         self.threads: list[Thread] = []
         self.by_rank: dict[int, Thread] = {}
         """The last thread of each rank."""
@@ -239,7 +258,7 @@ class Environment:
                     return value
         finally:
             self.hub = None
-            self.running = None
+            self.run_by(None)
 
     def _loop(self) -> Any:
         # NOTE: one loop instead of a call for each entry, its names local, its entries counted
@@ -291,6 +310,11 @@ class Environment:
         """A callback has stopped the run: those behind it are called when it goes on."""
         event.callbacks = callbacks[callbacks.index(last) + 1 :]
         self.schedule(event, -1)
+
+    def run_by(self, thread: Thread | None) -> None:
+        """From now on this thread runs, or none."""
+        self.running = thread
+        self.payer = NOBODY if thread is None else thread
 
     def time(self) -> int:
         """The running thread's time in ns, or the environment's outside of threads."""

@@ -54,8 +54,11 @@ class OpenStage:
         """Bytes, if the stage's cost depends on them."""
 
     def says(self) -> str | None:
-        """The debug line of the real function, if it has one."""
-        return None if self.mark.says is None else self.mark.says(self.owner, *self.args)
+        """The debug line of the real function, if it has one: the first that a mark names."""
+        says = self.mark.says
+        if says is None or self.name != self.mark.names[0]:
+            return None
+        return says(self.owner, *self.args)
 
 
 class Watcher(Protocol):
@@ -187,7 +190,10 @@ def _size_of(method: Method, mark: Mark) -> Callable[[tuple[Any, ...]], int]:
     from inspect import signature  # a breakpoint's business, and slow to load
 
     names = list(signature(method).parameters)
-    if mark.size not in names:
-        raise TypeError(f"{mark.names[0]}: no parameter {mark.size!r} to take the size from")
-    place = names.index(mark.size) - 1
+    parameter, _, attribute = mark.size.partition(".")
+    if parameter not in names:
+        raise TypeError(f"{mark.names[0]}: no parameter {parameter!r} to take the size from")
+    place = names.index(parameter) - 1
+    if attribute:
+        return lambda args: len(getattr(args[place], attribute))
     return lambda args: len(args[place])

@@ -38,8 +38,10 @@ def sleep_again(thread: Thread) -> None:
     """On a new stack, run the thread's body up to where it sleeps."""
     env = thread.env
     thread._greenlet = greenlet.greenlet(thread._main)
-    env.hub, env.running = greenlet.getcurrent(), thread
+    env.hub = greenlet.getcurrent()
+    env.run_by(thread)
     try:
         thread._greenlet.switch()
     finally:
-        env.hub = env.running = None
+        env.hub = None
+        env.run_by(None)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import greenlet
 
-from desim.engine.environment import BAND, CHUNK, CIRCLING_LIMIT, LOOK, STILL_LOOK
+from desim.engine.environment import BAND, CHUNK, CIRCLING_LIMIT, LOOK, NOBODY, STILL_LOOK
 from desim.engine.marks import CODE_BITS, Codes
 
 if TYPE_CHECKING:
@@ -313,12 +313,13 @@ class Thread:
             return
         self._due = None
         env = self.env
-        env.running = self
+        env.running = env.payer = self
         hub = env.hub
         assert hub is not None, "the heap is run by the environment"
         self._greenlet.parent = hub
         self._greenlet.switch()
         env.running = None
+        env.payer = NOBODY
 
 
 def _no_interrupt() -> None:

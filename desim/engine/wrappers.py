@@ -27,6 +27,14 @@ cost, recorded, of a run that is not strict, the text is::
                 now = thread.now
                 thread.marks.append(now << 16 | out0)
         return stage
+
+and without what is recorded::
+
+    def maker(env, method, code0, enter0, sized0, leave0):
+        def stage(self, a0):
+            env.payer.now += enter0
+            return method(self, a0)
+        return stage
 """
 
 # NOTE: text instead of closures over loops: bare calls of a method with one name, recorded,
@@ -83,7 +91,8 @@ class Shape(NamedTuple):
     keywords: tuple[str, ...]
     """Parameters that are given by name only."""
     size: str
-    """The parameter whose length is the size: a keyword, ``a0``, ``a1``...; "" for none."""
+    """What has a length that is the size: a keyword, ``a0``, ``a1``..., or one's attribute; "" for
+    none."""
     strict: bool
     """Each charge is a meeting."""
     opens: Opens
@@ -114,16 +123,17 @@ def wrap(
 ) -> Callable[..., Any]:
     """A function that takes what ``method`` takes, and does for each name what ``steps`` say.
 
-    ``size`` names the parameter whose length the costs per byte apply to. Raises ``TypeError`` if
-    there is none.
+    ``size`` names the parameter, or the attribute of one, whose length the costs per byte apply to.
+    Raises ``TypeError`` if there is no such parameter.
     """
     given = method.__code__
     if given.co_flags & _STARS:
         raise TypeError(f"{method.__qualname__}: a stage has no * among its parameters")
     names = given.co_varnames[: given.co_argcount + given.co_kwonlyargcount]
     places, keywords = names[: given.co_argcount], names[given.co_argcount :]
-    if size is not None and size not in names[1:]:
-        raise TypeError(f"{method.__qualname__}: no parameter {size!r} to take the size from")
+    parameter, dot, attribute = (size or "").partition(".")
+    if size is not None and parameter not in names[1:]:
+        raise TypeError(f"{method.__qualname__}: no parameter {parameter!r} to take the size from")
     shapes: list[Figures] = []
     figures: list[Any] = []
     any_sized = False
@@ -135,7 +145,8 @@ def wrap(
         figures += (code or 0, enter, SizedCost(cost) if sized else 0, leave)
     of = ""
     if size is not None and any_sized:
-        of = size if size in keywords else f"a{places.index(size) - 1}"
+        of = parameter if parameter in keywords else f"a{places.index(parameter) - 1}"
+        of += dot + attribute
     shape = Shape(len(places) - 1, keywords, of, env.strict, opens, tuple(shapes))
     made = maker_of(shape)(env, method, *figures)
     # Its parameters have the names of the method's, so that it can be called in the same ways,
@@ -184,18 +195,25 @@ def text(shape: Shape, maker: str) -> Iterator[str]:
     yield f"def {maker}(env, method{figures}):"
     yield from (f"    out{n} = code{n} + 1" for n in numbers if shape.steps[n].marked)
     yield f"    def stage({parameters}):"
-    yield "        thread = env.running"
-    elsewhere = " or thread.open" if shape.opens == "outermost" else ""
-    yield f"        if thread is None{elsewhere}:"
-    yield f"            return method({arguments})"
     write = _strict if shape.strict else _lazy
+    entering, leaving = list(write(_entry(shape))), list(write(_exit(shape)))
+    if shape.opens != "uncounted":
+        entering.append("thread.open += 1")
+        leaving.append("thread.open -= 1")
+    if shape.strict or shape.opens != "uncounted" or any(step.marked for step in shape.steps):
+        elsewhere = " or thread.open" if shape.opens == "outermost" else ""
+        yield "        thread = env.running"
+        yield f"        if thread is None{elsewhere}:"
+        yield f"            return method({arguments})"
+    elif leaving:
+        yield "        thread = env.payer"
+    else:
+        # NOTE: nobody asks whether a thread runs, and it has no name (0.99 of a segment's
+        # instructions).
+        entering = [line.replace("thread", "env.payer") for line in entering]
     if shape.size:
         yield f"        size = len({shape.size})"
-    yield from (f"        {line}" for line in write(_entry(shape)))
-    leaving = list(write(_exit(shape)))
-    if shape.opens != "uncounted":
-        yield "        thread.open += 1"
-        leaving.append("thread.open -= 1")
+    yield from (f"        {line}" for line in entering)
     if leaving:
         yield "        try:"
         yield f"            return method({arguments})"

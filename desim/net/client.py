@@ -137,12 +137,14 @@ class NetClientState:
             "qemu_send_packet_async",
             "qemu_send_packet_async_with_flags",
             file="net/net.c",
-            size="frame",
+            size="frame.raw",
         ),
-        sendv=mark("qemu_sendv_packet", "qemu_sendv_packet_async", file="net/net.c", size="frame"),
-        filter_receive=mark("filter_receive", file="net/net.c", size="frame"),
-        filter_receive_iov=mark("filter_receive_iov", file="net/net.c", size="frame"),
-        deliver=mark("qemu_deliver_packet_iov", file="net/net.c", size="frame"),
+        sendv=mark(
+            "qemu_sendv_packet", "qemu_sendv_packet_async", file="net/net.c", size="frame.raw"
+        ),
+        filter_receive=mark("filter_receive", file="net/net.c", size="frame.raw"),
+        filter_receive_iov=mark("filter_receive_iov", file="net/net.c", size="frame.raw"),
+        deliver=mark("qemu_deliver_packet_iov", file="net/net.c", size="frame.raw"),
         flush=mark("qemu_flush_queued_packets", file="net/net.c"),
     )
 

@@ -58,8 +58,8 @@ class NetFilterState:
 
     STAGES = stages(
         QEMU,
-        receive=mark("qemu_netfilter_receive", file="net/filter.c", size="frame"),
-        pass_to_next=mark("qemu_netfilter_pass_to_next", file="net/filter.c", size="frame"),
+        receive=mark("qemu_netfilter_receive", file="net/filter.c", size="frame.raw"),
+        pass_to_next=mark("qemu_netfilter_pass_to_next", file="net/filter.c", size="frame.raw"),
     )
 
     __slots__ = ("direction", "ledger", "name", "netdev", "on")

@@ -36,7 +36,7 @@ class FilterBuffer(NetFilterState):
 
     STAGES = stages(
         QEMU,
-        receive_iov=mark("filter_buffer_receive_iov", file="net/filter-buffer.c", size="frame"),
+        receive_iov=mark("filter_buffer_receive_iov", file="net/filter-buffer.c", size="frame.raw"),
         release=mark("filter_buffer_release_timer", file="net/filter-buffer.c"),
         flush=mark("filter_buffer_flush", file="net/filter-buffer.c"),
     )

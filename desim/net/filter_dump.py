@@ -28,7 +28,7 @@ class FilterDump(NetFilterState):
     STAGES = stages(
         QEMU,
         receive_iov=mark(
-            "filter_dump_receive_iov", "dump_receive_iov", file="net/dump.c", size="frame"
+            "filter_dump_receive_iov", "dump_receive_iov", file="net/dump.c", size="frame.raw"
         ),
     )
 

@@ -59,7 +59,7 @@ class NetHubPort:
     STAGES = stages(
         QEMU,
         receive=mark(
-            "net_hub_port_receive_iov", "net_hub_receive_iov", file="net/hub.c", size="frame"
+            "net_hub_port_receive_iov", "net_hub_receive_iov", file="net/hub.c", size="frame.raw"
         ),
         flush_others=mark("net_hub_flush", file="net/hub.c"),
     )

@@ -69,10 +69,10 @@ class NetQueue(Generic[Sender]):
 
     STAGES = stages(
         QEMU,
-        send=mark("qemu_net_queue_send", file="net/queue.c", size="frame"),
-        send_iov=mark("qemu_net_queue_send_iov", file="net/queue.c", size="frame"),
-        deliver=mark("qemu_net_queue_deliver", file="net/queue.c", size="frame"),
-        deliver_iov=mark("qemu_net_queue_deliver_iov", file="net/queue.c", size="frame"),
+        send=mark("qemu_net_queue_send", file="net/queue.c", size="frame.raw"),
+        send_iov=mark("qemu_net_queue_send_iov", file="net/queue.c", size="frame.raw"),
+        deliver=mark("qemu_net_queue_deliver", file="net/queue.c", size="frame.raw"),
+        deliver_iov=mark("qemu_net_queue_deliver_iov", file="net/queue.c", size="frame.raw"),
         flush=mark("qemu_net_queue_flush", file="net/queue.c"),
     )
 

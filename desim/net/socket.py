@@ -56,7 +56,7 @@ class AsyncClientState(NetClientState):
             "qemu_send_packet_async",
             "qemu_send_packet_async_with_flags",
             file="net/net.c",
-            size="frame",
+            size="frame.raw",
         ),
     )
 
@@ -170,7 +170,7 @@ class NetSocketStream(NetSocket):
 
     STAGES = stages(
         QEMU,
-        receive=mark("net_socket_receive", file=FILE, size="frame"),
+        receive=mark("net_socket_receive", file=FILE, size="frame.raw"),
         readable=mark("net_socket_send", file=FILE),
         writable=mark("net_socket_writable", file=FILE),
         accept=mark("net_socket_accept", file=FILE),
@@ -315,7 +315,7 @@ class NetStream(NetSocketStream):
 
     STAGES = stages(
         QEMU,
-        receive=mark("net_stream_receive", file="net/stream.c", size="frame"),
+        receive=mark("net_stream_receive", file="net/stream.c", size="frame.raw"),
         readable=mark("net_stream_send", file="net/stream.c"),
         writable=mark("net_stream_writable", file="net/stream.c"),
         accept=mark("net_stream_listen", file="net/stream.c"),
@@ -349,7 +349,7 @@ class NetSocketDgram(NetSocket):
 
     STAGES = stages(
         QEMU,
-        receive=mark("net_socket_receive_dgram", file=FILE, size="frame"),
+        receive=mark("net_socket_receive_dgram", file=FILE, size="frame.raw"),
         readable=mark("net_socket_send_dgram", file=FILE),
         writable=mark("net_socket_writable", file=FILE),
         send_completed=mark("net_socket_send_completed", file=FILE),
@@ -406,7 +406,7 @@ class NetDgram(NetSocketDgram):
 
     STAGES = stages(
         QEMU,
-        receive=mark("net_dgram_receive", file="net/dgram.c", size="frame"),
+        receive=mark("net_dgram_receive", file="net/dgram.c", size="frame.raw"),
         readable=mark("net_dgram_send", file="net/dgram.c"),
         writable=mark("net_dgram_writable", file="net/dgram.c"),
         send_completed=mark("net_dgram_send_completed", file="net/dgram.c"),

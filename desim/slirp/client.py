@@ -29,8 +29,8 @@ class SlirpState:
 
     STAGES = stages(
         QEMU,
-        send=mark("slirp_output", file="net/slirp.c", size="frame"),
-        receive=mark("net_slirp_receive", file="net/slirp.c", size="frame"),
+        send=mark("slirp_output", file="net/slirp.c", size="frame.raw"),
+        receive=mark("net_slirp_receive", file="net/slirp.c", size="frame.raw"),
     )
 
     def __init__(self, nc: NetPort, *, pads: bool) -> None:

@@ -76,7 +76,7 @@ class Ip:
 
     STAGES = stages(
         QEMU,
-        ip_input=mark("ip_input", file="slirp/ip_input.c", size="frame"),
+        ip_input=mark("ip_input", file="slirp/ip_input.c", size="frame.raw"),
         ip_reass=mark("ip_reass", file="slirp/ip_input.c"),
         ip_slowtimo=mark("ip_slowtimo", file="slirp/ip_input.c"),
         ip_output_tcp=mark("ip_output", file="slirp/ip_output.c"),

@@ -41,7 +41,7 @@ class Ip6:
 
     STAGES = stages(
         QEMU,
-        ip6_input=mark("ip6_input", file="slirp/ip6_input.c", size="frame"),
+        ip6_input=mark("ip6_input", file="slirp/ip6_input.c", size="frame.raw"),
         ip6_output=mark("ip6_output", file="slirp/ip6_output.c", size="payload"),
         ip_output_tcp=mark("ip6_output", file="slirp/ip6_output.c"),
     )

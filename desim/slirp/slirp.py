@@ -125,7 +125,7 @@ class Slirp:
 
     STAGES = stages(
         QEMU,
-        slirp_input=mark("slirp_input", file="slirp/slirp.c", size="frame"),
+        slirp_input=mark("slirp_input", file="slirp/slirp.c", size="frame.raw"),
         if_encap=mark("if_encap", file="slirp/slirp.c"),
         pollfds_fill=mark("slirp_pollfds_fill", file="slirp/slirp.c"),
         pollfds_poll=mark("slirp_pollfds_poll", file="slirp/slirp.c"),

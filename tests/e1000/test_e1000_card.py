@@ -371,14 +371,14 @@ def recorded(calls: list[str]) -> Callable[[type[T]], type[T]]:
     """A ``Build`` whose parts note the names of their marked methods as they are entered."""
 
     def build(cls: type[T], /) -> type[T]:
-        def wrap(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def wrap(method: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
             def noted(self: Any, *args: Any) -> Any:
-                calls.append(name)
+                calls.extend(names)
                 return method(self, *args)
 
             return noted
 
-        marked = {key: wrap(getattr(cls, key), mark.names[0]) for key, mark in marks_of(cls)}
+        marked = {key: wrap(getattr(cls, key), mark.names) for key, mark in marks_of(cls)}
         return type(cls.__name__, (cls,), marked)
 
     return build
