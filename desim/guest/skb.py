@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from desim.guest.net.skbuff import rx_room
@@ -12,6 +12,10 @@ from desim.wire.frame import Frame
 CHECKSUM_NONE = 0
 CHECKSUM_UNNECESSARY = 1
 CHECKSUM_PARTIAL = 3
+
+NETWORK, TRANSPORT = 14, 34
+"""Where the headers are in a packet that TCP sends: behind Ethernet's, and behind IPv4's of 20
+bytes (``skb_network_offset``, ``skb_transport_offset``)."""
 
 
 class Memory(Protocol):
@@ -44,8 +48,6 @@ class Skb:
     is called when that happens: its socket wants to know.
 
     ``cb`` is TCP's view of a received segment, from GRO on (``TCP_SKB_CB``).
-
-    ``mac``, ``network`` and ``transport`` are offsets of the headers in ``head``.
     """
 
     __slots__ = (
@@ -60,12 +62,9 @@ class Skb:
         "head",
         "ignore_df",
         "ip_summed",
-        "mac",
-        "network",
         "page",
         "protocol",
         "slabs",
-        "transport",
         "truesize",
         "tstamp",
         "vlan_tci",
@@ -73,12 +72,9 @@ class Skb:
 
     def __init__(self, head: bytes, frame: Frame | None = None) -> None:
         self.head = head
-        self.frags: list[bytes] = []
+        self.frags: Sequence[bytes] = ()
         self.frame = frame
         self.protocol = 0
-        self.mac = 0
-        self.network = 14
-        self.transport = 34
         self.ip_summed = CHECKSUM_NONE
         self.csum_start = 0
         self.csum_offset = 0

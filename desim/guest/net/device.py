@@ -76,7 +76,9 @@ class Device(NetDevice):
         GUEST,
         napi_schedule=mark("__napi_schedule", file="net/core/dev.c"),
         napi_complete_done=mark("napi_complete_done", file="net/core/dev.c"),
-        napi_gro_receive=mark("napi_gro_receive", file="net/core/gro.c"),
+        napi_gro_receive=mark(
+            "napi_gro_receive", "dev_gro_receive", file="net/core/gro.c", size="skb.head"
+        ),
         set_rx_mode=mark("dev_set_rx_mode", "__dev_set_rx_mode", file="net/core/dev.c"),
     )
 

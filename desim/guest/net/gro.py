@@ -29,10 +29,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.guest.net.skbuff import MAX_SKB_FRAGS, SKB_STRUCT
+from desim.guest.net.skbuff import MAX_SKB_FRAGS, SKB_STRUCT, rx_room
 from desim.guest.net.tcp.tcp_skb import RcvSkb
 from desim.guest.skb import Skb
 from desim.stages import GUEST, mark, stages
+from desim.wire.segment import Segment
 from desim.wire.tcp import ACK, CWR, FIN, PSH, RST, SYN, URG
 
 MAX_GRO_SKBS = 8
@@ -46,11 +47,13 @@ FlowKey = tuple[bytes, bytes, int, int]
 
 
 class Gro:
-    """The packets that one NAPI context holds, and those it is about to hand on."""
+    """The packets that one NAPI context holds, and those it is about to hand on.
+
+    ``dev_gro_receive`` has its mark where it is called from (``Device.napi_gro_receive``).
+    """
 
     STAGES = stages(
         GUEST,
-        dev_gro_receive=mark("dev_gro_receive", file="net/core/gro.c", size="skb"),
         skb_gro_receive=mark("skb_gro_receive", file="net/core/gro.c"),
         gro_normal_list=mark(
             "gro_normal_list",
@@ -81,12 +84,13 @@ class Gro:
         if seg is None:
             self.gro_normal_one(skb, 1)
             return
-        raw_len = len(skb.head)
-        cb = skb.cb = RcvSkb(seg, raw_len)
-        payload_len = cb.len
+        options = seg.options
+        raw_len, payload_len = len(skb.head), len(seg.payload)
+        headers_len = 54 + len(options) if options else 54
         key = (seg.src, seg.dst, seg.sport, seg.dport)
-        if raw_len != cb.headers_len + payload_len or not (seg.sums or seg.sums_ok):
+        if raw_len != headers_len + payload_len or not (seg.sums or seg.sums_ok):
             # Padded or broken: nothing of its flow may overtake it.
+            skb.cb = RcvSkb(seg, raw_len)
             held = self.held.pop(key, None)
             if held is not None:
                 self.gro_complete(held)
@@ -98,13 +102,14 @@ class Gro:
             held = self.held[key]
             into = held.cb
             assert into is not None
-            if self.tcp_gro_receive(into, cb):
+            if self.tcp_gro_receive(into, seg, payload_len, raw_len):
                 if closes or payload_len < into.gso_size:
                     del self.held[key]
                     self.gro_complete(held)
                 return
             del self.held[key]
             self.gro_complete(held)
+        cb = skb.cb = RcvSkb(seg, raw_len)
         if closes or payload_len < 1:
             self.gro_normal_one(skb, 1)
             return
@@ -114,12 +119,11 @@ class Gro:
         cb.gso_size = payload_len
         self.held[key] = skb
 
-    def tcp_gro_receive(self, into: RcvSkb, cb: RcvSkb) -> bool:
-        """Whether ``cb`` could be appended to the held packet ``into``."""
-        first, seg = into.seg, cb.seg
-        size = cb.len
+    def tcp_gro_receive(self, into: RcvSkb, seg: Segment, size: int, frame_len: int) -> bool:
+        """Whether ``seg``, ``size`` bytes, could be appended to the held packet ``into``."""
+        first = into.seg
         if (
-            (into.seq + into.len) & 0xFFFFFFFF != cb.seq
+            (into.seq + into.len) & 0xFFFFFFFF != seg.seq
             or seg.ack != first.ack
             or not 0 < size <= into.gso_size
             or (seg.flags ^ into.flags) & _MAY_DIFFER
@@ -133,22 +137,22 @@ class Gro:
             or 40 + into.len + size >= GRO_MAX_SIZE
         ):
             return False
-        self.skb_gro_receive(into, cb)
+        self.skb_gro_receive(into, seg.payload, size, rx_room(frame_len)[0])
         into.flags |= seg.flags & (FIN | PSH)
         return True
 
-    def skb_gro_receive(self, into: RcvSkb, cb: RcvSkb) -> None:
-        """Take over the data of ``cb``: as a fragment while there is room, else as a packet."""
-        into.pieces.append(cb.seg.payload)
-        into.len += cb.len
+    def skb_gro_receive(self, into: RcvSkb, payload: bytes, size: int, truesize: int) -> None:
+        """Take over a segment's data: as a fragment while there is room, else as a packet."""
+        into.pieces.append(payload)
+        into.len += size
         into.gso_segs += 1
         if into.last_frags < MAX_SKB_FRAGS:
             into.last_frags += 1
-            into.truesize += cb.truesize - SKB_STRUCT
+            into.truesize += truesize - SKB_STRUCT
         else:
             into.has_frag_list = True
             into.last_frags = 0
-            into.truesize += cb.truesize
+            into.truesize += truesize
         if not into.has_frag_list:
             into.nr_frags += 1
 

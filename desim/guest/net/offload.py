@@ -16,7 +16,7 @@ Not modelled: other protocols, IPv6, fraglists.
 
 from __future__ import annotations
 
-from desim.guest.skb import CHECKSUM_NONE, CHECKSUM_PARTIAL, Skb
+from desim.guest.skb import CHECKSUM_NONE, CHECKSUM_PARTIAL, NETWORK, TRANSPORT, Skb
 from desim.stages import GUEST, mark, stages
 from desim.wire.checksum import checksum, pseudo_sum
 
@@ -46,7 +46,7 @@ class Offload:
 
     def skb_gso_segment(self, skb: Skb) -> list[Skb]:
         """Cut a TCP packet into segments of ``gso_size`` bytes."""
-        ip, tcp = skb.network, skb.transport
+        ip, tcp = NETWORK, TRANSPORT
         head_len = tcp + (skb.head[tcp + 12] >> 4) * 4
         head, size = skb.head[:head_len], skb.gso_size
         data = b"".join((skb.head[head_len:], *skb.frags))
@@ -71,7 +71,6 @@ class Offload:
             segment = Skb(bytes(mine))
             segment.frags = [chunk]
             segment.protocol = skb.protocol
-            segment.network, segment.transport = ip, tcp
             segment.ip_summed = CHECKSUM_PARTIAL
             segment.csum_start, segment.csum_offset = tcp, 16
             segments.append(segment)

@@ -70,7 +70,7 @@ from desim.guest.drivers.e1000.regs import (
     TXD_STAT_DD,
 )
 from desim.guest.drivers.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK
-from desim.guest.skb import CHECKSUM_PARTIAL, Skb
+from desim.guest.skb import CHECKSUM_PARTIAL, NETWORK, TRANSPORT, Skb
 from desim.stages import GUEST, mark, stages
 
 MAX_TXD_PWR = 12
@@ -259,7 +259,7 @@ class TxRing:
         if skb.protocol != ETH_P_IP:
             raise ValueError(f"TSO of protocol {skb.protocol:#06x}: the e1000 does IPv4 only")
         head = bytearray(skb.head)
-        ip, tcp = skb.network, skb.transport
+        ip, tcp = NETWORK, TRANSPORT
         hdr_len = tcp + (head[tcp + 12] >> 4) * 4
         head[ip + 2 : ip + 4] = b"\0\0"
         head[ip + 10 : ip + 12] = b"\0\0"
@@ -279,9 +279,9 @@ class TxRing:
             return False
         command = TXD_CMD_DEXT
         if skb.protocol == ETH_P_IP:
-            transport = skb.head[skb.network + 9]
+            transport = skb.head[NETWORK + 9]
         elif skb.protocol == ETH_P_IPV6:
-            transport = skb.head[skb.network + 6]
+            transport = skb.head[NETWORK + 6]
         else:
             transport = 0
             self._adapter.netdev_msg(NETIF_MSG_DRV, f"checksum_partial proto={skb.protocol:x}!")
