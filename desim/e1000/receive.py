@@ -81,6 +81,11 @@ DESCRIPTOR = struct.Struct("<QHHBBH")
 """Buffer address, length, checksum, status, errors, special (manual, 3.2.3)."""
 DESCRIPTOR_LEN = DESCRIPTOR.size
 
+_ADDRESS = struct.Struct("<IH")
+"""A MAC address as a pair of registers has it."""
+_RECEIVE_ADDRESSES = range(RA, RA + 32, 2)
+"""Where the lower halves of such pairs are (RAL)."""
+
 # A descriptor's status (manual, 3.2.3.1).
 DD = 0x01
 EOP = 0x02
@@ -120,7 +125,7 @@ class Receiver:
         e1000_flush_queue_timer=mark("e1000_flush_queue_timer", file=FILE),
         set_rdt=mark("set_rdt", file=FILE),
         e1000_receive_iov=mark(
-            "e1000_receive_iov", file=FILE, size="frame", landmark=Landmark.DELIVERED
+            "e1000_receive_iov", file=FILE, size="frame.raw", landmark=Landmark.DELIVERED
         ),
         receive_filter=mark("receive_filter", file=FILE),
     )
@@ -282,11 +287,11 @@ class Receiver:
             size -= 4
         total_size = size if mac_reg[RCTL] & RCTL_SECRC else size + FCS_LEN
         # NOTE: ``has_rxbufs``, written out for a frame that fits one buffer (1 call a frame).
-        if (
-            mac_reg[RDH] == mac_reg[RDT]
-            if total_size <= self.rxbuf_size
-            else not self.has_rxbufs(total_size)
-        ):
+        if total_size <= self.rxbuf_size:
+            fits = mac_reg[RDH] != mac_reg[RDT]
+        else:
+            fits = self.has_rxbufs(total_size)
+        if not fits:
             self.ledger.lost(frame, "e1000", reasons.NO_DESCRIPTORS)
             self._receiver_overrun()
             return -1
@@ -373,9 +378,8 @@ class Receiver:
         elif rctl & RCTL_BAM and raw[:6] == BROADCAST:
             inc_reg_if_not_full(mac_reg, BPRC)
             return True
-        low = int.from_bytes(raw[:4], "little")
-        high = raw[4] | raw[5] << 8
-        for ral in range(RA, RA + 32, 2):
+        low, high = _ADDRESS.unpack_from(raw)
+        for ral in _RECEIVE_ADDRESSES:
             rah = mac_reg[ral + 1]
             if rah & RAH_AV and mac_reg[ral] == low and rah & 0xFFFF == high:
                 return True

@@ -27,6 +27,9 @@ from desim.wire.frame import FCS_LEN
 
 BROADCAST = b"\xff" * 6
 
+PRC1522 = PRC64 + 5
+"""The last of the size classes of received frames."""
+
 
 def inc_reg_if_not_full(mac_reg: list[int], index: int) -> None:
     """Count one more."""
@@ -63,20 +66,12 @@ def increase_size_stats(mac_reg: list[int], first: int, size: int) -> None:
 def update_rx_total_stats(mac_reg: list[int], size: int, total_size: int) -> None:
     """A frame has been received: ``total_size`` counts the FCS if the driver gets it."""
     octets = size + FCS_LEN
-    longest = PRC64 + 5  # PRC1522
+    total, good = mac_reg[TPR] + 1, mac_reg[GPRC] + 1
+    longest = mac_reg[PRC1522] + 1
     low, good_low = mac_reg[TORL] + octets, mac_reg[GORCL] + octets
-    if (
-        total_size > 1023
-        and low <= ALL
-        and good_low <= ALL
-        and mac_reg[TPR] != ALL
-        and mac_reg[GPRC] != ALL
-        and mac_reg[longest] != ALL
-    ):
-        # NOTE: a full frame and no counter near its end: 1 call instead of 3.
-        mac_reg[TPR] += 1
-        mac_reg[GPRC] += 1
-        mac_reg[longest] += 1
+    if total_size > 1023 and total | good | longest | low | good_low <= ALL:
+        # NOTE: a full frame and no counter at its end: 1 call instead of 3.
+        mac_reg[TPR], mac_reg[GPRC], mac_reg[PRC1522] = total, good, longest
         mac_reg[TORL], mac_reg[GORCL] = low, good_low
     else:
         increase_size_stats(mac_reg, PRC64, total_size)

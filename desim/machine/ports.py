@@ -209,6 +209,7 @@ class Tap(NetPort, NetClient):
         "_looping",
         "_note",
         "_under_way",
+        "can_receive",
         "client",
         "name",
         "port",
@@ -223,6 +224,8 @@ class Tap(NetPort, NetClient):
         self.recorder = recorder
         self.port = port
         self.client: NetClient
+        self.can_receive: Callable[[], bool]
+        """The client's own: the net layer asks before each frame (1 call a frame)."""
         self.sends_to_guest = sends_to_guest
         self._captured = recorder.point(name)
         self._note = recorder.noter(FramePassed)
@@ -262,8 +265,10 @@ class Tap(NetPort, NetClient):
         self._looping = False
         return taken
 
-    def can_receive(self) -> bool:
-        return self.client.can_receive()
+    def stand_before(self, client: NetClient) -> None:
+        """Be the capture point in front of ``client``, before anything passes."""
+        self.client = client
+        self.can_receive = client.can_receive
 
     def blocked_by(self) -> Reason | None:
         return self.client.blocked_by()

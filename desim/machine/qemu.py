@@ -120,7 +120,7 @@ class Qemu:
             build=self.kit.build,
         )
         self.slirp = state.slirp
-        tap.client = state
+        tap.stand_before(state)
         self.user.handler = tap
         self.loop.sources.append(self.slirp)
 
@@ -141,7 +141,7 @@ class Qemu:
             netdev = build(make_of(config))(
                 config, nc=client, port=tap, sockets=sockets, handlers=handlers
             )
-            tap.client = netdev
+            tap.stand_before(netdev)
             client.handler = tap
             self.netdevs.append(netdev)
             try:
@@ -186,7 +186,7 @@ class Qemu:
             build=build,
             observer=recorder.mitigation(),
         )
-        tap.client = card
+        tap.stand_before(card)
         self.nic.handler = tap
         env = self.kit.env
         self.mmio = CardAccess(
@@ -234,7 +234,7 @@ class Qemu:
         client = self.net.client(INJECTOR)
         tap = EndTap(self.kit.point + INJECTOR, self.kit.recorder, client)
         self.injector = Injector(trains, port=tap, clock=self.loop.timers)
-        tap.client = self.injector
+        tap.stand_before(self.injector)
         client.handler = tap
         return client
 

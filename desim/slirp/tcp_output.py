@@ -157,7 +157,30 @@ class TcpOutput:
             flags |= TH_URG
         else:
             tp.snd_up = tp.snd_una
-        self._account(tp, length, flags)
+        # Advance over what is being sent; start timing it and its retransmission.
+        if tp.t_force and tp.t_timer[TCPT_PERSIST]:
+            if seq_gt(tp.snd_nxt + length, tp.snd_max):
+                tp.snd_max = (tp.snd_nxt + length) & SEQ
+        else:
+            start = tp.snd_nxt
+            end = start + length
+            if flags & (TH_SYN | TH_FIN):
+                if flags & TH_SYN:
+                    end += 1
+                if flags & TH_FIN:
+                    end += 1
+                    tp.t_flags |= TF_SENTFIN
+            tp.snd_nxt = end = end & SEQ
+            if (tp.snd_max - end) & 0x80000000:
+                tp.snd_max = end
+                if not tp.t_rtt:
+                    tp.t_rtt = 1
+                    tp.t_rtseq = start
+            if not tp.t_timer[TCPT_REXMT] and end != tp.snd_una:
+                tp.t_timer[TCPT_REXMT] = tp.t_rxtcur
+                if tp.t_timer[TCPT_PERSIST]:
+                    tp.t_timer[TCPT_PERSIST] = 0
+                    tp.t_rxtshift = 0
 
         src, dst, sport, dport = tp.t_template
         ip = self.slirp.ip if len(src) == 4 else self.slirp.ip6
@@ -208,31 +231,6 @@ class TcpOutput:
         if flags & (TH_SYN | TH_RST) or seq_gt(tp.snd_up, tp.snd_una):
             return True
         return bool(flags & TH_FIN) and (not tp.t_flags & TF_SENTFIN or tp.snd_nxt == tp.snd_una)
-
-    @staticmethod
-    def _account(tp: TcpCb, length: int, flags: int) -> None:
-        """Advance over what is being sent; start timing it and its retransmission."""
-        if tp.t_force and tp.t_timer[TCPT_PERSIST]:
-            if seq_gt(tp.snd_nxt + length, tp.snd_max):
-                tp.snd_max = (tp.snd_nxt + length) & SEQ
-            return
-        start = tp.snd_nxt
-        if flags & TH_SYN:
-            length += 1
-        if flags & TH_FIN:
-            length += 1
-            tp.t_flags |= TF_SENTFIN
-        tp.snd_nxt = (start + length) & SEQ
-        if (tp.snd_max - tp.snd_nxt) & 0x80000000:
-            tp.snd_max = tp.snd_nxt
-            if not tp.t_rtt:
-                tp.t_rtt = 1
-                tp.t_rtseq = start
-        if not tp.t_timer[TCPT_REXMT] and tp.snd_nxt != tp.snd_una:
-            tp.t_timer[TCPT_REXMT] = tp.t_rxtcur
-            if tp.t_timer[TCPT_PERSIST]:
-                tp.t_timer[TCPT_PERSIST] = 0
-                tp.t_rxtshift = 0
 
     def tcp_setpersist(self, tp: TcpCb) -> None:
         """Start the persist timer, each time for longer."""

@@ -101,27 +101,20 @@ class Memory:
     def write(self, address: int, data: bytes) -> None:
         """Put ``data`` at ``address``, and forget every frame that it touches."""
         size = len(data)
-        if not size:
-            return
-        notes = self._notes
-        if notes:
-            first = address >> _BLOCK_BITS
-            last = (address + size - 1) >> _BLOCK_BITS
-            if first == last:
-                if first in notes:
-                    self._forget(first, address, address + size)
-            else:
-                for block in range(first, last + 1):
-                    if block in notes:
-                        self._forget(block, address, address + size)
-        offset = address & _PAGE_MASK
-        if offset + size <= _PAGE and address + size <= self.size:
+        block = address >> _BLOCK_BITS
+        if size and (address + size - 1) >> _BLOCK_BITS == block and address + size <= self.size:
+            if block in self._notes:
+                self._forget(block, address, address + size)
             try:
                 page = self._pages[address >> _PAGE_BITS]
             except KeyError:
                 page = self._new_page(address >> _PAGE_BITS)
+            offset = address & _PAGE_MASK
             page[offset : offset + size] = data
-        else:
+        elif size:
+            for touched in range(block, ((address + size - 1) >> _BLOCK_BITS) + 1):
+                if touched in self._notes:
+                    self._forget(touched, address, address + size)
             self._write_in_pieces(address, data)
 
     def write_frame(self, address: int, data: bytes, frame: Frame) -> None:
