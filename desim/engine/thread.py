@@ -23,7 +23,7 @@ deadline that moved later reuses the entry that is there and re-arms when it fir
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappush
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, cast
 
 import greenlet
@@ -285,10 +285,28 @@ class Thread:
         env = self.env
         hub = env.hub
         assert hub is not None, "a thread can wait only while the environment runs"
+        goes_on = hub
         self._due = until
         if until is not None:
             self._enter(until)
-        hub.switch()
+        # NOTE: if threads are next on the heap, what the loop would do with their entries is done
+        # here, and the next one goes on without a way round by the loop (0.98 of a segment's
+        # instructions). One that begins does so from the loop, where its stack is to lie.
+        queue, left = env._queue, env._left
+        while queue and left is not None:
+            instant, _, target, thread = queue[0]
+            if target is not _fired or thread.waiting == "start" or next(left, None) is None:
+                break
+            heappop(queue)
+            env._now = instant
+            if thread._is_due():
+                if thread is self:
+                    return
+                goes_on = thread._greenlet
+                goes_on.parent = hub
+                env.running = env.payer = thread
+                break
+        goes_on.switch()
 
     def _wake_at(self, instant: int) -> None:
         self._due = instant
@@ -301,23 +319,31 @@ class Thread:
             entries.append(instant)
             env = self.env
             # NOTE: ``Environment.call_by_rank`` written out (one call less for each sleep).
-            heappush(env._queue, (instant, next(env._eid) + self._band, self._fired, None))
+            heappush(env._queue, (instant, next(env._eid) + self._band, _fired, self))
 
-    def _fired(self, _: object) -> None:
+    def _is_due(self) -> bool:
+        """Its earliest entry has been taken off the heap: whether it goes on now."""
         fired = self._entries.pop()
         due = self._due
         if due is None:
-            return
+            return False
         if due > fired:
             self._enter(due)
-            return
+            return False
         self._due = None
-        env = self.env
-        env.running = env.payer = self
+        return True
+
+
+def _fired(thread: Thread) -> None:
+    """The heap's loop has come to an entry of this thread."""
+    if thread._is_due():
+        env = thread.env
+        env.running = env.payer = thread
         hub = env.hub
         assert hub is not None, "the heap is run by the environment"
-        self._greenlet.parent = hub
-        self._greenlet.switch()
+        thread._greenlet.parent = hub
+        thread._greenlet.switch()
+        # Whichever thread has come back here.
         env.running = None
         env.payer = NOBODY
 
