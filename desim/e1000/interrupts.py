@@ -166,8 +166,12 @@ class Interrupts:
         mac_reg = self.mac_reg
         mac_reg[ICR] = mac_reg[ICS] = val
         pending = mac_reg[IMS] & val
-        observer = self.observer
-        if pending and not self.mit_irq_level:
+        if not pending:
+            self.wanted_since = None
+            self.mit_irq_level = False
+            self.pci_set_irq(False)
+        elif not self.mit_irq_level:
+            observer = self.observer
             if self.mit_timer_on:
                 if observer is not None and self.wanted_since is None:
                     self.wanted_since = self.clock.now()
@@ -176,10 +180,8 @@ class Interrupts:
                 observer.raised(pending)
             if self.mitigation:
                 self._close_window(pending)
-        if not pending:
-            self.wanted_since = None
-        self.mit_irq_level = pending != 0
-        self.pci_set_irq(pending != 0)
+            self.mit_irq_level = True
+            self.pci_set_irq(True)
 
     def _close_window(self, pending: int) -> None:
         mac_reg = self.mac_reg

@@ -444,7 +444,8 @@ class TcpSocket(Socket):
         if peer is not None and peer.receive.size <= RCVBUF:
             # Nothing, or little, is in the own buffer: nearly always so, and asked at each poll.
             return self.state != CLOSE
-        return self.state != CLOSE and SNDBUF - self.unsent >= self.unsent >> 1
+        unsent = self.unsent
+        return self.state != CLOSE and SNDBUF - unsent >= unsent >> 1
 
     def _changed(self) -> None:
         self.net.wake_up(self.queue)

@@ -40,9 +40,9 @@ class Session:
 
     __slots__ = ("packets", "so")
 
-    def __init__(self, so: Socket | None, ifm: Mbuf) -> None:
+    def __init__(self, so: Socket | None, *packets: Mbuf) -> None:
         self.so = so
-        self.packets = [ifm]
+        self.packets = [*packets]
 
 
 def _after(queue: list[Session], session: Session) -> Session | None:
@@ -68,6 +68,8 @@ class Interface:
         """Where the next run starts in ``batchq`` (``Version.next_m``)."""
         self._next_m = slirp.version.next_m
         self.if_start_busy = False
+        self._lone = Session(None)
+        """Of a packet that is sent at once, as most are."""
 
     def queued(self) -> int:
         """How many frames wait."""
@@ -79,8 +81,11 @@ class Interface:
         if batchq or self.fastq or self._next_m or (so and so.so_iptos & IPTOS_LOWDELAY):
             session = self._enqueue(so, ifm)
         else:
-            # NOTE: nothing waits: what ``_enqueue`` does then, without that call.
-            session = Session(so, ifm)
+            # NOTE: nothing waits: what ``_enqueue`` does then, without that call, and with the
+            # session of the last time, which stands in no queue.
+            session = self._lone
+            session.so = so
+            session.packets.append(ifm)
             batchq.append(session)
         if so is not None:
             so.so_queued += 1

@@ -59,6 +59,9 @@ TCP_OUTFLAGS = (
 )
 """The flags that go with a segment, by state."""
 
+_SYN_FIN = TH_SYN | TH_FIN
+_NO_ACK_OWED = ~(TF_ACKNOW | TF_DELACK)
+
 
 class TcpOutput:
     """``tcp_output`` and the persist timer."""
@@ -104,9 +107,10 @@ class TcpOutput:
             if win == 0:
                 tp.t_timer[TCPT_REXMT] = 0
                 tp.snd_nxt = tp.snd_una
-        again = length > tp.t_maxseg
+        maxseg = tp.t_maxseg
+        again = length > maxseg
         if again:
-            length = tp.t_maxseg
+            length = maxseg
         if flags & TH_FIN and seq_lt(tp.snd_nxt + length, tp.snd_una + cc):
             flags &= ~TH_FIN
         rcv = so.so_rcv
@@ -114,7 +118,7 @@ class TcpOutput:
         if room > TCP_MAXWIN:
             room = TCP_MAXWIN
         if not (
-            length == tp.t_maxseg
+            length == maxseg
             or tp.t_flags & TF_ACKNOW
             or self._due(tp, length, off, cc, room, flags)
         ):
@@ -127,9 +131,10 @@ class TcpOutput:
         if flags & TH_SYN:
             tp.snd_nxt = tp.iss
             mss = self.slirp.tcp_input.tcp_mss(tp, 0)
+            maxseg = tp.t_maxseg
             options = b"\x02\x04" + (mss & 0xFFFF).to_bytes(2, "big")
-            if length > tp.t_maxseg - len(options):
-                length = tp.t_maxseg - len(options)
+            if length > maxseg - len(options):
+                length = maxseg - len(options)
                 again = True
         if length:
             payload = so.so_snd.copy(off, length)
@@ -142,14 +147,14 @@ class TcpOutput:
             tp.snd_nxt = (tp.snd_nxt - 1) & SEQ
         # An empty ACK carries the first number that was never sent, even in the midst of
         # a retransmission; while probing, snd_max may lie beyond the window.
-        if length or flags & (TH_SYN | TH_FIN) or tp.t_timer[TCPT_PERSIST]:
+        if length or flags & _SYN_FIN or tp.t_timer[TCPT_PERSIST]:
             seq = tp.snd_nxt
         else:
             seq = tp.snd_max
         # What was promised stays promised. (If the guest has sent more than that, the
         # difference is a huge unsigned number, as in the real slirp.)
         window = promised = (tp.rcv_adv - tp.rcv_nxt) & SEQ
-        if room > promised and (room >= tp.t_maxseg or room >= rcv.datalen // 4):
+        if room > promised and (room >= maxseg or room >= rcv.datalen // 4):
             window = room
         urgent = 0
         if (tp.snd_una - tp.snd_up) & 0x80000000:
@@ -164,7 +169,7 @@ class TcpOutput:
         else:
             start = tp.snd_nxt
             end = start + length
-            if flags & (TH_SYN | TH_FIN):
+            if flags & _SYN_FIN:
                 if flags & TH_SYN:
                     end += 1
                 if flags & TH_FIN:
@@ -211,7 +216,7 @@ class TcpOutput:
         )
         if window > promised:
             tp.rcv_adv = (tp.rcv_nxt + window) & SEQ
-        tp.t_flags &= ~(TF_ACKNOW | TF_DELACK)
+        tp.t_flags &= _NO_ACK_OWED
         return again
 
     def _due(self, tp: TcpCb, length: int, off: int, cc: int, room: int, flags: int) -> bool:

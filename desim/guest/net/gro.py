@@ -42,6 +42,8 @@ GRO_MAX_SIZE = 65536
 
 _CLOSING = URG | PSH | RST | SYN | FIN
 _MAY_DIFFER = ~(CWR | FIN | PSH)
+_ACK_OR_CWR = ACK | CWR
+_FIN_PSH = FIN | PSH
 
 FlowKey = tuple[bytes, bytes, int, int]
 
@@ -102,7 +104,7 @@ class Gro:
             held = self.held[key]
             into = held.cb
             assert into is not None
-            if self.tcp_gro_receive(into, seg, payload_len, raw_len):
+            if self.tcp_gro_receive(into, seg, flags, payload_len, raw_len):
                 if closes or payload_len < into.gso_size:
                     del self.held[key]
                     self.gro_complete(held)
@@ -119,16 +121,17 @@ class Gro:
         cb.gso_size = payload_len
         self.held[key] = skb
 
-    def tcp_gro_receive(self, into: RcvSkb, seg: Segment, size: int, frame_len: int) -> bool:
+    def tcp_gro_receive(
+        self, into: RcvSkb, seg: Segment, flags: int, size: int, frame_len: int
+    ) -> bool:
         """Whether ``seg``, ``size`` bytes, could be appended to the held packet ``into``."""
         first = into.seg
         if (
             (into.seq + into.len) & 0xFFFFFFFF != seg.seq
             or seg.ack != first.ack
             or not 0 < size <= into.gso_size
-            or (seg.flags ^ into.flags) & _MAY_DIFFER
-            or not seg.flags & ACK
-            or seg.flags & CWR
+            or (flags ^ into.flags) & _MAY_DIFFER
+            or flags & _ACK_OR_CWR != ACK
             or seg.options != first.options
             or seg.ttl != first.ttl
             or seg.tos != first.tos
@@ -138,7 +141,7 @@ class Gro:
         ):
             return False
         self.skb_gro_receive(into, seg.payload, size, rx_room(frame_len)[0])
-        into.flags |= seg.flags & (FIN | PSH)
+        into.flags |= flags & _FIN_PSH
         return True
 
     def skb_gro_receive(self, into: RcvSkb, payload: bytes, size: int, truesize: int) -> None:

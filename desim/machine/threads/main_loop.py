@@ -252,7 +252,6 @@ class MainLoop:
         if not (self._notified or self.poller.ready()) and (
             deadline is None or deadline > self.env.time()
         ):
-            thread.meet()
             self.ppoll(thread, deadline)
             self._meet_poll()
         # What was notified during the wake-up is dealt with in this pass, too.
