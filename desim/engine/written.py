@@ -301,13 +301,55 @@ def maker_14(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_15(env, method, code0, enter0, sized0, leave0):
+def maker_15(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
+    out0 = code0 + 1
+    out1 = code1 + 1
+    def stage(self, a0):
+        thread = env.running
+        if thread is None:
+            return method(self, a0)
+        size = len(a0.head)
+        now = thread.now
+        thread.marks.append(now << 16 | code0)
+        now += enter0
+        thread.marks.append(now << 16 | code1)
+        now += sized1[size]
+        thread.now = now
+        try:
+            return method(self, a0)
+        finally:
+            now = thread.now
+            thread.marks.append(now << 16 | out1)
+            thread.marks.append(now << 16 | out0)
+    return stage
+
+
+def maker_16(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0):
         thread = env.running
         if thread is None:
             return method(self, a0)
-        size = len(a0)
+        size = len(a0.raw)
+        now = thread.now
+        thread.marks.append(now << 16 | code0)
+        now += sized0[size]
+        thread.now = now
+        try:
+            return method(self, a0)
+        finally:
+            now = thread.now
+            thread.marks.append(now << 16 | out0)
+    return stage
+
+
+def maker_17(env, method, code0, enter0, sized0, leave0):
+    out0 = code0 + 1
+    def stage(self, a0):
+        thread = env.running
+        if thread is None:
+            return method(self, a0)
+        size = len(a0.raw)
         now = thread.now
         thread.marks.append(now << 16 | code0)
         now += sized0[size]
@@ -322,7 +364,7 @@ def maker_15(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_16(env, method, code0, enter0, sized0, leave0):
+def maker_18(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1):
         thread = env.running
@@ -338,7 +380,7 @@ def maker_16(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_17(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
+def maker_19(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
     out0 = code0 + 1
     out1 = code1 + 1
     def stage(self, a0, a1):
@@ -353,45 +395,6 @@ def maker_17(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, 
         finally:
             now = thread.now
             thread.marks.append(now << 16 | out1)
-            thread.marks.append(now << 16 | out0)
-    return stage
-
-
-def maker_18(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
-    out0 = code0 + 1
-    out1 = code1 + 1
-    def stage(self, a0, a1):
-        thread = env.running
-        if thread is None:
-            return method(self, a0, a1)
-        now = thread.now
-        thread.marks.append(now << 16 | code0)
-        thread.marks.append(now << 16 | code1)
-        now += enter1
-        thread.now = now
-        try:
-            return method(self, a0, a1)
-        finally:
-            now = thread.now
-            thread.marks.append(now << 16 | out1)
-            thread.marks.append(now << 16 | out0)
-    return stage
-
-
-def maker_19(env, method, code0, enter0, sized0, leave0):
-    out0 = code0 + 1
-    def stage(self, a0, a1):
-        thread = env.running
-        if thread is None:
-            return method(self, a0, a1)
-        now = thread.now
-        thread.marks.append(now << 16 | code0)
-        now += enter0
-        thread.now = now
-        try:
-            return method(self, a0, a1)
-        finally:
-            now = thread.now
             thread.marks.append(now << 16 | out0)
     return stage
 
@@ -405,8 +408,8 @@ def maker_20(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, 
             return method(self, a0, a1)
         now = thread.now
         thread.marks.append(now << 16 | code0)
-        now += enter0
         thread.marks.append(now << 16 | code1)
+        now += enter1
         thread.now = now
         try:
             return method(self, a0, a1)
@@ -431,13 +434,74 @@ def maker_21(env, method, code0, enter0, sized0, leave0):
             return method(self, a0, a1)
         finally:
             now = thread.now
+            thread.marks.append(now << 16 | out0)
+    return stage
+
+
+def maker_22(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
+    out0 = code0 + 1
+    out1 = code1 + 1
+    def stage(self, a0, a1):
+        thread = env.running
+        if thread is None:
+            return method(self, a0, a1)
+        now = thread.now
+        thread.marks.append(now << 16 | code0)
+        now += enter0
+        thread.marks.append(now << 16 | code1)
+        thread.now = now
+        try:
+            return method(self, a0, a1)
+        finally:
+            now = thread.now
+            thread.marks.append(now << 16 | out1)
+            thread.marks.append(now << 16 | out0)
+    return stage
+
+
+def maker_23(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
+    out0 = code0 + 1
+    out1 = code1 + 1
+    def stage(self, a0, a1):
+        thread = env.running
+        if thread is None:
+            return method(self, a0, a1)
+        now = thread.now
+        thread.marks.append(now << 16 | code0)
+        now += enter0
+        thread.marks.append(now << 16 | code1)
+        now += enter1
+        thread.now = now
+        try:
+            return method(self, a0, a1)
+        finally:
+            now = thread.now
+            thread.marks.append(now << 16 | out1)
+            thread.marks.append(now << 16 | out0)
+    return stage
+
+
+def maker_24(env, method, code0, enter0, sized0, leave0):
+    out0 = code0 + 1
+    def stage(self, a0, a1):
+        thread = env.running
+        if thread is None:
+            return method(self, a0, a1)
+        now = thread.now
+        thread.marks.append(now << 16 | code0)
+        now += enter0
+        thread.now = now
+        try:
+            return method(self, a0, a1)
+        finally:
+            now = thread.now
             now += leave0
             thread.marks.append(now << 16 | out0)
             thread.now = now
     return stage
 
 
-def maker_22(env, method, code0, enter0, sized0, leave0):
+def maker_25(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1):
         thread = env.running
@@ -456,7 +520,7 @@ def maker_22(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_23(env, method, code0, enter0, sized0, leave0):
+def maker_26(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1, a2):
         thread = env.running
@@ -472,7 +536,7 @@ def maker_23(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_24(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
+def maker_27(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
     out0 = code0 + 1
     out1 = code1 + 1
     def stage(self, a0, a1, a2):
@@ -491,7 +555,7 @@ def maker_24(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, 
     return stage
 
 
-def maker_25(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1, code2, enter2, sized2, leave2):
+def maker_28(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1, code2, enter2, sized2, leave2):
     out0 = code0 + 1
     out1 = code1 + 1
     out2 = code2 + 1
@@ -513,7 +577,7 @@ def maker_25(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, 
     return stage
 
 
-def maker_26(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
+def maker_29(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
     out0 = code0 + 1
     out1 = code1 + 1
     def stage(self, a0, a1, a2):
@@ -534,7 +598,7 @@ def maker_26(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, 
     return stage
 
 
-def maker_27(env, method, code0, enter0, sized0, leave0):
+def maker_30(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1, a2):
         thread = env.running
@@ -552,7 +616,7 @@ def maker_27(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_28(env, method, code0, enter0, sized0, leave0):
+def maker_31(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1, a2):
         thread = env.running
@@ -571,7 +635,7 @@ def maker_28(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_29(env, method, code0, enter0, sized0, leave0):
+def maker_32(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1, a2):
         thread = env.running
@@ -590,7 +654,7 @@ def maker_29(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_30(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
+def maker_33(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
     out0 = code0 + 1
     out1 = code1 + 1
     def stage(self, a0, a1, a2, *, override, weak, admin):
@@ -611,7 +675,7 @@ def maker_30(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, 
     return stage
 
 
-def maker_31(env, method, code0, enter0, sized0, leave0):
+def maker_34(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1, a2, a3):
         thread = env.running
@@ -627,7 +691,7 @@ def maker_31(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_32(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
+def maker_35(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1):
     out0 = code0 + 1
     out1 = code1 + 1
     def stage(self, a0, a1, a2, a3):
@@ -646,7 +710,7 @@ def maker_32(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, 
     return stage
 
 
-def maker_33(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1, code2, enter2, sized2, leave2):
+def maker_36(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, leave1, code2, enter2, sized2, leave2):
     out0 = code0 + 1
     out1 = code1 + 1
     out2 = code2 + 1
@@ -670,7 +734,7 @@ def maker_33(env, method, code0, enter0, sized0, leave0, code1, enter1, sized1, 
     return stage
 
 
-def maker_34(env, method, code0, enter0, sized0, leave0):
+def maker_37(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1, a2, a3):
         thread = env.running
@@ -688,7 +752,7 @@ def maker_34(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_35(env, method, code0, enter0, sized0, leave0):
+def maker_38(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1, a2, a3):
         thread = env.running
@@ -707,7 +771,7 @@ def maker_35(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_36(env, method, code0, enter0, sized0, leave0):
+def maker_39(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1, a2, a3):
         thread = env.running
@@ -726,7 +790,7 @@ def maker_36(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_37(env, method, code0, enter0, sized0, leave0):
+def maker_40(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1, a2, a3, a4):
         thread = env.running
@@ -742,7 +806,7 @@ def maker_37(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_38(env, method, code0, enter0, sized0, leave0):
+def maker_41(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1, a2, a3, a4):
         thread = env.running
@@ -760,7 +824,7 @@ def maker_38(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_39(env, method, code0, enter0, sized0, leave0):
+def maker_42(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1, a2, a3, a4, a5):
         thread = env.running
@@ -776,7 +840,7 @@ def maker_39(env, method, code0, enter0, sized0, leave0):
     return stage
 
 
-def maker_40(env, method, code0, enter0, sized0, leave0):
+def maker_43(env, method, code0, enter0, sized0, leave0):
     out0 = code0 + 1
     def stage(self, a0, a1, a2, a3, a4, a5, a6, a7, a8):
         thread = env.running
@@ -810,30 +874,33 @@ MAKERS = {
     (1, (), '', False, 'uncounted', ((True, True, False, False), (True, False, False, False))): maker_12,
     (1, (), '', False, 'uncounted', ((True, True, False, True),)): maker_13,
     (1, (), 'a0', False, 'uncounted', ((True, True, True, False),)): maker_14,
-    (1, (), 'a0', False, 'uncounted', ((True, True, True, True),)): maker_15,
-    (2, (), '', False, 'uncounted', ((True, False, False, False),)): maker_16,
-    (2, (), '', False, 'uncounted', ((True, False, False, False), (True, False, False, False))): maker_17,
-    (2, (), '', False, 'uncounted', ((True, False, False, False), (True, True, False, False))): maker_18,
-    (2, (), '', False, 'uncounted', ((True, True, False, False),)): maker_19,
-    (2, (), '', False, 'uncounted', ((True, True, False, False), (True, False, False, False))): maker_20,
-    (2, (), '', False, 'uncounted', ((True, True, False, True),)): maker_21,
-    (2, (), 'a1', False, 'uncounted', ((True, True, True, False),)): maker_22,
-    (3, (), '', False, 'uncounted', ((True, False, False, False),)): maker_23,
-    (3, (), '', False, 'uncounted', ((True, False, False, False), (True, False, False, False))): maker_24,
-    (3, (), '', False, 'uncounted', ((True, False, False, False), (True, False, False, False), (True, False, False, False))): maker_25,
-    (3, (), '', False, 'uncounted', ((True, False, False, False), (True, True, False, False))): maker_26,
-    (3, (), '', False, 'uncounted', ((True, True, False, False),)): maker_27,
-    (3, (), 'a1', False, 'uncounted', ((True, True, True, False),)): maker_28,
-    (3, (), 'a2', False, 'uncounted', ((True, True, True, False),)): maker_29,
-    (3, ('override', 'weak', 'admin'), '', False, 'uncounted', ((True, True, False, False), (True, False, False, False))): maker_30,
-    (4, (), '', False, 'uncounted', ((True, False, False, False),)): maker_31,
-    (4, (), '', False, 'uncounted', ((True, False, False, False), (True, False, False, False))): maker_32,
-    (4, (), '', False, 'uncounted', ((True, False, False, False), (True, False, False, False), (True, True, False, False))): maker_33,
-    (4, (), '', False, 'uncounted', ((True, True, False, False),)): maker_34,
-    (4, (), 'a0', False, 'uncounted', ((True, True, True, False),)): maker_35,
-    (4, (), 'a2', False, 'uncounted', ((True, True, True, False),)): maker_36,
-    (5, (), '', False, 'uncounted', ((True, False, False, False),)): maker_37,
-    (5, (), '', False, 'uncounted', ((True, True, False, False),)): maker_38,
-    (6, (), '', False, 'uncounted', ((True, False, False, False),)): maker_39,
-    (9, (), '', False, 'uncounted', ((True, True, False, False),)): maker_40,
+    (1, (), 'a0.head', False, 'uncounted', ((True, True, False, False), (True, True, True, False))): maker_15,
+    (1, (), 'a0.raw', False, 'uncounted', ((True, True, True, False),)): maker_16,
+    (1, (), 'a0.raw', False, 'uncounted', ((True, True, True, True),)): maker_17,
+    (2, (), '', False, 'uncounted', ((True, False, False, False),)): maker_18,
+    (2, (), '', False, 'uncounted', ((True, False, False, False), (True, False, False, False))): maker_19,
+    (2, (), '', False, 'uncounted', ((True, False, False, False), (True, True, False, False))): maker_20,
+    (2, (), '', False, 'uncounted', ((True, True, False, False),)): maker_21,
+    (2, (), '', False, 'uncounted', ((True, True, False, False), (True, False, False, False))): maker_22,
+    (2, (), '', False, 'uncounted', ((True, True, False, False), (True, True, False, False))): maker_23,
+    (2, (), '', False, 'uncounted', ((True, True, False, True),)): maker_24,
+    (2, (), 'a1', False, 'uncounted', ((True, True, True, False),)): maker_25,
+    (3, (), '', False, 'uncounted', ((True, False, False, False),)): maker_26,
+    (3, (), '', False, 'uncounted', ((True, False, False, False), (True, False, False, False))): maker_27,
+    (3, (), '', False, 'uncounted', ((True, False, False, False), (True, False, False, False), (True, False, False, False))): maker_28,
+    (3, (), '', False, 'uncounted', ((True, False, False, False), (True, True, False, False))): maker_29,
+    (3, (), '', False, 'uncounted', ((True, True, False, False),)): maker_30,
+    (3, (), 'a1', False, 'uncounted', ((True, True, True, False),)): maker_31,
+    (3, (), 'a2', False, 'uncounted', ((True, True, True, False),)): maker_32,
+    (3, ('override', 'weak', 'admin'), '', False, 'uncounted', ((True, True, False, False), (True, False, False, False))): maker_33,
+    (4, (), '', False, 'uncounted', ((True, False, False, False),)): maker_34,
+    (4, (), '', False, 'uncounted', ((True, False, False, False), (True, False, False, False))): maker_35,
+    (4, (), '', False, 'uncounted', ((True, False, False, False), (True, False, False, False), (True, True, False, False))): maker_36,
+    (4, (), '', False, 'uncounted', ((True, True, False, False),)): maker_37,
+    (4, (), 'a0', False, 'uncounted', ((True, True, True, False),)): maker_38,
+    (4, (), 'a2', False, 'uncounted', ((True, True, True, False),)): maker_39,
+    (5, (), '', False, 'uncounted', ((True, False, False, False),)): maker_40,
+    (5, (), '', False, 'uncounted', ((True, True, False, False),)): maker_41,
+    (6, (), '', False, 'uncounted', ((True, False, False, False),)): maker_42,
+    (9, (), '', False, 'uncounted', ((True, True, False, False),)): maker_43,
 }
