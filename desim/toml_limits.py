@@ -16,19 +16,20 @@ TOO_LARGE = f"larger than {MAX_BYTES >> 10} KiB"
 LONG_KEY = f"a key of more than {MAX_KEY_PARTS} parts"
 TOO_DEEP = f"nested more than {MAX_NESTING} levels deep"
 
-_TOKEN = re.compile(
-    r'"""(?:[^\\]|\\.)*?"""'
+_TOKEN = (
+    r'(?s)"""(?:[^\\]|\\.)*?"""'
     r"|'''.*?'''"
     r'|(?P<part>"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|[A-Za-z0-9_+-]+)'
-    r"|#[^\n]*|[ \t]+|.",
-    re.DOTALL,
+    r"|#[^\n]*|[ \t]+|."
 )
 
 
 def long_key(text: str) -> int | None:
     """The line of the first dotted key with more than ``MAX_KEY_PARTS`` parts."""
+    if all(line.count(".") < MAX_KEY_PARTS for line in text.split("\n")):
+        return None  # a key lies in one line, and has a dot between its parts
     parts, after_dot = 0, False
-    for token in _TOKEN.finditer(text):
+    for token in re.finditer(_TOKEN, text):
         found = token[0]
         if token["part"] is not None:
             parts = parts + 1 if after_dot else 1

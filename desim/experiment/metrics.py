@@ -57,7 +57,7 @@ LOST_AS = {
 """Under which figure a loss counts, by its reason's code; all else is ``other``."""
 
 _TRIP = rb"\btime=([0-9]+(?:\.[0-9]+)?) ms\b"
-_STATISTICS = re.compile(rb"^([0-9]+) packets transmitted, ([0-9]+) packets received", re.MULTILINE)
+_STATISTICS = rb"(?m)^([0-9]+) packets transmitted, ([0-9]+) packets received"
 
 
 class Pings(NamedTuple):
@@ -277,7 +277,7 @@ def pinged(transcripts: Iterable[Transcript]) -> Iterator[Pings]:
     for transcript in transcripts:
         output = transcript.output
         trips = [int(exact(text.decode()) * 10**6) for text in re.findall(_TRIP, output)]
-        statistics = [(int(sent), int(back)) for sent, back in _STATISTICS.findall(output)]
+        statistics = [(int(sent), int(back)) for sent, back in re.findall(_STATISTICS, output)]
         if statistics or trips:
             sent = sum(sent for sent, _ in statistics)
             yield Pings(sent, sum(back for _, back in statistics), trips)

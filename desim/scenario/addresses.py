@@ -11,18 +11,18 @@ from __future__ import annotations
 import re
 from ipaddress import AddressValueError, IPv6Address
 
-_HEX = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
-_OCTAL = re.compile(r"0[0-7]{0,20}")
-_DECIMAL = re.compile(r"[1-9][0-9]{0,18}")
+_HEX = r"0[xX][0-9a-fA-F]{1,16}"
+_OCTAL = r"0[0-7]{0,20}"
+_DECIMAL = r"[1-9][0-9]{0,18}"
 
 
 def parse_number(text: str) -> int | None:
     """A whole unsigned number as strtol reads it with base 0; None if it is not one."""
-    if _HEX.fullmatch(text):
+    if re.fullmatch(_HEX, text):
         return int(text, 16)
-    if _OCTAL.fullmatch(text):
+    if re.fullmatch(_OCTAL, text):
         return int(text, 8)
-    if _DECIMAL.fullmatch(text):
+    if re.fullmatch(_DECIMAL, text):
         return int(text)
     return None
 

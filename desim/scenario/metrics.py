@@ -195,7 +195,7 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_NUMBER = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*(.*)", re.DOTALL)
+_NUMBER = r"(?s)([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*(.*)"
 
 
 class Condition(NamedTuple):
@@ -231,7 +231,7 @@ def read_condition(text: str, kind: Kind) -> Condition:
 WORDS = {"interrupts": "irq_busy"}
 """What people call a figure who do not know its name."""
 
-_NAMED = re.compile(r"\s*([A-Za-z_]\w*(?:\.\w+)*)\s*(.*?)\s*", re.DOTALL)
+_NAMED = r"(?s)\s*([A-Za-z_]\w*(?:\.\w+)*)\s*(.*?)\s*"
 
 
 class Wanted(NamedTuple):
@@ -259,7 +259,7 @@ def read_wanted(text: str) -> list[Wanted]:
 
     Raises ``ValueError``.
     """
-    found = _NAMED.fullmatch(text)
+    found = re.fullmatch(_NAMED, text)
     if found is None or not found[2]:
         raise ValueError("must be a figure and a condition on it, such as 'ping.p99 > 1ms'")
     return [
@@ -271,7 +271,7 @@ def read_value(text: str, kind: Kind) -> Value:
     """One value of ``kind``; ``ValueError`` says what is allowed."""
     if kind == "time":
         return parse_duration(text)
-    found = _NUMBER.fullmatch(text.strip())
+    found = re.fullmatch(_NUMBER, text.strip())
     if found is None:
         raise ValueError(f"must be {FORMS[kind]}, with <, <=, >, >= in front, or FROM .. TO")
     number, unit = exact(found[1]), found[2].strip()

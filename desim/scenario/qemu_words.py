@@ -322,7 +322,7 @@ def _read_option(flag: str, value: str, options: list[Option], mistakes: list[st
 
 
 _LAUNCHERS = word_set("sudo doas env exec nohup time command")
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+_ASSIGNMENT = r"(?s)[A-Za-z_][A-Za-z0-9_]*=.*"
 _PROGRAM = r"(?:qemu-system-([a-z0-9_]+)|qemu|kvm|qemu-kvm[a-z0-9_.-]*)(?:\.exe)?"
 
 
@@ -341,7 +341,7 @@ def _take_program(rest: list[str]) -> Program | None:
             return Program(name, found[1] or Program().arch)
         # A launcher's own options (sudo -E) go with it.
         launched = place > 0 and word.startswith("-")
-        if not (launched or name in _LAUNCHERS or _ASSIGNMENT.fullmatch(word)):
+        if not (launched or name in _LAUNCHERS or re.fullmatch(_ASSIGNMENT, word)):
             break
     return None
 

@@ -43,7 +43,7 @@ NOT_FOUND = (1, b"File not found")
 VIOLATION = (2, b"Access violation")
 BAD_MODE = (4, b"Unsupported transfer mode")
 
-_NUMBER = re.compile(rb"[ \t\n\v\f\r]*([+-]?[0-9]+)")
+_NUMBER = rb"[ \t\n\v\f\r]*([+-]?[0-9]+)"
 
 
 class _Session:
@@ -196,5 +196,5 @@ class Tftp:
 
 
 def _atoi(text: bytes) -> int:
-    match = _NUMBER.match(text)
+    match = re.match(_NUMBER, text)
     return int(match[1]) if match else 0

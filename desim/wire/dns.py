@@ -63,7 +63,7 @@ _NAMES_IN = {
     TYPE_MX: (2, 1),
 }
 
-_ESCAPE = re.compile(r"\\([0-9]{3})|\\(.)|(.)", re.DOTALL)
+_ESCAPE = r"(?s)\\([0-9]{3})|\\(.)|(.)"
 
 
 def encode_name(name: str) -> bytes:
@@ -73,7 +73,7 @@ def encode_name(name: str) -> bytes:
 
 def _labels(name: str) -> list[bytes]:
     labels = [bytearray()]
-    for match in _ESCAPE.finditer(name):
+    for match in re.finditer(_ESCAPE, name):
         number, escaped, plain = match.groups()
         code = int(number) if number else ord(escaped or plain)
         if code > (255 if number else 127) or plain == "\\":

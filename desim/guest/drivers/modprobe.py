@@ -47,7 +47,7 @@ class Parameter(NamedTuple):
     """Whether it is an array with a value for each card."""
 
 
-_NUMBER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,24}|[1-9][0-9]{0,20})")
+_NUMBER = r"[-+]?(?:0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,24}|[1-9][0-9]{0,20})"
 
 
 class ModuleError(ValueError):
@@ -68,7 +68,7 @@ class Arguments(NamedTuple):
 
 def kstrtoint(text: str) -> int | None:
     """The number that ``text`` spells; None if it spells none."""
-    if _NUMBER.fullmatch(text) is None:
+    if re.fullmatch(_NUMBER, text) is None:
         return None
     digits = text.lstrip("+-")
     octal = digits[0] == "0" and digits[1:].isdigit()

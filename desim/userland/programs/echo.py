@@ -8,8 +8,8 @@ from desim.userland.calls import sys
 from desim.userland.program import Program
 from desim.userland.programs.output import STDOUT, err
 
-_OPTION = re.compile(r"-[neE]+")
-_ESCAPE = re.compile(
+_OPTION = r"-[neE]+"
+_ESCAPE = (
     r"\\(?:0(?P<octal>[0-7]{0,3})|x(?P<hex>[0-9a-fA-F]{1,2})|u(?P<u>[0-9a-fA-F]{1,4})"
     r"|U(?P<U>[0-9a-fA-F]{1,8})|(?P<letter>[abceEfnrtv\\]))"
 )
@@ -31,7 +31,7 @@ def text(argv: list[str]) -> bytes:
     """What ``echo`` with these arguments writes."""
     words = argv[1:]
     newline, escapes = True, False
-    while words and _OPTION.fullmatch(words[0]):
+    while words and re.fullmatch(_OPTION, words[0]):
         for letter in words.pop(0)[1:]:
             if letter == "n":
                 newline = False
@@ -48,7 +48,7 @@ def _expand(line: str) -> tuple[bytes, bool]:
     """``line`` with its escapes replaced, and whether ``\\c`` ended it."""
     out = bytearray()
     at = 0
-    for match in _ESCAPE.finditer(line):
+    for match in re.finditer(_ESCAPE, line):
         out += _bytes(line[at : match.start()])
         at = match.end()
         if match["octal"] is not None:

@@ -57,7 +57,7 @@ PEEK_SIZE = 2048
 NS = 1_000_000_000
 UDP_SCAN_S = 3
 
-_INTEGER = re.compile(r"[ \t\n\v\f\r]*([+-]?)0*([0-9]+)")
+_INTEGER = r"[ \t\n\v\f\r]*([+-]?)0*([0-9]+)"
 
 USAGE = """\
 usage: nc [-46CDdFhklNnrStUuvZz] [-I length] [-i interval] [-M ttl]
@@ -126,7 +126,7 @@ class Options:
 
 def _number(text: str, what: str, low: int, high: int = 2**31 - 1) -> int:
     """``strtonum``."""
-    match = _INTEGER.fullmatch(text)
+    match = re.fullmatch(_INTEGER, text)
     if match is None:
         raise _Fatal(f"{what} invalid: {text}")
     # No bound has twenty digits, and Python refuses to read thousands of them.
