@@ -6,7 +6,7 @@
 
 Both counts are exact, and the gate holds them (``tests/test_budget.py``). A module takes a million
 instructions, a class that writes its methods as text (a dataclass, say) two to four, a bare start
-of Python 39.
+of Python 40.
 """
 
 from __future__ import annotations
