@@ -29,7 +29,7 @@ TCP_SERVED = 6000
 UDP_SERVED = 6100
 OUTSIDE = "10.0.2.2"
 GUEST = "10.0.2.15"
-UNTIL = ("6s", "9s", "20s", "45s")
+UNTIL = ("6s", "20s", "45s", "45s")
 """The last is longer than the guest keeps the fragments of a datagram."""
 LONG = "1h"
 """When a bench stops that has the time to show what a connection leaves behind."""
@@ -239,7 +239,7 @@ def _injections(draw: Draw) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     for _ in range(draw.between(1, 3)):
         at = f"{draw.between(3_900, 4_300)}ms"
-        if draw.chance(3):
+        if draw.chance(2):
             made.append({"at": at, "frames": _fragments(draw)})
             continue
         to = draw.pick(["ffffffffffff", "525400123456", "525500000000", "01005e000001"])

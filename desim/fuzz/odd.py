@@ -16,6 +16,9 @@ from desim.fuzz.commands import CLIENTS_MS, SERVERS_MS, Commands
 Way = Callable[[Draw, frozenset[str], Commands, int], None]
 """Draws a conversation: from where, which kinds there are, whose commands, which slot."""
 
+DRIPS = "+400ms"
+"""When who drips is stopped: it looks 4,000 times a second whether all has been taken."""
+
 
 def _ports(slot: int) -> tuple[int, int]:
     """A forwarded port of the slot's, and one that the host's programs may listen on."""
@@ -25,8 +28,8 @@ def _ports(slot: int) -> tuple[int, int]:
 def _burst(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
     """Datagrams faster than the driver takes them: the ring runs empty, and over."""
     port = list(UDP_FORWARDS)[1]
-    count, size = draw.pick([60, 100, 150]), draw.pick([4, 200, 1400])
-    rounds = draw.pick([1, 1, 2])
+    count, rounds = draw.pick([(60, 1), (100, 2), (150, 1), (300, 1)])
+    size = draw.pick([4, 200, 1400])
     commands.run("guest", f"ltool udprecv {port} {count * rounds} 300", SERVERS_MS)
     commands.run(
         "host",
@@ -83,7 +86,7 @@ def _chat(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> N
         commands.run(client, f"ltool tcpcli {to} {size} {count} {pause_us}", CLIENTS_MS, "+8s")
     else:
         commands.run(server, f"ltool sink {port}", SERVERS_MS, "+9s")
-        commands.run(client, f"ltool drip {to} {count} {size} {pause_us}", CLIENTS_MS, "+8s")
+        commands.run(client, f"ltool drip {to} {count} {size} {pause_us}", CLIENTS_MS, DRIPS)
 
 
 def _stall(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
@@ -107,7 +110,7 @@ def _stall(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> 
         small, pause_us = draw.pick([17, 100, 100, 400]), draw.pick([100, 1_000, 5_000])
         commands.run(server, f"nc -l -k -p {port} > got{slot}", SERVERS_MS, "+12s")
         commands.run(client, f"sleep {wait_s} | nc -N {to}", CLIENTS_MS - 10)
-        commands.run(client, f"ltool drip {to} 25 {small} {pause_us}", CLIENTS_MS, "+12s")
+        commands.run(client, f"ltool drip {to} 25 {small} {pause_us}", CLIENTS_MS, DRIPS)
 
 
 def _interface(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> None:
@@ -144,6 +147,14 @@ def flood(commands: Commands) -> None:
     commands.run("guest", "ip link set eth0 down; sleep 5; ip link set eth0 up", CLIENTS_MS)
     start = CLIENTS_MS + 1_500  # when the card has negotiated: then it loses what waits
     commands.run("host", f"ltool udpsend localhost {port} 108 100 4 0 10000 0", start)
+
+
+def pour(commands: Commands) -> None:
+    """More bytes of the guest than slirp and the host's kernel hold, to a listener that is busy."""
+    port = TCP_SERVED + 9
+    commands.run("host", f"nc -l -k -p {port} > poured", SERVERS_MS, "+12s")
+    commands.run("guest", f"sleep 8 | nc -N {OUTSIDE} {port}", CLIENTS_MS - 10)
+    commands.run("guest", f"ltool source {OUTSIDE} {port} 8000000 65536", CLIENTS_MS, "+12s")
 
 
 ODD: Mapping[str, Way] = MappingProxyType(

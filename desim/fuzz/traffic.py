@@ -12,7 +12,7 @@ from typing import Any
 from desim.engine.draw import Draw
 from desim.fuzz.bench import OUTSIDE, TCP_FORWARDS, TCP_SERVED, UDP_FORWARDS, UDP_SERVED
 from desim.fuzz.commands import CLIENTS_MS, SERVERS_MS, Commands
-from desim.fuzz.odd import ODD, Way, flood
+from desim.fuzz.odd import ODD, Way, flood, pour
 
 RARE = 8
 """One conversation in so many is an odd one, of a kind that is not switched off."""
@@ -23,7 +23,8 @@ PATIENT_S = 40
 LINGERS = 128
 """One in so many examples of a bench that has the time for it goes on until all ends gave up."""
 FLOODS = 128
-"""One in so many of those is flooded, unless a fault makes more frames of them."""
+"""One in so many of those is flooded, unless a fault makes more frames of them; and of two so many
+one pours out bytes."""
 
 
 def traffic_of(
@@ -50,8 +51,11 @@ def traffic_of(
         _noise(draw, commands)
     if long and number % LINGERS == 0:
         commands.linger()
-    if long and number % FLOODS == 1 and "faults" not in kinds:
-        flood(commands)
+    if long and "faults" not in kinds:
+        if number % FLOODS == 1:
+            flood(commands)
+        if number % (2 * FLOODS) == 2:
+            pour(commands)
     return {side: {"run": commands.of[side]} for side in ("guest", "host") if commands.of[side]}
 
 
@@ -148,7 +152,7 @@ def _ping(draw: Draw, kinds: frozenset[str], commands: Commands, slot: int) -> N
     target = draw.pick([OUTSIDE, OUTSIDE, "10.0.2.3", "10.0.2.77"])
     commands.run(
         "guest",
-        f"ping -c {draw.between(1, 2)} -s {size} -W {draw.pick([1, 1, PATIENT_S])} {target}",
+        f"ping -c {draw.between(1, 2)} -s {size} -W {draw.pick([1, PATIENT_S])} {target}",
         CLIENTS_MS + draw.between(0, 400),
     )
 

@@ -45,7 +45,7 @@ def test_every_example_is_a_scenario_that_can_be_run() -> None:
 
 def test_an_example_is_the_same_on_every_python() -> None:
     said = json.dumps([document_of(number) for number in NUMBERS[:20]], sort_keys=True)
-    assert hashlib.sha256(said.encode()).hexdigest()[:16] == "cd1719fe7d3a6f47", (
+    assert hashlib.sha256(said.encode()).hexdigest()[:16] == "eac2809417c0a740", (
         "examples are others now: findings that were told by their number are lost"
     )
 

@@ -206,6 +206,8 @@ class MainLoop:
         self.thread: Thread | None = None
         self.polling = False
         self._notified = False
+        self._came = False
+        """Whether there was something to wake up for since the loop chose to sleep."""
         self._meet_notify = env.touch_point("notify")
         self._meet_poll = env.touch_point("poll")
 
@@ -252,6 +254,7 @@ class MainLoop:
         if not (self._notified or self.poller.ready()) and (
             deadline is None or deadline > self.env.time()
         ):
+            self._came = False
             self.ppoll(thread, deadline)
             self._meet_poll()
         # What was notified during the wake-up is dealt with in this pass, too.
@@ -259,8 +262,11 @@ class MainLoop:
         self.poller.collect()
 
     def ppoll(self, thread: Thread, deadline: int | None) -> None:
-        """Really sleep; what it costs at its exit is the wake-up."""
+        """Really sleep, unless something came on the way into the kernel; what it costs at its exit
+        is the wake-up."""
         thread.meet()
+        if self._came:
+            return
         self.polling = True
         thread.park("poll", deadline)
         self.polling = False
@@ -268,11 +274,12 @@ class MainLoop:
     def notify(self) -> None:
         """End the sleep in poll (``qemu_notify_event``); one that comes early is kept."""
         self._meet_notify()
-        self._notified = True
+        self._notified = self._came = True
         if self.polling and self.thread is not None:
             self.thread.wake()
 
     def on_ready(self) -> None:
         """A watched descriptor has become ready; the caller has met the others."""
+        self._came = True
         if self.polling and self.thread is not None:
             self.thread.wake()

@@ -108,6 +108,25 @@ def test_a_ready_descriptor_ends_the_sleep(env, loop, poller):
     assert served(env, loop, 4 * MS) == [3 * MS]
 
 
+@pytest.mark.parametrize("how", ["notify", "on_ready"])
+def test_what_comes_on_the_way_to_sleep_ends_the_sleep(env, loop, how):
+    """In QEMU the notification is a descriptor, too, and poll() finds either readable."""
+    sleep = loop.ppoll
+
+    def ppoll(thread, deadline):
+        thread.charge(1_000)
+        sleep(thread, deadline)
+
+    def body():
+        env.running.charge(500)
+        env.meet()
+        getattr(loop, how)()
+
+    loop.ppoll = ppoll
+    Thread(env, "other", 12, body, Codes())
+    assert served(env, loop, 4 * MS) == [1_000]
+
+
 def test_only_timers_that_are_not_periodic_keep_a_run_going(loop):
     loop.timers.timer("tick", lambda: None, periodic=True).arm(5)
     assert not loop.timers.waiting()
