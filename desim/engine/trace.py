@@ -158,7 +158,7 @@ class Trace:
         spool: Spool | None = None,
     ) -> None:
         """``record`` is what the run keeps; ``max_marks`` how many marks it may record, None: no
-        limit.
+        limit, as for counters alone.
 
         The limit is looked at as a thread hands its marks in, some ten thousand at a time.
         ``spool`` is where the records lie; None: one of their own.
@@ -166,7 +166,7 @@ class Trace:
         self.codes = codes or Codes()
         self._record = record
         self._spool = spool or Spool()
-        self._max_marks = max_marks
+        self._max_marks = max_marks if keeps(record, "journeys") else None
         self._marks = 0
         self.threads: dict[str, ThreadRecord] = {}
 
