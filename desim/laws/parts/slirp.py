@@ -44,14 +44,18 @@ class Expected:
     def __init__(self, size: int) -> None:
         self.size = size
         self.known = bytearray(size)
-        self.waiting: list[Piece] = []
-        """Those beyond a hole, and what is left of them for sure."""
+        self.waiting: list[bool] = []
+        """Of each segment beyond a hole that goes up to the end: whether it has a FIN."""
         self.edge = 0
         self.fin = False
         """Whether a FIN has been taken for sure."""
 
     def take(self, piece: Piece) -> None:
-        """One more segment."""
+        """One more segment.
+
+        Of those that wait slirp keeps what the others leave of them (4.4BSD's tcp_reass): if only
+        some have a FIN, it may be forgotten.
+        """
         before = self.edge
         self.known[piece.start : piece.end] = b"\1" * (piece.end - piece.start)
         hole = self.known.find(0)
@@ -61,15 +65,9 @@ class Expected:
                 self.fin = self.fin or piece.fin
                 self.waiting = []  # it covers them, whether or not it has a FIN
             else:
-                self._wait(piece)
-        if self.edge == self.size and any(one.fin for one in self.waiting):
+                self.waiting.append(piece.fin)
+        if self.edge == self.size and self.waiting and all(self.waiting):
             self.fin = True
-
-    def _wait(self, piece: Piece) -> None:
-        """One whose end is the stream's: it covers those that begin within it."""
-        if any(one.start <= piece.start for one in self.waiting):
-            return  # all of it waits already
-        self.waiting = [piece]
 
 
 @stated(
