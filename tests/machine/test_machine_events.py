@@ -144,7 +144,7 @@ def test_reasons_that_differ_in_numbers_only_are_one_line() -> None:
         ("a", reasons.QUEUE_FULL.of(limit=5)),
         ("b", reasons.QUEUE_FULL.of(limit=3)),
     )
-    assert reason_counts(trace, Lost) == [
+    assert reason_counts(trace.happened(Lost)) == [
         {"where": "a", "why": "queue full (3 to 7 packets)", "code": "queue-full", "frames": 3},
         {"where": "b", "why": "no link", "code": "no-link", "frames": 1},
         {"where": "b", "why": "queue full (3 packets)", "code": "queue-full", "frames": 1},
