@@ -16,15 +16,15 @@ from desim.experiment.again import Again
 from desim.experiment.run import run as run_again
 from desim.fuzz.marks import hit
 from desim.fuzz.story import story
+from desim.laws.endless import last_codes, never_rests
 from desim.laws.judged import judged
 from desim.laws.law import Law, Run
-from desim.laws.slirps_ways import last_codes, never_rests
 from desim.laws.table import LAWS
 from desim.laws.time import LIMIT
 
 MODEL = "the-model-does-not-fail"
 """What a run breaks that ends in an error of the model: no law, for there is no run to judge."""
-TURNS = 512
+TURNS = 1024
 """A law about a pair of runs, or one that takes long, has its turn once in so many examples."""
 PART_TURNS = 32
 """A law about a part drives that part by itself; it has its turn once in so many examples."""
@@ -38,10 +38,10 @@ GOES_ON = "the-model-goes-on"
 """What a run breaks that comes to no end within ``MARKS``, and no law says why."""
 MODELS = (MODEL, GOES_ON)
 """Faults that no law names: the model itself fails."""
-MARKS = 200_000
+MARKS = 400_000
 """How many entries and exits a small run may record; a usual one has some 55,000, the largest of
-3,000 had 105,000."""
-LONG_MARKS = 1_200_000
+58,000 had 356,000."""
+LONG_MARKS = 2_000_000
 """The same of one that goes on for longer than ``LONG_NS`` of virtual time."""
 LONG_NS = 60 * SECOND_NS
 HUNG_S = 120

@@ -13,9 +13,10 @@ from types import MappingProxyType
 from desim.config import SECOND_NS
 from desim.data import NamedTuple
 from desim.events import Held, Lost, Made, MitigationEnded
+from desim.laws.endless import spins
 from desim.laws.law import Run
 from desim.laws.segments import Stream, streams
-from desim.laws.slirps_ways import spins, writes_in_vain
+from desim.laws.slirps_ways import writes_in_vain
 from desim.wire.tcp import ACK, FIN, RST, SYN
 
 QUICK_NS = 150_000_000

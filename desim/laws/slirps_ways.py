@@ -8,9 +8,9 @@ from collections.abc import Collection
 from desim.events import Closed, Connected
 from desim.laws.judged import once
 from desim.laws.law import Run
-from desim.laws.segments import Stream, streams
+from desim.laws.segments import Stream
 from desim.machine.vm import is_qemu
-from desim.wire.tcp import ACK, RST, SYN
+from desim.wire.tcp import ACK, SYN
 
 SLIRP_LOSES = {
     "a guest that does not answer for 75 s, or resets, is an end of file on the host": [
@@ -32,14 +32,6 @@ SLIRP_LOSES = {
 }
 """The real slirp's own ways to lose data without an error, with recordings that show each:
 in tests/vectors/slirp, or held with the real library (tests/vectors/slirp/found)."""
-
-
-LAST = 4_000
-"""So many marks tell what a thread does in the end."""
-SPINNING = 100
-"""So many of these are the start of ``soread`` where the main loop does nothing else."""
-RESETS = 100
-"""So many resets at the end of a connection, and nothing else, are answers to each other."""
 
 
 def began_again(stream: Stream) -> bool:
@@ -97,53 +89,3 @@ def writes_in_vain(run: Run) -> list[int]:
                 if bisect(entered, place) > bisect(left, place):
                     found.append(record.times[place])
     return found
-
-
-def never_rests(run: Run) -> bool:
-    """Whether slirp goes on for ever, as the real one does, so that only a limit ends the run.
-
-    Where nothing costs anything time stands still meanwhile.
-    """
-    return spins(run) or answers_itself(run)
-
-
-def answers_itself(run: Run) -> bool:
-    """Whether slirp answers its own resets.
-
-    It answers a segment that belongs to no connection with a reset, also one that is a reset
-    (``dropwithreset``). To a port of its hub that hands its frames back (a multicast group) that
-    has no end: QEMU 7.2 sent 350,000 frames in six seconds when it was asked.
-    """
-    return any(
-        len(stream.events) > RESETS
-        and all(segment.flags & RST for _, _, segment in stream.events[-RESETS:])
-        for stream in streams(run)
-        if stream.end == "slirp"
-    )
-
-
-def spins(run: Run) -> bool:
-    """Whether slirp of QEMU 2.8 reads the end of a stream again and again, as the real one does.
-
-    It takes the end as one more, leaves the connection as it was, and the descriptor stays
-    readable (``unsettled`` in tests/vectors/slirp, nov2016): QEMU's main loop never sleeps again.
-    """
-    soread = run.trace.codes.known("soread", "slirp/socket.c") or -1
-    user = run.config.user
-    return (
-        user is not None
-        and user.version == "2.8"
-        and any(
-            last_codes(run, name).count(soread) > SPINNING
-            for name in run.trace.threads
-            if name == "main"
-        )
-    )
-
-
-def last_codes(run: Run, thread: str) -> list[int]:
-    """The last codes that a thread has recorded."""
-    last: list[int] = []
-    for chunk in run.trace.threads[thread].codes.chunks():
-        last = [*last, *chunk[-LAST:]][-LAST:]
-    return last

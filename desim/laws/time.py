@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from desim.laws.endless import never_rests
 from desim.laws.law import Broken, Run, stated
-from desim.laws.slirps_ways import never_rests
 from desim.machine.conduct import ALL_ENDED, ALL_WAIT, INTERRUPTED, UNTIL
 
 ENDS = (ALL_ENDED, ALL_WAIT, UNTIL, INTERRUPTED)
