@@ -290,7 +290,7 @@ def _make(cls: Any, values: Iterable[Any]) -> Any:
 def _replace(self: Any, /, **changes: Any) -> Any:
     changed = [changes.pop(name, value) for name, value in zip(self._fields, self, strict=True)]
     if changes:
-        raise ValueError(f"Got unexpected field names: {list(changes)!r}")
+        raise TypeError(f"Got unexpected field names: {list(changes)!r}")
     return self._make(changed)
 
 
