@@ -26,7 +26,7 @@ MODEL = "the-model-does-not-fail"
 """What a run breaks that ends in an error of the model: no law, for there is no run to judge."""
 TURNS = 1024
 """A law about a pair of runs, or one that takes long, has its turn once in so many examples."""
-PART_TURNS = 32
+PART_TURNS = 64
 """A law about a part drives that part by itself; it has its turn once in so many examples."""
 SPREAD = 37
 """Turns that follow each other are this far apart, so that every bench has some."""

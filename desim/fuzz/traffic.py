@@ -20,11 +20,11 @@ MANY = 1_000
 """Bytes."""
 PATIENT_S = 40
 """Who waits so long sees the end of fragments that never become a datagram."""
-LINGERS = 128
+LINGERS = 256
 """One in so many examples of a bench that has the time for it goes on until all ends gave up."""
-FLOODS = 128
-"""One in so many of those is flooded, unless a fault makes more frames of them; and of two so many
-one pours out bytes."""
+FLOODS = 256
+"""One in so many of those is flooded, unless a fault makes more frames of them, and one pours out
+bytes."""
 
 
 def traffic_of(
@@ -54,7 +54,7 @@ def traffic_of(
     if long and "faults" not in kinds:
         if number % FLOODS == 1:
             flood(commands)
-        if number % (2 * FLOODS) == 2:
+        if number % FLOODS == 2:
             pour(commands)
     return {side: {"run": commands.of[side]} for side in ("guest", "host") if commands.of[side]}
 
