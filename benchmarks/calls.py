@@ -171,9 +171,9 @@ def _by_room(entries: Entries) -> Counts:
 
 
 def _room(filename: str) -> str:
-    """The room of a file; code that is written out for a shape has none, or one of its own."""
+    """The room of a file; code that is written out for a shape has no file."""
     parts = Path(_place(filename)).parts
-    if parts[0].startswith("<") or parts[-1] == "written.py":
+    if parts[0].startswith("<"):
         return "written out"
     return parts[1].removesuffix(".py") if parts[0] == "desim" else "other"
 

@@ -14,7 +14,7 @@ import pytest
 # At the end: desim itself is the one that is installed.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import shapes, start
+from benchmarks import start
 from benchmarks.budget import (
     FILE,
     PYTHON,
@@ -51,12 +51,6 @@ def test_a_start_loads_and_compiles_no_more_than_it_may() -> None:
     found = start.names()
     for what, limit in start.allowed().items():
         assert len(found[what]) <= limit, f"{what}: python -m benchmarks.start --names shows them"
-
-
-@ours
-@pytest.mark.slow
-def test_the_wrappers_that_a_start_needs_are_written_as_they_would_be_compiled() -> None:
-    assert Path(shapes.FILE).read_text(encoding="utf-8") == shapes.text()
 
 
 def test_the_budget_has_a_line_for_each_count_and_no_other() -> None:

@@ -7,9 +7,8 @@ of its mark whether the entry and exit are recorded and which of the costs are n
 over names and costs, and a star for the arguments, would take longer than everything else that
 a wrapper does. So its text is written for the shape, without a loop, without a star and without
 what costs nothing, and compiled once per process; this one method's costs and codes are the
-variables of a closure around it. The shapes of an everyday run have been written already, to
-``desim.engine.written``: Python keeps that compiled, as it does all modules. For one name with a
-cost, recorded, of a run that is not strict, the text is::
+variables of a closure around it. For one name with a cost, recorded, of a run that is not strict,
+the text is::
 
     def maker(env, method, code0, enter0, sized0, leave0):
         out0 = code0 + 1
@@ -49,7 +48,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from desim.costs.profile import Cost
 from desim.data import NamedTuple
 from desim.engine.marks import CODE_BITS
-from desim.engine.written import MAKERS
 
 if TYPE_CHECKING:
     from types import FunctionType
@@ -148,7 +146,7 @@ def wrap(
         of = parameter if parameter in keywords else f"a{places.index(parameter) - 1}"
         of += dot + attribute
     shape = Shape(len(places) - 1, keywords, of, env.strict, opens, tuple(shapes))
-    made = maker_of(shape)(env, method, *figures)
+    made = _maker(shape)(env, method, *figures)
     # Its parameters have the names of the method's, so that it can be called in the same ways,
     # and a traceback says which method it stands around.
     own = made.__code__
@@ -169,30 +167,24 @@ _STARS = 0x04 | 0x08
 """``inspect.CO_VARARGS`` and ``CO_VARKEYWORDS``."""
 
 
-Maker = Callable[..., "FunctionType"]
-"""What makes a wrapper of a shape from the environment, the method, and for each name its code,
-its costs at entry, fixed and by size, and its cost at exit."""
-
-
 @cache
-def maker_of(shape: Shape) -> Maker:
-    """The maker of a shape's wrappers: one that is written already, or it is compiled now."""
-    if shape in MAKERS:
-        return cast("Maker", MAKERS[shape])
+def _maker(shape: Shape) -> Callable[..., FunctionType]:
+    """What makes a wrapper of a shape from the environment, the method, and for each name its
+    code, its costs at entry, fixed and by size, and its cost at exit."""
     space: dict[str, Any] = {}
-    exec("\n".join(text(shape, "maker")), space)
-    return cast("Maker", space["maker"])
+    exec("\n".join(_text(shape)), space)
+    return cast("Callable[..., FunctionType]", space["maker"])
 
 
-def text(shape: Shape, maker: str) -> Iterator[str]:
-    """The text of a maker, line by line."""
+def _text(shape: Shape) -> Iterator[str]:
+    """The text of a maker."""
     names = [f"a{number}" for number in range(shape.places)]
     stars = ["*", *shape.keywords] if shape.keywords else []
     parameters = ", ".join(["self", *names, *stars])
     arguments = ", ".join(["self", *names, *(f"{name}={name}" for name in shape.keywords)])
     numbers = range(len(shape.steps))
     figures = "".join(f", code{n}, enter{n}, sized{n}, leave{n}" for n in numbers)
-    yield f"def {maker}(env, method{figures}):"
+    yield f"def maker(env, method{figures}):"
     yield from (f"    out{n} = code{n} + 1" for n in numbers if shape.steps[n].marked)
     yield f"    def stage({parameters}):"
     write = _strict if shape.strict else _lazy
