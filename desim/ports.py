@@ -255,6 +255,9 @@ class HostSockets(Protocol):
     def peer_gone(self, fd: Fd) -> bool:
         """Whether ``getpeername`` fails: the connection has been reset."""
 
+    def take_error(self, fd: Fd) -> OSError | None:
+        """The pending error, which is forgotten by that (SO_ERROR)."""
+
     def shutdown(self, fd: Fd, *, read: bool = False, write: bool = False) -> None:
         """Close one direction or both."""
 

@@ -182,6 +182,10 @@ class QemuSockets(HostSockets):
             return True
         return False
 
+    def take_error(self, fd: Fd) -> OSError | None:
+        self._touch()
+        return self._find(fd).take_error()
+
     def shutdown(self, fd: Fd, *, read: bool = False, write: bool = False) -> None:
         self._touch()
         self._find(fd).shutdown(read=read, write=write)

@@ -97,7 +97,7 @@ class SocketIo:
             reset = error.errno in RESET_ERRORS
         else:
             if not data and slirp.version.soread_checks_peer:
-                reset = not so.so_state & SS_FCANTSENDMORE and sockets.peer_gone(so.fd)
+                reset = self._was_reset(so)
         if not data:
             self.sofcantrcvmore(so)
             if reset:
@@ -117,6 +117,18 @@ class SocketIo:
             snd += data
             count += len(data)
         return count
+
+    def _was_reset(self, so: Socket) -> bool:
+        """Whether the connection whose stream has ended has been reset meanwhile, too.
+
+        The host's kernel still gives the end then, and keeps the error. Of a socket that slirp has
+        shut itself it asks for nothing else.
+        """
+        sockets = self.slirp.sockets
+        if not so.so_state & SS_FCANTSENDMORE and sockets.peer_gone(so.fd):
+            return True
+        error = sockets.take_error(so.fd)
+        return error is not None and error.errno in RESET_ERRORS
 
     def sorecvoob(self, so: Socket) -> int:
         """As ``soread``; all that then waits for the guest is urgent, and is sent at once."""

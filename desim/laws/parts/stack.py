@@ -71,6 +71,9 @@ class Program:
     def peer_gone(self, fd: int) -> bool:
         return False
 
+    def take_error(self, fd: int) -> OSError | None:
+        return None
+
     def shutdown(self, fd: int, *, read: bool = False, write: bool = False) -> None:
         self.told_end = self.told_end or write
 
