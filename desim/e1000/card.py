@@ -41,6 +41,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from desim.devices import Nic
 from desim.e1000.datasheet import DatasheetInterrupts, DatasheetReceiver, DatasheetTransmitter
@@ -89,6 +90,17 @@ ETH_P_VLAN = 0x8100
 
 ReadOp = Callable[[int], int]
 WriteOp = Callable[[int, int], None]
+T = TypeVar("T")
+Rows = list[tuple[int, int, T]]
+"""Registers of the same kind in a row: the first, the one behind the last, and what they have."""
+
+
+def _filled(other: T, rows: Rows[T]) -> tuple[T, ...]:
+    """A table of what each register has: ``other`` where no row says something else."""
+    table = [other] * REGISTERS_COUNT
+    for begin, end, what in rows:
+        table[begin:end] = [what] * (end - begin)
+    return tuple(table)
 
 
 def _check(nic: Nic) -> None:
@@ -134,7 +146,8 @@ class E1000:
         kind = MODELS[nic.model]
         self.nic = nic
         self.net = net
-        self.mac_reg = mac_reg = [0] * REGISTERS_COUNT
+        self.mac_reg: list[int] = []  # a reset fills it
+        mac_reg = self.mac_reg
         self.pci = build(PciFunction)(bus=pci, device_id=kind.device_id)
         datasheet = nic.semantics == "datasheet"
         self.interrupts = build(DatasheetInterrupts if datasheet else Interrupts)(
@@ -201,9 +214,10 @@ class E1000:
         if isinstance(self.interrupts, DatasheetInterrupts):
             table = DATASHEET_TABLE
             writeops[RDTR] = self.interrupts.set_rdtr
-        reading: list[ReadOp | None] = [None] * REGISTERS_COUNT
-        writing: list[WriteOp | None] = [self._ignored] * REGISTERS_COUNT
-        read_mask, write_mask = [0] * REGISTERS_COUNT, [0] * REGISTERS_COUNT
+        reading: Rows[ReadOp | None] = []
+        writing: Rows[WriteOp | None] = []
+        read_masks: Rows[int] = []
+        write_masks: Rows[int] = []
         for row in table:
             first = row.first
             if row.name in CLEAR_ON_READ:
@@ -211,19 +225,19 @@ class E1000:
                 readops[first] = self.mac_read_clr8 if pair else self.mac_read_clr4
             # Of registers in a row that are not there only the first is missing, as in QEMU.
             begin, end = first + (not there[row.gate]), first + row.length
-            count = end - begin
             if row.reads is None:
-                reading[begin:end] = [readops[first]] * count
+                reading.append((begin, end, readops[first]))
             else:
-                read_mask[begin:end] = [row.reads] * count
+                read_masks.append((begin, end, row.reads))
             if row.writes is not None:
-                writing[begin:end] = [None] * count
-                write_mask[begin:end] = [row.writes] * count
+                writing.append((begin, end, None))
+                write_masks.append((begin, end, row.writes))
             elif first in writeops:
-                writing[begin:end] = [writeops[first]] * count
+                writing.append((begin, end, writeops[first]))
         # They are the same for ever (and so no part of what ``desim.machine.state`` puts back).
-        self._readops, self._writeops = tuple(reading), tuple(writing)
-        self._read_mask, self._write_mask = tuple(read_mask), tuple(write_mask)
+        self._readops, self._read_mask = _filled(None, reading), _filled(0, read_masks)
+        self._writeops = _filled(self._ignored, writing)
+        self._write_mask = _filled(0, write_masks)
 
     # Registers (BAR0)
 
@@ -349,7 +363,8 @@ class E1000:
         self.rx.reset()
         self.tx.reset()
         mac_reg = self.mac_reg
-        mac_reg[:] = [0] * REGISTERS_COUNT
+        mac_reg[:] = [0]
+        mac_reg *= REGISTERS_COUNT
         for index, value in RESET.items():
             mac_reg[index] = value
         if self.nic.init_vet:

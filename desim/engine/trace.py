@@ -160,7 +160,7 @@ class Trace:
         """``record`` is what the run keeps; ``max_marks`` how many marks it may record, None: no
         limit, as for counters alone.
 
-        The limit is looked at as a thread hands its marks in, some ten thousand at a time.
+        The limit is looked at as a thread hands its marks in, some thousand at a time.
         ``spool`` is where the records lie; None: one of their own.
         """
         self.codes = codes or Codes()
