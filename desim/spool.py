@@ -29,7 +29,7 @@ from desim.errors import UserError
 
 BOUND = 16 << 20
 """How many bytes of a run's blocks stay in memory."""
-BLOCK = 1 << 14
+BLOCK = 1 << 16
 """Bytes of a block: a multiple of 8, so that no number lies in two."""
 
 BATCH = 1024

@@ -226,14 +226,14 @@ class E1000:
             # Of registers in a row that are not there only the first is missing, as in QEMU.
             begin, end = first + (not there[row.gate]), first + row.length
             if row.reads is None:
-                reading.append((begin, end, readops[first]))
+                reading += ((begin, end, readops[first]),)
             else:
-                read_masks.append((begin, end, row.reads))
+                read_masks += ((begin, end, row.reads),)
             if row.writes is not None:
-                writing.append((begin, end, None))
-                write_masks.append((begin, end, row.writes))
+                writing += ((begin, end, None),)
+                write_masks += ((begin, end, row.writes),)
             elif first in writeops:
-                writing.append((begin, end, writeops[first]))
+                writing += ((begin, end, writeops[first]),)
         # They are the same for ever (and so no part of what ``desim.machine.state`` puts back).
         self._readops, self._read_mask = _filled(None, reading), _filled(0, read_masks)
         self._writeops = _filled(self._ignored, writing)

@@ -39,6 +39,8 @@ from desim.spool import Batches, Column, Log, Spool
 LOOK_AHEAD = 4096
 """Marks behind the entry of a stage among which ``Trace.spans`` looks for its exit."""
 
+AT_ONCE = 4096
+"""Codes that are renumbered at one go: few enough that they lie in memory that was used before."""
 
 Noted = tuple[Any, ...]
 """An event as a thread has noted it: time, position, kind, data."""
@@ -160,7 +162,7 @@ class Trace:
         """``record`` is what the run keeps; ``max_marks`` how many marks it may record, None: no
         limit, as for counters alone.
 
-        The limit is looked at as a thread hands its marks in, some thousand at a time.
+        The limit is looked at as a thread hands its marks in, some ten thousand at a time.
         ``spool`` is where the records lie; None: one of their own.
         """
         self.codes = codes or Codes()
@@ -314,7 +316,8 @@ class Trace:
         for code in number:
             names.update(f"{self.codes.name(code)} {self.codes.file(code)}\n".encode())
         of = number | {code + 1: new + 1 for code, new in number.items()}
-        for chunk in codes.chunks():
+        for begin in range(0, len(codes), AT_ONCE):
+            chunk = codes[begin : begin + AT_ONCE]
             # NOTE: lists and an item getter, where an array would be asked for each number, and the
             # dict called (0.6 of the instructions).
             given = itemgetter(*chunk.tolist())(of) if len(chunk) > 1 else (of[chunk[0]],)
