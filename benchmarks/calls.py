@@ -1,9 +1,10 @@
 """Calls per data segment, free of noise: a count is the difference of two sizes.
 
 What a run does once (building, booting, connecting, ending) is the same for both sizes and
-cancels. Counted is every start or resumption of a Python function and every call of a builtin
-one, as ``cProfile`` sees them (its tables by code object: those of ``pstats`` merge functions
-of one name and line, as are the methods that dataclasses make).
+cancels; for that the texts of wrappers are written at their first calls. Counted is every start or
+resumption of a Python function and every call of a builtin one, as ``cProfile`` sees them (its
+tables by code object: those of ``pstats`` merge functions of one name and line, as are the methods
+that dataclasses make).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import desim
 from benchmarks.workloads import MSS, READERS, boot, bulk, exchanges, pings
 from desim.config import MachineConfig
+from desim.engine import wrappers
 from desim.machine import Machine
 from desim.record import Record
 
@@ -108,11 +110,17 @@ def rooms(count: Count) -> dict[str, float]:
 
 def _per_unit(count: Count, sort: Callable[[Entries], Counts]) -> dict[str, float]:
     small, large = count.sizes
-    # What is loaded, or made once for all runs of a kind, is no part of them.
-    Machine(count.make(large)).run()
-    counts = sort(_profiled(count.make(large)))
-    if small:
-        counts.subtract(sort(_profiled(count.make(small))))
+    few = wrappers.FEW
+    try:
+        if small:
+            wrappers.FEW = 0
+        # What is loaded, or made once for all runs of a kind, is no part of them.
+        Machine(count.make(large)).run()
+        counts = sort(_profiled(count.make(large)))
+        if small:
+            counts.subtract(sort(_profiled(count.make(small))))
+    finally:
+        wrappers.FEW = few
     return {name: calls / count.units for name, calls in counts.items() if calls}
 
 

@@ -13,6 +13,7 @@ import greenlet
 
 from desim.data import NamedTuple
 from desim.engine.thread import Thread
+from desim.engine.wrappers import FILES
 
 
 class Place(NamedTuple):
@@ -25,11 +26,15 @@ class Place(NamedTuple):
 
 
 def places(thread: Thread) -> list[Place]:
-    """Where a thread sleeps: the functions that are open, innermost first."""
+    """Where a thread sleeps: the functions that are open, innermost first.
+
+    What stands around stages is left out: it does the same, young or written out.
+    """
     frame, found = thread._greenlet.gr_frame, []
     while frame is not None:
-        deadline = frame.f_locals.get("deadline")
-        found.append(Place(frame.f_code.co_name, frame.f_lasti, deadline))
+        if frame.f_code.co_filename not in FILES:
+            deadline = frame.f_locals.get("deadline")
+            found.append(Place(frame.f_code.co_name, frame.f_lasti, deadline))
         frame = frame.f_back
     return found
 

@@ -1,43 +1,51 @@
-"""The functions around marked methods, written out for each shape and kept.
+"""The functions around marked methods: slow to call at first, then written out for their shape.
 
 Theory of operation
 -------------------
-What stands around a method depends on little: how many parameters it has, and for each name
-of its mark whether the entry and exit are recorded and which of the costs are not zero. A loop
-over names and costs, and a star for the arguments, would take longer than everything else that
-a wrapper does. So its text is written for the shape, without a loop, without a star and without
-what costs nothing, and compiled once per process; this one method's costs and codes are the
-variables of a closure around it. For one name with a cost, recorded, of a run that is not strict,
-the text is::
+What stands around a method records, for each name of its mark, the entry and the exit, and
+charges what they cost. It begins as a function that goes through names and costs in a loop. Most
+stages of a short run are entered a few times or never; for them that is all.
 
-    def maker(env, method, code0, enter0, sized0, leave0):
-        out0 = code0 + 1
+One that is called often is worth a text of its own. It depends on little: how many parameters the
+method has, and for each name whether the entry and exit are recorded and which of the costs are
+not zero. So the text is written for this *shape*, without a loop, without a star and without what
+costs nothing, and compiled once per process. The method's own codes and costs take the places of
+the constants that stand for them, and the function goes on with the new code: whoever holds it,
+also bound to an object, has the fast one from then on. For one name with a cost, recorded, of a
+run that is not strict, the text is::
+
+    def maker(env, method, own):
         def stage(self, a0):
+            nonlocal env, method, own
             thread = env.running
             if thread is None:
                 return method(self, a0)
             now = thread.now
-            thread.marks.append(now << 16 | code0)
-            now += enter0
+            thread.marks.append(now << 16 | 'code0')
+            now += 'enter0'
             thread.now = now
             try:
                 return method(self, a0)
             finally:
                 now = thread.now
-                thread.marks.append(now << 16 | out0)
+                thread.marks.append(now << 16 | 'out0')
         return stage
 
 and without what is recorded::
 
-    def maker(env, method, code0, enter0, sized0, leave0):
+    def maker(env, method, own):
         def stage(self, a0):
-            env.payer.now += enter0
+            nonlocal env, method, own
+            env.payer.now += 'enter0'
             return method(self, a0)
         return stage
+
+``nonlocal`` sees to it that all codes have the same three variables of a closure, used or not.
 """
 
 # NOTE: text instead of closures over loops: bare calls of a method with one name, recorded,
-# take 0.41 of the time, and with its cost alone 0.18.
+# take 0.41 of the time, and with its cost alone 0.18. Loops for the first calls: a start writes a
+# third of the texts.
 
 from __future__ import annotations
 
@@ -50,7 +58,7 @@ from desim.data import NamedTuple
 from desim.engine.marks import CODE_BITS
 
 if TYPE_CHECKING:
-    from types import FunctionType
+    from types import CodeType, FunctionType
 
     from desim.engine.environment import Environment
 
@@ -58,6 +66,13 @@ if TYPE_CHECKING:
 Opens = Literal["uncounted", "counted", "outermost"]
 """Whether the stages of a wrapper count among those that a thread has open (``Thread.open``), and
 whether they are recorded only where they are the first of these."""
+
+
+FEW = 16
+"""Calls before the text of a method's wrapper is written, which takes as long as some twenty."""
+
+WRITTEN = "<around a stage>"
+"""In place of a file's name, in tracebacks."""
 
 
 class Step(NamedTuple):
@@ -112,6 +127,113 @@ class SizedCost(dict[int, int]):
         return cost
 
 
+class Young:
+    """A wrapper of whose method there have been few calls."""
+
+    __slots__ = ("around", "left", "names", "opens", "size", "sized", "steps", "strict")
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        size: str | None,
+        steps: list[Step],
+        opens: Opens,
+        strict: bool,
+    ) -> None:
+        self.names = names
+        """The method's parameters."""
+        self.size = size
+        self.steps = steps
+        self.sized = [
+            SizedCost(cost) if size is not None and cost.per_1000_bytes > 0 else None
+            for _, cost in steps
+        ]
+        """For each step what its entry costs by size; None if that does not matter."""
+        self.opens = opens
+        self.strict = strict
+        self.left = FEW
+        self.around: FunctionType
+
+    def call(
+        self,
+        env: Environment,
+        method: Callable[..., Any],
+        one: Any,
+        args: tuple[Any, ...],
+        named: dict[str, Any],
+    ) -> Any:
+        """Call ``method`` of ``one``, and do around it what is to be done."""
+        thread = env.running
+        if thread is None or (self.opens == "outermost" and thread.open):
+            return method(one, *args, **named)
+        for (code, cost), sized in zip(self.steps, self.sized, strict=True):
+            if code is not None:
+                thread.marks.append(thread.now << CODE_BITS | code)
+            if sized is not None:
+                thread.charge(sized[self._size_of(method, args, named)])
+            elif cost.enter:
+                thread.charge(cost.enter)
+        is_counted = self.opens != "uncounted"
+        if is_counted:
+            thread.open += 1
+        try:
+            return method(one, *args, **named)
+        finally:
+            for code, cost in reversed(self.steps):
+                if cost.leave:
+                    thread.charge(cost.leave)
+                if code is not None:
+                    thread.marks.append(thread.now << CODE_BITS | code + 1)
+            if is_counted:
+                thread.open -= 1
+
+    def _size_of(
+        self, method: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]
+    ) -> int:
+        parameter, _, attribute = (self.size or "").partition(".")
+        place = self.names.index(parameter) - 1
+        given = {**(method.__kwdefaults__ or {}), **named}
+        if place < len(args):
+            given[parameter] = args[place]
+        elif parameter not in given:
+            given[parameter] = (method.__defaults__ or ())[place + 1 - method.__code__.co_argcount]
+        one = given[parameter]
+        return len(getattr(one, attribute) if attribute else one)
+
+    def grow(self, method: Callable[..., Any]) -> None:
+        """Give the wrapper the code that is written for its shape."""
+        around, given, names = self.around, method.__code__, self.names
+        figures: dict[str, int] = {}
+        shapes: list[Figures] = []
+        for number, ((code, cost), sized) in enumerate(zip(self.steps, self.sized, strict=True)):
+            is_sized = sized is not None
+            shapes += (Figures(code is not None, cost.enter > 0, is_sized, cost.leave > 0),)
+            figures[f"enter{number}"], figures[f"leave{number}"] = cost.enter, cost.leave
+            if code is not None:
+                figures[f"code{number}"], figures[f"out{number}"] = code, code + 1
+        places, keywords = names[: given.co_argcount], names[given.co_argcount :]
+        size = ""
+        if self.size is not None and any(figures.sized for figures in shapes):
+            parameter, dot, attribute = self.size.partition(".")
+            size = parameter if parameter in keywords else f"a{places.index(parameter) - 1}"
+            size += dot + attribute
+        shape = Shape(len(places) - 1, keywords, size, self.strict, self.opens, tuple(shapes))
+        written = _code(shape)
+        # Its parameters have the names of the method's, so that it can be called in the same ways,
+        # and a traceback says which method it stands around.
+        around.__code__ = written.replace(
+            co_varnames=names + written.co_varnames[len(names) :],
+            co_consts=tuple(_value(constant, figures) for constant in written.co_consts),
+            co_name=given.co_name,
+            co_qualname=given.co_qualname,
+        )
+        around.__defaults__ = method.__defaults__
+        around.__kwdefaults__ = method.__kwdefaults__
+        assert around.__closure__ is not None
+        own = around.__closure__[written.co_freevars.index("own")]
+        own.cell_contents = self.sized
+
+
 def wrap(
     env: Environment,
     method: Callable[..., Any],
@@ -128,65 +250,56 @@ def wrap(
     if given.co_flags & _STARS:
         raise TypeError(f"{method.__qualname__}: a stage has no * among its parameters")
     names = given.co_varnames[: given.co_argcount + given.co_kwonlyargcount]
-    places, keywords = names[: given.co_argcount], names[given.co_argcount :]
-    parameter, dot, attribute = (size or "").partition(".")
-    if size is not None and parameter not in names[1:]:
+    if size is not None and (parameter := size.partition(".")[0]) not in names[1:]:
         raise TypeError(f"{method.__qualname__}: no parameter {parameter!r} to take the size from")
-    shapes: list[Figures] = []
-    figures: list[Any] = []
-    any_sized = False
-    for code, cost in steps:
-        enter, per_1000_bytes, leave = cost
-        sized = size is not None and per_1000_bytes > 0
-        any_sized = any_sized or sized
-        shapes.append(Figures(code is not None, enter > 0 or sized, sized, leave > 0))
-        figures += (code or 0, enter, SizedCost(cost) if sized else 0, leave)
-    of = ""
-    if size is not None and any_sized:
-        of = parameter if parameter in keywords else f"a{places.index(parameter) - 1}"
-        of += dot + attribute
-    shape = Shape(len(places) - 1, keywords, of, env.strict, opens, tuple(shapes))
-    made = _maker(shape)(env, method, *figures)
-    # Its parameters have the names of the method's, so that it can be called in the same ways,
-    # and a traceback says which method it stands around.
-    own = made.__code__
-    made.__code__ = own.replace(
-        co_varnames=names + own.co_varnames[len(names) :],
-        co_name=given.co_name,
-        co_qualname=given.co_qualname,
-    )
+    own = Young(names, size, steps, opens, env.strict)
+
+    def stage(self: Any, *args: Any, **named: Any) -> Any:
+        if own.left:
+            own.left -= 1
+            return own.call(env, method, self, args, named)
+        around = own.around
+        own.grow(method)
+        return around(self, *args, **named)
+
+    made = own.around = cast("FunctionType", stage)
     made.__name__ = method.__name__
     made.__qualname__ = method.__qualname__
     made.__doc__ = method.__doc__
-    made.__defaults__ = method.__defaults__
-    made.__kwdefaults__ = method.__kwdefaults__
     return made
 
+
+FILES = WRITTEN, Young.call.__code__.co_filename
+"""Where all functions are that stand around methods."""
 
 _STARS = 0x04 | 0x08
 """``inspect.CO_VARARGS`` and ``CO_VARKEYWORDS``."""
 
 
+def _value(constant: Any, figures: dict[str, int]) -> Any:
+    """What a constant of a text stands for: a figure, or the sum of several."""
+    if type(constant) is not str:
+        return constant
+    return sum(figures[name] for name in constant.split("+"))
+
+
 @cache
-def _maker(shape: Shape) -> Callable[..., FunctionType]:
-    """What makes a wrapper of a shape from the environment, the method, and for each name its
-    code, its costs at entry, fixed and by size, and its cost at exit."""
+def _code(shape: Shape) -> CodeType:
+    """The code of a wrapper, with names of figures in the place of these."""
     space: dict[str, Any] = {}
-    exec("\n".join(_text(shape)), space)
-    return cast("Callable[..., FunctionType]", space["maker"])
+    exec(compile("\n".join(_text(shape)), WRITTEN, "exec"), space)
+    return cast("CodeType", space["maker"](None, None, None).__code__)
 
 
 def _text(shape: Shape) -> Iterator[str]:
-    """The text of a maker."""
+    """The text of a wrapper."""
     names = [f"a{number}" for number in range(shape.places)]
     stars = ["*", *shape.keywords] if shape.keywords else []
     parameters = ", ".join(["self", *names, *stars])
     arguments = ", ".join(["self", *names, *(f"{name}={name}" for name in shape.keywords)])
-    numbers = range(len(shape.steps))
-    figures = "".join(f", code{n}, enter{n}, sized{n}, leave{n}" for n in numbers)
-    yield f"def maker(env, method{figures}):"
-    yield from (f"    out{n} = code{n} + 1" for n in numbers if shape.steps[n].marked)
+    yield "def maker(env, method, own):"
     yield f"    def stage({parameters}):"
+    yield "        nonlocal env, method, own"
     write = _strict if shape.strict else _lazy
     entering, leaving = list(write(_entry(shape))), list(write(_exit(shape)))
     if shape.opens != "uncounted":
@@ -217,12 +330,15 @@ def _text(shape: Shape) -> Iterator[str]:
 
 
 def _entry(shape: Shape) -> Iterator[tuple[str, str]]:
-    """What is done on the way in, in order: ``mark`` with a code, ``charge`` with a cost."""
+    """What is done on the way in, in order: ``mark`` or ``charge`` with the name of a figure,
+    ``sized`` with the number of a step."""
     for number, step in enumerate(shape.steps):
         if step.marked:
             yield "mark", f"code{number}"
-        if step.enter:
-            yield "charge", f"sized{number}[size]" if step.sized else f"enter{number}"
+        if step.sized:
+            yield "sized", str(number)
+        elif step.enter:
+            yield "charge", f"enter{number}"
 
 
 def _exit(shape: Shape) -> Iterator[tuple[str, str]]:
@@ -237,18 +353,20 @@ def _exit(shape: Shape) -> Iterator[tuple[str, str]]:
 def _lazy(doing: Iterator[tuple[str, str]]) -> Iterator[str]:
     """As lines, where a charge only moves the thread's time."""
     all_ = list(doing)
-    costs = " + ".join(figure for what, figure in all_ if what == "charge")
     if not any(what == "mark" for what, _ in all_):
+        costs = [f"own[{figure}][size]" for what, figure in all_ if what == "sized"]
+        fixed = "+".join(figure for what, figure in all_ if what == "charge")
+        costs += [repr(fixed)] * bool(fixed)
         if costs:
-            yield f"thread.now += {costs}"
+            yield f"thread.now += {' + '.join(costs)}"
         return
     yield "now = thread.now"
     for what, figure in all_:
         if what == "mark":
-            yield f"thread.marks.append(now << {CODE_BITS} | {figure})"
+            yield f"thread.marks.append(now << {CODE_BITS} | {figure!r})"
         else:
-            yield f"now += {figure}"
-    if costs:
+            yield f"now += {_cost(what, figure)}"
+    if any(what != "mark" for what, _ in all_):
         yield "thread.now = now"
 
 
@@ -256,6 +374,10 @@ def _strict(doing: Iterator[tuple[str, str]]) -> Iterator[str]:
     """As lines, where each charge is a meeting, at which others may move the thread's time."""
     for what, figure in doing:
         if what == "mark":
-            yield f"thread.marks.append(thread.now << {CODE_BITS} | {figure})"
+            yield f"thread.marks.append(thread.now << {CODE_BITS} | {figure!r})"
         else:
-            yield f"thread.charge({figure})"
+            yield f"thread.charge({_cost(what, figure)})"
+
+
+def _cost(what: str, figure: str) -> str:
+    return f"own[{figure}][size]" if what == "sized" else repr(figure)

@@ -32,8 +32,6 @@ from desim.machine.machine import Machine
 from desim.machine.state import CannotRestore, State
 from desim.machine.threads.main_loop import MS
 
-POLL = 3
-"""The place of ``qemu_poll_ns`` on a stack that sleeps at its first meeting."""
 LONG_MS = 1000
 """How long it sleeps in poll, at least, while nothing happens."""
 PASSED = "boot", "qemu_tcg_cpu_thread_fn"
@@ -236,7 +234,7 @@ class Booted:
         _, main = self._threads()
         for thread in self._threads():
             thread.is_alive, thread.irq_pending, thread.collect = True, False, None
-        deadline = None if _polls(stack) else stack[POLL].deadline
+        deadline = None if _polls(stack) else _deadline(stack)
         still: Any = _Still(env, None if deadline is None else deadline - main_now)
         loop.lock = loop.poller = still
         loop.sources, loop.handlers, loop.timers.armed, loop._notified = [still], None, [], False
@@ -259,6 +257,11 @@ class Booted:
 def _polls(stack: list[Place]) -> bool:
     """Whether a thread is QEMU's main loop in the middle of its poll."""
     return any(place.name == "ppoll" for place in stack)
+
+
+def _deadline(stack: list[Place]) -> int | None:
+    """Until when QEMU's main loop is about to sleep at most, where it is on its way to do so."""
+    return next((place.deadline for place in stack if place.name == "qemu_poll_ns"), None)
 
 
 def _halts(stack: list[Place]) -> bool:

@@ -3,11 +3,12 @@
 import pytest
 
 from desim.costs.profile import Cost, Profile
+from desim.engine import wrappers
 from desim.engine.instrument import Instrument
 from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.engine.trace import Trace
-from desim.stages import QEMU, mark, stages
+from desim.stages import QEMU, Landmark, mark, stages
 
 FILE = "test/core.c"
 
@@ -142,3 +143,120 @@ def test_a_mark_that_takes_its_size_from_nowhere_is_refused():
     profile = Profile("p", "", "assumed", {(FILE, "wrong"): Cost(per_1000_bytes=1)})
     with pytest.raises(TypeError, match="frame"):
         Instrument(SimPyEnvironment(), Trace().codes, profile)(Wrong)
+
+
+class Packet:
+    def __init__(self, raw):
+        self.raw = raw
+
+
+class Shapes:
+    """Methods of many shapes: with defaults, names only, sizes of several kinds, that raise."""
+
+    STAGES = stages(
+        QEMU,
+        plain=mark("plain", file=FILE),
+        defaults=mark("defaults", file=FILE),
+        named=mark("named", file=FILE, size="data"),
+        attribute=mark("attribute", "inner", file=FILE, size="packet.raw"),
+        left_out=mark("left_out", file=FILE, size="data"),
+        left_out_too=mark("left_out_too", file=FILE, size="data"),
+        fails=mark("fails", file=FILE),
+        free=mark("free", "as_free", file=FILE),
+        idle=mark("idle", file=FILE, landmark=Landmark.IDLE),
+    )
+
+    def plain(self):
+        return self.free()
+
+    def defaults(self, first, second=2, *, third=3):
+        return first, second, third
+
+    def named(self, *, data):
+        return len(data)
+
+    def attribute(self, first, packet):
+        return self.defaults(first, third=packet.raw)
+
+    def left_out(self, first, data=b"123", last=b""):
+        return len(data)
+
+    def left_out_too(self, *, data=b"1234"):
+        return len(data)
+
+    def fails(self, depth):
+        if depth:
+            return self.fails(depth - 1)
+        raise LookupError("at the end")
+
+    def free(self):
+        return "free"
+
+    def idle(self):
+        return self.plain()
+
+
+SHAPE_COSTS = {
+    (FILE, "plain"): Cost(enter=3),
+    (FILE, "defaults"): Cost(enter=10, leave=1),
+    (FILE, "named"): Cost(per_1000_bytes=2000),
+    (FILE, "attribute"): Cost(enter=5, per_1000_bytes=1000, leave=2),
+    (FILE, "inner"): Cost(enter=1, per_1000_bytes=500),
+    (FILE, "left_out"): Cost(per_1000_bytes=1000),
+    (FILE, "left_out_too"): Cost(enter=1, per_1000_bytes=1000),
+    (FILE, "fails"): Cost(leave=4),
+}
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("record", ["none", "counters", "journeys", "trace"])
+def test_the_first_calls_of_a_stage_do_what_all_others_do(record, strict, monkeypatch):
+    def once(few):
+        monkeypatch.setattr(wrappers, "FEW", few)
+        env = SimPyEnvironment(strict=strict)
+        trace = Trace(record=record)
+        profile = Profile("test", "", "assumed", SHAPE_COSTS)
+        core = Instrument(env, trace.codes, profile, record=record)(Shapes)()
+        bound = core.defaults  # as parts of a machine keep each other's methods
+        seen = []
+
+        def body():
+            for size in range(4):
+                seen.append(core.plain())
+                seen.append(bound(size))
+                seen.append(bound(first=size, second=size, third=0))
+                seen.append(core.named(data=bytes(size)))
+                seen.append(core.attribute(size, Packet(bytes(size * 100))))
+                seen.append(core.attribute(packet=Packet(b""), first=size))
+                seen.append((core.left_out(1), core.left_out(1, b"12"), core.left_out_too()))
+                with pytest.raises(LookupError):
+                    core.fails(size)
+                seen.append(core.idle())
+                seen.append(thread.now)
+
+        thread = Thread(env, "t", 10, body, trace.codes)
+        trace.follow(thread)
+        env.run()
+        trace.finish(env.threads)
+        records = trace.threads.values()
+        return seen, env.now, [(list(one.times), list(one.codes)) for one in records]
+
+    written = once(0)
+    assert written[1] > 0
+    for few in (1, 2, 3, 5, 1000):
+        assert once(few) == written
+
+
+def test_a_stage_that_is_called_often_has_a_text_of_its_own_also_for_who_holds_it(monkeypatch):
+    monkeypatch.setattr(wrappers, "FEW", 2)
+    env = SimPyEnvironment()
+    trace = Trace()
+    build = Instrument(env, trace.codes, Profile("test", "", "assumed", SHAPE_COSTS))
+    bound = build(Shapes)().defaults
+    young = bound.__func__.__code__
+    assert [bound(n) for n in range(3)] == [(n, 2, 3) for n in range(3)]
+    assert bound.__func__.__code__ is not young
+    assert bound.__func__.__code__.co_varnames[:4] == ("self", "first", "second", "third")
+    assert bound.__func__.__code__.co_name == bound.__name__ == "defaults"
+    with pytest.raises(TypeError, match=r"defaults\(\)"):
+        bound()
