@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from desim.guest.cpu.context import HZ, Cpu
-from desim.guest.net.ethtool import Ethtool
 from desim.guest.net.raw import RawSocket
 from desim.guest.net.sock import DatagramSocket
 from desim.guest.net.sock import Socket as KernelSocket
@@ -28,7 +27,6 @@ from desim.ports import Endpoint, Random
 from desim.spool import Log
 from desim.stages import GUEST, Landmark, mark, stages
 from desim.userland.errors import failure
-from desim.userland.ethtool import EthtoolDevice
 from desim.userland.files import Socket, VirtualTree
 from desim.userland.pages import PagePiece
 from desim.userland.process import Process
@@ -50,6 +48,9 @@ from desim.userland.uapi import (
 from desim.wire.addresses import IP_ANY, network_of
 from desim.wire.ethernet import ETH_P_IP
 from desim.wire.ipv4 import PROTO_UDP
+
+if TYPE_CHECKING:
+    from desim.userland.ethtool import EthtoolDevice
 
 T = TypeVar("T")
 
@@ -320,6 +321,8 @@ class GuestKernel(SharedCalls):
         return list(self.log.lines)
 
     def sys_ethtool(self, process: Process, device: str, ask: Callable[[EthtoolDevice], T]) -> T:
+        from desim.guest.net.ethtool import Ethtool  # few runs ask
+
         found = self.stack.devices.get(device)
         if found is None:
             raise failure(errno.ENODEV)

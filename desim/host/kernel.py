@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from desim.host.loopback import Loopback, SocketObserver
 from desim.host.tcp import TcpSocket
@@ -29,7 +29,6 @@ from desim.ports import Random
 from desim.spool import Log
 from desim.stages import HOST, mark, stages
 from desim.userland.errors import failure
-from desim.userland.ethtool import EthtoolDevice
 from desim.userland.files import File, Socket, VirtualTree
 from desim.userland.process import Process
 from desim.userland.syscalls import SharedCalls
@@ -44,6 +43,9 @@ from desim.userland.uapi import (
 )
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.addresses import IP6_LOOPBACK, LOOPBACK
+
+if TYPE_CHECKING:
+    from desim.userland.ethtool import EthtoolDevice
 
 T = TypeVar("T")
 

@@ -15,7 +15,6 @@ from desim.e1000.card import E1000
 from desim.guest.cpu.context import HZ, JIFFY_NS, NET_RX_SOFTIRQ, Cpu, Work
 from desim.guest.cpu.ioapic import IoApicPin
 from desim.guest.drivers.e1000 import PARAMETERS, E1000Driver, ModuleOptions
-from desim.guest.drivers.ethtool import EthtoolOps
 from desim.guest.drivers.modprobe import parse_args
 from desim.guest.drivers.netdevice import NetDeviceStats
 from desim.guest.mm.memory import Memory
@@ -217,7 +216,6 @@ class FakeDevice:
         self.mc_list: list[bytes] = []
         self.uc_list: list[bytes] = []
         self.stats = NetDeviceStats()
-        self.ethtool_ops = EthtoolOps()
         self.hw_offload = True
         self.received: list[Skb] = []
         self.polls: list[int] = []

@@ -14,6 +14,7 @@ from heapq import heappop, heappush
 from desim.guest.cpu.context import JIFFY_NS, NET_RX_SOFTIRQ, NET_TX_SOFTIRQ
 from desim.guest.cpu.timers import TimerWheel, WheelTimer
 from desim.guest.cpu.workqueue import DelayedWork
+from desim.guest.drivers.ethtool import EthtoolOps
 from desim.guest.net.device import Device
 from desim.guest.net.stack import NetStack
 from desim.guest.net.tcp.sysctl import DEFAULTS, TcpSysctl
@@ -269,6 +270,9 @@ class GuestCard:
         if self.device.napi_schedule_prep():
             self.device.napi_schedule()
         return True
+
+    def ethtool_ops(self) -> EthtoolOps:
+        return EthtoolOps()
 
 
 def wire_frames(skb: Skb) -> list[bytes]:

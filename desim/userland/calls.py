@@ -18,11 +18,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from desim.ports import Endpoint
 from desim.userland.command import Command
-from desim.userland.ethtool import EthtoolDevice
 from desim.userland.process import Process
 from desim.userland.program import Call, Part
 from desim.userland.uapi import (
@@ -34,6 +33,9 @@ from desim.userland.uapi import (
     Route,
     SocketRow,
 )
+
+if TYPE_CHECKING:
+    from desim.userland.ethtool import EthtoolDevice
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -12,8 +12,9 @@ from desim.conform.e1000.lint import Lint
 from desim.devices import Nic
 from desim.e1000.card import E1000
 from desim.guest.cpu.ioapic import IoApicPin
-from desim.guest.drivers.bare import PlainDriver, PollingDriver
 from desim.guest.drivers.bare import card as b
+from desim.guest.drivers.bare.plain import PlainDriver
+from desim.guest.drivers.bare.polling import PollingDriver
 from desim.guest.drivers.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK
 from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb

@@ -19,7 +19,7 @@ without the ring positions, which depend on the traffic."""
 
 
 def test_an_open_interface_has_the_recorded_registers() -> None:
-    words = Guest().up().driver.ethtool.get_regs()
+    words = Guest().up().driver.ethtool_ops().get_regs()
     assert [
         w for w, recorded in zip(words, RECORDED_REGS, strict=True) if recorded is not None
     ] == [recorded for recorded in RECORDED_REGS if recorded is not None]

@@ -151,7 +151,7 @@ def test_a_card_of_another_kind_is_refused() -> None:
 
 def test_coalescing_is_refused_on_an_82540() -> None:
     guest = Guest().probe()
-    ethtool = guest.driver.ethtool
+    ethtool = guest.driver.ethtool_ops()
     for call in (ethtool.get_coalesce, lambda: ethtool.set_coalesce({"rx-usecs": 8})):
         with pytest.raises(OSError) as refused:
             call()
@@ -164,15 +164,15 @@ def test_coalescing_is_refused_on_an_82540() -> None:
 )
 def test_coalescing_works_on_an_82545(usecs: int, itr_register: int, shown: int) -> None:
     guest = Guest(model="e1000-82545em").probe()
-    guest.driver.ethtool.set_coalesce({"rx-usecs": usecs})
+    guest.driver.ethtool_ops().set_coalesce({"rx-usecs": usecs})
     assert guest.bus.read(r.ITR) == itr_register
-    assert guest.driver.ethtool.get_coalesce() == {"rx-usecs": shown}
+    assert guest.driver.ethtool_ops().get_coalesce() == {"rx-usecs": shown}
 
 
 @pytest.mark.parametrize("usecs", [2, 5, 9, 10001])
 def test_coalescing_out_of_range_is_refused(usecs: int) -> None:
     with pytest.raises(OSError) as refused:
-        Guest(model="e1000-82545em").probe().driver.ethtool.set_coalesce({"rx-usecs": usecs})
+        Guest(model="e1000-82545em").probe().driver.ethtool_ops().set_coalesce({"rx-usecs": usecs})
     assert refused.value.errno == errno.EINVAL
 
 

@@ -35,11 +35,11 @@ def test_statistics_are_those_of_the_recorded_ping() -> None:
     """ping_10ms of the recording det_default: 40 requests and replies of 98 bytes."""
     guest = Guest().up()
     guest.net.answer = lambda frame: Frame(MAC + frame.raw[6:])
-    before = dict(guest.driver.ethtool.get_ethtool_stats())
+    before = dict(guest.driver.ethtool_ops().get_ethtool_stats())
     for _ in range(40):
         guest.send(Skb(bytes.fromhex("525500000002").ljust(98, b"\0")))
         guest.cpu.run(SECOND // 100)
-    after = dict(guest.driver.ethtool.get_ethtool_stats())
+    after = dict(guest.driver.ethtool_ops().get_ethtool_stats())
     assert {name: after[name] - before[name] for name in after if after[name] != before[name]} == {
         "rx_packets": 40,
         "tx_packets": 40,
@@ -50,7 +50,7 @@ def test_statistics_are_those_of_the_recorded_ping() -> None:
 
 
 def test_statistics_are_forty_six_in_the_order_of_the_tool() -> None:
-    names = [name for name, _ in Guest().driver.ethtool.get_ethtool_stats()]
+    names = [name for name, _ in Guest().driver.ethtool_ops().get_ethtool_stats()]
     assert len(names) == len(set(names)) == 46
     assert names[:4] == ["rx_packets", "tx_packets", "rx_bytes", "tx_bytes"]
     assert names[-1] == "dropped_smbus"
@@ -74,7 +74,7 @@ def test_errors_reach_the_interface() -> None:
 
 
 def test_ring_and_driver_views() -> None:
-    ethtool = Guest("RxDescriptors=1000 TxDescriptors=100").probe().driver.ethtool
+    ethtool = Guest("RxDescriptors=1000 TxDescriptors=100").probe().driver.ethtool_ops()
     assert ethtool.get_ringparam() == Rings(rx_max=4096, tx_max=4096, rx=1000, tx=104)
     info = dict(ethtool.get_drvinfo("6.1.0-56-amd64"))
     assert (info["driver"], info["bus-info"]) == ("e1000", "0000:00:02.0")
@@ -99,8 +99,8 @@ def test_a_phy_that_answers_errors_leaves_its_counters_out() -> None:
 def test_other_rings_take_the_place_of_the_old_ones_and_carry_frames() -> None:
     guest = Guest().up()
     before = guest.memory.allocated
-    guest.driver.ethtool.set_ringparam(50, 4096)
-    assert guest.driver.ethtool.get_ringparam() == Rings(4096, 4096, 56, 4096)
+    guest.driver.ethtool_ops().set_ringparam(50, 4096)
+    assert guest.driver.ethtool_ops().get_ringparam() == Rings(4096, 4096, 56, 4096)
     assert (guest.bus.read(r.RDLEN), guest.bus.read(r.TDLEN)) == (56 * 16, 4096 * 16)
     # A ring of 4096 descriptors is 64 KiB; 200 receive buffers of 2 KiB fewer are out.
     assert guest.memory.allocated == before + (4096 - 256) * 16 - 200 * 2048
@@ -115,16 +115,16 @@ def test_other_rings_take_the_place_of_the_old_ones_and_carry_frames() -> None:
 
 def test_too_few_descriptors_become_forty_eight() -> None:
     guest = Guest().probe()
-    guest.driver.ethtool.set_ringparam(1, 0)
-    assert guest.driver.ethtool.get_ringparam() == Rings(4096, 4096, 48, 48)
+    guest.driver.ethtool_ops().set_ringparam(1, 0)
+    assert guest.driver.ethtool_ops().get_ringparam() == Rings(4096, 4096, 48, 48)
 
 
 def test_without_memory_for_other_rings_the_old_ones_go_on() -> None:
     guest = Guest(ram=0x190000).up()
     with pytest.raises(OSError) as refused:
-        guest.driver.ethtool.set_ringparam(4096, 4096)
+        guest.driver.ethtool_ops().set_ringparam(4096, 4096)
     assert refused.value.errno == errno.ENOMEM
-    assert guest.driver.ethtool.get_ringparam() == Rings(4096, 4096, 256, 256)
+    assert guest.driver.ethtool_ops().get_ringparam() == Rings(4096, 4096, 256, 256)
     guest.cpu.run(5 * SECOND)
     assert guest.device.carrier
     guest.net.inject(Frame(MAC.ljust(60, b"\0")))
@@ -132,21 +132,21 @@ def test_without_memory_for_other_rings_the_old_ones_go_on() -> None:
 
 
 def test_settings_of_the_link_follow_the_module_parameters() -> None:
-    forced = Guest("Speed=100 Duplex=2").probe().driver.ethtool.get_link_ksettings()
+    forced = Guest("Speed=100 Duplex=2").probe().driver.ethtool_ops().get_link_ksettings()
     assert (forced.autoneg, forced.advertised) == (False, [])
-    ten = Guest("Speed=10").probe().driver.ethtool.get_link_ksettings()
+    ten = Guest("Speed=10").probe().driver.ethtool_ops().get_link_ksettings()
     assert (ten.autoneg, ten.advertised) == (True, ["10baseT/Half", "10baseT/Full"])
 
 
 def test_settings_without_link_leave_speed_open() -> None:
     guest = Guest().probe()
-    assert guest.driver.ethtool.get_link_ksettings().speed is None
-    assert not guest.driver.ethtool.get_link()
+    assert guest.driver.ethtool_ops().get_link_ksettings().speed is None
+    assert not guest.driver.ethtool_ops().get_link()
     guest.cpu.run(SECOND)
-    assert guest.driver.ethtool.get_link()
-    assert guest.driver.ethtool.get_link_ksettings().speed == 1000
+    assert guest.driver.ethtool_ops().get_link()
+    assert guest.driver.ethtool_ops().get_link_ksettings().speed == 1000
 
 
 def test_an_82545_wakes_nobody() -> None:
     guest = Guest(model="e1000-82545em").up()
-    assert guest.driver.ethtool.get_link_ksettings().wol_supported == ""
+    assert guest.driver.ethtool_ops().get_link_ksettings().wol_supported == ""

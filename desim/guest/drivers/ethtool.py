@@ -1,7 +1,7 @@
 """``struct ethtool_ops``: what a driver may tell ``ethtool`` about itself and its card.
 
-A driver subclasses ``EthtoolOps``, gives what it has and puts the object into its
-device's ``ethtool_ops``; the rest is refused with EOPNOTSUPP, as a missing entry is.
+A driver subclasses ``EthtoolOps``, gives what it has and hands it out by its method
+``ethtool_ops``; the rest is refused with EOPNOTSUPP, as a missing entry is.
 ``desim.guest.net.ethtool`` is what asks.
 """
 

@@ -1,4 +1,7 @@
-"""The drivers that the guest can load for the card, by the names of their modules."""
+"""The drivers that the guest can load for the card, by the names of their modules.
+
+Those beside Linux's own are imported when a guest loads them, because few do.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from typing import Protocol
 from desim.data import NamedTuple
 from desim.guest.cpu.context import Cpu
 from desim.guest.drivers import e1000
-from desim.guest.drivers.bare import DEFAULT_PERIOD_US, PlainDriver, PollingDriver
-from desim.guest.drivers.bare import PARAMETERS as POLLING_PARAMETERS
 from desim.guest.drivers.modprobe import Modprobe, Parameter, read_modprobe
 from desim.guest.drivers.netdevice import NetDriver
 from desim.guest.mm.memory import Memory
@@ -44,10 +45,14 @@ def _e1000(values: Mapping[str, int], here: Surroundings) -> CardDriver:
 
 
 def _plain(values: Mapping[str, int], here: Surroundings) -> CardDriver:
+    from desim.guest.drivers.bare.plain import PlainDriver
+
     return here.build(PlainDriver)(**here._asdict())
 
 
 def _polling(values: Mapping[str, int], here: Surroundings) -> CardDriver:
+    from desim.guest.drivers.bare.polling import DEFAULT_PERIOD_US, PollingDriver
+
     period_us = values.get("period_us", DEFAULT_PERIOD_US)
     return here.build(PollingDriver)(period_us=period_us, **here._asdict())
 
@@ -62,7 +67,7 @@ class Module(NamedTuple):
 MODULES = {
     "e1000": Module(e1000.PARAMETERS, _e1000),
     "e1000_plain": Module({}, _plain),
-    "e1000_polling": Module(POLLING_PARAMETERS, _polling),
+    "e1000_polling": Module({"period_us": Parameter(range(1, 1_000_001))}, _polling),
 }
 
 

@@ -6,10 +6,12 @@ call (``desim.guest.net.device`` implements it), ``NetDriver`` what it offers.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from desim.guest.drivers.ethtool import EthtoolOps
 from desim.guest.skb import Skb
+
+if TYPE_CHECKING:
+    from desim.guest.drivers.ethtool import EthtoolOps
 
 NETDEV_TX_OK = 0
 NETDEV_TX_BUSY = 0x10
@@ -75,8 +77,6 @@ class NetDevice(Protocol):
     """Multicast addresses that somebody has joined, oldest first."""
     uc_list: list[bytes]
     stats: NetDeviceStats
-    ethtool_ops: EthtoolOps
-    """The driver puts its own here, if it has any."""
     hw_offload: bool
     """Scatter-gather, checksums and TCP segmentation: the device has all, or none."""
 
@@ -132,3 +132,6 @@ class NetDriver(Protocol):
 
     def interrupt(self) -> bool:
         """The interrupt handler: whether the interrupt was this device's."""
+
+    def ethtool_ops(self) -> EthtoolOps:
+        """What it has for ``ethtool``: made, and its module imported, when somebody asks."""

@@ -13,15 +13,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from desim.guest.cpu.context import Cpu
-from desim.guest.drivers.ethtool import EthtoolOps
 from desim.guest.drivers.netdevice import NetDevice, NetDeviceStats, NetDriver
 from desim.guest.net.dql import Dql
 from desim.guest.net.gro import Gro
 from desim.guest.skb import Skb
 from desim.stages import GUEST, Build, bare, mark, stages
+
+if TYPE_CHECKING:
+    from desim.guest.drivers.ethtool import EthtoolOps
 
 IFF_UP = 0x1
 IFF_BROADCAST = 0x2
@@ -101,7 +103,6 @@ class Device(NetDevice):
         self.mc_list: list[bytes] = []
         self.uc_list: list[bytes] = []
         self.stats = NetDeviceStats()
-        self.ethtool_ops = EthtoolOps()
         self.hw_offload = True
         """NETIF_F_SG, _HW_CSUM and _TSO: the device has all of them, or none."""
         self._cpu = cpu
@@ -293,3 +294,9 @@ class Loopback:
     def interrupt(self) -> bool:
         """It has no interrupt."""
         return False
+
+    def ethtool_ops(self) -> EthtoolOps:
+        """The kernel's for lo."""
+        from desim.guest.drivers.loopback import LoopbackEthtool
+
+        return LoopbackEthtool()

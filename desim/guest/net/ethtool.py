@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 
-from desim.guest.drivers.ethtool import EthtoolOps
 from desim.guest.net.device import IFF_LOOPBACK, IFF_UP, Device
 from desim.userland.errors import failure
 from desim.userland.ethtool import (
@@ -49,15 +48,6 @@ SOFT_FEATURES = frozenset(("tx-generic-segmentation", "rx-gro"))
 SOFT_FEATURES_OFF = frozenset(("rx-gro-list", "rx-udp-gro-forwarding", "tx-nocache-copy"))
 """The same, off until somebody switches them on."""
 
-_LOOPBACK_FIXED = """
-rx-checksum tx-checksum-ip-generic tx-checksum-sctp tx-scatter-gather
-tx-scatter-gather-fraglist highdma vlan-challenged tx-lockless netns-local loopback
-"""
-_LOOPBACK_CHANGEABLE = """
-tx-tcp-segmentation tx-tcp-ecn-segmentation tx-tcp-mangleid-segmentation tx-tcp6-segmentation
-tx-sctp-segmentation tx-udp-segmentation tx-gso-list
-"""
-
 _RING_EXTRAS = ("rx-buf-len", "cqe-size", "tx-push")
 """Properties of rings that no driver here can change."""
 
@@ -67,24 +57,12 @@ _HEADERS = 24
 """Bytes in front of the device's name: netlink, generic netlink, the nest around the name."""
 
 
-class LoopbackEthtool(EthtoolOps):
-    """What lo has (drivers/net/loopback.c)."""
-
-    hw_features = frozenset(_LOOPBACK_CHANGEABLE.split())
-    features = frozenset(_LOOPBACK_FIXED.split()) | hw_features
-    link_known = True
-
-    def get_link(self) -> bool:
-        """There is always link to oneself."""
-        return True
-
-
 class Ethtool(EthtoolDevice):
     """What the tool can ask about one device."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._ops = device.ethtool_ops
+        self._ops = device.driver.ethtool_ops()
 
     def drvinfo(self) -> list[tuple[str, str]]:
         return self._ops.get_drvinfo(UTS_RELEASE)

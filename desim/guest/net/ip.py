@@ -51,7 +51,6 @@ from desim.guest.cpu.context import Cpu
 from desim.guest.entropy import Entropy
 from desim.guest.mm.slab import Slabs
 from desim.guest.net.device import IFF_LOOPBACK, Device
-from desim.guest.net.ip_fragment import IpFragments
 from desim.guest.net.snmp import Snmp
 from desim.guest.net.sock import error_of
 from desim.guest.net.tcp.tcp_skb import RcvSkb
@@ -171,7 +170,6 @@ class Ip:
         entropy: Entropy,
         slabs: Slabs,
         loopback: Device,
-        frags: IpFragments,
     ) -> None:
         self._cpu = cpu
         self._snmp = snmp
@@ -179,7 +177,6 @@ class Ip:
         self._entropy = entropy
         self._slabs = slabs
         self.loopback = loopback
-        self._frags = frags
         self.addresses: list[InetAddress] = []
         self._know_addresses()
         self.routes: list[Route] = []
@@ -187,6 +184,7 @@ class Ip:
         self.tcp_v4_rcv: Callable[[Skb], None] = _no_tcp
         self.handlers: dict[int, Handler] = {}
         self.link_failure_handler: Callable[[bytes], None] = _no_errors
+        self.ip_defrag: Callable[[Skb, Ipv4], tuple[Skb, Ipv4] | None] = _nobody_waits
         self.raw_local_deliver: Callable[[Skb, Ipv4], bool] = _no_raw_sockets
         self.proto_unreachable: Callable[[Ipv4], None] = _no_unreachable
         self._idents: dict[tuple[bytes, bytes, int], tuple[int, int]] = {}
@@ -520,7 +518,7 @@ class Ip:
         A fragment waits here for the others of its datagram.
         """
         if packet.fragment:
-            whole = self._frags.ip_defrag(skb, packet)
+            whole = self.ip_defrag(skb, packet)
             if whole is None:
                 return
             skb, packet = whole
@@ -604,6 +602,10 @@ def _no_tcp(skb: Skb) -> None:
 
 def _no_errors(head: bytes) -> None:
     raise AssertionError("IP has nobody to tell of errors")
+
+
+def _nobody_waits(skb: Skb, packet: Ipv4) -> tuple[Skb, Ipv4] | None:
+    raise AssertionError("nobody puts fragments together")
 
 
 def _no_raw_sockets(skb: Skb, packet: Ipv4) -> bool:

@@ -24,6 +24,8 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from desim.data import NamedTuple
 from desim.guest.cpu.context import Cpu
@@ -32,10 +34,8 @@ from desim.guest.entropy import Entropy
 from desim.guest.mm.slab import Slabs
 from desim.guest.net.dev import NetCore
 from desim.guest.net.device import IFF_LOOPBACK, IFF_UP, NETDEV_REGISTER, Device, Loopback
-from desim.guest.net.ethtool import LoopbackEthtool
 from desim.guest.net.icmp import IcmpCore
 from desim.guest.net.ip import Ip
-from desim.guest.net.ip_fragment import IpFragments
 from desim.guest.net.ipv6.af_inet6 import Inet6
 from desim.guest.net.neigh import Arp4
 from desim.guest.net.packet import PacketSocket
@@ -51,6 +51,9 @@ from desim.ports import Endpoint, Random
 from desim.stages import Build, bare
 from desim.wire.addresses import IP_ANY, LOOPBACK, ZERO_MAC
 from desim.wire.ipv4 import PROTO_ICMP, PROTO_TCP, PROTO_UDP
+
+if TYPE_CHECKING:
+    from desim.guest.net.ip_fragment import IpFragments
 
 
 class Interface(NamedTuple):
@@ -116,7 +119,6 @@ class NetStack:
         self.devices: dict[str, Device] = {}
         self.core: NetCore = build(NetCore)(cpu=cpu, snmp=self.snmp, build=build)
         self.lo = self._loopback()
-        self.frags: IpFragments = build(IpFragments)(cpu=cpu, snmp=self.snmp)
         slabs = Slabs(entropy=self.entropy, random=random("slab_freelist"), build=build)
         self.ip: Ip = build(Ip)(
             cpu=cpu,
@@ -125,7 +127,6 @@ class NetStack:
             entropy=self.entropy,
             slabs=slabs,
             loopback=self.lo,
-            frags=self.frags,
         )
         self.arp: Arp4 = build(Arp4)(
             cpu=cpu,
@@ -184,10 +185,19 @@ class NetStack:
         ip.handlers[PROTO_ICMP] = self.icmp.icmp_rcv
         ip.link_failure_handler = self.icmp.link_failure
         ip.raw_local_deliver = self.raw.raw_local_deliver
+        ip.ip_defrag = lambda skb, packet: self.frags.ip_defrag(skb, packet)
         ip.proto_unreachable = self.icmp.proto_unreachable
-        self.frags.time_exceeded = self.icmp.frag_time_exceeded
         self.icmp.errors[PROTO_TCP] = self.tcp.ipv4.tcp_v4_err
         self.icmp.errors[PROTO_UDP] = self.udp.udp_err
+
+    @cached_property
+    def frags(self) -> IpFragments:
+        """Datagrams of which fragments are missing: made, and imported, for the first one."""
+        from desim.guest.net.ip_fragment import IpFragments
+
+        made = self.build(IpFragments)(cpu=self._cpu, snmp=self.snmp)
+        made.time_exceeded = self.icmp.frag_time_exceeded
+        return made
 
     def _loopback(self) -> Device:
         device: Device = self.build(Device)(
@@ -199,7 +209,6 @@ class NetStack:
             mtu=65536,
         )
         device.flags = IFF_LOOPBACK
-        device.ethtool_ops = LoopbackEthtool()
         device.driver = self.build(Loopback)(lambda skb: self.core.loop_back(skb, device), device)
         device.netif_start_queue()
         self.devices["lo"] = device

@@ -17,15 +17,18 @@ Both touch the transmit ring, one with interrupts off, the other being one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from desim.guest.cpu.context import Cpu
 from desim.guest.drivers.bare.card import ICR, ICS, IMC, IMS, LSC, RXT0, TXDW, Card
-from desim.guest.drivers.bare.view import BareEthtool
 from desim.guest.drivers.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK, NetDevice
 from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb
 from desim.ports import Mmio
 from desim.stages import GUEST, Build, bare, mark, stages
+
+if TYPE_CHECKING:
+    from desim.guest.drivers.ethtool import EthtoolOps
 
 FILE = "e1000_plain.c"
 
@@ -54,7 +57,6 @@ class PlainDriver:
     ) -> None:
         self.card = Card(cpu=cpu, mmio=mmio, memory=memory, device=device)
         self.device = device
-        device.ethtool_ops = BareEthtool("e1000_plain", self.card)
         self._cpu = cpu
         self._log = log
 
@@ -102,6 +104,12 @@ class PlainDriver:
             if card.waiting():
                 card.write(ICS, RXT0)
         return True
+
+    def ethtool_ops(self) -> EthtoolOps:
+        """What ``ethtool`` is shown."""
+        from desim.guest.drivers.bare.view import BareEthtool
+
+        return BareEthtool("e1000_plain", self.card)
 
     def netif_rx(self, skb: Skb) -> None:
         """Hand a packet to the stack, from the interrupt."""

@@ -20,21 +20,20 @@ average, and the price is the timer's own interrupts, whether frames come or not
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from desim.guest.cpu.context import Cpu
 from desim.guest.drivers.bare.card import RING, Card
-from desim.guest.drivers.bare.view import BareEthtool
-from desim.guest.drivers.modprobe import Parameter
 from desim.guest.drivers.netdevice import NETDEV_TX_BUSY, NETDEV_TX_OK, NetDevice
 from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb
 from desim.ports import Mmio
 from desim.stages import GUEST, Build, Landmark, bare, mark, stages
 
-FILE = "e1000_polling.c"
-PARAMETERS = {"period_us": Parameter(range(1, 1_000_001))}
-"""The module's parameters, and the numbers that each can hold."""
+if TYPE_CHECKING:
+    from desim.guest.drivers.ethtool import EthtoolOps
 
+FILE = "e1000_polling.c"
 DEFAULT_PERIOD_US = 250
 LINK_NS = 1_000_000_000
 SHORT = RING // 2
@@ -66,7 +65,6 @@ class PollingDriver:
     ) -> None:
         self.card = Card(cpu=cpu, mmio=mmio, memory=memory, device=device)
         self.device = device
-        device.ethtool_ops = BareEthtool("e1000_polling", self.card)
         self.period_ns = period_us * 1000
         self._cpu = cpu
         self._log = log
@@ -173,6 +171,12 @@ class PollingDriver:
     def interrupt(self) -> bool:
         """The card interrupts nobody: every cause is masked."""
         return False
+
+    def ethtool_ops(self) -> EthtoolOps:
+        """What ``ethtool`` is shown."""
+        from desim.guest.drivers.bare.view import BareEthtool
+
+        return BareEthtool("e1000_polling", self.card)
 
     def set_rx_mode(self) -> None:
         """All multicast is accepted already."""

@@ -38,10 +38,10 @@ above 1500, suspend and wake-up, PCI error recovery, the ethtool self-test.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from desim.guest.cpu.context import HZ, Cpu, Work
 from desim.guest.drivers.e1000.adapter import Adapter, TxQueueDevice
-from desim.guest.drivers.e1000.ethtool import E1000Ethtool
 from desim.guest.drivers.e1000.hw import RAR_ENTRIES, E1000Hw
 from desim.guest.drivers.e1000.itr import Itr
 from desim.guest.drivers.e1000.param import (
@@ -98,6 +98,9 @@ from desim.guest.skb import Skb
 from desim.ports import Mmio
 from desim.stages import GUEST, Build, Landmark, bare, mark, stages
 
+if TYPE_CHECKING:
+    from desim.guest.drivers.e1000.ethtool import E1000Ethtool
+
 ETH_DATA_LEN = 1500
 ENET_HEADER_AND_FCS = 18
 NUM_MTA_REGISTERS = 128
@@ -134,7 +137,7 @@ class E1000Driver:
 
     __slots__ = (
         "_build", "_link_task", "_looks_left", "_phy_info_task", "_reset_task", "_resetting",
-        "_watchdog_task", "adapter", "ethtool", "hw", "itr", "module_options", "rx_ring",
+        "_watchdog_task", "adapter", "hw", "itr", "module_options", "rx_ring",
         "stats", "tx_ring",
     )  # fmt: skip
 
@@ -165,7 +168,6 @@ class E1000Driver:
         self.stats = build(Stats)(self.adapter)
         self.rx_ring = build(RxRing)(self.adapter)
         self.tx_ring = build(TxRing)(self.adapter)
-        self.ethtool = device.ethtool_ops = build(E1000Ethtool)(self)
         self._build = build
         self._resetting = False
         self._looks_left = 0
@@ -414,6 +416,12 @@ class E1000Driver:
         else:
             self.irq_enable()
         return True
+
+    def ethtool_ops(self) -> E1000Ethtool:
+        """What ``ethtool`` is shown, and can set."""
+        from desim.guest.drivers.e1000.ethtool import E1000Ethtool
+
+        return self._build(E1000Ethtool)(self)
 
     def poll(self, budget: int) -> int:
         """The NAPI poll; returns ``budget`` to stay on the list."""
