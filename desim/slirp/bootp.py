@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from desim.slirp import reasons
 from desim.slirp.datagram import Datagram
-from desim.slirp.dnssearch import translate_dnssearch
 from desim.slirp.socket import IPTOS_LOWDELAY
 from desim.slirp.udp import BOOTP_SERVER, UDP_HLEN
 from desim.stages import QEMU, mark, stages
@@ -73,7 +72,11 @@ class Bootp:
         self._allocated = [False] * NB_BOOTP_CLIENTS
         self._buffer = bytearray(BOOTP_LEN + DHCP_OPT_LEN)
         config = slirp.config
-        self._dnssearch = translate_dnssearch(config.dnssearch) if config.dnssearch else b""
+        self._dnssearch = b""
+        if config.dnssearch:
+            from desim.slirp.dnssearch import translate_dnssearch
+
+            self._dnssearch = translate_dnssearch(config.dnssearch)
 
     def bootp_input(self, datagram: Datagram) -> None:
         """A datagram for port 67."""

@@ -31,6 +31,8 @@ Not modelled: SMB, state saving.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from desim.data import NamedTuple
 from desim.devices import GuestFwd, HostFwd, UserNet
@@ -50,7 +52,6 @@ from desim.slirp import reasons
 from desim.slirp.arp import Arp, special_ethaddr
 from desim.slirp.bootp import Bootp
 from desim.slirp.datagram import Datagram, Mbuf
-from desim.slirp.dhcpv6 import Dhcpv6
 from desim.slirp.guestfwd import GuestForwarding
 from desim.slirp.icmp import ICMP_UNREACH, ICMP_UNREACH_HOST, ICMP_UNREACH_NET, Icmp
 from desim.slirp.icmp6 import (
@@ -63,7 +64,6 @@ from desim.slirp.icmp6 import (
 from desim.slirp.interface import Interface
 from desim.slirp.ip import Ip
 from desim.slirp.ip6 import Ip6
-from desim.slirp.ncsi import Ncsi
 from desim.slirp.socket import (
     NEWS,
     SS_FACCEPTCONN,
@@ -91,14 +91,18 @@ from desim.slirp.tcp_var import (
     TF_DELACK,
     Ti,
 )
-from desim.slirp.tftp import Tftp
 from desim.slirp.udp import Udp
-from desim.slirp.udp6 import Udp6
 from desim.slirp.version import VERSIONS
 from desim.stages import QEMU, Build, bare, mark, stages
 from desim.wire.addresses import IP6_ANY, IP_ANY, ZERO_MAC
 from desim.wire.frame import Frame
 from desim.wire.segment import segment_frame
+
+if TYPE_CHECKING:
+    from desim.slirp.dhcpv6 import Dhcpv6
+    from desim.slirp.ncsi import Ncsi
+    from desim.slirp.tftp import Tftp
+    from desim.slirp.udp6 import Udp6
 
 TIMEOUT_FAST_MS = 2
 TIMEOUT_SLOW_MS = 499
@@ -174,17 +178,40 @@ class Slirp:
         self.icmp = build(Icmp)(slirp=self)
         self.icmp6 = build(Icmp6)(slirp=self)
         self.udp = build(Udp)(slirp=self)
-        self.udp6 = build(Udp6)(slirp=self)
         self.tcp_input = build(TcpInput)(slirp=self)
         self.tcp_output = build(TcpOutput)(slirp=self)
         self.tcp_subr = build(TcpSubr)(slirp=self)
         self.tcp_timer = build(TcpTimer)(slirp=self)
         self.socket_io = build(SocketIo)(slirp=self)
         self.bootp = build(Bootp)(slirp=self)
-        self.dhcpv6 = build(Dhcpv6)(slirp=self)
-        self.tftp = build(Tftp)(slirp=self)
-        self.ncsi = build(Ncsi)(slirp=self)
         self.guestfwd = build(GuestForwarding)(slirp=self)
+        self._build = build
+
+    # Parts that few guests talk to: each is made, and its module imported, for the first frame.
+
+    @cached_property
+    def udp6(self) -> Udp6:
+        from desim.slirp.udp6 import Udp6
+
+        return self._build(Udp6)(slirp=self)
+
+    @cached_property
+    def dhcpv6(self) -> Dhcpv6:
+        from desim.slirp.dhcpv6 import Dhcpv6
+
+        return self._build(Dhcpv6)(slirp=self)
+
+    @cached_property
+    def tftp(self) -> Tftp:
+        from desim.slirp.tftp import Tftp
+
+        return self._build(Tftp)(slirp=self)
+
+    @cached_property
+    def ncsi(self) -> Ncsi:
+        from desim.slirp.ncsi import Ncsi
+
+        return self._build(Ncsi)(slirp=self)
 
     # -- frames ------------------------------------------------------------------------
 
