@@ -87,6 +87,13 @@ class Ledger(Protocol):
         """``frame`` has to wait at ``where`` because of ``why``."""
 
 
+class CopyLedger(Ledger, Protocol):
+    """A ledger that also hears of frames that nobody sent."""
+
+    def made(self, frame: Frame, of: Frame, where: str, why: Reason) -> None:
+        """``frame`` comes into being at ``where``, made from ``of``, and is under way."""
+
+
 class NetPort(Protocol):
     """A core's own end of its link in the net layer: the sending side."""
 

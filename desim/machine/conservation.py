@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from desim.errors import ConservationError
-from desim.wire.describe import describe
 from desim.wire.frame import Frame
 
 
@@ -65,4 +64,6 @@ class UnderWay:
 
 
 def _name(frame: Frame) -> str:
+    from desim.wire.describe import describe  # no run without a mistake in desim needs it
+
     return f"packet {frame.number} ({describe(frame.raw)})"

@@ -26,14 +26,13 @@ from desim.net.filter_buffer import FilterBuffer
 from desim.net.filter_choice import Below, Chance, Choice, Every, Listed
 from desim.net.filter_dump import FilterDump
 from desim.net.filter_faults import (
-    FaultLedger,
     FilterCorrupt,
     FilterDelay,
     FilterDuplicate,
     FilterLoss,
     FilterReorder,
 )
-from desim.ports import Clock
+from desim.ports import Clock, CopyLedger
 from desim.userland.files import VirtualTree
 
 
@@ -48,7 +47,7 @@ class Filters:
         self,
         *,
         clock: Clock,
-        ledger: FaultLedger,
+        ledger: CopyLedger,
         streams: Streams,
         tree: VirtualTree,
         touch: Callable[[], None],

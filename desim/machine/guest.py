@@ -14,7 +14,6 @@ from desim.guest.net.device import IFF_UP
 from desim.guest.net.stack import NetStack
 from desim.guest.net.tcp.sysctl import read as read_sysctl
 from desim.guest.printk import KernelLog
-from desim.guest.procfs import arp_seq_show, dev_seq_show, show_interrupts
 from desim.machine.kit import Kit
 from desim.machine.threads.tasks import ProcessTask
 from desim.machine.threads.vcpu import Vcpu
@@ -122,6 +121,8 @@ class Guest:
         self.kernel.proc_create("/proc/net/dev", self._show_dev)
 
     def _show_interrupts(self) -> str:
+        from desim.guest.procfs import show_interrupts  # few programs read these files
+
         device = self.stack.devices.get(ETH0)
         opened = device is not None and device.flags & IFF_UP
         return show_interrupts(
@@ -132,9 +133,13 @@ class Guest:
         )
 
     def _show_arp(self) -> str:
+        from desim.guest.procfs import arp_seq_show
+
         return arp_seq_show(list(self.stack.arp.table.values()))
 
     def _show_dev(self) -> str:
+        from desim.guest.procfs import dev_seq_show
+
         return dev_seq_show(list(self.stack.devices.values()))
 
     def unpolled(self) -> bool:

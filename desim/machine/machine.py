@@ -199,7 +199,6 @@ class Machine:
         """QEMU's monitors, and what will be typed there."""
         for vm in self.vms:
             vm.open_monitor()
-        self.monitor = self.vm.monitor
 
     def _call_conductor(self) -> None:
         """Who starts the commands, the guest's when it has booted, and ends the run."""

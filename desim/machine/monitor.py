@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from desim.config import MonitorCommand
 from desim.devices import HostFwd, Nic, UserNet
 from desim.machine.threads.main_loop import TimerList
-from desim.net import Net, NetClientState, NetHub
+from desim.net import Net, NetClientState
 from desim.slirp.slirp import Connection, Slirp
 from desim.userland.files import Terminal
 from desim.wire.addresses import IP_ANY, ip_text, mac_text
@@ -31,6 +31,7 @@ from desim.wire.addresses import IP_ANY, ip_text, mac_text
 if TYPE_CHECKING:
     from desim.filters import NetFilter
     from desim.net.filter import NetFilterState
+    from desim.net.hub import NetHub
     from desim.net.socket import NetSocket
 
 PROMPT = "(qemu) "

@@ -51,8 +51,7 @@ from desim.host.loopback import SocketObserver
 from desim.machine.capture import Capture
 from desim.machine.conservation import UnderWay
 from desim.machine.counts import Passed, wanted
-from desim.net.filter_faults import FaultLedger
-from desim.ports import AsyncNetPort, Dma, Endpoint, NetClient, NetPort, PciBus
+from desim.ports import AsyncNetPort, CopyLedger, Dma, Endpoint, NetClient, NetPort, PciBus
 from desim.reasons import Reason
 from desim.record import Record, keeps
 from desim.spool import Spool
@@ -351,7 +350,7 @@ class SocketTap(EndTap, AsyncNetPort):
         return self._async.send_async(frame, sent)
 
 
-class FrameLedger(FaultLedger):
+class FrameLedger(CopyLedger):
     """The ledger of one machine: every frame that ended early is noted, with place and reason.
 
     ``machine`` is its name; places in the first, which has none, need none.

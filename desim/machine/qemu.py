@@ -15,12 +15,11 @@ from desim.guest.mm.memory import Memory
 from desim.host.kernel import HostKernel
 from desim.host.sockets import QemuSockets
 from desim.machine.access import CardAccess
-from desim.machine.chardev import TOUCH_POINT, CharBackend
 from desim.machine.kit import Kit
 from desim.machine.ports import Bus, EndTap, FrameLedger, SocketTap, Tap
 from desim.machine.threads.main_loop import IoHandlers, MainLoop
 from desim.machine.threads.vcpu import Vcpu
-from desim.net import Net, NetClientState, NetHub
+from desim.net import Net, NetClientState
 from desim.slirp.client import net_slirp_init
 from desim.slirp.icmp6 import ra_interval_ms
 from desim.slirp.slirp import Slirp
@@ -31,6 +30,7 @@ from desim.wire.addresses import ip_text
 if TYPE_CHECKING:
     from desim.filters import NetFilter
     from desim.machine.injector import Injector
+    from desim.net.hub import NetHub
     from desim.net.socket import NetSocket
 
 INJECTOR = "inject"
@@ -151,8 +151,10 @@ class Qemu:
 
     def _open_chardevs(self, user: UserNet | None, host: HostKernel) -> None:
         """The character devices behind ``guestfwd=``."""
-        if user is None or self.slirp is None:
+        if user is None or self.slirp is None or not user.guestfwd:
             return
+        from desim.machine.chardev import TOUCH_POINT, CharBackend
+
         touch = self.kit.env.touch_point(TOUCH_POINT)
         behind = {
             (rule.server, rule.port): self.kit.build(CharBackend)(
@@ -209,6 +211,8 @@ class Qemu:
         self.injector: Injector | None = None
         injector = self._injector(config.inject) if config.inject else None
         if config.hub:
+            from desim.net.hub import NetHub  # newer machines have none
+
             self.hub = NetHub(self.net, ledger=self.lost)
             if config.hub_ports is None:
                 for client in (self.user, self.nic):
@@ -242,6 +246,7 @@ class Qemu:
         """``-object filter-...``: on netdevs that have their peers."""
         if not configs:
             return
+        from desim.machine.chardev import TOUCH_POINT
         from desim.machine.filters import Filters
 
         filters = Filters(

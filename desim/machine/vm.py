@@ -9,7 +9,7 @@ have bare names (``vcpu``, ``nic``, ``guest console``); those of another bear it
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from desim.config import QemuConfig
 from desim.data import NamedTuple
@@ -20,7 +20,6 @@ from desim.guest.mm.memory import Memory
 from desim.host.kernel import HostKernel
 from desim.machine.guest import ETH0, Guest
 from desim.machine.kit import Kit
-from desim.machine.monitor import Monitor
 from desim.machine.qemu import IRQ_LINE, Qemu
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.main_loop import MainLoop
@@ -29,6 +28,9 @@ from desim.userland.files import Terminal, VirtualTree
 from desim.userland.process import Process
 from desim.userland.programs.dmesg import dmesg_line
 from desim.wire.addresses import ip_text, mac_text, prefix_from_mask
+
+if TYPE_CHECKING:
+    from desim.machine.monitor import Monitor
 
 MEMORY_BYTES = 256 << 20
 BOOT = "guest console"
@@ -177,8 +179,13 @@ class Vm:
         follow(main)
 
     def open_monitor(self) -> None:
-        """QEMU's monitor, and what will be typed there."""
+        """QEMU's monitor, if something will be typed there."""
         config, qemu = self.config, self.qemu
+        self.monitor: Monitor | None = None
+        if not config.monitor:
+            return
+        from desim.machine.monitor import Monitor
+
         self.monitor = Monitor(
             config.monitor,
             timers=self.loop.timers,
@@ -196,7 +203,7 @@ class Vm:
         """Nothing is in motion here: vCPU halted, main loop asleep in poll."""
         qemu = self.qemu
         return (
-            not self.monitor.pending
+            (self.monitor is None or not self.monitor.pending)
             and (qemu.injector is None or not qemu.injector.pending)
             and self.vcpu.at_rest()
             and qemu.loop.polling
@@ -250,11 +257,11 @@ class Vm:
 
     def monitor_transcript(self) -> Transcript | None:
         """What was typed into the monitor; None if nothing was."""
-        commands = self.config.monitor
-        if not commands:
+        monitor = self.monitor
+        if monitor is None:
             return None
-        instants = [command.at_ns for command in commands]
-        done = None if self.monitor.pending else max(instants)
+        instants = [command.at_ns for command in self.config.monitor]
+        done = None if monitor.pending else max(instants)
         return Transcript(
             "QEMU",
             self.kit.prefix + MONITOR,
@@ -263,7 +270,7 @@ class Vm:
             min(instants),
             done,
             None if done is None else 0,
-            self.monitor.terminal.output(),
+            monitor.terminal.output(),
             machine=self.config.machine,
         )
 

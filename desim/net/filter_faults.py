@@ -25,24 +25,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from desim.net import reasons
 from desim.net.filter import NetFilterState, Place
 from desim.net.filter_choice import Below, Choice
-from desim.ports import Clock, Ledger
+from desim.ports import Clock, CopyLedger
 from desim.reasons import Reason
 from desim.wire.frame import Frame
 
 if TYPE_CHECKING:
     from desim.net.client import NetClientState
-
-
-class FaultLedger(Ledger, Protocol):
-    """A ledger that also hears of packets that nobody sent."""
-
-    def made(self, frame: Frame, of: Frame, where: str, why: Reason) -> None:
-        """``frame`` comes into being at ``where``, made from ``of``."""
 
 
 class FilterLoss(NetFilterState):
@@ -171,7 +164,7 @@ class FilterDuplicate(NetFilterState):
 
     kind = "filter-duplicate"
 
-    def __init__(self, place: Place, *, choice: Choice, ledger: FaultLedger) -> None:
+    def __init__(self, place: Place, *, choice: Choice, ledger: CopyLedger) -> None:
         super().__init__(place)
         self._choice = choice
         self._ledger = ledger
@@ -238,7 +231,7 @@ class FilterCorrupt(NetFilterState):
         choice: Choice,
         bits: int = 1,
         offsets: Sequence[tuple[int, int]] = (),
-        ledger: FaultLedger,
+        ledger: CopyLedger,
         below: Below,
     ) -> None:
         super().__init__(place)

@@ -14,21 +14,12 @@ others to the oldest of them, and each further one gets a copy, which is a frame
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from desim.net import reasons
 from desim.net.client import Net, NetClientState
-from desim.ports import Ledger
+from desim.ports import CopyLedger
 from desim.reasons import Reason
 from desim.stages import QEMU, mark, stages
 from desim.wire.frame import Frame
-
-
-class CopyLedger(Ledger, Protocol):
-    """Is told of copies, too."""
-
-    def made(self, frame: Frame, of: Frame, where: str, why: Reason) -> None:
-        """``frame`` is a copy of another one, and under way from now on."""
 
 
 class NetHub:

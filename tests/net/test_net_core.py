@@ -2,8 +2,9 @@
 
 import pytest
 
-from desim.net import MAXLEN, Net, NetHub
+from desim.net import MAXLEN, Net
 from desim.net.client import NET_BUFSIZE
+from desim.net.hub import NetHub
 from desim.reasons import Reason
 from desim.testing import Ledger, NoLoop
 from desim.wire.frame import Frame

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.net import MAXLEN, Net, NetClientState, NetHub
+from desim.net import MAXLEN, Net, NetClientState
 from desim.net.filter import NetFilterState, Place
 from desim.net.filter_buffer import FilterBuffer
 from desim.net.filter_choice import Chance, Every, Listed
@@ -22,6 +22,7 @@ from desim.net.filter_faults import (
     FilterLoss,
     FilterReorder,
 )
+from desim.net.hub import NetHub
 from desim.reasons import Reason
 from desim.testing import Ledger, NoLoop, VirtualClock
 from desim.wire import pcapng

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from desim.net import Net, NetClientState, NetHub
+from desim.net import Net, NetClientState
 from desim.net.filter import NetFilterState, Place, Queue
+from desim.net.hub import NetHub
 from desim.ports import Ledger, NetClient
 from desim.testing import NoLoop
 from desim.wire.frame import Frame
