@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from desim.data import NamedTuple
 from desim.userland.command import Command, Pipeline, ProgramFile, Redirection
 from desim.userland.files import DEVICES, normalise
-from desim.userland.sh import sh
 
 MAX_LINE = 65536
 MAX_COMMANDS = 64
@@ -85,6 +84,8 @@ def parse(line: str, programs: Mapping[str, ProgramFile]) -> list[Command]:
         )
     if len(pipelines) == 1 and not pipelines[0].timed:
         return commands
+    from desim.userland.sh import sh  # a single pipeline needs no shell
+
     shell = ProgramFile(lambda argv: sh(pipelines), lambda argv: None)
     return [Command(["sh", "-c", line], shell, [], tuple(commands))]
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import errno
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from desim.ports import POLLERR, POLLHUP, Endpoint, Random
 from desim.spool import Log
 from desim.stages import Build, bare
 from desim.userland.calls import SystemCalls
 from desim.userland.command import Command
-from desim.userland.epoll import Epoll
 from desim.userland.errors import failure
 from desim.userland.files import File, OutputFile, Socket, Terminal, VirtualTree
 from desim.userland.filesystem import FileSystem
@@ -44,6 +43,9 @@ from desim.userland.uapi import (
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.addresses import ip
 from desim.wire.errors import WireError
+
+if TYPE_CHECKING:
+    from desim.userland.epoll import Epoll
 
 T = TypeVar("T")
 
@@ -230,9 +232,13 @@ class SharedCalls(Splices, SystemCalls):
         return self.sys_poll(process, fds, timeout_ns + slack if timeout_ns else 0)
 
     def sys_epoll_create(self, process: Process) -> int:
+        from desim.userland.epoll import Epoll  # few programs ask for one
+
         return process.install(Epoll())
 
     def _epoll(self, process: Process, fd: int) -> Epoll:
+        from desim.userland.epoll import Epoll
+
         file = self.file(process, fd)
         if not isinstance(file, Epoll):
             raise failure(errno.EINVAL)
