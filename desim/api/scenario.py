@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, final
 
 from desim.config import MachineConfig
 from desim.data import replace
-from desim.scenario.command_line import document_from_options
 from desim.scenario.document import Document, plain
 from desim.scenario.loader import load_document
 
@@ -182,6 +181,8 @@ def from_qemu(
 
     Raises :class:`desim.ScenarioError` with every mistake in options, commands and changes.
     """
+    from desim.scenario.command_line import document_from_options
+
     sides = {"guest": _commands(guest), "host": _commands(host)}
     document = document_from_options(
         options, guest=sides["guest"], host=sides["host"], folder=Path.cwd(), place=place

@@ -11,8 +11,6 @@ from desim.wire.ethernet import HEADER_LEN
 
 MAX_FRAME = 65536
 """Bytes; the net layer takes longer ones, but no capture file does."""
-MAX_FRAMES = 100_000
-"""Of one table, with all repetitions."""
 
 Burst = list[tuple[int, bytes]]
 """Frames with how much later than the first each one is (ns)."""
@@ -39,12 +37,12 @@ def _frame(digits: str) -> bytes:
     return raw
 
 
-def read_pcap(name: str, inputs: Inputs) -> Burst:
-    """Of a capture file (pcap or pcapng), each frame as much later as there."""
+def read_pcap(name: str, inputs: Inputs, most: int) -> Burst:
+    """Of a capture file (pcap or pcapng), each frame as much later as there; ``most`` of them."""
     from desim.wire import pcapng  # few scenarios have one
 
     try:
-        packets = pcapng.read(inputs.file(name).data, max_packets=MAX_FRAMES)
+        packets = pcapng.read(inputs.file(name).data, max_packets=most)
     except WireError as error:
         raise ValueError(f"no capture file that can be read: {error}") from None
     if not packets:

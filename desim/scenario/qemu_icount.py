@@ -24,8 +24,6 @@ KEYS = word_set("shift align sleep rr rrfile rrsnapshot")
 
 def read_icount(options: Sequence[Option], ignored: list[str], mistakes: list[str]) -> int | None:
     """The shift, or None if it is not said; QEMU reads several ``-icount`` as one."""
-    if not options:
-        return None
     parts = [part for option in options for part in option.parts]
     merged = Option("-icount", ",".join(option.value for option in options), parts)
 

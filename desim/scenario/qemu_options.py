@@ -22,21 +22,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from desim.devices import (
-    CARD_SWITCHES,
-    CardModel,
-    Nic,
-)
+from desim.devices import CARD_SWITCHES, CardModel, Nic, SocketKind
 from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac
 from desim.scenario.qemu_forward import Forwards, parse_redir
 from desim.scenario.qemu_guestfwd import Chardevs
 from desim.scenario.qemu_help import help_asked
-from desim.scenario.qemu_icount import read_icount
 from desim.scenario.qemu_machine import machine_list, read_board
-from desim.scenario.qemu_socket import SOCKETS, read_socket
 from desim.scenario.qemu_user import (
     BOOTFILE_MAX,
     Complain,
@@ -55,9 +48,6 @@ from desim.scenario.qemu_wiring import CARD, Wiring, connect
 from desim.scenario.qemu_wiring import IGNORED as IGNORED
 from desim.scenario.qemu_wiring import Network as Network
 from desim.scenario.qemu_words import Line, Option, read_words, word_set
-
-if TYPE_CHECKING:
-    pass
 
 # The 82544GC is not among them: the guest's driver for it is not modelled.
 CARDS: dict[str, CardModel] = {
@@ -78,6 +68,8 @@ OTHER_BACKENDS = word_set(
     """af-xdp bridge dump l2tpv3 netmap passt tap vde vhost-user vhost-vdpa vmnet-bridged
     vmnet-host vmnet-shared"""
 )
+SOCKETS: dict[str, SocketKind] = {"socket": "socket", "stream": "stream", "dgram": "dgram"}
+"""Those that ``desim.scenario.qemu_socket`` reads."""
 BACKENDS = ("user", "hubport", *SOCKETS)
 MODELLED = "modelled are user, hubport, socket, stream and dgram"
 
@@ -114,7 +106,11 @@ def parse_qemu_options(
         ignored.append("-machine")
     chardevs = Chardevs.read([o for o in options if o.flag == "-chardev"], mistakes)
     wiring = Wiring(open_folder, mistakes, chardevs, board, ignored=ignored)
-    shift = read_icount([o for o in options if o.flag == "-icount"], ignored, mistakes)
+    shift = None
+    if counts := [o for o in options if o.flag == "-icount"]:
+        from desim.scenario.qemu_icount import read_icount
+
+        shift = read_icount(counts, ignored, mistakes)
     _accelerators(wiring, options)
     wiring.default_net = not any(
         o.flag in ("-netdev", "-net", "-nic", "-nodefaults") for o in options
@@ -173,7 +169,9 @@ def _backend(
         _hubport(wiring, option, name, complain)
         return
     if kind in SOCKETS:
-        made = read_socket(option, name, complain, own)
+        from desim.scenario.qemu_socket import read_socket  # few machines have one
+
+        made = read_socket(option, SOCKETS[kind], name, complain, own)
         if made is None:
             wiring.refused.add(name)
         else:

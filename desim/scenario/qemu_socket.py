@@ -23,9 +23,6 @@ from desim.scenario.qemu_user import Complain, read_switch, refuse_unknown_keys
 from desim.scenario.qemu_words import Option, word_set
 from desim.wire.addresses import IP_ANY, LOOPBACK, Endpoint, ip_text, is_multicast
 
-SOCKETS: dict[str, SocketKind] = {"socket": "socket", "stream": "stream", "dgram": "dgram"}
-"""The backends that are read here."""
-
 WAYS = ("listen", "connect", "mcast", "udp")
 KEYS = {
     "socket": word_set("type id fd listen connect mcast localaddr udp"),
@@ -47,13 +44,16 @@ class _Wrong(Exception):  # noqa: N818 - it is somebody's mistake, and told to w
 
 
 def read_socket(
-    option: Option, name: str, complain: Complain, own: frozenset[str] = frozenset()
+    option: Option,
+    kind: SocketKind,
+    name: str,
+    complain: Complain,
+    own: frozenset[str] = frozenset(),
 ) -> SocketNet | None:
     """The backend called ``name``; None for one with a mistake, which goes to ``complain``.
 
     ``own`` are further keys that the option may have.
     """
-    kind = SOCKETS[option.last("type") or ""]
     refuse_unknown_keys(option, KEYS[kind] | own, complain)
     read = {"socket": _socket, "stream": _stream, "dgram": _dgram}[kind]
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from desim.config import (
     DEFAULT_MODPROBE,
@@ -30,17 +30,14 @@ from desim.engine.streams import Stream
 from desim.errors import UserError, nearest
 from desim.guest.net.tcp import sysctl
 from desim.scenario.addresses import inet_aton
-from desim.scenario.arrivals import FORMS, Arrivals, read_arrivals
 from desim.scenario.commands import check_command, check_services
 from desim.scenario.condition_keys import condition, metric_keys
 from desim.scenario.durations import parse_duration, show_duration
-from desim.scenario.injection import MAX_FRAMES, Burst, read_frames, read_pcap
 from desim.scenario.inputs import Inputs
 from desim.scenario.key_names import Key
 from desim.scenario.machines import joined, no_hub, same_addresses
 from desim.scenario.metrics import METRICS
 from desim.scenario.modprobe import check_modprobe
-from desim.scenario.monitor import read_monitor
 from desim.scenario.name_records import (
     check,
     read_address,
@@ -72,9 +69,15 @@ from desim.scenario.tables import (
 from desim.spool import Log
 from desim.userland.files import normalise
 
+if TYPE_CHECKING:
+    from desim.scenario.arrivals import Arrivals
+    from desim.scenario.injection import Burst
+
 MAX_COMMANDS = 64
 MAX_TIMES = 1000
 """How many times a command may come again."""
+MAX_FRAMES = 100_000
+"""Of one table ``[[inject]]``, with all repetitions."""
 MAX_SETTINGS = 100
 MAX_MACHINES = 15
 TAKEN_NAMES = (
@@ -149,10 +152,14 @@ def _stop(value: Any, place: Place) -> Stop:
 
 
 def _monitor(value: str, place: Place) -> MonitorCommand:
+    from desim.scenario.monitor import read_monitor  # few scenarios type anything there
+
     return read_monitor(value, place.said("at") or 0, _reading(place).network.user)
 
 
 def _every(value: Any, place: Place) -> Arrivals:
+    from desim.scenario.arrivals import FORMS, read_arrivals  # few commands come again
+
     if not isinstance(value, str):
         raise ValueError(f"must be {FORMS}, as text")
     return read_arrivals(value)
@@ -213,12 +220,16 @@ def _guest_address(value: str, place: Place) -> tuple[bytes, int]:
 
 
 def _frames(value: Any, place: Place) -> Burst:
+    from desim.scenario.injection import read_frames  # few scenarios send any
+
     return read_frames(value)
 
 
 def _pcap(value: str, place: Place) -> Burst:
+    from desim.scenario.injection import read_pcap
+
     reading = _reading(place)
-    burst = read_pcap(value, reading.inputs)
+    burst = read_pcap(value, reading.inputs, MAX_FRAMES)
     reading.files["guest"][value] = reading.inputs.file(value)
     return burst
 
