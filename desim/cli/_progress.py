@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -49,11 +48,8 @@ class Line:
 
 
 @contextmanager
-def progress_line(scenario: Scenario) -> Iterator[Line | None]:
-    """The line of a run; None if nobody looks at stderr. It is gone at the end of the block."""
-    if not sys.stderr.isatty():
-        yield None
-        return
+def line_of(scenario: Scenario) -> Iterator[Line]:
+    """The line of a run. It is gone at the end of the block."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

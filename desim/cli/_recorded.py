@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desim.cli._arguments import Parser, add_machine, add_scenario, load
-from desim.cli._progress import progress_line
+from desim.cli._running import progress_line
 from desim.cli._screen import complain
 from desim.errors import UserError
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desim.cli._arguments import Parser, duration
-from desim.cli._progress import progress_line
 from desim.cli._screen import complain, complain_at_length
 from desim.errors import UserError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from desim.api.laws import UserLaw
     from desim.api.scenario import Scenario
+    from desim.cli._progress import Line
     from desim.experiment.journey.select import Selector
 
 
@@ -172,6 +173,16 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
         complain(f"interrupted at {seconds(result.end_ns)} of virtual time")
         return 130
     return 1 if result.expectations or broken or failed or result.failed else 0
+
+
+def progress_line(scenario: Scenario) -> AbstractContextManager[Line | None]:
+    """The line that says how far a run is, until the end of the block; None if nobody looks at
+    stderr."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from desim.cli._progress import line_of
+
+    return line_of(scenario)
 
 
 def _selectors(texts: Sequence[str]) -> Sequence[Selector]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desim.cli._arguments import Parser, add_machine, add_scenario, duration, load
-from desim.cli._progress import progress_line
+from desim.cli._running import progress_line
 from desim.cli._screen import complain, say
 from desim.errors import UserError
 

@@ -14,7 +14,8 @@ import pytest
 
 import desim
 from desim.api.scenario import Scenario
-from desim.cli._progress import known_end, progress_line
+from desim.cli._progress import known_end
+from desim.cli._running import progress_line
 
 
 def on_a_terminal(*words: str) -> str:
