@@ -12,7 +12,6 @@ Times are ``int`` nanoseconds, addresses packed ``bytes``, as at the ports.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from desim.data import data, field
@@ -261,8 +260,6 @@ class MachineConfig(QemuConfig):
     host: list[RunCommand] = field(default_factory=list)
     host_files: dict[str, InputFile] = field(default_factory=dict)
     expect: Expect = field(default_factory=Expect)
-    folder: Path = field(default_factory=Path)
-    """Where relative names of the configuration start; shown nowhere."""
     notes: list[str] = field(default_factory=list)
     """What the user should know before trusting the run: options that had no effect."""
 

@@ -2,6 +2,9 @@
 
 ``pathlib`` answers "no" for what is not there, but raises for a name that is too long or in
 a folder that nobody may search. Whoever is given a name by a user asks here.
+
+NOTE: what every run needs of file names is done with ``os.path``: ``pathlib`` and what it imports
+are 2 % of a start.
 """
 
 from __future__ import annotations
@@ -10,20 +13,28 @@ import errno
 import os
 import stat
 from collections.abc import Iterable
-from pathlib import Path
+from contextlib import suppress
 from typing import Literal
 
 from desim.errors import UserError
 
 Kind = Literal["file", "folder", "other"]
+FileName = str | os.PathLike[str]
 
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
-def look(path: Path) -> Kind | None:
+def stem_of(path: str) -> str:
+    """The name of a file without its folder and its last suffix."""
+    name = os.path.basename(path)
+    stem, _, suffix = name.rpartition(".")
+    return stem if stem and suffix else name
+
+
+def look(path: FileName) -> Kind | None:
     """What ``path`` is, links followed; None if nothing is there. Raises ``OSError``."""
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode
     except OSError as error:
         if error.errno in _NOT_THERE:
             return None
@@ -35,7 +46,7 @@ def look(path: Path) -> Kind | None:
     return "file" if stat.S_ISREG(mode) else "other"
 
 
-def kind_of(path: Path) -> Kind | None:
+def kind_of(path: FileName) -> Kind | None:
     """The same for a name that a user gave: ``UserError`` if the file system cannot say."""
     try:
         return look(path)
@@ -43,7 +54,7 @@ def kind_of(path: Path) -> Kind | None:
         raise UserError(f"{path}: {error.strerror}") from None
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: FileName, text: str) -> None:
     """Write a file that is whole, or as it was, whenever somebody stops us.
 
     Raises ``OSError``.
@@ -51,14 +62,15 @@ def write_whole(path: Path, text: str) -> None:
     write_pieces(path, [text.encode()])
 
 
-def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+def write_pieces(path: FileName, pieces: Iterable[bytes]) -> None:
     """The same of a file that is made piece by piece."""
-    path = Path(os.path.realpath(path))
-    beside = path.with_name(f".{path.name[:60]}.desim-part")
+    folder, name = os.path.split(os.path.realpath(path))
+    beside = os.path.join(folder, f".{name[:60]}.desim-part")
     try:
-        with beside.open("wb") as file:
+        with open(beside, "wb") as file:
             for piece in pieces:
                 file.write(piece)
-        beside.replace(path)
+        os.replace(beside, os.path.join(folder, name))
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(beside)

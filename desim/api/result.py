@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from os import PathLike
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
@@ -217,6 +216,8 @@ class Result:
         An earlier run's folder is replaced with ``force``, anybody else's never. Raises
         :class:`desim.OutputError`.
         """
+        from pathlib import Path
+
         from desim.experiment import output
         from desim.scenario.written import text
 

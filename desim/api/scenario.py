@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from hashlib import sha256
 from os import PathLike, fspath
-from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from desim.config import MachineConfig
@@ -157,7 +157,7 @@ def load(
     made = f"desim.load({name!r})"
     if folders:
         made = f"desim.load({name!r}, allow_read={folders!r})"
-    document = load_document(name, allow_read=[Path(folder) for folder in folders])
+    document = load_document(name, allow_read=folders)
     return _made(document, made, changes, place)
 
 
@@ -185,7 +185,7 @@ def from_qemu(
 
     sides = {"guest": _commands(guest), "host": _commands(host)}
     document = document_from_options(
-        options, guest=sides["guest"], host=sides["host"], folder=Path.cwd(), place=place
+        options, guest=sides["guest"], host=sides["host"], folder=os.getcwd(), place=place
     )
     shown = options if isinstance(options, (str, tuple)) else list(options)
     given = "".join(f", {side}={commands!r}" for side, commands in sides.items() if commands)

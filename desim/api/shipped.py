@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 from desim.data import NamedTuple
 from desim.scenario.shipped import shipped_scenarios
@@ -22,8 +23,8 @@ class CostProfile(NamedTuple):
 def scenarios() -> dict[str, str]:
     """The scenarios that come with desim: the name for :func:`desim.load`, and what each is."""
     return {
-        name: tomllib.loads(path.read_text(encoding="utf-8"))["description"]
-        for name, path in shipped_scenarios().items()
+        name: tomllib.loads(Path(file).read_text(encoding="utf-8"))["description"]
+        for name, file in shipped_scenarios().items()
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +11,7 @@ from desim.scenario.durations import parse_duration
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from desim.api.scenario import Scenario
     from desim.cli._argparse import FullParser
@@ -131,6 +131,13 @@ def counted(text: str) -> int:
     return number
 
 
+def path(text: str) -> Path:
+    """The name of a file or a folder."""
+    from pathlib import Path  # slow to load, and few lines name any
+
+    return Path(text)
+
+
 def setting(text: str) -> tuple[str, object]:
     """``KEY=VALUE``: a key of the scenario and its value."""
     from desim.scenario.document import read_setting
@@ -152,7 +159,6 @@ def add_scenario(
     parser.add_argument(
         "--allow-read",
         metavar="DIR",
-        type=Path,
         action="append",
         default=[],
         help="let the scenario read files below DIR, too; may be given more than once",

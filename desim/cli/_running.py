@@ -6,10 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desim.cli._arguments import Parser, duration
+from desim.cli._arguments import Parser, duration, path
 from desim.cli._screen import complain, complain_at_length
 from desim.errors import UserError
 
@@ -30,13 +29,13 @@ def add_results(parser: Parser) -> None:
     parser.add_argument(
         "--out",
         metavar="DIR",
-        type=Path,
+        type=path,
         help="write the programs' files, captures, the trace and the summary to DIR",
     )
     parser.add_argument(
         "--report",
         metavar="FILE",
-        type=Path,
+        type=path,
         help="write a page of HTML with pictures of the run to FILE (desim report says more)",
     )
     parser.add_argument(

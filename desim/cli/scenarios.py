@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from desim.api.shipped import scenarios
 from desim.cli._arguments import Parser
 from desim.cli._screen import say
@@ -31,5 +33,5 @@ def command(words: list[str]) -> int:
             f"scenarios: {name}: no shipped scenario{nearest(name, files)}; there are "
             f"{', '.join(files)}"
         )
-    say(files[name].read_text(encoding="utf-8").rstrip("\n"))
+    say(Path(files[name]).read_text(encoding="utf-8").rstrip("\n"))
     return 0

@@ -15,19 +15,19 @@ that no model marks is a mistake, and said so with the nearest known one.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from desim.data import NamedTuple
-from desim.disk import kind_of
+from desim.disk import kind_of, stem_of
 from desim.errors import ProfileError, nearest
 from desim.stages import Known, known_stages
 from desim.toml_limits import LONG_KEY, MAX_BYTES, TOO_DEEP, TOO_LARGE, long_key, shown, too_deep
 
-FOLDER = Path(__file__).parent / "profiles"
+FOLDER = os.path.join(os.path.dirname(__file__), "profiles")
 """Those that come with desim."""
 
 NS, INSTRUCTIONS = UNITS = ("ns", "instructions")
@@ -83,7 +83,7 @@ class Profile:
 
 def shipped() -> list[str]:
     """The names of the profiles that come with desim."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+    return sorted(stem_of(file) for file in os.listdir(FOLDER) if file.endswith(".toml"))
 
 
 def load(name: str) -> Profile:
@@ -92,13 +92,12 @@ def load(name: str) -> Profile:
     Raises ``ProfileError`` with all mistakes at once.
     """
     if "/" in name or name.endswith(".toml"):
-        path = Path(name)
         # A FIFO must not keep us waiting.
-        kind = kind_of(path)
+        kind = kind_of(name)
         if kind != "file":
             what = "no such file" if kind is None else "not a regular file"
             raise ProfileError(f"costs {name}: {what}")
-        return parse(path.stem, _read(path, name), name)
+        return parse(stem_of(name), _read(name), name)
     known = shipped()
     if name not in known:
         raise ProfileError(
@@ -114,10 +113,10 @@ def _shipped(name: str) -> Profile:
     return parse(name, _text(name), f"{name}.toml", known={})
 
 
-def _read(path: Path, name: str) -> str:
+def _read(name: str) -> str:
     """The text of a user's file."""
     try:
-        with path.open("rb") as stream:
+        with open(name, "rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
         text = raw.decode()
     except OSError as error:
@@ -140,7 +139,8 @@ def head(name: str) -> dict[str, str]:
 
 
 def _text(name: str) -> str:
-    return (FOLDER / f"{name}.toml").read_text("utf-8")
+    with open(os.path.join(FOLDER, f"{name}.toml"), encoding="utf-8") as file:
+        return file.read()
 
 
 def parse(

@@ -75,7 +75,7 @@ def boot_alone(config: MachineConfig) -> MachineConfig:
     """The part of a configuration that its boot is made of."""
     return replace(
         config, name="", description="", qemu="", guest=[], host=[], guest_files={},
-        host_files={}, expect=Expect(), folder=Path(), notes=[], until_ns=0,
+        host_files={}, expect=Expect(), notes=[], until_ns=0,
         others=[replace(other, guest=[]) for other in config.others],
     )  # fmt: skip
 

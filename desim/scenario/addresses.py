@@ -9,7 +9,6 @@ functions do not ask it.
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv6Address
 
 _HEX = r"0[xX][0-9a-fA-F]{1,16}"
 _OCTAL = r"0[0-7]{0,20}"
@@ -47,6 +46,8 @@ def inet_pton6(text: str) -> bytes | None:
     """The packed IPv6 address; None if ``text`` is not one."""
     if "%" in text:
         return None
+    from ipaddress import AddressValueError, IPv6Address  # few scenarios have one
+
     try:
         return IPv6Address(text).packed
     except AddressValueError:

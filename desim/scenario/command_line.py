@@ -7,10 +7,10 @@ the current folder.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from desim.config import DEFAULT_MODPROBE, MachineConfig
 from desim.devices import SlirpVersion
+from desim.disk import FileName
 from desim.scenario.document import Document, Spoken
 from desim.scenario.inputs import Inputs
 from desim.scenario.key_names import Key
@@ -21,7 +21,7 @@ def document_from_options(
     *,
     guest: Sequence[str],
     host: Sequence[str],
-    folder: Path,
+    folder: FileName,
     place: Callable[[str], str] = str,
 ) -> Document:
     """The scenario of QEMU's ``options`` and the commands of both sides.
@@ -49,7 +49,7 @@ def machine_from_options(
     *,
     guest: Sequence[str],
     host: Sequence[str],
-    folder: Path,
+    folder: FileName,
     version: SlirpVersion | None = None,
     modprobe: str = DEFAULT_MODPROBE,
     ipv6: bool = True,

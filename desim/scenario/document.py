@@ -298,7 +298,6 @@ class Document:
                 fingerprint=expect.fingerprint,
                 laws=tuple(expect.laws),
             ),
-            folder=reading.inputs.folder,
             notes=notes,
         )
 

@@ -12,10 +12,9 @@ import os
 import stat
 from collections.abc import Iterable
 from copy import copy
-from pathlib import Path
 
 from desim.config import InputFile
-from desim.disk import Kind, look
+from desim.disk import FileName, Kind, look
 from desim.errors import nearest
 from desim.spool import Log, Spool
 
@@ -29,11 +28,13 @@ TOO_LARGE = f"larger than {MAX_FILE_BYTES >> 20} MiB"
 class Inputs:
     """Opens what a configuration in ``folder`` names. Errors are ``ValueError``."""
 
-    def __init__(self, folder: Path, *, allowed: Iterable[Path] = (), any_file: bool = False):
-        self.folder = folder
+    def __init__(
+        self, folder: FileName, *, allowed: Iterable[FileName] = (), any_file: bool = False
+    ):
+        self.folder = os.fspath(folder)
         self._any_file = any_file
         self._spool = Spool()
-        self._inside = [Path(os.path.realpath(path)) for path in (folder, *allowed)]
+        self._inside = [os.path.realpath(path) for path in (folder, *allowed)]
         self._beside: Inputs | None = None
 
     def beside(self, other: Inputs) -> Inputs:
@@ -43,14 +44,14 @@ class Inputs:
         made._beside = other
         return made
 
-    def path(self, name: str) -> Path:
+    def path(self, name: str) -> str:
         """Where ``name`` really is, if it may be read."""
         if "\0" in name or not name:
             raise ValueError("not a file name")
         if not _is_unicode(name):
             raise ValueError("its name is not UTF-8, so no report could name it; give it another")
-        real = Path(os.path.realpath(self.folder / name))
-        if not self._any_file and not any(real.is_relative_to(base) for base in self._inside):
+        real = os.path.realpath(os.path.join(self.folder, name))
+        if not self._any_file and not any(_is_below(real, base) for base in self._inside):
             raise ValueError(
                 "outside the scenario's folder; allow its folder with --allow-read DIR"
             )
@@ -59,7 +60,7 @@ class Inputs:
         return real
 
     @staticmethod
-    def kind(path: Path) -> Kind | None:
+    def kind(path: str) -> Kind | None:
         """What ``path`` is."""
         try:
             return look(path)
@@ -70,7 +71,7 @@ class Inputs:
         """The contents of a regular file."""
         path = self.path(name)
         if self.kind(path) is None:
-            raise ValueError(f"no such file{nearest(path.name, neighbours(path))}")
+            raise ValueError(f"no such file{nearest(os.path.basename(path), neighbours(path))}")
         return _read(path, name, self._spool)
 
     def tree(self, name: str) -> dict[str, InputFile]:
@@ -86,21 +87,22 @@ class Inputs:
         total = 0
         for folder, folders, names in os.walk(root):
             folders.sort()
-            for path in (Path(folder, name) for name in sorted(names)):
-                real = Path(os.path.realpath(path))
+            for path in (os.path.join(folder, name) for name in sorted(names)):
+                real, below = os.path.realpath(path), os.path.relpath(path, root)
                 # No request could name a file whose name is not Unicode.
-                if not (
-                    real.is_relative_to(root)
-                    and self.kind(real) == "file"
-                    and _is_unicode(os.fspath(path.relative_to(root)))
-                ):
+                if not (_is_below(real, root) and self.kind(real) == "file" and _is_unicode(below)):
                     continue
-                file = _read_below(real, path.relative_to(root).as_posix(), self._spool)
+                file = _read_below(real, below, self._spool)
                 found[file.name] = file
                 total += file.log.size
                 if total > MAX_FILE_BYTES or len(found) > MAX_FILES:
                     raise ValueError(f"more than {MAX_FILES} files, or altogether {TOO_LARGE}")
         return found
+
+
+def _is_below(real: str, folder: str) -> bool:
+    """Whether a path is in a folder, or is that folder; all links of both have been followed."""
+    return os.path.commonpath((real, folder)) == folder
 
 
 def _is_unicode(name: str) -> bool:
@@ -111,7 +113,7 @@ def _is_unicode(name: str) -> bool:
     return True
 
 
-def _read_below(path: Path, name: str, spool: Spool) -> InputFile:
+def _read_below(path: str, name: str, spool: Spool) -> InputFile:
     """One of many files, which a message has to name."""
     try:
         return _read(path, name, spool)
@@ -119,7 +121,7 @@ def _read_below(path: Path, name: str, spool: Spool) -> InputFile:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _read(path: Path, name: str, spool: Spool) -> InputFile:
+def _read(path: str, name: str, spool: Spool) -> InputFile:
     try:
         # A FIFO must not keep us waiting, nor a link made since realpath lead us out.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -143,9 +145,9 @@ def _read(path: Path, name: str, spool: Spool) -> InputFile:
     return InputFile(name=name, data=log)
 
 
-def neighbours(path: Path) -> list[str]:
+def neighbours(path: str) -> list[str]:
     """The names beside ``path``, for "did you mean"; none if nobody can say."""
     try:
-        return sorted(entry.name for entry in path.parent.iterdir())[:1000]
+        return sorted(os.listdir(os.path.dirname(path) or "."))[:1000]
     except OSError:
         return []

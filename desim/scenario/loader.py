@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from desim.config import MachineConfig
 from desim.data import replace
+from desim.disk import FileName, stem_of
 from desim.errors import ScenarioError, nearest
 from desim.scenario.document import Document, Extended, InFile, as_in_a_file, merged
 from desim.scenario.inputs import Inputs
@@ -26,7 +26,7 @@ MAX_EXTENDED = 8
 """Files that may extend each other, one behind the other."""
 
 
-def load_scenario(name: str, *, allow_read: Sequence[Path] = ()) -> MachineConfig:
+def load_scenario(name: str, *, allow_read: Sequence[FileName] = ()) -> MachineConfig:
     """The configuration of the scenario that ``name`` means (a path or a shipped name).
 
     Raises :class:`ScenarioError` with every mistake of the file.
@@ -34,22 +34,22 @@ def load_scenario(name: str, *, allow_read: Sequence[Path] = ()) -> MachineConfi
     return load_document(name, allow_read=allow_read).read()
 
 
-def load_document(name: str, *, allow_read: Sequence[Path] = ()) -> Document:
+def load_document(name: str, *, allow_read: Sequence[FileName] = ()) -> Document:
     """What the file of the scenario ``name`` says. Raises ``ScenarioError`` if it is no TOML."""
     return _load(*find_scenario(name), allow_read, ())
 
 
 def _load(
-    path: Path, label: str, allow_read: Sequence[Path], extending: tuple[Path, ...]
+    path: str, label: str, allow_read: Sequence[FileName], extending: tuple[str, ...]
 ) -> Document:
     """``extending`` are the files on whose behalf this one is read, innermost last."""
     try:
-        with path.open("rb") as stream:
+        with open(path, "rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ScenarioError(f"{label}: cannot be read: {error.strerror}") from None
-    real = Path(os.path.realpath(path))
-    document = parse_document(raw, label, Inputs(real.parent, allowed=allow_read))
+    real = os.path.realpath(path)
+    document = parse_document(raw, label, Inputs(os.path.dirname(real), allowed=allow_read))
     wanted = document.data.get(EXTENDS)
     if not isinstance(wanted, str):
         return document
@@ -57,7 +57,7 @@ def _load(
     chain = (*extending, real)
     try:
         other, other_label = _extended(wanted, document.inputs)
-        if Path(os.path.realpath(other)) in chain:
+        if os.path.realpath(other) in chain:
             raise ValueError("the file would extend itself")
         if len(chain) > MAX_EXTENDED:
             raise ValueError(f"more than {MAX_EXTENDED} files one behind the other")
@@ -72,7 +72,7 @@ def _load(
     )
 
 
-def _extended(name: str, inputs: Inputs) -> tuple[Path, str]:
+def _extended(name: str, inputs: Inputs) -> tuple[str, str]:
     """The file that ``extends = name`` means: one beside it, or else one that ships."""
     shipped = shipped_scenarios()
     path = inputs.path(name)
@@ -93,7 +93,7 @@ def parse_scenario(raw: bytes, label: str, inputs: Inputs) -> MachineConfig:
 def parse_document(raw: bytes, label: str, inputs: Inputs) -> Document:
     """What the bytes of a scenario file say; ``label`` is what messages call the file."""
     text, data = _read(raw, label)
-    return Document(Path(label).stem, data, InFile(label, text), inputs)
+    return Document(stem_of(label), data, InFile(label, text), inputs)
 
 
 def read_text(raw: bytes, label: str) -> str:

@@ -29,11 +29,11 @@ def name_of(name: str) -> str:
     return f"{stem}.toml"
 
 
-def commented(path: Path, label: str) -> str:
+def commented(path: str, label: str) -> str:
     """The text of the scenario in ``path``, and behind it the keys that it has not, as comments."""
-    document = load_document(str(path))
+    document = load_document(path)
     document.read()  # what cannot be run is nothing to begin with
-    text = path.read_text(encoding="utf-8").removeprefix("#:schema scenario.schema.json\n")
+    text = Path(path).read_text(encoding="utf-8").removeprefix("#:schema scenario.schema.json\n")
     begin = f"# Made from {label}. desim schema prints the schema that editors can check it by.\n"
     lines = [begin, text.strip("\n"), "", "# What else can be said:"]
     for key, about in KEYS.items():

@@ -20,7 +20,7 @@ import contextlib
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from pathlib import PurePath
+from os.path import basename
 from typing import Any
 
 from desim.data import NamedTuple, data, field
@@ -328,13 +328,13 @@ _PROGRAM = r"(?:qemu-system-([a-z0-9_]+)|qemu|kvm|qemu-kvm[a-z0-9_.-]*)(?:\.exe)
 
 def names_program(word: str) -> bool:
     """Whether ``word`` is one of QEMU's programs, with or without its folder."""
-    return re.fullmatch(_PROGRAM, PurePath(word).name) is not None
+    return re.fullmatch(_PROGRAM, basename(word)) is not None
 
 
 def _take_program(rest: list[str]) -> Program | None:
     """Take what stands in front of the options off ``rest``; None if no program is named."""
     for place, word in enumerate(rest):
-        name = PurePath(word).name
+        name = basename(word)
         found = re.fullmatch(_PROGRAM, name)
         if found is not None:
             del rest[: place + 1]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from desim.disk import FileName
 from desim.errors import ScenarioError
 from desim.scenario.document import Document, Spoken
 from desim.scenario.inputs import Inputs
@@ -31,7 +31,9 @@ def text(document: Document) -> str:
     return json.dumps(made, indent=2, allow_nan=False) + "\n"
 
 
-def read(written: str, label: str, *, folder: Path, allowed: tuple[Path, ...] = ()) -> Document:
+def read(
+    written: str, label: str, *, folder: FileName, allowed: tuple[FileName, ...] = ()
+) -> Document:
     """The document again; the files that it names are looked for below ``folder``.
 
     Raises ``ScenarioError`` for what is none.

@@ -6,7 +6,6 @@ compare, hash and slice faster than any object, and are what headers hold.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 from desim.wire.errors import WireError
@@ -24,6 +23,7 @@ IP6_LOOPBACK = bytes(15) + b"\x01"
 
 _MAC = r"[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}"
 _OCTETS = frozenset(map(str, range(256)))
+_HEX = frozenset("0123456789abcdefABCDEF")
 
 
 def mac(text: str) -> bytes:
@@ -43,17 +43,41 @@ def mac_text(address: bytes) -> str:
 def ip(text: str) -> bytes:
     """The 4 or 16 bytes of an IPv4 or IPv6 address."""
     if ":" in text:
-        try:
-            address = ipaddress.IPv6Address(text)
-        except ValueError as error:
-            raise WireError(f"{text!r} is not an IPv6 address ({error})") from None
-        if address.scope_id is not None:
-            raise WireError(f"{text!r} has a scope (%{address.scope_id}); expected none")
-        return address.packed
+        return _groups(text) or _ip6(text)
     parts = text.split(".")
     if len(parts) != 4 or not _OCTETS.issuperset(parts):
         raise WireError(f"{text!r} is not an IP address; expected four decimal bytes, 10.0.2.2")
     return bytes(map(int, parts))
+
+
+def _groups(text: str) -> bytes | None:
+    """The bytes of an IPv6 address that is written with groups alone; None for other texts.
+
+    NOTE: ``ipaddress``, which knows all forms and what is wrong with a text, is 0.7 % of a start.
+    """
+    front, gap, back = text.partition("::")
+    first = front.split(":") if front else []
+    last = back.split(":") if back else []
+    left_out = 8 - len(first) - len(last)
+    if left_out < 1 if gap else left_out:
+        return None
+    groups = [*first, *["0"] * left_out, *last]
+    if not all(0 < len(group) <= 4 and _HEX.issuperset(group) for group in groups):
+        return None
+    return b"".join(int(group, 16).to_bytes(2, "big") for group in groups)
+
+
+def _ip6(text: str) -> bytes:
+    """The bytes of an IPv6 address."""
+    import ipaddress
+
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ValueError as error:
+        raise WireError(f"{text!r} is not an IPv6 address ({error})") from None
+    if address.scope_id is not None:
+        raise WireError(f"{text!r} has a scope (%{address.scope_id}); expected none")
+    return address.packed
 
 
 def ip_text(address: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import pytest
 import tomlkit
@@ -124,7 +125,7 @@ def test_each_rule(before: str, after: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_scenarios_are_laid_out(name: str) -> None:
-    text = shipped_scenarios()[name].read_text(encoding="utf-8")
+    text = Path(shipped_scenarios()[name]).read_text(encoding="utf-8")
     assert text == formatted(text)
 
 

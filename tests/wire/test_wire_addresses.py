@@ -42,6 +42,24 @@ def test_ipv6_text_is_the_shortest_form_of_rfc_5952(groups: list[bytes]) -> None
         assert ip_text(address) == str(ipaddress.IPv6Address(address))
 
 
+WRITTEN = st.lists(
+    st.sampled_from([":", "::", "0", "1", "fe80", "AbC", "00001", "g", "%1", "1.2.3.4"])
+)
+
+
+@given(WRITTEN.map("".join) | WRITTEN.map(":".join))
+def test_an_ipv6_address_is_read_as_ipaddress_reads_it(text: str) -> None:
+    try:
+        expected = None if "%" in text else ipaddress.IPv6Address(text).packed
+    except ValueError:
+        expected = None
+    try:
+        found = ip(text) if ":" in text else None
+    except WireError:
+        found = None
+    assert found == expected
+
+
 def test_ipv6_text_does_not_show_embedded_ipv4() -> None:
     assert ip_text(bytes(10) + b"\xff\xff\x0a\x00\x02\x02") == "::ffff:a00:202"
 
