@@ -106,7 +106,7 @@ def test_a_file_is_written_as_a_whole_or_left_as_it_was(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "replace", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_whole(path, "three")
     assert path.read_text() == "two"

@@ -26,7 +26,7 @@ MAX_DIGITS = 20
 
 ALLOWED = 'a number and a unit (ns, us, ms, s, min, h), such as "250ms" or "3.5s"'
 
-_FORM = r"([0-9]+)(?:\.([0-9]+))?\s*([A-Za-zµμ]*)"
+_FORM = r"([0-9]+)(?:\.([0-9]+))?\s*([^\W\d_]*)"
 _ALIASES = {"µs": "us", "μs": "us"}
 _SPELLINGS = {
     **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),

@@ -1,5 +1,7 @@
 """A cost profile says where each figure comes from, and mistakes are named together."""
 
+from pathlib import Path
+
 import pytest
 
 from desim.costs.profile import (
@@ -94,5 +96,5 @@ def test_shipped_profiles_are_listed():
 @pytest.mark.parametrize("name", shipped())
 def test_every_stage_of_a_shipped_profile_is_one_of_a_model(name):
     """A run takes it on trust, because looking stages up loads all models."""
-    text = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+    text = Path(FOLDER, f"{name}.toml").read_text(encoding="utf-8")
     assert vars(parse(name, text, name)) == vars(load(name))
