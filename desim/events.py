@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar, Protocol, TypeVarTuple
+from typing import ClassVar, TypeVarTuple
 
-from desim.data import data
+from desim.data import Protocol, data
 from desim.ports import Endpoint
 from desim.reasons import Reason
 

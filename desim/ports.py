@@ -15,8 +15,8 @@ Conventions that hold at every port
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.reasons import Reason
 from desim.wire.addresses import Endpoint as Endpoint
 from desim.wire.frame import Frame

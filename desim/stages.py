@@ -22,9 +22,9 @@ from enum import Enum
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
-from desim.data import NamedTuple
+from desim.data import NamedTuple, Protocol
 
 T = TypeVar("T")
 

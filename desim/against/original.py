@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from desim.data import NamedTuple
+from desim.data import NamedTuple, Protocol
 from desim.engine.draw import Draw
 
 Input = dict[str, Any]

@@ -12,11 +12,11 @@ import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 from desim.compare.align import Item, Parting, differing, parting
 from desim.compare.causes import Cause, Causes
-from desim.data import NamedTuple
+from desim.data import NamedTuple, Protocol
 from desim.engine.trace import Fingerprint, Trace
 from desim.events import KINDS, MitigationEnded
 from desim.experiment.journey import Journey, Row

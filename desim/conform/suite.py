@@ -22,9 +22,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from desim.conform.archives import ARCHIVES
+from desim.data import Protocol
 from desim.disk import kind_of
 
 MANIFEST = "manifest.json"

@@ -32,8 +32,8 @@ Not modelled, because QEMU does not: RDTR and TIDV as delays, ICR bit 31 as
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.e1000.registers import ICR, ICS, IMS, ITR, RADV, RDTR, RXT0, TADV, TXDW, TXQE
 from desim.ports import Clock
 from desim.stages import QEMU, Landmark, mark, stages

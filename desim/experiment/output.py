@@ -26,8 +26,9 @@ import shutil
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from desim.data import Protocol
 from desim.errors import OutputError
 from desim.spool import Log
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
+from desim.data import Protocol
 from desim.engine.trace import Trace
 from desim.machine.capture import Capture
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from desim.data import Protocol
 from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.raw import RawSocket
 from desim.guest.net.sock import DatagramSocket

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.guest.net.skbuff import rx_room
 from desim.guest.net.tcp.tcp_skb import RcvSkb
 from desim.wire.frame import Frame

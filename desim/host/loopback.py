@@ -22,8 +22,8 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable, Collection
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.host.timers import HostTimers, MakeTimer
 from desim.ports import Endpoint, Random
 from desim.userland.errors import failure

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Collection
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from desim.data import NamedTuple
+from desim.data import NamedTuple, Protocol
 from desim.host.loopback import Bindable, Endpoints, Loopback, wildcard
 from desim.ports import Endpoint, Random
 from desim.userland.uapi import SocketRow, owners

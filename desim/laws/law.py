@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from desim.config import MachineConfig
-from desim.data import NamedTuple
+from desim.data import NamedTuple, Protocol
 from desim.engine.trace import Fingerprint, Trace
 from desim.machine import Transcript
 from desim.machine.capture import Captured

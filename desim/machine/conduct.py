@@ -20,9 +20,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 from desim.config import SECOND_NS, RunCommand
+from desim.data import Protocol
 from desim.engine.alarm import Alarm
 from desim.engine.environment import HALTED, Environment
 from desim.engine.thread import FIRST_RANK

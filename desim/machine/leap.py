@@ -25,9 +25,9 @@ Going through a machine takes as long as tens of rounds, so few are made and not
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from desim.data import NamedTuple
+from desim.data import NamedTuple, Protocol
 from desim.engine.alarm import Alarm
 from desim.engine.environment import LOOK, Environment
 from desim.machine.rounds import (

@@ -27,8 +27,9 @@ Not modelled: vhost, multiqueue, announce, raw packets (virtio headers).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
+from desim.data import Protocol
 from desim.net import reasons
 from desim.net.queue import NetQueue
 from desim.ports import Ledger, MainLoop, NetClient

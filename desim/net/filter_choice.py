@@ -11,7 +11,9 @@ in order, and says yes or no:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from desim.data import Protocol
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -21,8 +21,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
+from desim.data import Protocol
 from desim.net import reasons
 from desim.ports import Ledger
 from desim.reasons import Reason

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from desim.config import Boot, Expect, InputFile, MachineConfig, QemuConfig, RunCommand, Side
 from desim.costs.profile import shipped as shipped_profiles
-from desim.data import data, replace
+from desim.data import Protocol, data, replace
 from desim.engine.streams import Stream
 from desim.errors import ScenarioError
 from desim.scenario.inputs import Inputs

@@ -8,8 +8,8 @@ asks for, and ``poll`` one turn of QEMU's main loop around a slirp. Time is that
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.engine.streams import Streams
 from desim.host.kernel import HostKernel
 from desim.host.loopback import SocketObserver

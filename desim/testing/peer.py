@@ -9,8 +9,8 @@ so what no real stack would send can be sent.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.wire.addresses import BROADCAST_MAC, ip, mac
 from desim.wire.arp import ARPOP_REPLY, ARPOP_REQUEST, Arp
 from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP, Ethernet

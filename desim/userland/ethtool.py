@@ -6,9 +6,8 @@ Names are those of include/uapi/linux/ethtool.h and ethtool_netlink.h, shortened
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
-from desim.data import NamedTuple
+from desim.data import NamedTuple, Protocol
 
 
 class LinkSettings(NamedTuple):

@@ -20,13 +20,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from desim.conform.e1000.decode import compare, decode, register_name
 from desim.conform.e1000.network import NetCoreNetwork
 from desim.conform.e1000.recordings import check_recording
 from desim.conform.e1000.user import user_network
-from desim.data import NamedTuple
+from desim.data import NamedTuple, Protocol
 from desim.devices import CARD_SWITCHES, Nic
 from desim.e1000.card import E1000
 from desim.e1000.receive import DESCRIPTOR, EOP

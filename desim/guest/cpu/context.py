@@ -12,8 +12,8 @@ change.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.userland.waitqueue import WaitQueue
 
 HZ = 250

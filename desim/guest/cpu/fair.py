@@ -20,7 +20,7 @@ CPUs; several programs of the lowest class are as one.
 
 from __future__ import annotations
 
-from typing import Protocol
+from desim.data import Protocol
 
 LATENCY_NS = 6_000_000
 """``sysctl_sched_latency`` of a machine with one processor."""

@@ -19,8 +19,9 @@ time, priorities among tasks except SCHED_IDLE.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
+from desim.data import Protocol
 from desim.guest.cpu.fair import RunQueue, Task
 from desim.guest.cpu.preempt import PreemptCount
 from desim.stages import GUEST, mark, stages

@@ -19,8 +19,8 @@ Not modelled: tasklets as such (TCP's is a function of NET_TX), threaded interru
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.guest.cpu.preempt import PreemptCount
 from desim.guest.cpu.sched import KThread, Scheduler
 from desim.stages import GUEST, Landmark, mark, stages

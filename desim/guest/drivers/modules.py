@@ -6,9 +6,8 @@ Those beside Linux's own are imported when a guest loads them, because few do.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
-from desim.data import NamedTuple
+from desim.data import NamedTuple, Protocol
 from desim.guest.cpu.context import Cpu
 from desim.guest.drivers import e1000
 from desim.guest.drivers.modprobe import Modprobe, Parameter, read_modprobe

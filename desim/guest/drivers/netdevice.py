@@ -6,8 +6,9 @@ call (``desim.guest.net.device`` implements it), ``NetDriver`` what it offers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from desim.data import Protocol
 from desim.guest.skb import Skb
 
 if TYPE_CHECKING:

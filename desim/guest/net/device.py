@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from desim.data import Protocol
 from desim.guest.cpu.context import Cpu
 from desim.guest.drivers.netdevice import NetDevice, NetDeviceStats, NetDriver
 from desim.guest.net.dql import Dql

@@ -7,9 +7,8 @@ sockets, timestamps, redirects, path MTU discovery.
 from __future__ import annotations
 
 import errno
-from typing import Protocol
 
-from desim.data import NamedTuple
+from desim.data import NamedTuple, Protocol
 from desim.guest.net.device import Device
 from desim.guest.net.ip import IP_PMTUDISC_DONT, Ip
 from desim.guest.net.snmp import Snmp

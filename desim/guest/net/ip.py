@@ -45,8 +45,9 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
+from desim.data import Protocol
 from desim.guest.cpu.context import Cpu
 from desim.guest.entropy import Entropy
 from desim.guest.mm.slab import Slabs

@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.device import Device
 from desim.guest.net.snmp import Counters, Snmp

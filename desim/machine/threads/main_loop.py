@@ -20,8 +20,8 @@ Not modelled: the other two clocks of QEMU, block I/O, bottom halves, ``-icount`
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.engine.environment import Environment
 from desim.engine.thread import Thread
 from desim.machine.threads.big_lock import BigLock

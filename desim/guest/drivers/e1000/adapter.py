@@ -10,8 +10,8 @@ three apart.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.guest.cpu.context import Cpu
 from desim.guest.drivers.e1000.hw import E1000Hw
 from desim.guest.drivers.e1000.param import Checked

@@ -17,8 +17,8 @@ headers and fragments (counted as InHdrErrors); packets to ourselves; redirects;
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.guest.cpu.context import Cpu
 from desim.guest.net.device import IFF_UP, Device
 from desim.guest.net.ipv6.if_inet6 import SCOPE_LINK, Inet6Dev, Inet6Devs, addr_scope

@@ -20,8 +20,8 @@ open), the options MTU, route information and RDNSS (which the kernel leaves to 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from desim.data import Protocol
 from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.net.device import Device
 from desim.guest.net.ipv6.if_inet6 import (
