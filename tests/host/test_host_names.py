@@ -10,7 +10,8 @@ from host_bench import SECOND, Host, output
 
 from desim.userland.calls import sys
 from desim.userland.program import Program
-from desim.userland.programs.resolver import ResolvConf, getaddrinfo
+from desim.userland.programs.res_query import ResolvConf
+from desim.userland.programs.resolver import getaddrinfo
 from desim.wire import dns
 from desim.wire.addresses import ip
 from desim.wire.dns import Dns, Question, Record, encode_name

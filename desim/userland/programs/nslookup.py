@@ -25,7 +25,8 @@ from desim.userland.program import Part, Program
 from desim.userland.programs.busybox import BANNER, Fatal, applet
 from desim.userland.programs.getopt import GetoptError, whole
 from desim.userland.programs.output import Step, err, put
-from desim.userland.programs.resolver import getaddrinfo, read_resolv_conf
+from desim.userland.programs.res_query import read_resolv_conf
+from desim.userland.programs.resolver import getaddrinfo
 from desim.wire import dns
 from desim.wire.addresses import IP_ANY, LOOPBACK, ip, ip_text
 from desim.wire.dns import Dns, Question, Record
