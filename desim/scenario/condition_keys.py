@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from desim.scenario.metrics import METRICS, Kind, read_condition
@@ -13,6 +14,7 @@ class Figure(Spelled):
     """A condition on a figure of the run, as text: it is kept as it is written."""
 
 
+@cache
 def condition(kind: Kind) -> Figure:
     """The key of a condition on a figure of that kind."""
 

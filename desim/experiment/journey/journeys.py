@@ -9,7 +9,6 @@ from desim.experiment.journey.course import Course
 from desim.experiment.journey.legs import Leg, Legs
 from desim.experiment.journey.stacks import Stacks
 from desim.experiment.journey.stays import rows, stays
-from desim.experiment.journey.tally import Tallies
 from desim.experiment.journey.tracker import Tracker
 from desim.experiment.journey.values import TO_GUEST, Journey, Message, Row
 from desim.machine.capture import Captured
@@ -40,6 +39,8 @@ class Journeys:
     def __iter__(self) -> Iterator[Journey]:
         """The journey of every message, with its rows, in no order, and without its stays; of a
         message that has not arrived it is false."""
+        from desim.experiment.journey.tally import Tallies  # few runs want all of them
+
         tallies = Tallies(self._stacks)
         for number, course in enumerate(self._courses(), 1):
             message = self._message(number, course)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from desim.engine.marks import Codes
+from desim.engine.trace import ThreadRecord
 from desim.experiment.journey.legs import Leg
 from desim.experiment.journey.stacks import Stacks
-from desim.experiment.journey.tally import doing
 from desim.experiment.journey.values import Row
 from desim.stages import LOOPS
 
@@ -73,6 +73,18 @@ def row_of(codes: Codes, leg: Leg, stack: list[int], ns: int) -> Row:
         what = doing(codes, leg.record, _outermost(codes, stack))
         return Row(leg.lies or leg.record.name, "", 0, ns, what, None, leg.carrier)
     return Row(codes.name(code), codes.file(code), ns, 0, "", codes.owner(code), leg.carrier)
+
+
+def doing(codes: Codes, record: ThreadRecord, code: int | None) -> str:
+    """What a thread does, in words: a wait by its name, work by the outermost function; None: it
+    has not begun."""
+    if code is None:
+        return f"{record.name} to start"
+    name = codes.name(code)
+    if not codes.is_wait(code):
+        return f"{record.name} in {name}"
+    wait = name.strip("()")
+    return {"halted": "interrupt"}.get(wait, wait)
 
 
 def _outermost(codes: Codes, stack: list[int]) -> int | None:

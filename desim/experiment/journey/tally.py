@@ -21,6 +21,7 @@ from desim.engine.marks import Codes
 from desim.engine.trace import ThreadRecord
 from desim.experiment.journey.legs import Leg
 from desim.experiment.journey.stacks import Stacks
+from desim.experiment.journey.stays import doing
 from desim.experiment.journey.values import Row
 from desim.spool import Batches, Spool
 from desim.stages import LOOPS
@@ -69,18 +70,6 @@ class Tallies:
 
     def _doing(self, record: ThreadRecord, key: int) -> str:
         return doing(self._codes, record, None if key == NOT_BEGUN else key)
-
-
-def doing(codes: Codes, record: ThreadRecord, code: int | None) -> str:
-    """What a thread does, in words: a wait by its name, work by the outermost function; None: it
-    has not begun."""
-    if code is None:
-        return f"{record.name} to start"
-    name = codes.name(code)
-    if not codes.is_wait(code):
-        return f"{record.name} in {name}"
-    wait = name.strip("()")
-    return {"halted": "interrupt"}.get(wait, wait)
 
 
 class _Tally:
