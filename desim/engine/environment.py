@@ -130,6 +130,9 @@ class Environment:
     ``without`` takes touch points away, for the test of that law.
     """
 
+    # What threads, stages and the loop read all the time.
+    __slots__ = "__dict__", "__weakref__", "_active_proc", "_now", "_queue", "payer", "running"
+
     stops: tuple[type[Exception], ...] = (Stop,)
     """What ends a run."""
     reused: Any = None
