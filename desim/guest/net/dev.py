@@ -32,6 +32,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from desim.guest.cpu.context import HZ, NET_RX_SOFTIRQ, NET_TX_SOFTIRQ, Cpu, Work
 from desim.guest.drivers.netdevice import NETDEV_TX_OK
@@ -48,12 +50,14 @@ from desim.guest.net.device import (
     Napi,
 )
 from desim.guest.net.gro import Gro
-from desim.guest.net.offload import Offload
 from desim.guest.net.snmp import Snmp
 from desim.guest.skb import CHECKSUM_UNNECESSARY, Skb
 from desim.stages import GUEST, Build, Landmark, bare, mark, stages
 from desim.wire.ethernet import ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
 from desim.wire.frame import Frame
+
+if TYPE_CHECKING:
+    from desim.guest.net.offload import Offload
 
 NETDEV_BUDGET = 300
 _TIME_LIMIT_JIFFIES = 2
@@ -109,7 +113,14 @@ class NetCore:
         self._linkwatch: dict[Device, Work] = {}
         self._linkwatch_nextevent = cpu.jiffies
         self._serving = False
-        self._offload: Offload = build(Offload)()
+        self._build = build
+
+    @cached_property
+    def _offload(self) -> Offload:
+        """Made, and its module imported, for a device that cannot do it."""
+        from desim.guest.net.offload import Offload
+
+        return self._build(Offload)()
 
     def idle(self) -> bool:
         """Whether no packet is on its way through and no soft interrupt is due."""

@@ -27,6 +27,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from desim.guest.cpu.context import HZ, Cpu
 from desim.guest.entropy import Entropy
@@ -43,8 +45,6 @@ from desim.guest.net.tcp.tcp_ipv4 import TcpIpv4
 from desim.guest.net.tcp.tcp_mem import TcpMemory
 from desim.guest.net.tcp.tcp_minisocks import RequestSock, TcpMinisocks
 from desim.guest.net.tcp.tcp_output import TcpOutput
-from desim.guest.net.tcp.tcp_retransmit import TcpRetransmit
-from desim.guest.net.tcp.tcp_send import TcpSend
 from desim.guest.net.tcp.tcp_skb import SndSkb
 from desim.guest.net.tcp.tcp_sock import (
     ACK_TIMER,
@@ -59,6 +59,10 @@ from desim.guest.net.tcp.tcp_timer import TcpTimer
 from desim.ports import Random
 from desim.stages import GUEST, Build, bare, mark, stages
 from desim.wire.tcp import FIN
+
+if TYPE_CHECKING:
+    from desim.guest.net.tcp.tcp_retransmit import TcpRetransmit
+    from desim.guest.net.tcp.tcp_send import TcpSend
 
 
 class Tcp:
@@ -111,11 +115,25 @@ class Tcp:
         self.input: TcpInput = build(TcpInput)(self)
         self.ack: TcpAck = build(TcpAck)(self)
         self.data: TcpData = build(TcpData)(self)
-        self.send: TcpSend = build(TcpSend)(self)
         self.output: TcpOutput = build(TcpOutput)(self)
-        self.retransmit: TcpRetransmit = build(TcpRetransmit)(self)
         self.timer: TcpTimer = build(TcpTimer)(self)
         self.minisocks: TcpMinisocks = build(TcpMinisocks)(self)
+        self._build = build
+
+    # Parts that a guest which only reads, over a wire without losses, has no use for: each is made,
+    # and its module imported, when it is first asked for.
+
+    @cached_property
+    def send(self) -> TcpSend:
+        from desim.guest.net.tcp.tcp_send import TcpSend
+
+        return self._build(TcpSend)(self)
+
+    @cached_property
+    def retransmit(self) -> TcpRetransmit:
+        from desim.guest.net.tcp.tcp_retransmit import TcpRetransmit
+
+        return self._build(TcpRetransmit)(self)
 
     def set_sysctl(self, sysctl: TcpSysctl) -> None:
         """Settings count from now on."""
