@@ -277,6 +277,10 @@ class Column(Sequence[int]):
         """Append numbers."""
         self._log.append(array(self.typecode, values))
 
+    def append(self, numbers: bytes | array[int]) -> None:
+        """Append numbers as they lie in memory."""
+        self._log.append(numbers)
+
     def cut(self, length: int) -> None:
         """Forget all but the first ``length`` numbers."""
         self._log.cut(length * self._size)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Sequence
 
 from desim.stages import Landmark, Owner
 
@@ -76,11 +77,32 @@ class Codes:
         return not self.files[code >> 1]
 
 
+class Row:
+    """Marks that are made together each time, with times counted from their begin."""
+
+    # NOTE: a begin is added to all times at one go: they are one long number of 64 bits for each
+    # (0.3 of the instructions that a list of marks takes until it is split, and no page faults).
+
+    __slots__ = ("_ones", "_times", "codes", "marks")
+
+    def __init__(self, marks: Sequence[int]) -> None:
+        self.marks = marks
+        times, self.codes = split(marks)
+        self._times = int.from_bytes(times.tobytes(), sys.byteorder)
+        ones = array("q", [1]) * len(marks)
+        self._ones = int.from_bytes(ones.tobytes(), sys.byteorder)
+
+    def times(self, begin: int) -> bytes:
+        """The times (ns), as an array of "q" has them, if the row begins then."""
+        times = self._times + begin * self._ones
+        return times.to_bytes(8 * len(self.marks), sys.byteorder)
+
+
 _EIGHT_BYTES = "L" if array("L").itemsize == 8 else "Q"
 """An array of these takes a third of the instructions of one of "Q", where both are the same."""
 
 
-def split(marks: list[int]) -> tuple[array[int], array[int]]:
+def split(marks: Sequence[int]) -> tuple[array[int], array[int]]:
     """The times of ``marks`` (ns), and their codes."""
     # NOTE: cut as bytes and not by arithmetic, which takes four times as long: a mark is four
     # numbers of 16 bits, the lowest of which is its code.

@@ -24,12 +24,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import greenlet
 
 from desim.engine.environment import BAND, CHUNK, CIRCLING_LIMIT, LOOK, NOBODY, STILL_LOOK
-from desim.engine.marks import CODE_BITS, Codes
+from desim.engine.marks import CODE_BITS, Codes, Row
 
 if TYPE_CHECKING:
     from simpy.events import Event
@@ -39,8 +39,19 @@ if TYPE_CHECKING:
 FIRST_RANK = 10
 """Ranks below this one are SimPy's own priorities."""
 
+SHORT_ROW = 50
+"""Fewer marks of a row are sooner added to the thread's than handed in."""
+
 STACK_WORDS = 1 << 14
 """What is asked for a thread's stack: half of what it gets, the other half being for its frames."""
+
+
+class Collect(Protocol):
+    """Takes over what a thread has recorded, and the first ``count`` marks of a row behind it."""
+
+    def __call__(
+        self, thread: Thread, row: Row | None = None, begin: int = 0, count: int = 0
+    ) -> None: ...
 
 
 class Thread:
@@ -54,8 +65,8 @@ class Thread:
     # meeting reads is found at once (0.96 of a segment's instructions).
     __slots__ = (
         "_band", "_body", "_due", "_entries", "_greenlet", "_over", "_parked", "codes", "collect",
-        "env", "events", "interrupt", "irq_pending", "irqs_on", "is_alive", "key", "marks",
-        "marks_waits", "name", "now", "open", "rank", "taken", "value", "waiting",
+        "env", "events", "interrupt", "irq_pending", "irqs_on", "is_alive", "key",
+        "marks", "marks_waits", "name", "now", "open", "rank", "taken", "value", "waiting",
     )  # fmt: skip
 
     env: Environment
@@ -101,7 +112,7 @@ class Thread:
         self.taken = 0
         self.waiting: str | None = "start"
         self.is_alive = True
-        self.collect: Callable[[Thread], None] | None = None
+        self.collect: Collect | None = None
         self._body = body
         self.interrupt = _no_interrupt
         self.irq_pending = self.irqs_on = False
@@ -142,6 +153,20 @@ class Thread:
     def note(self, kind: str, *data: Any) -> None:
         """Record something that happens now on this thread."""
         self.events.append((self.now, self.taken + len(self.marks), kind, *data))
+
+    def mark(self, row: Row, begin: int, count: int | None = None) -> None:
+        """Record the first ``count`` marks of a row that began then (None: all of them).
+
+        The environment has reached the last one's time: no interrupt moves them.
+        """
+        marks = row.marks if count is None else row.marks[:count]
+        if self.collect is not None and (
+            len(marks) >= SHORT_ROW or len(self.marks) + len(marks) > CHUNK
+        ):
+            self.collect(self, row, begin, len(marks))
+        elif marks:
+            begin <<= CODE_BITS
+            self.marks += [begin + mark for mark in marks]
 
     def meet(self) -> None:
         """Wait until the environment has reached this thread's time.

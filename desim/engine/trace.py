@@ -28,7 +28,7 @@ from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from desim.data import NamedTuple
-from desim.engine.marks import Codes, split
+from desim.engine.marks import Codes, Row, split
 from desim.engine.thread import Thread
 from desim.errors import OverBudgetError
 from desim.events import Event
@@ -162,7 +162,7 @@ class Trace:
         """``record`` is what the run keeps; ``max_marks`` how many marks it may record, None: no
         limit, as for counters alone.
 
-        The limit is looked at as a thread hands its marks in, some ten thousand at a time.
+        The limit is looked at as a thread hands its marks in, up to ten thousands at a time.
         ``spool`` is where the records lie; None: one of their own.
         """
         self.codes = codes or Codes()
@@ -200,18 +200,25 @@ class Trace:
             if thread.collect is not None:
                 self._collect(thread)
 
-    def _collect(self, thread: Thread) -> None:
-        """Take over what ``thread`` has recorded."""
+    def _collect(
+        self, thread: Thread, row: Row | None = None, begin: int = 0, count: int = 0
+    ) -> None:
+        """Take over what ``thread`` has recorded, and the first ``count`` marks of a row behind."""
         record = self.threads[thread.name]
         marks = thread.marks
-        times, codes = split(marks)
-        record.times.extend(times)
-        record.codes.extend(codes)
+        if marks:
+            times, codes = split(marks)
+            record.times.append(times)
+            record.codes.append(codes)
         record.events.extend(thread.events)
-        thread.taken += len(marks)
-        self._marks += len(marks)
+        taken = len(marks) + count
         marks.clear()
         thread.events.clear()
+        if row is not None:
+            record.times.append(row.times(begin)[: 8 * count])
+            record.codes.append(row.codes[:count])
+        thread.taken += taken
+        self._marks += taken
         if self._max_marks is not None and self._marks > self._max_marks:
             raise OverBudgetError(
                 f"more than {self._max_marks} marks by {thread.now} ns (run.limits.marks)"

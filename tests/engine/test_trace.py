@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from desim.data import data
 from desim.engine import trace as trace_module
-from desim.engine.marks import CODE_BITS, CODE_MASK, split
+from desim.engine.marks import CODE_BITS, CODE_MASK, Row, split
 from desim.engine.simpy_environment import SimPyEnvironment
 from desim.engine.thread import Thread
 from desim.engine.trace import Notes, Span, ThreadRecord, Trace
@@ -146,6 +146,42 @@ def test_an_event_that_was_put_away_is_the_one_that_was_noted() -> None:
     notes.extend(noted)
     assert list(notes) == noted
     assert type(notes[1][-1]) is Reason
+
+
+MARKS = st.tuples(st.integers(0, 10**12), st.integers(0, CODE_MASK))
+
+
+@given(st.lists(MARKS | st.tuples(st.lists(MARKS, min_size=1, max_size=80), st.integers(1, 80))))
+def test_a_row_is_its_marks_one_by_one(steps):
+    """However few of them there are, and whether somebody records them or not."""
+    env = SimPyEnvironment()
+    expected = []
+
+    def body():
+        for what, number in steps:
+            if isinstance(what, int):
+                marks = [what << CODE_BITS | number]
+                env.running.marks += marks
+            else:
+                row = [time << CODE_BITS | code for time, code in what]
+                env.running.mark(Row(row), 7, number)
+                marks = [mark + (7 << CODE_BITS) for mark in row[:number]]
+            expected.extend(marks)
+            env.running.note("after", len(expected))
+
+    trace = Trace()
+    recorded, bare = (Thread(env, str(rank), rank, body, trace.codes) for rank in (10, 11))
+    trace.follow(recorded)
+    env.run()
+    trace.finish([recorded])
+    record = trace.threads["10"]
+    assert expected == bare.marks * 2
+    assert [*zip(record.times, record.codes, strict=True)] == [
+        (mark >> CODE_BITS, mark & CODE_MASK) for mark in bare.marks
+    ]
+    assert [position for _, position, *_ in record.events] == [
+        position for _, position, *_ in bare.events
+    ]
 
 
 @given(
