@@ -167,8 +167,33 @@ class Mmio(Protocol):
         """32-bit reads, one behind the other, with nothing in between."""
         return [self.read(offset) for offset in offsets]
 
+    def write_all(
+        self, offsets: tuple[int, ...], values: Sequence[int], flush: int | None = None
+    ) -> None:
+        """32-bit writes, one behind the other; if ``flush`` is given, it is read behind each."""
+        for offset, value in zip(offsets, values, strict=True):
+            self.write(offset, value)
+            if flush is not None:
+                self.read(flush)
+
     def strobe(self, offset: int, values: Sequence[int], flush: int, delay_ns: int) -> None:
         """Levels of pins, one after the other: write each, read ``flush``, wait ``delay_ns``."""
+
+    def clock_in(
+        self, offset: int, level: int, clock: int, keep: int, count: int, flush: int, delay_ns: int
+    ) -> list[int]:
+        """What the pins read as, ``count`` times, each time with ``clock`` high beside ``level``.
+
+        Then come the bits of ``keep`` of what was read, as the next ``level``.
+        """
+        values = []
+        for _ in range(count):
+            self.strobe(offset, (level | clock,), flush, delay_ns)
+            value = self.read(offset)
+            values.append(value)
+            level = value & keep
+            self.strobe(offset, (level,), flush, delay_ns)
+        return values
 
     def config_read(self, offset: int) -> int:
         """A 32-bit read of PCI configuration space."""

@@ -39,7 +39,7 @@ nothing, in QEMU as here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
@@ -301,19 +301,26 @@ class E1000:
             return "get_eecd", partial(Eeprom.get_eecd, self.eeprom, index)
         return None
 
-    def quiet_write(self, offset: int) -> tuple[str, Callable[[int], None]] | None:
-        """The same for a write that keeps bits or moves the EEPROM's pins."""
+    def quiet_write(self, offset: int) -> tuple[str, Callable[[Iterable[int]], None]] | None:
+        """The same for writes, one after the other, that keep bits or move the EEPROM's pins."""
         index = (offset & 0x1FFFF) >> 2
         op = self._writeops[index]
         if op is None:
             mac_reg, mask = self.mac_reg, self._write_mask[index]
 
-            def keep(value: int) -> None:
-                mac_reg[index] = value & mask
+            def keep(values: Iterable[int]) -> None:
+                for value in values:
+                    mac_reg[index] = value & mask
 
             return "", keep
         if op == self.eeprom.set_eecd:
-            return "set_eecd", partial(Eeprom.set_eecd, self.eeprom, index)
+            return "set_eecd", self.eeprom.set_pins
+        return None
+
+    def quiet_clock_in(self, offset: int) -> Callable[[int, int, int, int], list[int]] | None:
+        """The same for bits that are clocked in there (``Mmio.clock_in``), if there are pins."""
+        if self._writeops[(offset & 0x1FFFF) >> 2] == self.eeprom.set_eecd:
+            return self.eeprom.clock_in
         return None
 
     def mac_read_clr4(self, index: int) -> int:

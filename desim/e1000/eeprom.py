@@ -19,6 +19,7 @@ always granted) and any delay.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 
 from desim.e1000.registers import EERD
 from desim.stages import QEMU, mark, stages
@@ -51,6 +52,8 @@ FWE_MASK = 0x30
 REQ = 0x40
 GNT = 0x80
 PRES = 0x100
+PINS = SK | CS | DI | FWE_MASK | REQ
+"""What stays as it was written."""
 
 # EERD (13.4.4).
 START = 0x01
@@ -102,24 +105,63 @@ class Eeprom:
 
     def set_eecd(self, index: int, val: int) -> None:
         """New levels on the pins: follow the edges of chip select and clock."""
-        changed = val ^ self.old_eecd
-        self.old_eecd = val & (SK | CS | DI | FWE_MASK | REQ)
-        if not val & CS:
-            return
-        if changed & CS:
-            self.val_in = self.bitnum_in = self.bitnum_out = 0
-            self.reading = False
-        if not changed & SK:
-            return
-        if not val & SK:
-            self.bitnum_out = self.bitnum_out + 1 & 0xFFFF
-            return
-        self.val_in = (self.val_in << 1 | (1 if val & DI else 0)) & 0xFFFF_FFFF
-        self.bitnum_in = self.bitnum_in + 1 & 0xFFFF
-        if self.bitnum_in == COMMAND_BITS and not self.reading:
-            # The falling edge that follows moves on to the word's first bit.
-            self.bitnum_out = ((self.val_in & 0x3F) << 4) - 1 & 0xFFFF
-            self.reading = self.val_in >> 6 & 7 == OPCODE_READ
+        self.set_pins((val,))
+
+    def set_pins(self, levels: Iterable[int]) -> None:
+        """``set_eecd`` for one level after the other."""
+        old = self.old_eecd
+        for val in levels:
+            edges = (val ^ old) & (CS | SK)
+            old = val
+            if not edges or not val & CS:
+                continue
+            if edges != SK:
+                self.val_in = self.bitnum_in = self.bitnum_out = 0
+                self.reading = False
+                if edges == CS:
+                    continue
+            if not val & SK:
+                self.bitnum_out = self.bitnum_out + 1 & 0xFFFF
+                continue
+            self.val_in = (self.val_in << 1 | (1 if val & DI else 0)) & 0xFFFF_FFFF
+            self.bitnum_in = self.bitnum_in + 1 & 0xFFFF
+            if self.bitnum_in == COMMAND_BITS and not self.reading:
+                # The falling edge that follows moves on to the word's first bit.
+                self.bitnum_out = ((self.val_in & 0x3F) << 4) - 1 & 0xFFFF
+                self.reading = self.val_in >> 6 & 7 == OPCODE_READ
+        self.old_eecd = old & PINS
+
+    def clock_in(self, level: int, clock: int, keep: int, count: int) -> list[int]:
+        """What EECD reads as, ``count`` times, with ``clock`` high beside ``level``; behind each
+        the bits of ``keep`` of that are the next level."""
+        pins = level & PINS
+        if (
+            self.reading
+            and clock == SK
+            and pins & (CS | SK | DI) == self.old_eecd & (CS | SK) == CS
+            and (pins | SK) & keep == pins
+            and count
+        ):
+            # NOTE: while a word is read and nothing but the clock has edges, all bits at one go
+            # (0.2 of the instructions).
+            self.val_in = self.val_in << count & 0xFFFF_FFFF
+            self.bitnum_in = self.bitnum_in + count & 0xFFFF
+            first = self.bitnum_out
+            self.bitnum_out = first + count & 0xFFFF
+            self.old_eecd = pins
+            low, words = PRES | GNT | SK | pins, self.words
+            return [
+                low | DO if words[bit >> 4 & 0x3F] >> (15 - (bit & 15)) & 1 else low
+                for bit in range(first, first + count)
+            ]
+        values = []
+        for _ in range(count):
+            self.set_pins((level | clock,))
+            value = Eeprom.get_eecd(self, 0)
+            values.append(value)
+            level = value & keep
+            self.set_pins((level,))
+        return values
 
     def flash_eerd_read(self, index: int) -> int:
         """EERD: what was written, with data and DONE if it had the start bit."""

@@ -14,23 +14,34 @@ one go: the bits change hands, the clock is moved, and the marks are those of th
 moved as well. If anything may come in between (an entry on the heap that is due, a pending
 interrupt, somebody who holds the lock), it is made step by step.
 
+The same goes for quiet accesses in a row: statistics that are read, tables that are written, and
+levels of pins, each of which is given its time. Of these, as many are made at one go as end before
+something else is due (the guest's tick falls into nearly every word of the EEPROM); the one that
+it falls into is made step by step, and then the rest at one go.
+
 Runs in which every meeting counts (strict ones, those without a touch point, those with a
 breakpoint) make all accesses step by step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
 from desim.data import NamedTuple
 from desim.engine.environment import CHUNK, CIRCLING_LIMIT, Environment
-from desim.engine.marks import CODE_BITS
+from desim.engine.marks import CODE_BITS, Row
 from desim.machine.threads.big_lock import BigLock
 from desim.machine.threads.vcpu import Vcpu
 from desim.ports import Mmio
 
 Do = TypeVar("Do")
+
+Read = Callable[[], int]
+Write = Callable[[Iterable[int]], None]
+"""Writes, one after the other."""
+ClockIn = Callable[[int, int, int, int], list[int]]
+"""``Mmio.clock_in``: the level, the clock, what is kept, and how many bits."""
 
 
 class Quiet(NamedTuple, Generic[Do]):
@@ -44,6 +55,29 @@ class Quiet(NamedTuple, Generic[Do]):
     """Those that it makes, with times counted from its begin."""
 
 
+class Written(NamedTuple):
+    """Quiet writes, one behind the other."""
+
+    do: list[Write]
+    """What the card does, for each of them."""
+    took: int
+    """All of them together (ns)."""
+    marks: Row
+    flush: Read | None
+    """What is read behind each."""
+
+
+class Rounds(NamedTuple):
+    """Levels of pins, or bits: the same again and again, and each level has its time."""
+
+    took: int
+    """Each round, its waits included (ns)."""
+    marks: Row
+    """Those of all rounds."""
+    each: int
+    """How many of them there are for each."""
+
+
 class CardAccess(Mmio):
     """``Mmio``: the card's registers, reached by the virtual CPU under the big lock.
 
@@ -52,9 +86,9 @@ class CardAccess(Mmio):
     """
 
     __slots__ = (
-        "_env", "_in_a_row", "_lock", "_methods", "_quiet_read", "_quiet_write", "_reads",
-        "_strobes", "_thread", "_writes", "at_one_go", "config_read_", "config_write_", "read_",
-        "write_",
+        "_env", "_in_a_row", "_lock", "_methods", "_pins", "_quiet_clock_in", "_quiet_read",
+        "_quiet_write", "_reads", "_thread", "_writes", "_written", "at_one_go", "config_read_",
+        "config_write_", "read_", "write_",
     )  # fmt: skip
 
     def __init__(
@@ -67,12 +101,14 @@ class CardAccess(Mmio):
         write: Callable[[int, int], None],
         config_read: Callable[[int], int],
         config_write: Callable[[int, int], None],
-        quiet_read: Callable[[int], tuple[str, Callable[[], int]] | None],
-        quiet_write: Callable[[int], tuple[str, Callable[[int], None]] | None],
+        quiet_read: Callable[[int], tuple[str, Read] | None],
+        quiet_write: Callable[[int], tuple[str, Write] | None],
+        quiet_clock_in: Callable[[int], ClockIn | None],
         at_one_go: bool = True,
     ) -> None:
         """``quiet_read`` and ``quiet_write`` give what an access at an offset does if it is
         quiet, and the method that does it: all accesses by one method leave the same marks.
+        ``quiet_clock_in`` gives what ``clock_in`` does there without its waits, if there are pins.
         Without ``at_one_go`` all accesses are made step by step."""
         self._env = env
         self._thread = vcpu.thread
@@ -83,22 +119,27 @@ class CardAccess(Mmio):
         self.config_write_ = config_write
         self._quiet_read = quiet_read
         self._quiet_write = quiet_write
+        self._quiet_clock_in = quiet_clock_in
         self.at_one_go = at_one_go
-        self._reads: dict[int, Quiet[Callable[[], int]] | None] = {}
+        self._reads: dict[int, Quiet[Read] | None] = {}
         """By offset; None: not quiet."""
-        self._writes: dict[int, Quiet[Callable[[int], None]] | None] = {}
-        self._in_a_row: dict[tuple[int, ...], Quiet[list[Callable[[], int]]]] = {}
+        self._writes: dict[int, Quiet[Write] | None] = {}
+        self._in_a_row: dict[tuple[int, ...], Quiet[list[Read]]] = {}
         """Reads one behind the other, by their offsets."""
-        self._strobes: dict[tuple[int, int, int, int], list[int]] = {}
-        """The marks of levels of pins, by where they are, what is read behind each, how long each
-        takes (ns), and how many they are."""
+        self._written: dict[tuple[tuple[int, ...], int | None], Written] = {}
+        """Writes one behind the other, by their offsets and that of what is read behind each."""
+        self._pins: dict[tuple[int, int, int, int, bool], Rounds] = {}
+        """By where the pins are, what is read behind each level, how long it stays (ns), how many
+        rounds there are, and whether the pins are read in each."""
         self._methods: dict[tuple[str, str], tuple[int, tuple[int, ...]]] = {}
         """What reads and writes by a method take (ns), and their marks."""
 
     @property
     def learned(self) -> tuple[object, ...]:
         """The tables of what is known of accesses: they tell nothing of the card."""
-        return self._reads, self._writes, self._in_a_row, self._strobes, self._methods
+        return (
+            self._reads, self._writes, self._in_a_row, self._written, self._pins, self._methods,
+        )  # fmt: skip
 
     def _enter(self) -> bool:
         self._lock.meet()
@@ -169,7 +210,7 @@ class CardAccess(Mmio):
                 if marks:
                     begin <<= CODE_BITS
                     thread.marks += [begin + mark for mark in marks]
-                do(value)
+                do((value,))
                 return
         elif offset not in self._writes and self.at_one_go and self._thread.open:
             self._write_first(offset, value)
@@ -207,7 +248,7 @@ class CardAccess(Mmio):
 
     def _learn_row(self, offsets: tuple[int, ...]) -> None:
         """Once each of them is known, and takes time: that of those in front of it passes first."""
-        do: list[Callable[[], int]] = []
+        do: list[Read] = []
         marks: list[int] = []
         took = 0
         for quiet in map(self._reads.get, offsets):
@@ -219,41 +260,77 @@ class CardAccess(Mmio):
             took += quiet.took
         self._in_a_row[offsets] = Quiet(do, took, tuple(marks))
 
+    def write_all(
+        self, offsets: tuple[int, ...], values: Sequence[int], flush: int | None = None
+    ) -> None:
+        # NOTE: the card's tables written at one go: 1,300 accesses of a boot.
+        row = self._written.get((offsets, flush)) or self._learn_writes(offsets, flush)
+        env, thread, queue = self._env, self._thread, self._env._queue
+        begin = thread.now
+        if (
+            row is None
+            or (queue and queue[0][0] <= begin + row.took)
+            or begin + row.took <= env._now
+            or not self._undisturbed()
+        ):
+            super().write_all(offsets, values, flush)
+            return
+        env._now = thread.now = begin + row.took
+        thread.mark(row.marks, begin)
+        for do, value in zip(row.do, values, strict=True):
+            do((value,))
+        if row.flush is not None:
+            row.flush()
+
+    def _undisturbed(self) -> bool:
+        """Whether nobody comes in between until something is due."""
+        thread = self._thread
+        return (
+            not thread.irq_pending
+            and self._lock.owner is None
+            and self._env.running is thread
+            and thread.open > 0
+        )
+
+    def _learn_writes(self, offsets: tuple[int, ...], flush: int | None) -> Written | None:
+        """If each of the accesses is known, and takes time: None if not. A write that was never
+        made is known if others by its method are."""
+        if not self.at_one_go:
+            return None
+        writes = [quiet for quiet in map(self._known_write, offsets) if quiet is not None]
+        flushed = None if flush is None else self._reads.get(flush)
+        if len(writes) < len(offsets) or (flush is not None and flushed is None):
+            return None
+        behind = () if flushed is None else (flushed,)
+        accesses = [quiet for write in writes for quiet in (write, *behind)]
+        if not all(quiet.took for quiet in accesses):
+            return None
+        took, marks = _one_behind_the_other(accesses)
+        row = self._written[offsets, flush] = Written(
+            [write.do for write in writes],
+            took,
+            Row(marks),
+            None if flushed is None else flushed.do,
+        )
+        return row
+
     def strobe(self, offset: int, values: Sequence[int], flush: int, delay_ns: int) -> None:
         pin, flushed = self._writes.get(offset), self._reads.get(flush)
         if pin is None or flushed is None:
             self._strobe_by_steps(offset, values, flush, delay_ns)
             return
-        # NOTE: all levels at one go (a third of the instructions of a boot: a driver that loads
-        # does little else).
-        env, thread, queue = self._env, self._thread, self._env._queue
-        begin, took = thread.now, pin.took + flushed.took
-        every = took + delay_ns
-        after = begin + len(values) * every
-        end = after - delay_ns
-        if (
-            (not queue or queue[0][0] > end)
-            and (pin.took or (begin > env._now and delay_ns))
-            and not thread.irq_pending
-            and self._lock.owner is None
-            and env.running is thread
-            and len(thread.marks) <= CHUNK
-        ):
-            env._now = end
-            thread.now = after
-            if pin.marks or flushed.marks:
-                row = offset, flush, every, len(values)
-                marks = self._strobes.get(row) or self._learn_strobe(row, pin, flushed)
-                begin <<= CODE_BITS
-                thread.marks += [begin + mark for mark in marks]
-            for value in values:
-                pin.do(value)
-            flushed.do()
-        elif len(values) == 1:
-            self._strobe_by_steps(offset, values, flush, delay_ns)
-        else:
-            for value in values:
-                self.strobe(offset, (value,), flush, delay_ns)
+        # NOTE: as many levels at one go as there is time for (a third of the instructions of a
+        # boot: a driver that loads does little else).
+        rounds = self._rounds(offset, flush, delay_ns, len(values), pin, flushed)
+        while values:
+            count = self._pass_rounds(rounds, len(values), delay_ns, moves=pin.took > 0)
+            if count:
+                pin.do(values[:count])
+                flushed.do()
+            else:
+                count = 1
+                self._strobe_by_steps(offset, values[:1], flush, delay_ns)
+            values = values[count:]
 
     def _strobe_by_steps(
         self, offset: int, values: Sequence[int], flush: int, delay_ns: int
@@ -263,18 +340,67 @@ class CardAccess(Mmio):
             self.read(flush)
             self._thread.charge(delay_ns)
 
-    def _learn_strobe(
-        self,
-        row: tuple[int, int, int, int],
-        pin: Quiet[Callable[[int], None]],
-        flushed: Quiet[Callable[[], int]],
+    def clock_in(
+        self, offset: int, level: int, clock: int, keep: int, count: int, flush: int, delay_ns: int
     ) -> list[int]:
-        """The marks of ``row``'s levels, with times counted from their begin."""
-        *_, every, count = row
-        once = *pin.marks, *(mark + (pin.took << CODE_BITS) for mark in flushed.marks)
-        marks = [mark + (n * every << CODE_BITS) for n in range(count) for mark in once]
-        self._strobes[row] = marks
-        return marks
+        pin, pins = self._writes.get(offset), self._reads.get(offset)
+        flushed, do = self._reads.get(flush), self._quiet_clock_in(offset)
+        if pin is None or pins is None or flushed is None or do is None:
+            return super().clock_in(offset, level, clock, keep, count, flush, delay_ns)
+        rounds = self._rounds(offset, flush, delay_ns, count, pin, flushed, pins)
+        values: list[int] = []
+        while len(values) < count:
+            bits = self._pass_rounds(rounds, count - len(values), delay_ns, moves=pin.took > 0)
+            if not bits:
+                values += super().clock_in(offset, level, clock, keep, 1, flush, delay_ns)
+                level = values[-1] & keep
+                continue
+            values += do(level, clock, keep, bits)
+            level = values[-1] & keep
+            flushed.do()
+        return values
+
+    def _rounds(
+        self,
+        offset: int,
+        flush: int,
+        delay_ns: int,
+        count: int,
+        pin: Quiet[Write],
+        flushed: Quiet[Read],
+        pins: Quiet[Read] | None = None,
+    ) -> Rounds:
+        """``count`` levels, or, if the pins are read, bits: a level, the read, and a level."""
+        key = offset, flush, delay_ns, count, pins is not None
+        known = self._pins.get(key)
+        if known is None:
+            wait: Quiet[None] = Quiet(None, delay_ns, ())
+            level = pin, flushed, wait
+            took, marks = _one_behind_the_other(level if pins is None else (*level, pins, *level))
+            row = [mark + (n * took << CODE_BITS) for n in range(count) for mark in marks]
+            known = self._pins[key] = Rounds(took, Row(row), len(marks))
+        return known
+
+    def _pass_rounds(self, rounds: Rounds, count: int, delay_ns: int, *, moves: bool) -> int:
+        """Let up to ``count`` rounds pass, as many as can end before anything else is due (the
+        wait behind the last one may end later): how many those are.
+
+        Time moves in each access, or, without ``moves``, in the waits alone.
+        """
+        env, thread, queue = self._env, self._thread, self._env._queue
+        begin = thread.now
+        if not (moves or (begin > env._now and delay_ns)) or not self._undisturbed():
+            return 0
+        if queue:
+            time = queue[0][0] - begin + delay_ns - 1
+            if time < count * rounds.took:
+                count = time // rounds.took
+                if count <= 0:
+                    return 0
+        thread.now = begin + count * rounds.took
+        env._now = thread.now - delay_ns
+        thread.mark(rounds.marks, begin, count * rounds.each)
+        return count
 
     def config_read(self, offset: int) -> int:
         was_on = self._enter()
@@ -290,7 +416,8 @@ class CardAccess(Mmio):
         self._reads.clear()
         self._writes.clear()
         self._in_a_row.clear()
-        self._strobes.clear()
+        self._written.clear()
+        self._pins.clear()
         self._methods.clear()
 
     # --- quiet accesses
@@ -325,15 +452,7 @@ class CardAccess(Mmio):
         return value
 
     def _write_first(self, offset: int, value: int) -> None:
-        quiet = self._quiet_write(offset)
-        if quiet is None:
-            self._writes[offset] = None
-            self.write(offset, value)
-            return
-        method, do = quiet
-        known = self._methods.get(("write", method))
-        if known is not None:
-            self._writes[offset] = Quiet(do, *known)
+        if self._known_write(offset) is not None or offset in self._writes:
             self.write(offset, value)
             return
         learned = self._watch()
@@ -341,7 +460,23 @@ class CardAccess(Mmio):
         self.write_(offset, value)
         self._leave(was_on)
         if (found := learned()) is not None:
-            self._methods["write", method] = found
+            quiet = self._quiet_write(offset)
+            assert quiet is not None, "it would be known not to be"
+            self._methods["write", quiet[0]] = found
+
+    def _known_write(self, offset: int) -> Quiet[Write] | None:
+        """What is known of writes there, or by the same method."""
+        if offset not in self._writes:
+            quiet = self._quiet_write(offset)
+            if quiet is None:
+                self._writes[offset] = None
+            else:
+                method, do = quiet
+                known = self._methods.get(("write", method))
+                if known is None:
+                    return None
+                self._writes[offset] = Quiet(do, *known)
+        return self._writes[offset]
 
     def _watch(self) -> Callable[[], tuple[int, tuple[int, ...]] | None]:
         """What gives the time and marks of the access that follows: None if anything came in
@@ -358,3 +493,15 @@ class CardAccess(Mmio):
             return thread.now - begin, tuple(mark - base for mark in thread.marks[first:])
 
         return learned
+
+
+def _one_behind_the_other(accesses: Iterable[Quiet[Any]]) -> tuple[int, list[int]]:
+    """What they take together (ns), and their marks, with times counted from their begin."""
+    took = 0
+    marks: list[int] = []
+    for _, ns, own in accesses:
+        begin = took << CODE_BITS
+        for mark in own:
+            marks += (begin + mark,)
+        took += ns
+    return took, marks

@@ -201,6 +201,7 @@ class Qemu:
             config_write=card.config_write,
             quiet_read=card.quiet_read,
             quiet_write=card.quiet_write,
+            quiet_clock_in=card.quiet_clock_in,
             at_one_go=not (env.strict or env.without or build.watch),
         )
         self._firmware(card)

@@ -19,7 +19,7 @@ from desim.guest.drivers.modprobe import parse_args
 from desim.guest.drivers.netdevice import NetDeviceStats
 from desim.guest.mm.memory import Memory
 from desim.guest.skb import Skb
-from desim.ports import Dma, Timer
+from desim.ports import Dma, Mmio, Timer
 from desim.stages import Build, bare, marks_of
 from desim.testing import Ledger
 from desim.userland.waitqueue import WaitQueue
@@ -333,11 +333,21 @@ class FakeBus:
     def read_all(self, offsets: tuple[int, ...]) -> list[int]:
         return [self.read(offset) for offset in offsets]
 
+    def write_all(
+        self, offsets: tuple[int, ...], values: Sequence[int], flush: int | None = None
+    ) -> None:
+        Mmio.write_all(self, offsets, values, flush)
+
     def strobe(self, offset: int, values: Sequence[int], flush: int, delay_ns: int) -> None:
         for value in values:
             self.write(offset, value)
             self.read(flush)
             self.wait(delay_ns // 1000)
+
+    def clock_in(
+        self, offset: int, level: int, clock: int, keep: int, count: int, flush: int, delay_ns: int
+    ) -> list[int]:
+        return Mmio.clock_in(self, offset, level, clock, keep, count, flush, delay_ns)
 
     def config_read(self, offset: int) -> int:
         return self.card.config_read(offset)

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import pytest
 from card_fixture import MAC, TX_BUFFERS, TX_RING, Bed, ethernet
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from desim.conform.e1000.decode import decode, register_name
 from desim.devices import Nic
@@ -362,6 +364,52 @@ def read_bits(bed: Bed, address: int) -> int:
         value = value << 1 | bed[EECD] >> 3 & 1
         bed[EECD] = 3
     return value
+
+
+PIN_LEVELS = st.lists(st.integers(0, 15) | st.sampled_from([2, 3, 6, 7]), max_size=40)
+
+
+def pins(bed: Bed) -> list[int]:
+    """What can be seen of the shifter from now on."""
+    return [bed[EECD], *(read_on(bed) for _ in range(20))]
+
+
+def read_on(bed: Bed) -> int:
+    bed[EECD] = 3
+    bed[EECD] = 2
+    return bed[EECD]
+
+
+@given(
+    address=st.none() | st.integers(0, 63),
+    before=PIN_LEVELS,
+    level=st.integers(0, 15),
+    clock=st.sampled_from([1, 1, 1, 0, 4]),
+    keep=st.sampled_from([~5, ~1, ~7, ~0]),
+    count=st.sampled_from([0, 1, 2, 16, 40]),
+)
+@example(address=63, before=[2], level=2, clock=1, keep=~5, count=16)
+@example(address=63, before=[2], level=2, clock=1, keep=~5, count=40)
+@example(address=63, before=[2], level=2, clock=1, keep=~7, count=16)
+def test_eeprom_pins_at_one_go_are_as_one_by_one(
+    address: int | None, before: list[int], level: int, clock: int, keep: int, count: int
+) -> None:
+    one, all_ = Bed(), Bed()
+    if address is not None:
+        read_bits(one, address)
+        read_bits(all_, address)
+    for value in before:
+        one[EECD] = value
+    all_.card.eeprom.set_pins(before)
+    values = []
+    held = level
+    for _ in range(count):
+        one[EECD] = held | clock
+        values.append(one[EECD])
+        held = values[-1] & keep
+        one[EECD] = held & 0xFFFF_FFFF
+    assert all_.card.eeprom.clock_in(level, clock, keep, count) == values
+    assert pins(all_) == pins(one)
 
 
 # Stages

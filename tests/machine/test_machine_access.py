@@ -120,7 +120,7 @@ def entered(machine: Machine) -> int:
 
 
 def test_most_accesses_of_a_boot_are_quiet() -> None:
-    assert entered(Machine(config("hello"))) < 1_000
+    assert entered(Machine(config("hello"))) < 500
 
 
 @pytest.mark.parametrize("changes", [{"strict": True}, {"without": ("dma",)}])

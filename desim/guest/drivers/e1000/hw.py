@@ -115,6 +115,10 @@ MAC_TYPES = {0x100E: "82540", 0x100F: "82545"}
 _IFS_MIN, _IFS_MAX, _IFS_STEP, _IFS_RATIO, _MIN_NUM_XMITS = 40, 80, 10, 4, 1000
 
 
+_VLAN_FILTERS = tuple(range(VFTA, VFTA + 4 * VLAN_FILTER_TBL_SIZE, 4))
+_MULTICAST = tuple(range(MTA, MTA + 4 * MC_TBL_SIZE, 4))
+
+
 class E1000Hw:
     """``struct e1000_hw``."""
 
@@ -142,7 +146,7 @@ class E1000Hw:
         "_cpu", "_current_ifs", "_in_ifs_mode", "_mmio", "autoneg", "bus", "copper", "eeprom",
         "er32", "ew32", "fc", "fc_high_water", "fc_low_water", "forced_full_duplex",
         "forced_speed", "get_link_status", "mac_addr", "mac_type", "original_fc", "phy",
-        "read_all",
+        "read_all", "write_all",
     )  # fmt: skip
 
     def __init__(self, *, cpu: Cpu, mmio: Mmio, build: Build = bare) -> None:
@@ -150,6 +154,7 @@ class E1000Hw:
         self._mmio = mmio
         self.er32 = mmio.read
         self.read_all = mmio.read_all
+        self.write_all = mmio.write_all
         self.ew32 = mmio.write
         self.eeprom = build(Eeprom)(cpu=cpu, mmio=mmio)
         self.phy = build(Phy)(cpu=cpu, mmio=mmio)
@@ -225,13 +230,9 @@ class E1000Hw:
             return False
         self.set_media_type()
         self.ew32(VET, 0)
-        for index in range(VLAN_FILTER_TBL_SIZE):
-            self.ew32(VFTA + 4 * index, 0)
-            self.write_flush()
+        self.write_all(_VLAN_FILTERS, bytes(VLAN_FILTER_TBL_SIZE), STATUS)
         self._init_rx_addrs()
-        for index in range(MC_TBL_SIZE):
-            self.ew32(MTA + 4 * index, 0)
-            self.write_flush()
+        self.write_all(_MULTICAST, bytes(MC_TBL_SIZE), STATUS)
         linked = self.setup_link()
         txdctl = self.er32(TXDCTL)
         self.ew32(TXDCTL, txdctl & ~TXDCTL_WTHRESH | TXDCTL_FULL_TX_DESC_WB)
@@ -242,8 +243,7 @@ class E1000Hw:
     def _init_rx_addrs(self) -> None:
         """The station's address in RAR 0, nothing in the others."""
         self.rar_set(self.mac_addr, 0)
-        for index in range(1, RAR_ENTRIES):
-            self.rar_clear(index)
+        self.rars_clear(1)
 
     def rar_set(self, address: bytes, index: int) -> None:
         """Accept frames for ``address`` (e1000_rar_set)."""
@@ -252,12 +252,10 @@ class E1000Hw:
         self.ew32(RA + 8 * index + 4, int.from_bytes(address[4:], "little") | RAH_AV)
         self.write_flush()
 
-    def rar_clear(self, index: int) -> None:
-        """Empty one exact filter."""
-        self.ew32(RA + 8 * index, 0)
-        self.write_flush()
-        self.ew32(RA + 8 * index + 4, 0)
-        self.write_flush()
+    def rars_clear(self, first: int) -> None:
+        """Empty the exact filters from one on."""
+        halves = range(RA + 8 * first, RA + 8 * RAR_ENTRIES, 4)
+        self.write_all(tuple(halves), bytes(len(halves)), STATUS)
 
     @staticmethod
     def hash_mc_addr(address: bytes) -> int:

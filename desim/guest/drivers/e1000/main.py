@@ -108,6 +108,9 @@ _ALL = 0xFFFFFFFF
 _WUFC_MAG = 2
 
 
+_MULTICAST_BACKWARDS = tuple(range(MTA, MTA + 4 * NUM_MTA_REGISTERS, 4))[::-1]
+
+
 class E1000Driver:
     """One adapter under the driver's control; implements ``NetDriver``.
 
@@ -469,10 +472,8 @@ class E1000Driver:
         exact = exact[: RAR_ENTRIES - 1]
         for index, address in enumerate(exact, 1):
             hw.rar_set(address, index)
-        for index in range(len(exact) + 1, RAR_ENTRIES):
-            hw.rar_clear(index)
-        for index in reversed(range(NUM_MTA_REGISTERS)):
-            adapter.ew32(MTA + 4 * index, mta[index])
+        hw.rars_clear(len(exact) + 1)
+        hw.write_all(_MULTICAST_BACKWARDS, mta[::-1])
         hw.write_flush()
 
     # Watchdog

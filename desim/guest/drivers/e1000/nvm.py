@@ -48,13 +48,14 @@ class Eeprom:
         read_mac_addr=mark("e1000_read_mac_addr", file=HW_C),
     )
 
-    __slots__ = ("_cpu", "_read", "_strobe", "_write", "address_bits", "word_size")
+    __slots__ = ("_clock_in", "_cpu", "_read", "_strobe", "_write", "address_bits", "word_size")
 
     def __init__(self, *, cpu: Cpu, mmio: Mmio) -> None:
         self._cpu = cpu
         self._read = mmio.read
         self._write = mmio.write
         self._strobe = mmio.strobe
+        self._clock_in = mmio.clock_in
         self.word_size = 0
         self.address_bits = 0
 
@@ -131,16 +132,11 @@ class Eeprom:
         self._write(EECD, eecd & ~EECD_DI)
 
     def _shift_in_ee_bits(self, count: int) -> int:
-        eecd = self._read(EECD) & ~(EECD_DO | EECD_DI)
-        self._edges(eecd | EECD_SK)
+        level = self._read(EECD) & ~(EECD_DO | EECD_DI)
+        keep = ~(EECD_DI | EECD_SK)
         data = 0
-        for bit in reversed(range(count)):
-            eecd = self._read(EECD) & ~EECD_DI
+        for eecd in self._clock_in(EECD, level, EECD_SK, keep, count, STATUS, _DELAY_NS):
             data = data << 1 | bool(eecd & EECD_DO)
-            eecd &= ~EECD_SK
-            if bit:
-                self._edges(eecd, eecd | EECD_SK)
-        self._edges(eecd)
         return data
 
     def _standby_eeprom(self) -> None:
