@@ -30,7 +30,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heappush
-from itertools import count, islice
+from itertools import count, islice, repeat
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -163,7 +163,7 @@ class Environment:
         self.still_at = -1
         self.steps = 0
         """How many entries of the heap were taken and count, up to the end of the last run."""
-        self._left: Iterator[int] | None = None
+        self._left: Iterator[bool] | None = None
         self.uncounted = 0
         """Entries of this run that do not count towards the limit."""
         self.event_limit = event_limit
@@ -271,7 +271,7 @@ class Environment:
         references: Callable[[object], int] = sys.getrefcount if REUSE else id
         reused, is_event = self.reused, EVENT
         self.uncounted = 0
-        steps = self._left = iter(range(self.event_limit - self.steps))
+        steps = self._left = repeat(True, self.event_limit - self.steps)
         target: Any = None
         argument: Any = None
         try:
@@ -291,8 +291,6 @@ class Environment:
                     # Two references are this frame's and that of the call itself: no process, no
                     # condition and no user has this one any more. A Timeout never fails.
                     if references(target) == 2:
-                        callbacks.clear()
-                        target.callbacks = callbacks
                         spare.append(target)
                 elif not target._ok and not hasattr(target, "_defused"):
                     raise copy_of(target._value)

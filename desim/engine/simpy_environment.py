@@ -69,8 +69,8 @@ class SimPyEnvironment(Environment, simpy.Environment):  # type: ignore[misc]
         except IndexError:
             event = Timeout.__new__(Timeout)
             event.env = self
-            event.callbacks = []
             event._ok = True
+        event.callbacks = []
         event._value = value
         event._delay = delay
         heappush(self._queue, (self._now + delay, next(self._eid), event, EVENT))
