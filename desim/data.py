@@ -94,8 +94,8 @@ def data(
         space["__slots__"] = tuple(name for name in own if name not in inherited)
         space.pop("__dict__", None)
         space.pop("__weakref__", None)
+        space["__init__"] = _first(known, frozen, lambda: made)
         made: Any = type(cls)(cls.__name__, cls.__bases__, space)
-        made.__init__ = _first(made, frozen)
         return made
 
     return of
@@ -117,18 +117,20 @@ def _field(default: Any, named: bool) -> Field:
     return made
 
 
-def _first(made: Any, frozen: bool) -> Callable[..., None]:
-    """The constructor of ``made`` for its first objects, and for calls that are wrong."""
-    known: dict[str, Field] = made.__fields__
-    given_in = _given_in(known)
+def _first(known: dict[str, Field], frozen: bool, owner: Callable[[], Any]) -> Callable[..., None]:
+    """The constructor of ``owner`` for its first objects, and for calls that are wrong."""
     put = object.__setattr__ if frozen else setattr
     left = FEW
+    given_in: Any = None
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:  # noqa: N807 - it stands for it
-        nonlocal left
+        nonlocal left, given_in
         left -= 1
+        if given_in is None:
+            given_in = _given_in(known)
         given = given_in(values, named) if left else None
         if given is None:
+            made = owner()
             made.__init__ = _constructor(known, frozen)
             made.__init__(self, *values, **named)
             return
@@ -237,6 +239,8 @@ if not TYPE_CHECKING:
 
     # What reads an item by its name, in C: the standard library has no public name for it.
     _Place = type(namedtuple("One", "one").one)
+    _PLACES = []
+    """The same for all classes, each made once."""
 
     class _Tuples(type):
         """Makes of a class with annotated fields a class of tuples."""
@@ -245,37 +249,44 @@ if not TYPE_CHECKING:
             if not bases:
                 return super().__new__(meta, name, bases, space)
             names = tuple(space.get("__annotations__", ()))
-            known = {one: _field(space.pop(one, MISSING), named=False) for one in names}
-            space |= {one: _Place(number, None) for number, one in enumerate(names)}
+            defaults = {one: space.pop(one) for one in names if one in space}
+            while len(_PLACES) < len(names):
+                _PLACES.append(_Place(len(_PLACES), None))
+            space.update(zip(names, _PLACES, strict=False))
             space |= _TUPLE
             space.setdefault("__repr__", _tuple_repr)
             space["_fields"] = space["__match_args__"] = names
-            space["_field_defaults"] = {
-                one: field.default for one, field in known.items() if field.default is not MISSING
-            }
+            space["_field_defaults"] = defaults
+            space["__new__"] = _first_tuple(names, defaults, lambda: made)
             made = type(name, (tuple, *bases[1:]), space)
-            made.__new__ = staticmethod(_first_tuple(made, known))
             return made
 
     class NamedTuple(metaclass=_Tuples):
         """The base of tuples with names, to be read like a class of data."""
 
 
-def _first_tuple(made: Any, known: dict[str, Field]) -> Callable[..., Any]:
+def _first_tuple(
+    names: tuple[str, ...], defaults: dict[str, Any], owner: Callable[[], Any]
+) -> Callable[..., Any]:
     """What ``_first`` is for a class of data."""
-    given_in = _given_in(known)
-    count, left = len(known), FEW
+    count, left = len(names), FEW
+    known: dict[str, Field] = {}
+    given_in: Any = None
 
     def __new__(cls: Any, *values: Any, **named: Any) -> Any:  # noqa: N807 - it stands for it
-        nonlocal left
+        nonlocal left, known, given_in
         left -= 1
         if left and len(values) == count and not named:
             return tuple.__new__(cls, values)
+        if given_in is None:
+            known = {one: _field(defaults.get(one, MISSING), named=False) for one in names}
+            given_in = _given_in(known)
         given = given_in(values, named) if left else None
         if given is None:
+            made = owner()
             made.__new__ = staticmethod(_tuple_constructor(known))
             return made.__new__(cls, *values, **named)
-        return tuple.__new__(cls, map(given.__getitem__, known))
+        return tuple.__new__(cls, map(given.__getitem__, names))
 
     return __new__
 
