@@ -41,7 +41,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TypeVar
 
 from desim.devices import Nic
 from desim.e1000.datasheet import DatasheetInterrupts, DatasheetReceiver, DatasheetTransmitter
@@ -90,17 +89,6 @@ ETH_P_VLAN = 0x8100
 
 ReadOp = Callable[[int], int]
 WriteOp = Callable[[int, int], None]
-T = TypeVar("T")
-Rows = list[tuple[int, int, T]]
-"""Registers of the same kind in a row: the first, the one behind the last, and what they have."""
-
-
-def _filled(other: T, rows: Rows[T]) -> tuple[T, ...]:
-    """A table of what each register has: ``other`` where no row says something else."""
-    table = [other] * REGISTERS_COUNT
-    for begin, end, what in rows:
-        table[begin:end] = [what] * (end - begin)
-    return tuple(table)
 
 
 def _check(nic: Nic) -> None:
@@ -192,7 +180,8 @@ class E1000:
         self.e1000_reset()
 
     def _wire(self, there: dict[Gate | None, bool]) -> None:
-        """Make the four tables of register accesses from ``registers.TABLE``."""
+        """Make from ``registers.TABLE`` which row each register belongs to, and what a read and a
+        write of that row do: four columns, of an operation or else a mask."""
         readops: dict[int, ReadOp] = {
             ICR: self.interrupts.mac_icr_read,
             EECD: self.eeprom.get_eecd,
@@ -214,30 +203,28 @@ class E1000:
         if isinstance(self.interrupts, DatasheetInterrupts):
             table = DATASHEET_TABLE
             writeops[RDTR] = self.interrupts.set_rdtr
-        reading: Rows[ReadOp | None] = []
-        writing: Rows[WriteOp | None] = []
-        read_masks: Rows[int] = []
-        write_masks: Rows[int] = []
-        for row in table:
+        # Row 0 is registers that are not there.
+        row_of = bytearray(REGISTERS_COUNT)
+        reading: list[ReadOp | None] = [None]
+        writing: list[WriteOp | None] = [self._ignored]
+        read_mask, write_mask = [0], [0]
+        for number, row in enumerate(table, 1):
             first = row.first
             if row.name in CLEAR_ON_READ:
                 pair = first in (GORCH, GOTCH, TORH, TOTH)
                 readops[first] = self.mac_read_clr8 if pair else self.mac_read_clr4
             # Of registers in a row that are not there only the first is missing, as in QEMU.
             begin, end = first + (not there[row.gate]), first + row.length
-            if row.reads is None:
-                reading += ((begin, end, readops[first]),)
-            else:
-                read_masks += ((begin, end, row.reads),)
-            if row.writes is not None:
-                writing += ((begin, end, None),)
-                write_masks += ((begin, end, row.writes),)
-            elif first in writeops:
-                writing += ((begin, end, writeops[first]),)
+            row_of[begin:end] = bytes((number,)) * (end - begin)
+            reading += (readops[first] if row.reads is None else None,)
+            read_mask += (row.reads or 0,)
+            ignored = None if row.writes is not None else self._ignored
+            writing += (ignored and writeops.get(first, ignored),)
+            write_mask += (row.writes or 0,)
         # They are the same for ever (and so no part of what ``desim.machine.state`` puts back).
-        self._readops, self._read_mask = _filled(None, reading), _filled(0, read_masks)
-        self._writeops = _filled(self._ignored, writing)
-        self._write_mask = _filled(0, write_masks)
+        self._row_of = bytes(row_of)
+        self._readops, self._writeops = tuple(reading), tuple(writing)
+        self._read_mask, self._write_mask = tuple(read_mask), tuple(write_mask)
 
     # Registers (BAR0)
 
@@ -265,9 +252,10 @@ class E1000:
         if not self.pci.memory_enabled:
             return 0
         index = (offset & 0x1FFFF) >> 2
-        op = self._readops[index]
+        row = self._row_of[index]
+        op = self._readops[row]
         if op is None:
-            return self.mac_reg[index] & self._read_mask[index]
+            return self.mac_reg[index] & self._read_mask[row]
         return op(index)
 
     def e1000_mmio_write(self, offset: int, value: int) -> None:
@@ -275,9 +263,10 @@ class E1000:
         if not self.pci.memory_enabled:
             return
         index = (offset & 0x1FFFF) >> 2
-        op = self._writeops[index]
+        row = self._row_of[index]
+        op = self._writeops[row]
         if op is None:
-            self.mac_reg[index] = value & self._write_mask[index]
+            self.mac_reg[index] = value & self._write_mask[row]
         else:
             op(index, value)
 
@@ -288,9 +277,10 @@ class E1000:
         stages. None for a register whose read makes something happen.
         """
         index = (offset & 0x1FFFF) >> 2
-        op, mac_reg = self._readops[index], self.mac_reg
+        row, mac_reg = self._row_of[index], self.mac_reg
+        op = self._readops[row]
         if op is None:
-            mask = self._read_mask[index]
+            mask = self._read_mask[row]
             return "", lambda: mac_reg[index] & mask
         # The methods themselves, without what is recorded of them.
         if op == self.mac_read_clr4:
@@ -304,9 +294,10 @@ class E1000:
     def quiet_write(self, offset: int) -> tuple[str, Callable[[Iterable[int]], None]] | None:
         """The same for writes, one after the other, that keep bits or move the EEPROM's pins."""
         index = (offset & 0x1FFFF) >> 2
-        op = self._writeops[index]
+        row = self._row_of[index]
+        op = self._writeops[row]
         if op is None:
-            mac_reg, mask = self.mac_reg, self._write_mask[index]
+            mac_reg, mask = self.mac_reg, self._write_mask[row]
 
             def keep(values: Iterable[int]) -> None:
                 for value in values:
@@ -319,7 +310,8 @@ class E1000:
 
     def quiet_clock_in(self, offset: int) -> Callable[[int, int, int, int], list[int]] | None:
         """The same for bits that are clocked in there (``Mmio.clock_in``), if there are pins."""
-        if self._writeops[(offset & 0x1FFFF) >> 2] == self.eeprom.set_eecd:
+        row = self._row_of[(offset & 0x1FFFF) >> 2]
+        if self._writeops[row] == self.eeprom.set_eecd:
             return self.eeprom.clock_in
         return None
 
