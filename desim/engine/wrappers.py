@@ -128,9 +128,9 @@ class SizedCost(dict[int, int]):
 
 
 class Young:
-    """A wrapper of whose method there have been few calls."""
+    """What a wrapper knows of whose method there have been few calls."""
 
-    __slots__ = ("around", "left", "names", "opens", "size", "sized", "steps", "strict")
+    __slots__ = ("around", "doing", "left", "names", "opens", "size", "strict")
 
     def __init__(
         self,
@@ -143,53 +143,21 @@ class Young:
         self.names = names
         """The method's parameters."""
         self.size = size
-        self.steps = steps
-        self.sized = [
-            SizedCost(cost) if size is not None and cost.per_1000_bytes > 0 else None
-            for _, cost in steps
+        self.doing = [
+            (code, cost[0], SizedCost(cost) if size is not None and cost[1] else None, cost[2])
+            for code, cost in steps
         ]
-        """For each step what its entry costs by size; None if that does not matter."""
+        """For each name: what is recorded, what the entry costs, the same by size if that matters,
+        and what the exit costs."""
         self.opens = opens
         self.strict = strict
         self.left = FEW
         self.around: FunctionType
 
-    def call(
-        self,
-        env: Environment,
-        method: Callable[..., Any],
-        one: Any,
-        args: tuple[Any, ...],
-        named: dict[str, Any],
-    ) -> Any:
-        """Call ``method`` of ``one``, and do around it what is to be done."""
-        thread = env.running
-        if thread is None or (self.opens == "outermost" and thread.open):
-            return method(one, *args, **named)
-        for (code, cost), sized in zip(self.steps, self.sized, strict=True):
-            if code is not None:
-                thread.marks.append(thread.now << CODE_BITS | code)
-            if sized is not None:
-                thread.charge(sized[self._size_of(method, args, named)])
-            elif cost.enter:
-                thread.charge(cost.enter)
-        is_counted = self.opens != "uncounted"
-        if is_counted:
-            thread.open += 1
-        try:
-            return method(one, *args, **named)
-        finally:
-            for code, cost in reversed(self.steps):
-                if cost.leave:
-                    thread.charge(cost.leave)
-                if code is not None:
-                    thread.marks.append(thread.now << CODE_BITS | code + 1)
-            if is_counted:
-                thread.open -= 1
-
-    def _size_of(
+    def size_of(
         self, method: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]
     ) -> int:
+        """The size that the costs of a call depend on."""
         parameter, _, attribute = (self.size or "").partition(".")
         place = self.names.index(parameter) - 1
         given = {**(method.__kwdefaults__ or {}), **named}
@@ -205,10 +173,9 @@ class Young:
         around, given, names = self.around, method.__code__, self.names
         figures: dict[str, int] = {}
         shapes: list[Figures] = []
-        for number, ((code, cost), sized) in enumerate(zip(self.steps, self.sized, strict=True)):
-            is_sized = sized is not None
-            shapes += (Figures(code is not None, cost.enter > 0, is_sized, cost.leave > 0),)
-            figures[f"enter{number}"], figures[f"leave{number}"] = cost.enter, cost.leave
+        for number, (code, enter, sized, leave) in enumerate(self.doing):
+            shapes += (Figures(code is not None, enter > 0, sized is not None, leave > 0),)
+            figures[f"enter{number}"], figures[f"leave{number}"] = enter, leave
             if code is not None:
                 figures[f"code{number}"], figures[f"out{number}"] = code, code + 1
         places, keywords = names[: given.co_argcount], names[given.co_argcount :]
@@ -231,7 +198,7 @@ class Young:
         around.__kwdefaults__ = method.__kwdefaults__
         assert around.__closure__ is not None
         own = around.__closure__[written.co_freevars.index("own")]
-        own.cell_contents = self.sized
+        own.cell_contents = [sized for _, _, sized, _ in self.doing]
 
 
 def wrap(
@@ -255,12 +222,39 @@ def wrap(
     own = Young(names, size, steps, opens, env.strict)
 
     def stage(self: Any, *args: Any, **named: Any) -> Any:
-        if own.left:
-            own.left -= 1
-            return own.call(env, method, self, args, named)
-        around = own.around
-        own.grow(method)
-        return around(self, *args, **named)
+        young = own  # it is another, once the text is written, and this call has not ended
+        if not young.left:
+            around = young.around
+            young.grow(method)
+            return around(self, *args, **named)
+        young.left -= 1
+        thread = env.running
+        if thread is None or (young.opens == "outermost" and thread.open):
+            return method(self, *args, **named)
+        doing = young.doing
+        for code, enter, sized, _ in doing:
+            if code is not None:
+                thread.marks.append(thread.now << CODE_BITS | code)
+            cost = enter if sized is None else sized[young.size_of(method, args, named)]
+            if young.strict:
+                thread.charge(cost)
+            else:
+                thread.now += cost
+        is_counted = young.opens != "uncounted"
+        if is_counted:
+            thread.open += 1
+        try:
+            return method(self, *args, **named)
+        finally:
+            for code, _, _, leave in reversed(doing):
+                if young.strict:
+                    thread.charge(leave)
+                else:
+                    thread.now += leave
+                if code is not None:
+                    thread.marks.append(thread.now << CODE_BITS | code + 1)
+            if is_counted:
+                thread.open -= 1
 
     made = own.around = cast("FunctionType", stage)
     made.__name__ = method.__name__
@@ -269,7 +263,7 @@ def wrap(
     return made
 
 
-FILES = WRITTEN, Young.call.__code__.co_filename
+FILES = WRITTEN, wrap.__code__.co_filename
 """Where all functions are that stand around methods."""
 
 _STARS = 0x04 | 0x08
