@@ -102,7 +102,7 @@ def add_results(parser: Parser) -> None:
 
 def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     """Run, show, write; the exit code."""
-    from desim.api.running import assemble
+    from desim.api.running import assemble, configuration
 
     other = "--json" if arguments.json else "--quiet" if arguments.quiet else ""
     if other and arguments.ladder:
@@ -115,7 +115,7 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     users = _users_laws(arguments.laws)
     # The screen and the summary have the fingerprint, DIR and a report have everything, and what
     # is expected of figures is judged by what was recorded.
-    expect = scenario.configuration().expect
+    expect = configuration(scenario, arguments.costs, shared=True).expect
     judged = bool(expect.metrics or expect.fingerprint or expect.laws or users)
     kept = arguments.out is not None or arguments.report is not None
     everything = kept or not arguments.quiet or judged

@@ -43,7 +43,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from desim.devices import Nic
-from desim.e1000.datasheet import DatasheetInterrupts, DatasheetReceiver, DatasheetTransmitter
 from desim.e1000.eeprom import Eeprom
 from desim.e1000.interrupts import InterruptObserver, Interrupts
 from desim.e1000.pci import COMMAND, MODELS, PciFunction
@@ -57,9 +56,6 @@ from desim.e1000.registers import (
     GORCH,
     GOTCH,
     ICR,
-    ICS,
-    IMC,
-    IMS,
     MAC,
     MDIC,
     MIT,
@@ -67,7 +63,6 @@ from desim.e1000.registers import (
     RAH_AV,
     RCTL,
     RDT,
-    RDTR,
     REGISTERS_COUNT,
     RESET,
     TABLE,
@@ -99,6 +94,15 @@ def _check(nic: Nic) -> None:
         raise ValueError(f"a MAC address has 6 bytes, not {len(nic.mac)}: {nic.mac.hex(':')}")
     if nic.semantics not in ("qemu", "datasheet"):
         raise ValueError(f"no such semantics: {nic.semantics!r}; there are qemu, datasheet")
+
+
+def _parts(nic: Nic) -> tuple[type[Interrupts], type[Receiver], type[Transmitter]]:
+    """What the card is made of, by its timing behaviour."""
+    if nic.semantics == "qemu":
+        return Interrupts, Receiver, Transmitter
+    from desim.e1000.datasheet import DatasheetInterrupts, DatasheetReceiver, DatasheetTransmitter
+
+    return DatasheetInterrupts, DatasheetReceiver, DatasheetTransmitter
 
 
 class E1000:
@@ -137,8 +141,8 @@ class E1000:
         self.mac_reg: list[int] = []  # a reset fills it
         mac_reg = self.mac_reg
         self.pci = build(PciFunction)(bus=pci, device_id=kind.device_id)
-        datasheet = nic.semantics == "datasheet"
-        self.interrupts = build(DatasheetInterrupts if datasheet else Interrupts)(
+        interrupts, receiver, transmitter = _parts(nic)
+        self.interrupts = build(interrupts)(
             mac_reg=mac_reg,
             clock=clock,
             pci_set_irq=self.pci.set_irq,
@@ -155,7 +159,7 @@ class E1000:
             phy_id2=kind.phy_id2,
             autonegotiation=nic.autonegotiation,
         )
-        self.rx = build(DatasheetReceiver if datasheet else Receiver)(
+        self.rx = build(receiver)(
             mac_reg=mac_reg,
             clock=clock,
             pci=self.pci,
@@ -163,7 +167,7 @@ class E1000:
             ledger=ledger,
             set_ics=self.interrupts.receive_causes,
         )
-        self.tx = build(DatasheetTransmitter if datasheet else Transmitter)(
+        self.tx = build(transmitter)(
             mac_reg=mac_reg,
             pci=self.pci,
             net=net,
@@ -188,10 +192,7 @@ class E1000:
             EERD: self.eeprom.flash_eerd_read,
         }
         writeops: dict[int, WriteOp] = {
-            ICR: self.interrupts.set_icr,
-            ICS: self.interrupts.set_ics,
-            IMS: self.interrupts.set_ims,
-            IMC: self.interrupts.set_imc,
+            **self.interrupts.writeops(),
             RCTL: self.rx.set_rx_control,
             RDT: self.rx.set_rdt,
             TCTL: self.tx.set_tctl,
@@ -199,10 +200,7 @@ class E1000:
             MDIC: self.phy.set_mdic,
             EECD: self.eeprom.set_eecd,
         }
-        table = TABLE
-        if isinstance(self.interrupts, DatasheetInterrupts):
-            table = DATASHEET_TABLE
-            writeops[RDTR] = self.interrupts.set_rdtr
+        table = TABLE if self.nic.semantics == "qemu" else DATASHEET_TABLE
         # Row 0 is registers that are not there.
         row_of = bytearray(REGISTERS_COUNT)
         reading: list[ReadOp | None] = [None]

@@ -215,6 +215,9 @@ class DatasheetInterrupts(Interrupts):
         if val:
             self.set_ics(0, val)
 
+    def writeops(self) -> dict[int, Callable[[int, int], None]]:
+        return super().writeops() | {RDTR: self.set_rdtr}
+
     def set_rdtr(self, index: int, val: int) -> None:
         """13.4.30: with FPD the timer expires at once."""
         self.mac_reg[RDTR] = val & 0xFFFF

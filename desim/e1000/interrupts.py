@@ -34,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from desim.data import Protocol
-from desim.e1000.registers import ICR, ICS, IMS, ITR, RADV, RDTR, RXT0, TADV, TXDW, TXQE
+from desim.e1000.registers import ICR, ICS, IMC, IMS, ITR, RADV, RDTR, RXT0, TADV, TXDW, TXQE
 from desim.ports import Clock
 from desim.stages import QEMU, Landmark, mark, stages
 
@@ -238,6 +238,10 @@ class Interrupts:
         if self.observer is not None:
             self._tell_end(False)
         self.set_interrupt_cause(self.mac_reg[ICR])
+
+    def writeops(self) -> dict[int, Callable[[int, int], None]]:
+        """The registers whose writes are this part's, and what does them."""
+        return {ICR: self.set_icr, ICS: self.set_ics, IMS: self.set_ims, IMC: self.set_imc}
 
     def set_ics(self, index: int, val: int) -> None:
         """Add causes: a write of ICS, and what all parts of the card call."""
