@@ -7,10 +7,10 @@ for one (``desim.engine.simpy_environment``): until then SimPy is not even impor
 events have their place on the heap and in the loop.
 
 * Time is an ``int`` of nanoseconds. A delay of any other type is refused.
-* An entry of the heap is ``(time, key, target, argument)``. If the argument is ``EVENT``, the
-  target is an event of SimPy's, whose callbacks are called; else it is a function that is called
-  with the argument (``call_at``). The key is the rank in bands of ``BAND``, plus a sequence
-  number: entries of one rank go in the order in which they were made.
+* An entry of the heap is ``(time, key, target, argument)``. If the argument is ``EVENT`` or
+  ``TIMEOUT``, the target is an event of SimPy's, whose callbacks are called; else it is a function
+  that is called with the argument (``call_at``). The key is the rank in bands of ``BAND``, plus a
+  sequence number: entries of one rank go in the order in which they were made.
 * Threads (``desim.engine.thread``) live on the same heap. The order is time, rank,
   sequence: at one instant SimPy's own urgent and normal events come first (ranks 0 and 1),
   then the threads by rank, so that the number of events that somebody else made cannot
@@ -87,6 +87,10 @@ NORMAL: Final = 1
 EVENT: Final = object()
 """The argument of an entry whose target is an event."""
 
+TIMEOUT: Final = object()
+"""The same of a Timeout that ``timeout`` has made: it cannot fail, and is made again for the next
+one when nobody needs it any more."""
+
 LOOK: Final = object()
 """The argument of an entry that only looks how things are: it does not count as an event, nor does
 what it makes a thread wait for. Nothing else depends on it."""
@@ -135,8 +139,6 @@ class Environment:
 
     stops: tuple[type[Exception], ...] = (Stop,)
     """What ends a run."""
-    reused: Any = None
-    """The events that the loop keeps for the next one when nobody needs them any more."""
 
     def __init__(
         self,
@@ -269,7 +271,7 @@ class Environment:
         # by the iterator (1.15).
         queue, pop, spare = self._queue, heappop, self._spare
         references: Callable[[object], int] = sys.getrefcount if REUSE else id
-        reused, is_event = self.reused, EVENT
+        is_timeout, is_event = TIMEOUT, EVENT
         self.uncounted = 0
         steps = self._left = repeat(True, self.event_limit - self.steps)
         target: Any = None
@@ -280,27 +282,31 @@ class Environment:
                     self._now, _, target, argument = pop(queue)
                 except IndexError:
                     break
-                if argument is not is_event:
-                    target(argument)
-                    continue
-                callbacks = target.callbacks
-                target.callbacks = None
-                for callback in callbacks:
-                    callback(target)
-                if type(target) is reused:
+                if argument is is_timeout:
+                    callbacks = target.callbacks
+                    target.callbacks = None
+                    for callback in callbacks:
+                        callback(target)
                     # Two references are this frame's and that of the call itself: no process, no
-                    # condition and no user has this one any more. A Timeout never fails.
+                    # condition and no user has this one any more.
                     if references(target) == 2:
                         spare.append(target)
-                elif not target._ok and not hasattr(target, "_defused"):
-                    raise copy_of(target._value)
+                elif argument is is_event:
+                    callbacks = target.callbacks
+                    target.callbacks = None
+                    for callback in callbacks:
+                        callback(target)
+                    if not target._ok and not hasattr(target, "_defused"):
+                        raise copy_of(target._value)
+                else:
+                    target(argument)
             else:
                 if queue and not self.uncounted:
                     raise TooManyEventsError(
                         f"more than {self.event_limit} events by {self._now} ns"
                     )
         except self.stops as stop:
-            if argument is EVENT:
+            if argument is EVENT or argument is TIMEOUT:
                 self._again(target, callbacks, callback)
             return stop.args[0]
         finally:

@@ -92,10 +92,12 @@ class Process(simpy.Process):
         if nap != self._naps:
             return
         # NOTE: one sleep behind the other, without looking for events (2.0 with no event made).
-        env = self.env
+        # And what is called is a variable first: an attribute that is called is looked for among
+        # the methods, each time (1.03).
+        env, send = self.env, self._send
         env._active_proc = self
         try:
-            event = self._send(None)
+            event = send(None)
         except StopIteration as stop:
             self._end(True, stop.value)
             return
@@ -112,12 +114,12 @@ class Process(simpy.Process):
 
     def _resume(self, event: Any) -> None:
         # NOTE: SimPy's method with its lookups made once.
-        env = self.env
+        env, send = self.env, self._send
         env._active_proc = self
         while True:
             try:
                 if event._ok:
-                    event = self._send(event._value)
+                    event = send(event._value)
                 else:
                     event._defused = True
                     # A copy, so that the traceback of one process is not that of another.

@@ -22,7 +22,7 @@ import simpy
 from simpy.core import EmptySchedule, StopSimulation
 from simpy.events import URGENT, Event
 
-from desim.engine.environment import DRY, EVENT, Environment, Stop, copy_of, no_time
+from desim.engine.environment import DRY, EVENT, TIMEOUT, Environment, Stop, copy_of, no_time
 from desim.engine.events import Process, Timeout
 from desim.errors import TooManyEventsError
 
@@ -32,7 +32,6 @@ class SimPyEnvironment(Environment, simpy.Environment):  # type: ignore[misc]
     """A SimPy environment in integer nanoseconds, with threads."""
 
     stops = (Stop, StopSimulation)
-    reused = Timeout
 
     # NOTE: SimPy's two properties are the slots themselves (1.02 of a Store).
     now = vars(Environment)["_now"]
@@ -73,7 +72,7 @@ class SimPyEnvironment(Environment, simpy.Environment):  # type: ignore[misc]
         event.callbacks = []
         event._value = value
         event._delay = delay
-        heappush(self._queue, (self._now + delay, next(self._eid), event, EVENT))
+        heappush(self._queue, (self._now + delay, next(self._eid), event, TIMEOUT))
         return event
 
     def process(self, generator: Generator[Any, Any, Any]) -> Process:
@@ -118,7 +117,7 @@ class SimPyEnvironment(Environment, simpy.Environment):  # type: ignore[misc]
             raise TooManyEventsError(f"more than {self.event_limit} events by {self._now} ns")
         self.steps += 1
         self._now, _, target, argument = heappop(self._queue)
-        if argument is not EVENT:
+        if argument is not EVENT and argument is not TIMEOUT:
             target(argument)
             return
         callbacks, target.callbacks = target.callbacks, None
