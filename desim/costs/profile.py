@@ -16,7 +16,6 @@ that no model marks is a mistake, and said so with the nearest known one.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 from desim.data import NamedTuple
 from desim.disk import kind_of, stem_of
 from desim.errors import ProfileError, nearest
+from desim.shipped_toml import tables
 from desim.stages import Known, known_stages
 from desim.toml_limits import LONG_KEY, MAX_BYTES, TOO_DEEP, TOO_LARGE, long_key, shown, too_deep
 
@@ -110,7 +110,7 @@ def load(name: str) -> Profile:
 @cache
 def _shipped(name: str) -> Profile:
     # A test has looked up its stages; looking here would load all models.
-    return parse(name, _text(name), f"{name}.toml", known={})
+    return _profile(name, _tables(name), f"{name}.toml", known={})
 
 
 def _read(name: str) -> str:
@@ -135,22 +135,23 @@ def head(name: str) -> dict[str, str]:
 
     The figures are not looked at; they are checked when a run loads them.
     """
-    return {key: value for key, value in tomllib.loads(_text(name)).items() if type(value) is str}
+    return {key: value for key, value in _tables(name).items() if type(value) is str}
 
 
-def _text(name: str) -> str:
-    with open(os.path.join(FOLDER, f"{name}.toml"), encoding="utf-8") as file:
-        return file.read()
+def _tables(name: str) -> dict[str, Any]:
+    return tables(os.path.join(FOLDER, f"{name}.toml"))
 
 
 def parse(
     name: str, text: str, where: str, known: Mapping[tuple[str, str], Known] | None = None
 ) -> Profile:
-    """A profile from the text of its file; ``where`` is what messages call the file.
+    """A profile from the text of a user's file; ``where`` is what messages call the file.
 
     ``known`` is which stages there are, by name and file; None: those of all models; none at
     all: they are not looked up.
     """
+    import tomllib
+
     if known is None:
         known = known_stages()
     try:
@@ -161,6 +162,13 @@ def parse(
         raise ProfileError(f"{where}: {str(error).partition(';')[0]}") from None
     if too_deep(document):
         raise ProfileError(f"{where}: {TOO_DEEP}")
+    return _profile(name, document, where, known)
+
+
+def _profile(
+    name: str, document: dict[str, Any], where: str, known: Mapping[tuple[str, str], Known]
+) -> Profile:
+    """A profile from the tables of its file."""
     mistakes: list[str] = []
     costs: dict[tuple[str, str], Cost] = {}
     description = document.pop("description", "")
