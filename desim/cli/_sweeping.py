@@ -13,8 +13,8 @@ from desim.cli._progress import PATIENCE_S
 from desim.cli._screen import complain
 
 if TYPE_CHECKING:
+    from desim.scenario.conditions import Wanted
     from desim.scenario.document import Document
-    from desim.scenario.metrics import Wanted
     from desim.scenario.values import Axis
     from desim.sweeps.search import Search
     from desim.sweeps.sweep import Progress
@@ -56,7 +56,7 @@ def metrics(text: str) -> list[str]:
 
 def wanted(text: str) -> list[Wanted]:
     """``ping.p99 > 1ms``"""
-    from desim.scenario.metrics import read_wanted
+    from desim.scenario.conditions import read_wanted
 
     try:
         return read_wanted(text)

@@ -66,7 +66,7 @@ def parser() -> Parser:
 
 def figures(text: str) -> list[str]:
     """The figures that a word may mean."""
-    from desim.scenario.metrics import names_of
+    from desim.scenario.conditions import names_of
 
     try:
         return names_of(text)

@@ -16,7 +16,8 @@ from itertools import product
 from desim.config import DEFAULT_MODPROBE
 from desim.data import NamedTuple
 from desim.errors import UserError
-from desim.scenario.metrics import Value, Wanted
+from desim.scenario.conditions import Wanted
+from desim.scenario.metrics import Value
 from desim.scenario.settings import setting_at
 from desim.scenario.values import Axis
 from desim.sweeps.row import Sample

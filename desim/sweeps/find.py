@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from desim.data import NamedTuple
-from desim.scenario.metrics import Value, Wanted
+from desim.scenario.conditions import Wanted
+from desim.scenario.metrics import Value
 from desim.scenario.values import Axis, Ends
 from desim.sweeps.search import Point, Search, chosen
 from desim.sweeps.sweep import Progress

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from desim.experiment.journey import Journey, Message
-from desim.experiment.metrics import pinged
+from desim.experiment.pings import pinged
 from desim.experiment.run import RunResult
 from desim.sweeps.row import Sample
 

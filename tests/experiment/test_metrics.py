@@ -11,7 +11,7 @@ import pytest
 import desim
 from desim.cli import main
 from desim.errors import UserError
-from desim.experiment.metrics import _VALUES
+from desim.experiment.metric_values import VALUES
 from desim.scenario.metrics import METRICS
 
 EXPECTS = """
@@ -45,7 +45,7 @@ def run(tmp_path: Path, expect: str, **options: object) -> desim.Result:
 
 
 def test_every_figure_is_worked_out() -> None:
-    assert _VALUES.keys() == METRICS.keys()
+    assert VALUES.keys() == METRICS.keys()
 
 
 @pytest.fixture(scope="module")

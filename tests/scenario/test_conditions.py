@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.scenario.metrics import (
-    METRICS,
-    RATES,
-    Kind,
-    read_condition,
-    read_value,
-    show_value,
-)
+from desim.scenario.conditions import RATES, read_condition, read_value
+from desim.scenario.metrics import METRICS, Kind, show_value
 
 
 @pytest.mark.parametrize(

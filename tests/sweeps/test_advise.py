@@ -14,7 +14,7 @@ from sweeping import document
 from desim.cli import main
 from desim.guest.drivers.modules import modprobe
 from desim.report.searches import advice_text
-from desim.scenario.metrics import read_wanted
+from desim.scenario.conditions import read_wanted
 from desim.scenario.values import Axis
 from desim.sweeps.advise import Advice, Advise, lines, reason
 from desim.sweeps.row import Sample

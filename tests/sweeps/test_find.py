@@ -16,7 +16,7 @@ from desim.e1000.interrupts import MIT_FLOOR, MIT_UNIT_NS
 from desim.guest.drivers.e1000.itr import itr_register
 from desim.guest.drivers.e1000.rx import RX_BUFFER_WRITE
 from desim.report.searches import found_text
-from desim.scenario.metrics import read_wanted
+from desim.scenario.conditions import read_wanted
 from desim.scenario.values import Axis, Ends
 from desim.sweeps.find import FIRST, INNER, Find, Found
 from desim.sweeps.search import Point, Search
