@@ -113,7 +113,7 @@ class GuestSocket(Socket):
 
     def accept(self) -> tuple[Socket, Endpoint]:
         child = self._tcp.accept()
-        return GuestSocket(self._kernel, child), child.getpeername()
+        return GuestSocket(self._kernel, child), child.peer()
 
     def connect(self, address: bytes, port: int) -> None:
         self.sock.connect(address, port)

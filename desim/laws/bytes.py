@@ -77,7 +77,8 @@ def losses_are_told(run: Run) -> Iterator[str]:
 def udp_invents_nothing(run: Run) -> Iterator[str]:
     """A datagram arrives as it was sent, and only if it was sent.
 
-    It may be lost. It comes twice only where a filter copies frames. Judged for every pair of
+    It may be lost. It comes twice only where a filter copies frames, or a multicast group hands a
+    hub's own frames back to it. Judged for every pair of
     ``nc -u`` whose whole message is one datagram.
     """
     copies = _has_copies(run.config)
@@ -161,6 +162,8 @@ def _first_difference(sent: bytes, got: bytes, keeps: Talker) -> str:
 
 
 def _has_copies(config: MachineConfig) -> bool:
+    if any(one.role == "mcast" for one in config.sockets):
+        return True
     if not config.filters:
         return False
     from desim.filters import DuplicateFilter

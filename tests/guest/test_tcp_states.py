@@ -125,6 +125,21 @@ def test_listen_accept_without_connection_would_block(guest: Guest) -> None:
     assert server.poll_events() == 0
 
 
+def test_listen_accept_tells_whose_connection_it_was_that_has_been_reset(guest: Guest) -> None:
+    server = listener(guest)
+    peer = Peer(guest, sport=40000, dport=PORT)
+    peer.ack = peer.send(SYN, mss=1460)[0].seq + 1
+    peer.send(ACK)
+    peer.send(RST)
+    child = server.accept()
+    assert child.peer()[1] == 40000
+    with pytest.raises(OSError) as reset:
+        child.getpeername()
+    assert reset.value.errno == errno.ENOTCONN
+    with pytest.raises(ConnectionResetError):
+        child.recv(1)
+
+
 def test_listen_full_backlog_ignores_the_last_ack_and_later_syns(guest: Guest) -> None:
     server = listener(guest, backlog=0)
     first = Peer(guest, sport=40000, dport=PORT)

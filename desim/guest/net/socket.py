@@ -446,6 +446,11 @@ class TcpSocket(Socket):
     def getsockname(self) -> Endpoint:
         return self.sk.saddr, self.sk.sport
 
+    def peer(self) -> Endpoint:
+        """Whose connection it is, as accept() tells: also one that has been reset since it came."""
+        self._cpu.touch("lock_sock")
+        return self.sk.daddr, self.sk.dport
+
     def getpeername(self) -> Endpoint:
         self._cpu.touch("lock_sock")
         if not self.sk.dport or self.sk.state in (State.CLOSE, State.SYN_SENT):
