@@ -59,6 +59,16 @@ NAMED = (
         "a run's result has its figures and its verdict, which are made from it",
     ),
     Named(
+        "desim.experiment.metric_values",
+        "desim.experiment.metrics",
+        "a figure comes of what Metrics makes, where it is asked for by its name",
+    ),
+    Named(
+        "desim.scenario.*",
+        "desim.scenario.schema",
+        "tables that few files have are made of what the schema has, and are among its keys",
+    ),
+    Named(
         "desim.engine.environment",
         "desim.engine.thread",
         "the environment knows who runs, and a thread the environment that it meets",

@@ -12,7 +12,6 @@ from desim.errors import UserError, nearest
 from desim.experiment.journey import Journey, Message
 from desim.experiment.run import RunResult
 from desim.experiment.verdict import failed_programs
-from desim.scenario.metrics import METRICS
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -94,6 +93,8 @@ class Result:
 
         Raises :class:`desim.UserError` for an unknown name, and for what was not recorded.
         """
+        from desim.scenario.metrics import METRICS
+
         if name not in METRICS:
             raise UserError(
                 f"{name}: no such figure; there are {', '.join(METRICS)}{nearest(name, METRICS)}"

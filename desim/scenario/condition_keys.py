@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
-from desim.scenario.metrics import METRICS, Kind
-from desim.scenario.tables import Inner, Place, Spelled, Table, key
-
-
-class Figure(Spelled):
-    """A condition on a figure of the run, as text: it is kept as it is written."""
-
-
-@cache
-def condition(kind: Kind) -> Figure:
-    """The key of a condition on a figure of that kind."""
-
-    def check(value: Any, place: Place) -> str:
-        if not isinstance(value, str):
-            shown = f'; did you mean "{value}"?' if type(value) is int else ""
-            raise ValueError(f'a condition is text such as "< 400us" or "1 .. 3"{shown}')
-        from desim.scenario.conditions import read_condition  # few runs have one
-
-        return read_condition(value, kind).text
-
-    return Figure(check)
+from desim.scenario.metrics import METRICS
+from desim.scenario.schema import ExpectedFiles, condition_on
+from desim.scenario.tables import Inner, Table, key
 
 
 def _conditions(group: str, names: Sequence[str]) -> type[Table]:
     """``[expect.GROUP]``: conditions on the metrics of one group."""
-    keys = {name: key(condition(METRICS[f"{group}.{name}"].kind), None) for name in names}
+    keys = {name: key(condition_on(METRICS[f"{group}.{name}"].kind), None) for name in names}
     return type(f"Expected{group.title()}", (Table,), {"__doc__": f"``[expect.{group}]``", **keys})
 
 
-def metric_keys() -> dict[str, Any]:
+def _metric_keys() -> dict[str, Any]:
     """A key for each metric that is in no group, and one for each group."""
     groups: dict[str, list[str]] = {}
     made: dict[str, Any] = {}
@@ -44,5 +25,21 @@ def metric_keys() -> dict[str, Any]:
         if dot:
             groups.setdefault(group, []).append(rest)
         else:
-            made[name] = key(condition(metric.kind), None)
+            made[name] = key(condition_on(metric.kind), None)
     return made | {group: key(Inner(_conditions(group, names))) for group, names in groups.items()}
+
+
+class _Figures(ExpectedFiles):
+    def conditions(self) -> dict[str, str]:
+        """The conditions on metrics, by the metric's name."""
+        found = {}
+        for name in METRICS:
+            at: Any = self
+            for part in name.split("."):
+                at = getattr(at, part)
+            if at is not None:
+                found[name] = at
+        return found
+
+
+WithFigures = type("WithFigures", (_Figures,), {"__doc__": "``[expect]``", **_metric_keys()})

@@ -17,7 +17,16 @@ from functools import cached_property
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
-from desim.config import Boot, Expect, InputFile, MachineConfig, QemuConfig, RunCommand, Side
+from desim.config import (
+    Boot,
+    Expect,
+    HostDns,
+    InputFile,
+    MachineConfig,
+    QemuConfig,
+    RunCommand,
+    Side,
+)
 from desim.costs.profile import shipped as shipped_profiles
 from desim.data import Protocol, data, replace
 from desim.engine.streams import Stream
@@ -26,13 +35,13 @@ from desim.scenario.inputs import Inputs
 from desim.scenario.key_names import KEY_FORM, Key, dotted, read_key
 from desim.scenario.modprobe import note_without_card
 from desim.scenario.schema import Machine, Reading, Run, Scenario
-from desim.scenario.sweep_table import Sweep
 from desim.scenario.tables import Mistake, Place
 from desim.toml_limits import MAX_NESTING, TOO_DEEP, shown
 
 if TYPE_CHECKING:
     from desim.scenario.lines import Lines
     from desim.scenario.settings import Setting
+    from desim.scenario.sweep_table import Sweep
 
 MAX_SHOWN = 60
 """Characters of a wrong value that a message repeats."""
@@ -247,22 +256,25 @@ class Document:
 
     def sweep(self) -> Sweep:
         """What its table ``[sweep]`` says; ``read`` judges it."""
+        from desim.scenario.sweep_table import Sweep  # runs have no use for it
+
         return Sweep(self.data.get("sweep", {}), Place(Reading(self.inputs, ())))
 
     def _configuration(self, scenario: Scenario, reading: Reading) -> MachineConfig:
         expect, seed = scenario.expect, scenario.seed
+        dns = HostDns() if scenario.dns is None else scenario.dns.made()
         files: dict[Side, dict[str, InputFile]] = reading.files
         notes = reading.network.notes + reading.notes + self._without_card((), scenario, reading)
         others = []
         for name, machine in scenario.machine.items():
             other = machine.reading
-            resolver = bool(scenario.dns.resolver)
+            resolver = bool(dns.resolvers)
             others.append(QemuConfig(**_qemu(machine, other, seed, resolver, name)))
             found = other.network.notes + other.notes
             found += self._without_card(("machine", name), machine, other)
             notes += [f"{name}: {note}" for note in found]
             files["host"].update(other.files["host"])
-        own = _qemu(scenario, reading, seed, bool(scenario.dns.resolver), "")
+        own = _qemu(scenario, reading, seed, bool(dns.resolvers), "")
         host = _commands("host", [(run, run.command) for run in scenario.host.run], seed)
         for at in scenario.at:
             own["monitor"] += at.typed()
@@ -278,7 +290,7 @@ class Document:
             name=self.name,
             description=scenario.description,
             others=others,
-            dns=scenario.dns.made(),
+            dns=dns,
             costs=scenario.costs,
             seed=seed,
             strict=scenario.strict,

@@ -1,4 +1,4 @@
-"""The names of a scenario's ``[dns]``: read, checked against each other, completed.
+"""``[dns]`` of a scenario file: its names are read, checked against each other, completed.
 
 Every address also gets its reverse name (RFC 1035 section 3.5), pointing at the first
 name that has it, unless the scenario gives that name a record itself.
@@ -7,12 +7,21 @@ name that has it, unless the scenario gives that name a record itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
-from desim.config import DnsRecord
+from desim.config import SECOND_NS, DnsRecord, HostDns, RecordKind
 from desim.host.loopback import is_local
+from desim.scenario.schema import read_duration
+from desim.scenario.tables import Check, Duration, Place, Spelled, Table, Tables, Text, key
 from desim.wire.addresses import ip
 from desim.wire.errors import WireError
+
+MAX_RECORDS = 1000
+MAX_TTL_S = (1 << 31) - 1
+"""RFC 2181 section 8."""
+DEFAULT_TTL_S = 300
 
 _NAME = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?"
 
@@ -98,3 +107,84 @@ def reverse_name(address: bytes) -> str:
     if len(address) == 4:
         return ".".join(map(str, reversed(address))) + ".in-addr.arpa"
     return ".".join(reversed(address.hex())) + ".ip6.arpa"
+
+
+def _each(read: Callable[[str], Any]) -> Check:
+    """Of a text, or a list of texts."""
+
+    def check(value: Any, place: Place) -> list[Any]:
+        texts = value if isinstance(value, list) else [value]
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError("must be text, or a list of texts")
+        return [read(text) for text in texts]
+
+    return check
+
+
+def _domain_name(value: str, place: Place) -> str:
+    return read_name(value)
+
+
+def _ttl(value: Any, place: Place) -> int:
+    seconds, rest = divmod(read_duration(value), SECOND_NS)
+    if rest or seconds > MAX_TTL_S:
+        raise ValueError(f"must be whole seconds, at most {MAX_TTL_S}")
+    return seconds
+
+
+NAME = Text(check=_domain_name)
+
+
+class NameRecord(Table):
+    """``[[dns.record]]``"""
+
+    name: str = key(NAME)
+    a: list[bytes] = key(Spelled(_each(partial(read_address, kind="A")), "texts"), [])
+    aaaa: list[bytes] = key(Spelled(_each(partial(read_address, kind="AAAA")), "texts"), [])
+    cname: str | None = key(NAME, None)
+    ptr: str | None = key(NAME, None)
+    ttl: int = key(Duration(_ttl), DEFAULT_TTL_S)
+
+    def contradictions(self) -> list[str]:
+        """It must say something."""
+        if self.a or self.aaaa or self.cname or self.ptr:
+            return []
+        return ["says nothing of the name; allowed are a, aaaa, cname, ptr"]
+
+    def records(self) -> list[DnsRecord]:
+        """What the table says, record by record."""
+        pairs: list[tuple[RecordKind, bytes | str]] = [
+            *(("A", address) for address in self.a),
+            *(("AAAA", address) for address in self.aaaa),
+            *(("CNAME", name) for name in [self.cname] if name is not None),
+            *(("PTR", name) for name in [self.ptr] if name is not None),
+        ]
+        return [
+            DnsRecord(name=self.name, kind=kind, value=value, ttl_s=self.ttl)
+            for kind, value in pairs
+        ]
+
+
+class Dns(Table):
+    """``[dns]``"""
+
+    resolver: list[bytes] = key(Spelled(_each(read_resolver), "texts"), [])
+    record: list[NameRecord] = key(Tables(NameRecord, at_most=MAX_RECORDS), [])
+
+    def contradictions(self) -> list[str]:
+        """Records must fit each other, and somebody must have them."""
+        found = check(self.records())
+        if self.record and not self.resolver:
+            found.append(
+                'records have no effect without a resolver; add resolver = "127.0.0.53", '
+                "the address of the host's name server"
+            )
+        return found
+
+    def records(self) -> list[DnsRecord]:
+        """All of ``record``."""
+        return [record for table in self.record for record in table.records()]
+
+    def made(self) -> HostDns:
+        """The host's side of it."""
+        return HostDns(resolvers=self.resolver, records=with_reverse(self.records()))

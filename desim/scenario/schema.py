@@ -3,51 +3,39 @@
 Everything a file may say is here, with its limits. Values are checked where they
 stand: QEMU's options are read as QEMU reads them, commands as the simulated
 shells do, and files are opened, so that one pass finds every mistake.
+
+Tables that few files have (``[dns]``, ``[[at]]``, ``[[inject]]``, ``[sweep]``, conditions on
+figures) are in modules of their own, which a file that has them loads.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from desim.config import (
     DEFAULT_MODPROBE,
     SECOND_NS,
-    DnsRecord,
-    HostDns,
     InputFile,
     Limits,
     MonitorCommand,
-    RecordKind,
     Side,
-    Train,
 )
 from desim.data import NamedTuple
 from desim.devices import SlirpVersion
-from desim.engine.streams import Stream
 from desim.errors import UserError, nearest
 from desim.guest.net.tcp import sysctl
 from desim.scenario.addresses import inet_aton
 from desim.scenario.commands import check_command, check_services
-from desim.scenario.condition_keys import condition, metric_keys
 from desim.scenario.durations import parse_duration, show_duration
 from desim.scenario.inputs import Inputs
 from desim.scenario.key_names import Key
 from desim.scenario.machines import joined, no_hub, same_addresses
-from desim.scenario.metrics import METRICS
 from desim.scenario.modprobe import check_modprobe
-from desim.scenario.name_records import (
-    check,
-    read_address,
-    read_name,
-    read_resolver,
-    with_reverse,
-)
 from desim.scenario.qemu_options import Network, parse_qemu_options
 from desim.scenario.qemu_words import split_line
-from desim.scenario.sweep_table import Sweep
 from desim.scenario.tables import (
     Check,
     Choice,
@@ -71,13 +59,15 @@ from desim.userland.files import normalise
 
 if TYPE_CHECKING:
     from desim.scenario.arrivals import Arrivals
-    from desim.scenario.injection import Burst
+    from desim.scenario.event_table import At
+    from desim.scenario.injection import Inject
+    from desim.scenario.metrics import Kind as KindOfFigure
+    from desim.scenario.name_records import Dns
+    from desim.scenario.sweep_table import Sweep
 
 MAX_COMMANDS = 64
 MAX_TIMES = 1000
 """How many times a command may come again."""
-MAX_FRAMES = 100_000
-"""Of one table ``[[inject]]``, with all repetitions."""
 MAX_SETTINGS = 100
 MAX_MACHINES = 15
 TAKEN_NAMES = (
@@ -94,10 +84,6 @@ TAKEN_NAMES = (
 )
 """What a machine must not be called: reports and files would not tell it from something else."""
 MAX_COMMAND = 4096
-MAX_RECORDS = 1000
-MAX_TTL_S = (1 << 31) - 1
-"""RFC 2181 section 8."""
-DEFAULT_TTL_S = 300
 MAX_TEXT = 65536
 
 DEFAULT_LIMITS = Limits()
@@ -121,7 +107,7 @@ class Reading:
         return kind_at(Scenario, key)
 
 
-def _reading(place: Place) -> Reading:
+def reading_of(place: Place) -> Reading:
     assert isinstance(place.context, Reading)
     return place.context
 
@@ -133,7 +119,7 @@ class Stop(NamedTuple):
     relative: bool
 
 
-def _duration(value: Any) -> int:
+def read_duration(value: Any) -> int:
     if not isinstance(value, str):
         hint = f'; did you mean "{value}s"?' if type(value) in (int, float) else ""
         raise ValueError(f'a duration is text such as "250ms" or "3.5s"{hint}')
@@ -142,7 +128,7 @@ def _duration(value: Any) -> int:
 
 def _stop(value: Any, place: Place) -> Stop:
     relative = isinstance(value, str) and value.startswith("+")
-    stop = Stop(_duration(value[1:] if relative else value), relative)
+    stop = Stop(read_duration(value[1:] if relative else value), relative)
     at = place.said("at")
     if not relative and at is not None and stop.ns < at:
         raise ValueError(
@@ -151,13 +137,13 @@ def _stop(value: Any, place: Place) -> Stop:
     return stop
 
 
-def _monitor(value: str, place: Place) -> MonitorCommand:
+def monitor_line(value: str, place: Place) -> MonitorCommand:
     from desim.scenario.monitor import read_monitor  # few scenarios type anything there
 
-    return read_monitor(value, place.said("at") or 0, _reading(place).network.user)
+    return read_monitor(value, place.said("at") or 0, reading_of(place).network.user)
 
 
-def _every(value: Any, place: Place) -> Arrivals:
+def comes_again(value: Any, place: Place) -> Arrivals:
     from desim.scenario.arrivals import FORMS, read_arrivals  # few commands come again
 
     if not isinstance(value, str):
@@ -172,11 +158,11 @@ def _extends(value: str, place: Place) -> None:
 def _at(value: Any, place: Place) -> int:
     if isinstance(value, str) and value.startswith("+"):
         raise ValueError('an instant is counted from power-on; only stop may be relative ("+")')
-    return _duration(value)
+    return read_duration(value)
 
 
 def _qemu(value: Any, place: Place) -> list[str]:
-    reading = _reading(place)
+    reading = reading_of(place)
     words = _words(value)
     reading.network = parse_qemu_options(words, open_folder=reading.inputs.tree)
     found = check_services(reading.network.user, reading.inputs, reading.files["host"])
@@ -195,7 +181,7 @@ def _words(value: Any) -> list[str]:
 
 
 def _costs(value: str, place: Place) -> str:
-    reading = _reading(place)
+    reading = reading_of(place)
     if "/" in value or value.endswith(".toml"):
         reading.inputs.file(value)
         return str(reading.inputs.path(value))
@@ -207,7 +193,7 @@ def _costs(value: str, place: Place) -> str:
 
 
 def _modprobe(value: str, place: Place) -> str:
-    _reading(place).notes += check_modprobe(value)
+    reading_of(place).notes += check_modprobe(value)
     return value
 
 
@@ -219,29 +205,14 @@ def _guest_address(value: str, place: Place) -> tuple[bytes, int]:
     return address, int(bits)
 
 
-def _frames(value: Any, place: Place) -> Burst:
-    from desim.scenario.injection import read_frames  # few scenarios send any
-
-    return read_frames(value)
-
-
-def _pcap(value: str, place: Place) -> Burst:
-    from desim.scenario.injection import read_pcap
-
-    reading = _reading(place)
-    burst = read_pcap(value, reading.inputs, MAX_FRAMES)
-    reading.files["guest"][value] = reading.inputs.file(value)
-    return burst
-
-
 def _sysctl(value: str, place: Place) -> str:
     sysctl.read([value])
     return value
 
 
-def _command(side: Side) -> Check:
+def command_of(side: Side) -> Check:
     def check(value: str, place: Place) -> str:
-        reading = _reading(place)
+        reading = reading_of(place)
         found = check_command(value, side, reading.inputs, reading.files[side])
         place.note(*found, given=(value,))
         return value
@@ -257,7 +228,7 @@ def _virtual_name(value: str, place: Place) -> str:
 
 
 def _expected(value: Any, place: Place) -> bytes | Log:
-    reading = _reading(place)
+    reading = reading_of(place)
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, bytes):  # of a program; a file has text only
@@ -270,46 +241,38 @@ def _expected(value: Any, place: Place) -> bytes | Log:
     raise ValueError('must be the text of the file, or { same_as = "FILE" }')
 
 
-def _each(read: Callable[[str], Any]) -> Check:
-    """Of a text, or a list of texts."""
-
-    def check(value: Any, place: Place) -> list[Any]:
-        texts = value if isinstance(value, list) else [value]
-        if not texts or not all(isinstance(text, str) for text in texts):
-            raise ValueError("must be text, or a list of texts")
-        return [read(text) for text in texts]
-
-    return check
-
-
-def _domain_name(value: str, place: Place) -> str:
-    return read_name(value)
-
-
-def _ttl(value: Any, place: Place) -> int:
-    seconds, rest = divmod(_duration(value), SECOND_NS)
-    if rest or seconds > MAX_TTL_S:
-        raise ValueError(f"must be whole seconds, at most {MAX_TTL_S}")
-    return seconds
-
-
 class Slirp(Choice):
     """The version of slirp that is asked for, or None: the network's options may say one, too."""
 
     def read(self, value: Any, place: Place) -> Any:
         asked: Any = None if value is None else super().read(value, place)
-        _reading(place).network.choose_slirp(asked)
+        reading_of(place).network.choose_slirp(asked)
         return asked
 
 
 INSTANT = Duration(_at)
-NAME = Text(check=_domain_name)
+INJECT = "desim.scenario.injection:Inject"
 COUNT = Whole(1, most=10**12)
 
 
-def _line(check: Check) -> Text:
+def line_of(check: Check) -> Text:
     """A line that is read as a command, or as its arguments."""
     return Text(empty=False, at_most=MAX_COMMAND, check=check)
+
+
+@cache
+def condition_on(kind: KindOfFigure) -> Spelled:
+    """A condition on a figure of that kind, as text: it is kept as it is written."""
+
+    def check(value: Any, place: Place) -> str:
+        from desim.scenario.conditions import read_condition  # few scenarios have one
+
+        if not isinstance(value, str):
+            shown = f'; did you mean "{value}"?' if type(value) is int else ""
+            raise ValueError(f'a condition is text such as "< 400us" or "1 .. 3"{shown}')
+        return read_condition(value, kind).text
+
+    return Spelled(check)
 
 
 def _fingerprint(value: str, place: Place) -> str:
@@ -335,7 +298,7 @@ class ExpectedOfProgram(Table):
 
     exit: int | None = key(Whole(0, most=255), None)
     output: str | None = key(Text(at_most=MAX_TEXT, empty=False), None)
-    time: str | None = key(condition("time"), None)
+    time: str | None = key(condition_on("time"), None)
 
 
 class Run(Table):
@@ -343,7 +306,7 @@ class Run(Table):
 
     at: int | None = key(INSTANT, None)
     stop: Stop | None = key(Duration(_stop), None)
-    every: Arrivals | None = key(Spelled(_every), None)
+    every: Arrivals | None = key(Spelled(comes_again), None)
     times: int | None = key(Whole(2, most=MAX_TIMES), None)
     expect: ExpectedOfProgram = key(Inner(ExpectedOfProgram))
 
@@ -361,57 +324,25 @@ class Run(Table):
 class GuestRun(Run):
     """``[[guest.run]]``"""
 
-    command: str = key(_line(_command("guest")))
+    command: str = key(line_of(command_of("guest")))
 
 
 class HostRun(Run):
     """``[[host.run]]``"""
 
-    command: str = key(_line(_command("host")))
+    command: str = key(line_of(command_of("host")))
 
 
 class Guest(Table):
     """``[guest]``, ``[machine.NAME.guest]``"""
 
     run: list[GuestRun] = key(Tables(GuestRun, at_most=MAX_COMMANDS), [])
-    modprobe: str = key(_line(_modprobe), DEFAULT_MODPROBE)
+    modprobe: str = key(line_of(_modprobe), DEFAULT_MODPROBE)
     modprobe_at: int = key(INSTANT, 0)
-    sysctl: list[str] = key(Several(_line(_sysctl), at_most=MAX_SETTINGS), [])
+    sysctl: list[str] = key(Several(line_of(_sysctl), at_most=MAX_SETTINGS), [])
     address: tuple[bytes, int] | None = key(Text(check=_guest_address), None)
     ipv6: bool = key(Flag(), True)
     hosts: Literal["files", "files dns"] | None = key(Choice("files", "files dns"), None)
-
-
-class Inject(Table):
-    """``[[inject]]``: what the injector sends, and when."""
-
-    at: int = key(INSTANT)
-    frames: Burst | None = key(Spelled(_frames, "texts"), None)
-    pcap: Burst | None = key(Text(empty=False, check=_pcap), None)
-    every: Arrivals | None = key(Spelled(_every), None)
-    times: int | None = key(Whole(2, most=MAX_FRAMES), None)
-
-    def contradictions(self) -> list[str]:
-        """There must be something to send, and not too much of it."""
-        if (self.frames is None) == (self.pcap is None):
-            return ["needs frames or pcap, one of them"]
-        if (self.every is None) != (self.times is None):
-            return ['every and times go together, such as every = "1ms" and times = 10']
-        if len(self.burst) * (self.times or 1) > MAX_FRAMES:
-            return [f"would send more than {MAX_FRAMES} frames"]
-        return []
-
-    @property
-    def burst(self) -> Burst:
-        """What is sent each time."""
-        return self.frames or self.pcap or []
-
-    def trains(self, stream: Stream) -> list[Train]:
-        """What is sent when; chance is drawn from ``stream``."""
-        instants = [self.at]
-        if self.every is not None and self.times is not None:
-            instants = self.every.instants(self.at, self.times, stream)
-        return [Train(at_ns=instant, frames=self.burst) for instant in instants]
 
 
 class Host(Table):
@@ -424,106 +355,13 @@ class MonitorRun(Table):
     """``[[monitor.run]]``"""
 
     at: int = key(INSTANT)
-    command: MonitorCommand = key(Text(empty=False, at_most=MAX_COMMAND, check=_monitor))
+    command: MonitorCommand = key(Text(empty=False, at_most=MAX_COMMAND, check=monitor_line))
 
 
 class MonitorTable(Table):
     """``[monitor]``"""
 
     run: list[MonitorRun] = key(Tables(MonitorRun, at_most=MAX_COMMANDS), [])
-
-
-class At(Table):
-    """``[[at]]``: what happens at an instant, in this order."""
-
-    REFUSED: ClassVar[Mapping[str, str]] = {
-        "modprobe": "a driver is loaded once; a guest command (ethtool -G, -C) changes what it can "
-        "change later",
-        "sysctl": "guest.sysctl holds for the whole run",
-        "qemu": "QEMU's options hold for the whole run; a monitor command changes what it can",
-        "costs": "a cost profile holds for the whole run",
-        "semantics": "the card's timing holds for the whole run",
-        "kill": 'stop = "guest 1" ends a program, as Ctrl-C does',
-        "command": "say where: guest, host or monitor",
-    }
-
-    at: int = key(INSTANT)
-    link: dict[str, str] = key(Named(Text(empty=False), Choice("on", "off")), {})
-    filter: dict[str, str] = key(Named(Text(empty=False), Choice("on", "off")), {})
-    monitor: MonitorCommand | None = key(
-        Text(empty=False, at_most=MAX_COMMAND, check=_monitor), None
-    )
-    guest: str | None = key(_line(_command("guest")), None)
-    host: str | None = key(_line(_command("host")), None)
-    stop: str | None = key(Text(empty=False), None)
-
-    def contradictions(self) -> list[str]:
-        """Something must happen."""
-        happens = (self.link, self.filter, self.monitor, self.guest, self.host, self.stop)
-        names = [name for name in self.KEYS if name != "at"]
-        return [] if any(happens) else [f"nothing happens; there are {', '.join(names)}"]
-
-    def typed(self) -> list[MonitorCommand]:
-        """What is typed into QEMU's monitor for it."""
-        words = [["set_link", name, switch] for name, switch in self.link.items()]
-        words += [["qom-set", name, "status", switch] for name, switch in self.filter.items()]
-        made = [MonitorCommand(at_ns=self.at, words=line) for line in words]
-        return [*made, *([self.monitor] if self.monitor else ())]
-
-
-class NameRecord(Table):
-    """``[[dns.record]]``"""
-
-    name: str = key(NAME)
-    a: list[bytes] = key(Spelled(_each(partial(read_address, kind="A")), "texts"), [])
-    aaaa: list[bytes] = key(Spelled(_each(partial(read_address, kind="AAAA")), "texts"), [])
-    cname: str | None = key(NAME, None)
-    ptr: str | None = key(NAME, None)
-    ttl: int = key(Duration(_ttl), DEFAULT_TTL_S)
-
-    def contradictions(self) -> list[str]:
-        """It must say something."""
-        if self.a or self.aaaa or self.cname or self.ptr:
-            return []
-        return ["says nothing of the name; allowed are a, aaaa, cname, ptr"]
-
-    def records(self) -> list[DnsRecord]:
-        """What the table says, record by record."""
-        pairs: list[tuple[RecordKind, bytes | str]] = [
-            *(("A", address) for address in self.a),
-            *(("AAAA", address) for address in self.aaaa),
-            *(("CNAME", name) for name in [self.cname] if name is not None),
-            *(("PTR", name) for name in [self.ptr] if name is not None),
-        ]
-        return [
-            DnsRecord(name=self.name, kind=kind, value=value, ttl_s=self.ttl)
-            for kind, value in pairs
-        ]
-
-
-class Dns(Table):
-    """``[dns]``"""
-
-    resolver: list[bytes] = key(Spelled(_each(read_resolver), "texts"), [])
-    record: list[NameRecord] = key(Tables(NameRecord, at_most=MAX_RECORDS), [])
-
-    def contradictions(self) -> list[str]:
-        """Records must fit each other, and somebody must have them."""
-        found = check(self.records())
-        if self.record and not self.resolver:
-            found.append(
-                'records have no effect without a resolver; add resolver = "127.0.0.53", '
-                "the address of the host's name server"
-            )
-        return found
-
-    def records(self) -> list[DnsRecord]:
-        """All of ``record``."""
-        return [record for table in self.record for record in table.records()]
-
-    def made(self) -> HostDns:
-        """The host's side of it."""
-        return HostDns(resolvers=self.resolver, records=with_reverse(self.records()))
 
 
 class Files(Table):
@@ -535,7 +373,7 @@ class Files(Table):
 
 
 class ExpectedFiles(Table):
-    """What ``[expect]`` says of the files that programs write, and of the whole run."""
+    """``[expect]`` of a file that has no conditions on figures."""
 
     guest: Files = key(Inner(Files))
     host: Files = key(Inner(Files))
@@ -544,17 +382,16 @@ class ExpectedFiles(Table):
 
     def conditions(self) -> dict[str, str]:
         """The conditions on metrics, by the metric's name."""
-        found = {}
-        for name in METRICS:
-            at: Any = self
-            for part in name.split("."):
-                at = getattr(at, part)
-            if at is not None:
-                found[name] = at
-        return found
+        return {}
 
 
-Expected = type("Expected", (ExpectedFiles,), {"__doc__": "``[expect]``", **metric_keys()})
+class Expected(Inner):
+    """``[expect]``: the keys of all figures are made for a file that has any of them."""
+
+    def read(self, value: Any, place: Place) -> Table:
+        if isinstance(value, dict) and value.keys() <= ExpectedFiles.KEYS.keys():
+            return ExpectedFiles(value, place)
+        return super().read(value, place)
 
 
 class RunLimits(Table):
@@ -592,12 +429,12 @@ class Machine(Table):
     semantics: Literal["qemu", "datasheet"] = key(Choice("qemu", "datasheet"), "qemu")
     guest: Guest = key(Inner(Guest))
     monitor: MonitorTable = key(Inner(MonitorTable))
-    inject: list[Inject] = key(Tables(Inject, at_most=MAX_COMMANDS), [])
+    inject: list[Inject] = key(Tables(INJECT, at_most=MAX_COMMANDS), [])
     expect: MachineFiles = key(Inner(MachineFiles))
 
     def __init__(self, given: Mapping[str, Any], place: Place) -> None:
         """What is found on the way is kept apart from what other machines have."""
-        whole = _reading(place)
+        whole = reading_of(place)
         self.reading = place.context = Reading(whole.inputs, whole.cost_profiles)
         super().__init__(given, place)
         if not place.found:
@@ -625,29 +462,29 @@ class Scenario(Table):
     until: int = key(INSTANT, 3600 * SECOND_NS)
     strict: bool = key(Flag(), False)
     run: WholeRun = key(Inner(WholeRun))
-    dns: Dns = key(Inner(Dns))
+    dns: Dns | None = key(Inner("desim.scenario.name_records:Dns"), None)
     guest: Guest = key(Inner(Guest))
     host: Host = key(Inner(Host))
     monitor: MonitorTable = key(Inner(MonitorTable))
-    at: list[At] = key(Tables(At, at_most=MAX_COMMANDS), [])
-    inject: list[Inject] = key(Tables(Inject, at_most=MAX_COMMANDS), [])
+    at: list[At] = key(Tables("desim.scenario.event_table:At", at_most=MAX_COMMANDS), [])
+    inject: list[Inject] = key(Tables(INJECT, at_most=MAX_COMMANDS), [])
     machine: dict[str, Machine] = key(
         Named(Text(check=_machine_name), Inner(Machine), at_most=MAX_MACHINES), {}
     )
-    expect: ExpectedFiles = key(Inner(Expected))
-    sweep: Sweep = key(Inner(Sweep))
+    expect: ExpectedFiles = key(Expected("desim.scenario.condition_keys:WithFigures"))
+    sweep: Sweep | None = key(Inner("desim.scenario.sweep_table:Sweep"), None)
 
     def __init__(self, given: Mapping[str, Any], place: Place) -> None:
         super().__init__(given, place)
         if place.found:
             return
-        first = _reading(place).network
+        first = reading_of(place).network
         for number, event in enumerate(self.at):
             self._known(event, first, place.inside("at").inside(number))
         place.inside("inject").note(*no_hub(bool(self.inject), first))
         networks = {"": first}
         networks |= {name: machine.reading.network for name, machine in self.machine.items()}
-        _reading(place).notes += same_addresses(networks)
+        reading_of(place).notes += same_addresses(networks)
         for name, message in joined(networks):
             at = place.inside("machine").inside(name) if name else place
             at.inside("qemu").note(message)

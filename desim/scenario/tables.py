@@ -19,6 +19,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from importlib import import_module
 from typing import Any, ClassVar, Final, Literal
 
 from desim.data import NamedTuple
@@ -206,10 +207,19 @@ class Several(Kind):
 
 
 class Inner(Kind):
-    """A table in a table."""
+    """A table in a table: its class or, of one that few files have, ``"MODULE:CLASS"``."""
 
-    def __init__(self, made: type[Table]) -> None:
-        self.made = made
+    def __init__(self, made: type[Table] | str) -> None:
+        self._made = made
+
+    @property
+    def made(self) -> type[Table]:
+        """The class, whose module is imported by the first who asks."""
+        if isinstance(self._made, str):
+            module, _, name = self._made.partition(":")
+            made: type[Table] = getattr(import_module(module), name)
+            self._made = made
+        return self._made
 
     def read(self, value: Any, place: Place) -> Table:
         if not isinstance(value, dict):
@@ -220,9 +230,15 @@ class Inner(Kind):
 class Tables(Several):
     """An array of tables."""
 
-    def __init__(self, made: type[Table], *, at_most: int) -> None:
+    each: Inner
+
+    def __init__(self, made: type[Table] | str, *, at_most: int) -> None:
         super().__init__(Inner(made), at_most=at_most)
-        self.made = made
+
+    @property
+    def made(self) -> type[Table]:
+        """The class of each."""
+        return self.each.made
 
     def form(self, place: Place) -> str:
         return f"must be an array of tables: write [[{dotted(place.key)}]]"
@@ -261,7 +277,7 @@ class Entry:
         self.default = default
         self.nothing = default is None
         """Whether a None that is given is the default."""
-        self.stands = not (judged or isinstance(kind, Inner) or default is REQUIRED)
+        self.stands = not (judged or default is REQUIRED)
         """Whether the default is the value where nothing is given, and nobody reads it."""
 
 
@@ -269,8 +285,8 @@ def key(kind: Kind, default: Any = REQUIRED, *, judged: bool = False) -> Any:
     """A key of a table, and what it is where the file does not say it.
 
     None is a default that stands for itself: a program may give it, too. Defaults are copied, and
-    inner tables that are not there are read as empty ones. ``judged``: the default is read as
-    if it stood in the file, because its check has something to do.
+    inner tables without one are read as empty ones if they are not there. ``judged``: the default
+    is read as if it stood in the file, because its check has something to do.
     """
     return Entry(kind, default, judged)
 
