@@ -10,8 +10,6 @@ from contextlib import suppress
 from desim.host.loopback import loopback_of
 from desim.host.sockets import QemuSockets
 from desim.host.tcp import TcpSocket
-from desim.host.udp import UdpSocket
-from desim.host.unix import UnixSocket
 from desim.ports import Endpoint, Fd, FrameSockets
 from desim.stages import HOST, mark, stages
 
@@ -32,7 +30,7 @@ class QemuFrameSockets(QemuSockets, FrameSockets):
 
     def listen_unix(self, path: str) -> Fd:
         self._touch()
-        socket = UnixSocket(self._kernel.unix)
+        socket = self._kernel.unix.socket()
         name = path.encode()
         self._kernel.unix.names.pop(name, None)
         socket.bind(name, 0)
@@ -53,7 +51,7 @@ class QemuFrameSockets(QemuSockets, FrameSockets):
 
     def open_datagram(self, address: bytes, port: int, group: bytes | None = None) -> Fd:
         self._touch()
-        socket = UdpSocket(self._kernel.udp, self._owner)
+        socket = self._kernel.udp.socket(self._owner)
         socket.observer, socket.reuse_address = None, True
         socket.bind(address, port)
         if group is not None:

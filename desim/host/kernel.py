@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from desim.host.loopback import Loopback, SocketObserver
 from desim.host.tcp import TcpSocket
 from desim.host.tcp_table import Tcp
 from desim.host.timers import MakeTimer
-from desim.host.udp import Udp, UdpSocket
-from desim.host.unix import Unix
 from desim.ports import Random
 from desim.spool import Log
 from desim.stages import HOST, mark, stages
@@ -45,6 +44,8 @@ from desim.userland.waitqueue import WaitQueue
 from desim.wire.addresses import IP6_LOOPBACK, LOOPBACK
 
 if TYPE_CHECKING:
+    from desim.host.udp import Udp
+    from desim.host.unix import Unix
     from desim.userland.ethtool import EthtoolDevice
 
 T = TypeVar("T")
@@ -97,8 +98,20 @@ class HostKernel(SharedCalls):
         """The running thread meets the others at ``TOUCH_POINT``."""
         self.net = Loopback(now=now, timer=timer, wake_up=wake_up, observer=observer)
         self.tcp: Tcp[TcpSocket] = Tcp(self.net, random)
-        self.udp = Udp(self.net, random)
-        self.unix = Unix(self.net)
+
+    @cached_property
+    def udp(self) -> Udp:
+        """UDP, for who has a socket of it."""
+        from desim.host.udp import Udp
+
+        return Udp(self.net, self.random)
+
+    @cached_property
+    def unix(self) -> Unix:
+        """The Unix domain, for who has a socket of it."""
+        from desim.host.unix import Unix
+
+        return Unix(self.net)
 
     def meet(self) -> None:
         self.touch()
@@ -117,7 +130,7 @@ class HostKernel(SharedCalls):
         if kind == "tcp":
             return TcpSocket(self.tcp, owner)
         if kind == "udp":
-            return UdpSocket(self.udp, owner)
+            return self.udp.socket(owner)
         # Packet and raw sockets need CAP_NET_RAW.
         raise failure(errno.EPERM if kind in ("packet", "icmp") else errno.EPROTONOSUPPORT)
 
@@ -134,7 +147,8 @@ class HostKernel(SharedCalls):
 
     def sys_sockets_table(self, process: Process) -> list[SocketRow]:
         self.meet()
-        return self.tcp.rows() + self.udp.rows()
+        datagrams = self.udp.rows() if "udp" in vars(self) else []  # made for the first socket
+        return self.tcp.rows() + datagrams
 
     # Nobody here is an administrator, and the one interface has no driver.
 

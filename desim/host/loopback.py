@@ -27,6 +27,7 @@ from desim.data import Protocol
 from desim.host.timers import HostTimers, MakeTimer
 from desim.ports import Endpoint, Random
 from desim.userland.errors import failure
+from desim.userland.files import Socket
 from desim.userland.waitqueue import WaitQueue
 from desim.wire.addresses import IP6_ANY, IP6_LOOPBACK, IP_ANY, LOOPBACK
 
@@ -156,6 +157,27 @@ class Loopback:
             self.outside[address] = None
             raise failure(errno.ENETUNREACH)
         return address
+
+
+class HostSocket(Socket):
+    """A socket of the host, whatever its protocol.
+
+    ``watcher`` is told of every change (QEMU's poll); programs sleep on ``queue``.
+    """
+
+    __slots__ = ("watcher",)
+
+    watcher: Callable[[], None] | None
+
+    def accept(self) -> tuple[HostSocket, Endpoint]:
+        raise failure(errno.EOPNOTSUPP)
+
+    def set_ttl(self, ttl: int) -> None:
+        """IP_TTL, of what sends datagrams."""
+
+    def recv_error(self) -> tuple[int, int, bytes] | None:
+        """The next entry of the error queue (IP_RECVERR)."""
+        return None
 
 
 class Endpoints:

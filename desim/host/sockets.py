@@ -14,13 +14,12 @@ import errno
 from collections.abc import Callable, Sequence
 
 from desim.host.kernel import HostKernel
+from desim.host.loopback import HostSocket
 from desim.host.tcp import TcpSocket
-from desim.host.udp import DatagramSocket, PingSocket, UdpSocket
-from desim.host.unix import UnixSocket
 from desim.ports import POLLERR, POLLHUP, Endpoint, Fd, HostSockets
 from desim.stages import HOST, Landmark, mark, stages
 from desim.userland.errors import failure
-from desim.userland.files import Socket, Terminal
+from desim.userland.files import Terminal
 from desim.userland.process import Process
 from desim.userland.programs import HOST_PROGRAMS
 from desim.userland.shell import parse_program
@@ -71,7 +70,7 @@ class QemuSockets(HostSockets):
         self._terminal = terminal
         self._owner = owner
         self._resolvers = list(resolvers)
-        self._sockets: dict[Fd, Socket] = {}
+        self._sockets: dict[Fd, HostSocket] = {}
         self._next_fd = FIRST_FD
         self._watches: dict[Fd, int] = {}
         self._always: dict[Fd, int] = {}
@@ -81,17 +80,16 @@ class QemuSockets(HostSockets):
         self._ready_always: list[Fd] = []
         self._revents: dict[Fd, int] = {}
 
-    def _install(self, socket: Socket) -> Fd:
+    def _install(self, socket: HostSocket) -> Fd:
         fd = self._next_fd
         self._next_fd += 1
         self._sockets[fd] = socket
         socket.users += 1
         socket.nonblocking = True
-        if isinstance(socket, TcpSocket | DatagramSocket | UnixSocket):
-            socket.watcher = lambda: self._changed(fd)
+        socket.watcher = lambda: self._changed(fd)
         return fd
 
-    def _find(self, fd: Fd) -> Socket:
+    def _find(self, fd: Fd) -> HostSocket:
         try:
             return self._sockets[fd]
         except KeyError:
@@ -134,7 +132,7 @@ class QemuSockets(HostSockets):
 
     def connect_unix(self, path: str) -> Fd:
         self._touch()
-        socket = UnixSocket(self._kernel.unix)
+        socket = self._kernel.unix.socket()
         socket.connect(path.encode(), 0)
         return self._install(socket)
 
@@ -205,7 +203,7 @@ class QemuSockets(HostSockets):
 
     def bind_udp(self, address: bytes, port: int) -> Fd:
         self._touch()
-        socket = UdpSocket(self._kernel.udp, self._owner, recverr=True)
+        socket = self._kernel.udp.socket(self._owner, recverr=True)
         socket.bind(address, port)
         # slirp asks for it when a forwarded port is bound: others may share it from now on.
         socket.reuse_address = port != 0
@@ -214,8 +212,8 @@ class QemuSockets(HostSockets):
     def sendto(self, fd: Fd, data: bytes, to: Endpoint, *, ttl: int | None = None) -> int:
         """``ttl`` is set as slirp sets it: it stays (IP_TTL)."""
         socket = self._find(fd)
-        if ttl is not None and isinstance(socket, DatagramSocket):
-            socket.ttl = ttl
+        if ttl is not None:
+            socket.set_ttl(ttl)
         return self._sendto(fd, data, to)
 
     def _sendto(self, fd: Fd, data: bytes, to: Endpoint) -> int:
@@ -228,13 +226,12 @@ class QemuSockets(HostSockets):
 
     def recv_error(self, fd: Fd) -> tuple[int, int, bytes] | None:
         self._touch()
-        socket = self._find(fd)
-        return socket.recv_error() if isinstance(socket, UdpSocket) else None
+        return self._find(fd).recv_error()
 
     def open_ping(self, family: int) -> Fd:
         self._touch()
         ident = self._kernel.random("host.ping").below(0xFFFF) + 1
-        return self._install(PingSocket(self._kernel.net, family, ident))
+        return self._install(self._kernel.udp.ping_socket(family, ident))
 
     # Names
 

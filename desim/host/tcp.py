@@ -40,14 +40,13 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Callable
 
-from desim.host.loopback import loopback_of, wildcard
+from desim.host.loopback import HostSocket, loopback_of, wildcard
 from desim.host.tcp_table import TIME_WAIT_NS, Tcp
 from desim.host.timers import HostTimer
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, Endpoint
 from desim.userland.errors import failure
-from desim.userland.files import ByteQueue, Socket
+from desim.userland.files import ByteQueue
 from desim.userland.pages import PagePiece
 from desim.userland.uapi import (
     KEEPALIVE_MOST,
@@ -90,10 +89,9 @@ LAST_ACK = "LAST_ACK"
 CLOSING = "CLOSING"
 
 
-class TcpSocket(Socket):
+class TcpSocket(HostSocket):
     """One end of a connection, or a listener.
 
-    ``watcher`` is told of every change (QEMU's poll); programs sleep on ``queue``.
     ``oobinline`` is SO_OOBINLINE: urgent bytes are read in their place instead of skipped.
     ``linger_s`` is SO_LINGER: how long ``close`` waits until the peer has taken everything, 0 to
     reset the connection, -1 for neither. ``keepalive`` holds SO_KEEPALIVE and its times: they
@@ -136,7 +134,6 @@ class TcpSocket(Socket):
         "state",
         "tcp",
         "urgent",
-        "watcher",
     )
 
     def __init__(self, tcp: Tcp[TcpSocket], owner: tuple[int, str] | None) -> None:
@@ -147,7 +144,7 @@ class TcpSocket(Socket):
         self.name = f"tcp#{self.number}"
         super().__init__(self.name)
         self.owner = owner
-        self.watcher: Callable[[], None] | None = None
+        self.watcher = None
         self.state = CLOSE
         self.local: Endpoint | None = None
         self.remote: Endpoint | None = None

@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Callable
 
-from desim.host.loopback import Endpoints, Loopback, loopback_of, wildcard
+from desim.host.loopback import Endpoints, HostSocket, Loopback, loopback_of, wildcard
 from desim.ports import POLLERR, POLLIN, POLLOUT, Endpoint, Random
 from desim.userland.errors import failure
-from desim.userland.files import Socket
 from desim.userland.uapi import (
     IP_RECVTTL,
     IP_TTL,
@@ -55,7 +53,7 @@ def is_group(address: bytes) -> bool:
     return len(address) == 4 and is_multicast(address)
 
 
-class DatagramSocket(Socket):
+class DatagramSocket(HostSocket):
     """What UDP and ping sockets have in common: a queue of datagrams."""
 
     __slots__ = (
@@ -70,7 +68,6 @@ class DatagramSocket(Socket):
         "queued",
         "rcvbuf",
         "ttl",
-        "watcher",
     )
 
     def __init__(self, net: Loopback, kind: str) -> None:
@@ -88,7 +85,10 @@ class DatagramSocket(Socket):
         self.ttl = DEFAULT_TTL
         self.queued = 0
         self.dropped = 0
-        self.watcher: Callable[[], None] | None = None
+        self.watcher = None
+
+    def set_ttl(self, ttl: int) -> None:
+        self.ttl = ttl
 
     def deliver(self, data: bytes, source: Endpoint, number: int, ttl: int = DEFAULT_TTL) -> bool:
         """A datagram arrives, with ``ttl`` hops left: whether there is room for it."""
@@ -154,6 +154,14 @@ class Udp(Endpoints):
         super().__init__(random)
         self.net = net
         self.sockets: dict[UdpSocket, None] = {}
+
+    def socket(self, owner: tuple[int, str] | None, *, recverr: bool = False) -> UdpSocket:
+        """A new one."""
+        return UdpSocket(self, owner, recverr=recverr)
+
+    def ping_socket(self, family: int, ident: int) -> PingSocket:
+        """One beside them, for echo requests."""
+        return PingSocket(self.net, family, ident)
 
     def receiver(self, source: Endpoint, to: Endpoint) -> UdpSocket | None:
         """Who gets a datagram: a connected socket before an exact address before a wildcard."""
@@ -353,7 +361,6 @@ class UdpSocket(DatagramSocket):
         return Message(message.data[:size], message.sender, stamp, ttl)
 
     def recv_error(self) -> tuple[int, int, bytes] | None:
-        """The next entry of the error queue."""
         if not self.errors:
             return None
         entry = self.errors.popleft()

@@ -21,12 +21,11 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Callable
 
-from desim.host.loopback import Loopback
+from desim.host.loopback import HostSocket, Loopback
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
 from desim.userland.errors import failure
-from desim.userland.files import ByteQueue, Socket
+from desim.userland.files import ByteQueue
 
 SNDBUF = 212_992
 """net.core.wmem_default, in bytes of payload."""
@@ -40,13 +39,17 @@ class Unix:
         self.names: dict[bytes, UnixSocket] = {}
         """Files, and the sockets that made them."""
 
+    def socket(self) -> UnixSocket:
+        """A new one."""
+        return UnixSocket(self)
+
     def unlink(self, name: bytes) -> None:
         """Remove the file; ENOENT if there is none. Its socket stays as it is."""
         if self.names.pop(name, None) is None:
             raise failure(errno.ENOENT)
 
 
-class UnixSocket(Socket):
+class UnixSocket(HostSocket):
     """One end of a connection, or a listener. Its endpoint is its name and 0; b"" has no name."""
 
     __slots__ = (
@@ -62,7 +65,6 @@ class UnixSocket(Socket):
         "released",
         "send_shutdown",
         "unix",
-        "watcher",
     )
 
     def __init__(self, unix: Unix) -> None:
@@ -71,7 +73,7 @@ class UnixSocket(Socket):
         self.net = unix.net
         self.name = b""
         self.peer: UnixSocket | None = None
-        self.watcher: Callable[[], None] | None = None
+        self.watcher = None
         self.listening = self.released = False
         self.backlog = 0
         self.accept_queue: deque[UnixSocket] = deque()
