@@ -273,14 +273,14 @@ class Result:
         Raises :class:`desim.UserError` if it selects none.
         """
         from desim.experiment.journey.select import read_selector, select
-        from desim.report import messages, terminal
+        from desim.report import long, messages
 
         selector = read_selector(which) if isinstance(which, str) else which
         message = select(self.messages, selector)
         found = self.journeys.of(message.number)
         lines = list(messages.journey(found, width))
         if verbosity:
-            lines += terminal.way(found, width, verbosity)
+            lines += long.way(found, width, verbosity)
         return "\n".join(line.text.rstrip() for line in lines)
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from desim.engine.trace import Fingerprint
 from desim.experiment.run import RunResult
-from desim.report import terminal
+from desim.report import long, terminal
 
 FINGERPRINTS = "fingerprints.toml"
 PAGES = "pages.toml"
@@ -29,7 +29,7 @@ def report(result: RunResult) -> str:
 
 def long_report(result: RunResult) -> str:
     """``NAME-vv.txt``."""
-    return terminal.text(result, result.config, terminal.WIDTH, 2) + "\n"
+    return terminal.text(result, result.config, long.WIDTH, 2) + "\n"
 
 
 def page(result: RunResult) -> str:

@@ -2,7 +2,7 @@
 
 It says whether all is as expected, what became of each program, what was transferred how
 fast, what the card did, and where the first message spent its time. Consoles, functions and
-single nanoseconds are in the long report (``desim.report.terminal``), which ``-v`` shows.
+single nanoseconds are in the long report (``desim.report.long``), which ``-v`` shows.
 
 Rules: durations have four digits and the unit that suits them; red is only for what is
 wrong; a line is cut in its middle, so that its end stays; what did not happen is not shown.

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from desim.experiment.journey import Carrier, Row
 from desim.experiment.run import run
+from desim.report.long import short_file
 from desim.report.stations import (
     GUEST_KERNEL,
     GUEST_PROGRAM,
@@ -19,7 +20,7 @@ from desim.report.stations import (
     QEMU_BELOW_GUEST,
     group_rows,
 )
-from desim.report.terminal import escape, grouped, quoted, seconds, share, short_file
+from desim.report.text import escape, grouped, quoted, seconds, share
 from desim.scenario.loader import load_scenario
 from desim.stages import Owner
 

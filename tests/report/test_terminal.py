@@ -9,7 +9,7 @@ import pytest
 from runs import SHIPPED, desim, shipped_run
 
 from desim.experiment.run import RunResult, run
-from desim.report import terminal
+from desim.report import long, terminal
 from desim.report.text import escape, grouped, seconds
 from desim.scenario.loader import load_scenario
 
@@ -30,7 +30,7 @@ def hostile(tmp_path: Path) -> RunResult:
 
 
 def text(result: RunResult) -> str:
-    return terminal.text(result, result.config, terminal.WIDTH, 2)
+    return terminal.text(result, result.config, long.WIDTH, 2)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -78,14 +78,14 @@ def test_long_output_is_cut_and_counted() -> None:
     changed = RunResult.__new__(RunResult)
     changed.__dict__ |= result.__dict__ | {"transcripts": [transcript]}
     shown = text(changed).splitlines()
-    assert shown.count("line") == terminal.MAX_LINES
-    assert f"({1000 - terminal.MAX_LINES} more lines)" in shown
+    assert shown.count("line") == long.MAX_LINES
+    assert f"({1000 - long.MAX_LINES} more lines)" in shown
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_no_line_is_longer_than_the_width(name: str) -> None:
     assert max(map(len, golden.report(name).splitlines())) <= 80
-    assert max(map(len, golden.long_report(name).splitlines())) <= terminal.WIDTH
+    assert max(map(len, golden.long_report(name).splitlines())) <= long.WIDTH
 
 
 def test_what_did_not_arrive_is_said() -> None:
