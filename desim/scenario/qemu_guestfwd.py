@@ -18,13 +18,11 @@ a ``-chardev`` that no rule names has no effect on the network, whatever its kin
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from desim.data import data, field
 from desim.devices import Chardev, GuestFwd, UserNet
 from desim.errors import nearest
 from desim.scenario.addresses import inet_aton, show_ipv4
-from desim.scenario.qemu_words import Option, word_set
+from desim.scenario.qemu_words import Chardevs, Option, word_set
 from desim.userland.files import normalise
 from desim.userland.programs import HOST_PROGRAMS
 from desim.userland.shell import ShellError, parse_program
@@ -37,54 +35,28 @@ _KEYS = word_set("backend id path append logfile logappend")
 _PORT = "[+]?[0-9]{1,9}"
 
 
-@data()
-class Chardevs:
-    """The ``-chardev`` options, and which devices are in use."""
-
-    options: dict[str, Option] = field(default_factory=dict)
-    used: list[str] = field(default_factory=list)
-    """Labels; a device inside a rule has one made of the rule's port."""
-
-    @classmethod
-    def read(cls, options: Sequence[Option], mistakes: list[str]) -> Chardevs:
-        """All ``-chardev`` of a line."""
-        found = cls()
-        for option in options:
-            name = option.last("id")
-            if name is None:
-                mistakes.append(f"{option}: chardev: no id specified")
-            elif name in found.options:
-                mistakes.append(f"{option}: Duplicate ID '{name}' for chardev")
-            else:
-                found.options[name] = option
-        return found
-
-    def unused(self) -> list[Option]:
-        """What no rule names."""
-        return [option for name, option in self.options.items() if name not in self.used]
-
-    def open(self, spec: str, port: int) -> Chardev:
-        """The device that ``spec`` names in a rule for ``port``; ``ValueError`` says why not."""
-        label = f"guestfwd.tcp.{port}"
-        refusal = f"Could not open guest forwarding device '{label}'"
-        name = spec.removeprefix("chardev:")
-        if name != spec:
-            option = self.options.get(name)
-            if option is None:
-                hint = nearest(name, self.options)
-                raise ValueError(f"{refusal} (there is no -chardev with id={name}{hint})")
-            if name in self.used:
-                raise ValueError(f"Device '{name}' is in use")
-            self.used.append(name)
-            return _device(option)
-        if label in self.used:
-            raise ValueError(f"{refusal} (another rule has the same port; use -chardev and its id)")
-        self.used.append(label)
-        kind, _, path = spec.partition(":")
-        try:
-            return _of_kind(kind, path, append=False)
-        except ValueError as error:
-            raise ValueError(f"{refusal} ({error})") from None
+def _open(chardevs: Chardevs, spec: str, port: int) -> Chardev:
+    """The device that ``spec`` names in a rule for ``port``; ``ValueError`` says why not."""
+    label = f"guestfwd.tcp.{port}"
+    refusal = f"Could not open guest forwarding device '{label}'"
+    name = spec.removeprefix("chardev:")
+    if name != spec:
+        option = chardevs.options.get(name)
+        if option is None:
+            hint = nearest(name, chardevs.options)
+            raise ValueError(f"{refusal} (there is no -chardev with id={name}{hint})")
+        if name in chardevs.used:
+            raise ValueError(f"Device '{name}' is in use")
+        chardevs.used.append(name)
+        return _device(option)
+    if label in chardevs.used:
+        raise ValueError(f"{refusal} (another rule has the same port; use -chardev and its id)")
+    chardevs.used.append(label)
+    kind, _, path = spec.partition(":")
+    try:
+        return _of_kind(kind, path, append=False)
+    except ValueError as error:
+        raise ValueError(f"{refusal} ({error})") from None
 
 
 def _device(option: Option) -> Chardev:
@@ -131,7 +103,7 @@ def forward_guest(user: UserNet, rule: str, chardevs: Chardevs) -> None:
     if target.startswith("cmd:"):
         made = GuestFwd(server=server, port=port, command=_command(target.removeprefix("cmd:")))
     else:
-        made = GuestFwd(server=server, port=port, chardev=chardevs.open(target, port))
+        made = GuestFwd(server=server, port=port, chardev=_open(chardevs, target, port))
     _check(user, rule, made)
     user.guestfwd.append(made)
 

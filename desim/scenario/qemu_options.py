@@ -27,7 +27,6 @@ from desim.devices import CARD_SWITCHES, CardModel, Nic, SocketKind
 from desim.errors import UserError, nearest
 from desim.scenario.addresses import parse_macaddr, show_mac
 from desim.scenario.qemu_forward import Forwards, parse_redir
-from desim.scenario.qemu_guestfwd import Chardevs
 from desim.scenario.qemu_help import help_asked
 from desim.scenario.qemu_machine import machine_list, read_board
 from desim.scenario.qemu_user import (
@@ -47,7 +46,7 @@ from desim.scenario.qemu_versions import NEWER_KEYS, Spelling
 from desim.scenario.qemu_wiring import CARD, Wiring, connect
 from desim.scenario.qemu_wiring import IGNORED as IGNORED
 from desim.scenario.qemu_wiring import Network as Network
-from desim.scenario.qemu_words import Line, Option, read_words, word_set
+from desim.scenario.qemu_words import Chardevs, Line, Option, read_words, word_set
 
 # The 82544GC is not among them: the guest's driver for it is not modelled.
 CARDS: dict[str, CardModel] = {

@@ -16,8 +16,7 @@ from desim.devices import UserNet
 from desim.errors import nearest
 from desim.scenario.addresses import class_mask, inet_aton, inet_pton6, prefix_mask, show_ipv4
 from desim.scenario.qemu_forward import Forwards, parse_hostfwd
-from desim.scenario.qemu_guestfwd import Chardevs, forward_guest
-from desim.scenario.qemu_words import Option, word_set
+from desim.scenario.qemu_words import Chardevs, Option, word_set
 
 Complain = Callable[[str], None]
 """Takes one mistake of the option that is being read."""
@@ -87,6 +86,8 @@ def read_user(
     for rule in option.every("hostfwd"):
         forwards.add(rule, parse_hostfwd, complain, str(option))
     for rule in option.every("guestfwd"):
+        from desim.scenario.qemu_guestfwd import forward_guest  # few lines have any
+
         try:
             forward_guest(user, rule, chardevs)
         except ValueError as error:

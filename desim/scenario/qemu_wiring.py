@@ -15,12 +15,11 @@ from desim.devices import (
     SocketNet,
     UserNet,
 )
-from desim.scenario.qemu_guestfwd import Chardevs
 from desim.scenario.qemu_machine import E1000, Board
 from desim.scenario.qemu_machine import note as board_note
 from desim.scenario.qemu_user import Complain, OpenFolder
 from desim.scenario.qemu_versions import Spellings
-from desim.scenario.qemu_words import Option
+from desim.scenario.qemu_words import Chardevs, Option
 
 if TYPE_CHECKING:
     from desim.filters import NetdevEnd, NetFilter

@@ -48,6 +48,33 @@ class Option:
         return [value for name, value in self.parts if name == key]
 
 
+@data()
+class Chardevs:
+    """The ``-chardev`` options, and which devices are in use."""
+
+    options: dict[str, Option] = field(default_factory=dict)
+    used: list[str] = field(default_factory=list)
+    """Labels; a device inside a rule has one made of the rule's port."""
+
+    @classmethod
+    def read(cls, options: Sequence[Option], mistakes: list[str]) -> Chardevs:
+        """All ``-chardev`` of a line."""
+        found = cls()
+        for option in options:
+            name = option.last("id")
+            if name is None:
+                mistakes.append(f"{option}: chardev: no id specified")
+            elif name in found.options:
+                mistakes.append(f"{option}: Duplicate ID '{name}' for chardev")
+            else:
+                found.options[name] = option
+        return found
+
+    def unused(self) -> list[Option]:
+        """What no rule names."""
+        return [option for name, option in self.options.items() if name not in self.used]
+
+
 class Program(NamedTuple):
     """What the line starts."""
 
