@@ -180,7 +180,7 @@ class Young:
                 figures[f"code{number}"], figures[f"out{number}"] = code, code + 1
         places, keywords = names[: given.co_argcount], names[given.co_argcount :]
         size = ""
-        if self.size is not None and any(figures.sized for figures in shapes):
+        if self.size is not None and any(one.sized for one in shapes):
             parameter, dot, attribute = self.size.partition(".")
             size = parameter if parameter in keywords else f"a{places.index(parameter) - 1}"
             size += dot + attribute
