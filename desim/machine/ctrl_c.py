@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from desim.engine.alarm import Alarm
 from desim.engine.environment import Environment
-
-if TYPE_CHECKING:
-    import signal
-else:
-    # NOTE: what ``signal`` adds to the functions below it are enums of its constants: 0.5 % of a
-    # start.
-    import _signal as signal
 
 
 @contextmanager
