@@ -222,7 +222,9 @@ def _peers() -> Iterator[Row]:
 ONE = """\
 import sys
 from benchmarks.workloads import bulk
+from desim.collector import collect_rarely
 from desim.machine import Machine
+collect_rarely()
 Machine(bulk(int(sys.argv[1]), sys.argv[2])).run()
 """
 
