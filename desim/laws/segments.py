@@ -56,7 +56,7 @@ class Stream:
     def distance(self, segment: Segment, ours: bool) -> int:
         """How far its numbers are from where both ends began."""
         mine, theirs = (segment.seq, segment.ack) if ours else (segment.ack, segment.seq)
-        told = ours or segment.flags & ACK
+        told = self.sent and (ours or segment.flags & ACK)
         return (_apart(mine, self.isn) if told else 0) + _apart(theirs, self._peer_isn or theirs)
 
     def take(self, time: int, segment: Segment, ours: bool) -> None:
@@ -104,16 +104,17 @@ def _streams(run: Run) -> list[Stream]:
             key = segment.src, segment.sport, segment.dst, segment.dport
             if not ours:
                 key = segment.dst, segment.dport, segment.src, segment.sport
-            stream = current.get(key)
-            if stream is None or stream.is_another(segment, ours):
+            stream = newest = current.get(key)
+            if newest is not None and key in before and segment.flags & (SYN | ACK) != SYN:
+                # slirp's old connection of these ports may still answer for the new one: solookup
+                # looks first at the one that it found last. So may one that has not been opened,
+                # with its SYN-ACK.
+                stream = min(newest, before[key], key=lambda one: one.distance(segment, ours))
+            if stream is None or (stream is newest and stream.is_another(segment, ours)):
                 if stream is not None:
                     before[key] = stream
                 stream = current[key] = Stream(end, key)
                 made.append(stream)
-            elif key in before and not segment.flags & SYN:
-                # slirp's old connection of these ports may still answer for the new one: solookup
-                # looks first at the one that it found last.
-                stream = min(stream, before[key], key=lambda one: one.distance(segment, ours))
             stream.take(time, segment, ours)
         found += [stream for stream in made if stream.sent]
     return found
