@@ -18,7 +18,6 @@ import hashlib
 import marshal
 import os
 import struct
-import weakref
 from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -102,6 +101,7 @@ class Spool:
 
     def _open(self) -> int:
         import tempfile  # costs every start what only long runs need
+        import weakref
 
         try:
             with tempfile.TemporaryFile(prefix="desim-") as file:

@@ -133,7 +133,7 @@ class Runner(Generic[T]):
         checked(record)
 
         def configure(scenario: Scenario) -> MachineConfig:
-            config = configuration(scenario, costs, shared=True)
+            config = configuration(scenario, costs)
             config.record, config.capture = record, capture
             return config
 

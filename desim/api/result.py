@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from os import PathLike
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
@@ -168,6 +167,8 @@ class Result:
     @property
     def summary(self) -> dict[str, Any]:
         """The figures of the run, as ``desim run --json`` prints them (a new copy)."""
+        from copy import deepcopy  # the screen does without
+
         return deepcopy(self._run.summary)
 
     @property

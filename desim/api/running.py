@@ -229,11 +229,9 @@ def _changed(scenario: Scenario, *, seed: int | None, until: Duration | None) ->
     return scenario.set(changes) if changes else scenario
 
 
-def configuration(
-    scenario: Scenario, costs: Costs | None, *, shared: bool = False
-) -> MachineConfig:
-    """The configuration to run; ``shared``: what it consists of may be the scenario's own."""
-    config = scenario._shared_configuration() if shared else scenario.configuration()
+def configuration(scenario: Scenario, costs: Costs | None) -> MachineConfig:
+    """The configuration to run; what it consists of is the scenario's own, and is only read."""
+    config = scenario._shared_configuration()
     if costs is not None:
         config.costs = os.fspath(costs)
     config.notes += unused_instructions(config)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from hashlib import sha256
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, final
@@ -115,6 +114,8 @@ class Scenario:
 
     def configuration(self) -> MachineConfig:
         """The same for those who work below this API: a new ``desim.config.MachineConfig``."""
+        from copy import deepcopy  # a run shares it
+
         return deepcopy(self._config)
 
     def _shared_configuration(self) -> MachineConfig:

@@ -115,7 +115,7 @@ def execute(scenario: Scenario, arguments: argparse.Namespace) -> int:
     users = _users_laws(arguments.laws)
     # The screen and the summary have the fingerprint, DIR and a report have everything, and what
     # is expected of figures is judged by what was recorded.
-    expect = configuration(scenario, arguments.costs, shared=True).expect
+    expect = configuration(scenario, arguments.costs).expect
     judged = bool(expect.metrics or expect.fingerprint or expect.laws or users)
     kept = arguments.out is not None or arguments.report is not None
     everything = kept or not arguments.quiet or judged

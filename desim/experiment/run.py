@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import deepcopy
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +87,8 @@ class RunResult:
         return self._counts()
 
     def __getstate__(self) -> dict[str, Any]:
+        from copy import deepcopy  # few results go to another process
+
         state = self.__dict__.copy()
         # The machine stays where it is; what stands in its trace beside the counts as well, if
         # nobody can ask for that.

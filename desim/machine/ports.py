@@ -10,7 +10,6 @@ What can be noted says ``desim.events``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from typing import TypeVarTuple, cast
 from zlib import crc32
 
@@ -99,6 +98,8 @@ class Recorder:
 
         ``number`` counts the machines before: the first frame of the second one is 10000001.
         """
+        from copy import copy  # few runs have a second machine
+
         other = copy(self)
         other.notes = 0
         other.frames = other.base = number * FRAMES_OF_ONE

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from functools import cached_property
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
@@ -224,7 +223,9 @@ class Document:
 
         ``place`` says what messages call a key.
         """
-        from desim.scenario.settings import setting_at  # many runs change nothing
+        from copy import deepcopy  # many runs change nothing
+
+        from desim.scenario.settings import setting_at
 
         data = deepcopy(dict(self.data))
         mistakes = list(self.mistakes)

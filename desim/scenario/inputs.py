@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from copy import copy
 
 from desim.config import InputFile
 from desim.disk import FileName, Kind, look
@@ -40,6 +39,8 @@ class Inputs:
     def beside(self, other: Inputs) -> Inputs:
         """These, and what is not in this folder from ``other``'s: a file that is extended has
         brought its own."""
+        from copy import copy  # few files extend another
+
         made = copy(self)
         made._beside = other
         return made

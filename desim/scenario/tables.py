@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from importlib import import_module
 from typing import Any, ClassVar, Final, Literal
 
@@ -307,7 +306,8 @@ class Table:
         before = len(place.found)
         for name, entry in self.KEYS.items():
             if entry.stands and given.get(name) is None and (name not in given or entry.nothing):
-                setattr(self, name, copy(entry.default))
+                default = entry.default
+                setattr(self, name, default.copy() if isinstance(default, list | dict) else default)
             else:
                 self._read(name, entry, given, place.inside(name, self))
         for name in given:
