@@ -4,7 +4,7 @@ What Python has compiled lies in ``__pycache__`` beside the source, and serves a
 the same time and size. A table of TOML is a value of Python's, so the same loader keeps it there;
 where nobody may write, or Python shall not, the file is parsed each time.
 
-NOTE: parsing a cost profile is 3 % of a start.
+NOTE: parsing a cost profile is 3 % of a start, a scenario with all that ``tomllib`` imports 2 %.
 """
 
 from __future__ import annotations

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from desim.costs.profile import FOLDER
+from desim.errors import ScenarioError
+from desim.scenario import loader, shipped
 from desim.shipped_toml import tables
 
-SHIPPED = sorted(Path(FOLDER).glob("*.toml"))
+SHIPPED = sorted(
+    path for folder in (FOLDER, shipped.shipped_folder()) for path in Path(folder).glob("*.toml")
+)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -49,3 +53,19 @@ def test_a_file_that_has_changed_is_parsed_again(
     assert tables(str(file)) == first
     file.write_text("a = 12345\n")
     assert tables(str(file)) == {"a": 12345}
+
+
+def test_messages_about_a_shipped_scenario_say_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (loader, shipped):
+        monkeypatch.setattr(module, "shipped_folder", lambda: str(tmp_path))
+    file = tmp_path / "one.toml"
+    for text, message in (
+        ("qemu = '-nographic'\nseed = 'x'\n", 'one.toml:2: seed: "x": must be a whole number'),
+        ("seed = 3\nseed =\n", 'one.toml:2: "seed =": Invalid value (column 7)'),
+    ):
+        file.write_text(text)
+        with pytest.raises(ScenarioError) as caught:
+            loader.load_scenario("one")
+        assert message in caught.value.messages

@@ -60,16 +60,23 @@ class Source(Protocol):
 
 
 class InFile:
-    """Keys that stand in a file called ``label``."""
+    """Keys that stand in a file called ``label``.
 
-    def __init__(self, label: str, text: str) -> None:
+    Without its ``text``, a message about one of them reads it from ``path``.
+    """
+
+    def __init__(self, label: str, text: str | None, path: str = "") -> None:
         self.label = label
         self._text = text
+        self._path = path
 
     @cached_property
     def _lines(self) -> Lines:
         from desim.scenario.lines import Lines  # most files have no mistake
 
+        if self._text is None:
+            with open(self._path, encoding="utf-8") as file:
+                return Lines(file.read())
         return Lines(self._text)
 
     def order(self, key: Key) -> int:
