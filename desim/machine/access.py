@@ -16,8 +16,9 @@ interrupt, somebody who holds the lock), it is made step by step.
 
 The same goes for quiet accesses in a row: statistics that are read, tables that are written, and
 levels of pins, each of which is given its time. Of these, as many are made at one go as end before
-something else is due (the guest's tick falls into nearly every word of the EEPROM); the one that
-it falls into is made step by step, and then the rest at one go.
+something else is due (the guest's tick falls into nearly every word of the EEPROM). What is due in
+the wait behind them comes then, and the rest is made at one go again; an access that something
+falls into is made step by step.
 
 Runs in which every meeting counts (strict ones, those without a touch point, those with a
 breakpoint) make all accesses step by step.
@@ -388,6 +389,9 @@ class CardAccess(Mmio):
         Time moves in each access, or, without ``moves``, in the waits alone.
         """
         env, thread, queue = self._env, self._thread, self._env._queue
+        if moves and (thread.irq_pending or (queue and queue[0][0] <= thread.now)):
+            # What is due by now comes here, as it would in the first access.
+            self._lock.meet()
         begin = thread.now
         if not (moves or (begin > env._now and delay_ns)) or not self._undisturbed():
             return 0
