@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Protocol, TypeVar, cast
 
-from desim.costs.profile import Cost, Profile
+from desim.costs.profile import Profile
 from desim.engine.environment import Environment
 from desim.engine.marks import CODE_BITS, Codes
 from desim.engine.thread import Thread
@@ -85,6 +85,7 @@ class Instrument:
         self.env = env
         self.codes = codes
         self.record = record
+        self._marks_all = keeps(record, "journeys")
         self.profile = profile
         self.watch = watch
         self.stacks: dict[str, list[OpenStage]] = {}
@@ -114,29 +115,27 @@ class Instrument:
 
     def _wrap(self, method: Method, mark: Mark) -> Method | None:
         """What stands around ``method``; None for nothing."""
-        costs = [self.profile.cost(mark.file, name) for name in mark.names]
-        is_marked = keeps(self.record, "journeys") or (
-            self.record == "counters" and mark.landmark is Landmark.INTERRUPT
+        names, file, owner, _, _, landmark = mark
+        cost, stage = self.profile.cost, self.codes.stage
+        is_marked = self._marks_all or (
+            self.record == "counters" and landmark is Landmark.INTERRUPT
         )
         steps = [
-            Step(
-                self.codes.stage(name, mark.file, mark.owner, mark.landmark) if is_marked else None,
-                cost,
-            )
-            for name, cost in zip(mark.names, costs, strict=True)
+            (stage(name, file, owner, landmark) if is_marked else None, cost(file, name))
+            for name in names
         ]
         if self.watch is not None:
             return self._watched(method, mark, steps, self.watch)
-        if is_marked or any(map(any, costs)):
-            return wrap(self.env, method, mark.size, steps, self._opens(mark, costs))
+        if is_marked or _cost_time(steps):
+            return wrap(self.env, method, mark.size, steps, self._opens(mark, steps))
         return None
 
-    def _opens(self, mark: Mark, costs: list[Cost]) -> Opens:
+    def _opens(self, mark: Mark, steps: list[Step]) -> Opens:
         """Where the way of a message is kept: what costs time or is a landmark, and what a thread
         does as seen from its loop, which is the outermost stage whatever it costs."""
         if self.record != "journeys" or mark.landmark in LOOPS:
             return "uncounted"
-        if mark.landmark is not None or any(map(any, costs)):
+        if mark.landmark is not None or _cost_time(steps):
             return "counted"
         return "outermost"
 
@@ -178,9 +177,19 @@ class Instrument:
         return stage
 
 
+def _cost_time(steps: list[Step]) -> bool:
+    return any(any(cost) for _, cost in steps)
+
+
 def _written(cls: type, name: str) -> Method:
     """A method as it is written, in ``cls`` or inherited."""
-    return cast("Method", next(vars(base)[name] for base in cls.__mro__ if name in vars(base)))
+    written: Method
+    for base in cls.__mro__:
+        own = vars(base)
+        if name in own:
+            written = own[name]
+            return written
+    raise AssertionError(f"{cls.__name__} has a mark for {name}, and no such method")
 
 
 def _size_of(method: Method, mark: Mark) -> Callable[[tuple[Any, ...]], int]:
