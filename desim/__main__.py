@@ -2,6 +2,6 @@
 
 import sys
 
-from desim.cli import main
+from desim.cli import process
 
-sys.exit(main())
+sys.exit(process())

@@ -18,7 +18,7 @@ from importlib import import_module
 
 from desim.cli._commands import COMMANDS
 from desim.cli._screen import complain, forget_stdout, prepare_streams
-from desim.collector import collect_no_more, collect_rarely
+from desim.collector import collect_no_more, collect_rarely, end_at_once
 from desim.errors import UserError, nearest
 from desim.version import __version__
 
@@ -51,6 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if argv is None:
             collect_no_more()
+
+
+def process() -> int:
+    """What the command ``desim`` is: ``main``, and the end of the process, or its exit code."""
+    code = main()
+    end_at_once(code)
+    return code
 
 
 def _answered(words: list[str]) -> int:

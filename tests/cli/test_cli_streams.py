@@ -83,3 +83,33 @@ def test_a_second_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(_main, "_dispatch", interrupted)
     monkeypatch.setattr(_main, "complain", interrupted)
     assert _main.main(["run", "hello"]) == 130
+
+
+def python(text: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """What Python says to a program, whose streams are pipes."""
+    return subprocess.run([sys.executable, "-c", text, *words], capture_output=True, text=True)
+
+
+def test_what_was_asked_for_at_the_end_still_happens() -> None:
+    text = "import atexit\nfrom desim.cli import process\natexit.register(print, 'bye')\nprocess()"
+    assert python(text, "--version").stdout.splitlines()[1:] == ["bye"]
+    done = python("from desim.cli import process\nprocess()\nprint('behind')", "--version")
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1)  # it has ended by itself
+
+
+def test_who_has_called_a_command_hears_of_its_end() -> None:
+    called = "from desim.cli import process\ndef called():\n    process()\n    print('back')\n"
+    text = f"space = {{'__name__': 'other'}}\nexec({called!r}, space)\nspace['called']()"
+    assert python(text, "--version").stdout.splitlines()[1:] == ["back"]
+    done = shell(f'"{sys.executable}" -m cProfile -m desim --version')
+    assert "function calls" in done.stdout, done.stderr
+
+
+def test_what_was_printed_before_a_mistake_is_not_lost() -> None:
+    text = (
+        "import desim.cli._main as cli\nfrom desim.errors import UserError\n"
+        "def printed(words):\n    print('before')\n    raise UserError('a mistake')\n"
+        "cli._dispatch = printed\ncli.process()"
+    )
+    done = python(text)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "before\n", "desim: a mistake\n")
