@@ -272,13 +272,17 @@ class QemuSockets(HostSockets):
             if state(fd) & (self._always[fd] | ALWAYS):
                 return True
             del self._candidates[fd]
+        if not self._watches:  # NOTE: as in most polls of a quiet machine; a generator is a call
+            return False
         return any(state(fd) & (events | ALWAYS) for fd, events in self._watches.items())
 
     def collect(self) -> None:
         """Fix what each watched descriptor is ready for, and end the watches of this poll."""
-        state = self.state
-        self._revents = {fd: state(fd) & (events | ALWAYS) for fd, events in self._watches.items()}
-        self._watches = {}
+        state, watches = self.state, self._watches
+        self._revents = {}
+        if watches:
+            self._revents = {fd: state(fd) & (events | ALWAYS) for fd, events in watches.items()}
+            self._watches = {}
         self._ready_always = []
         for fd in list(self._candidates):
             found = state(fd) & (self._always[fd] | ALWAYS)
