@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from desim.data import data, field
+from desim.data import Data, field
 from desim.devices import HostFwd, HubPort, Nic, SocketNet, UserNet
 from desim.record import Record
 from desim.spool import Log
@@ -69,8 +69,7 @@ class InputFile:
 RecordKind = Literal["A", "AAAA", "CNAME", "PTR"]
 
 
-@data(kw_only=True)
-class DnsRecord:
+class DnsRecord(Data, kw_only=True):
     """One record that the host's name server has."""
 
     name: str
@@ -81,8 +80,7 @@ class DnsRecord:
     ttl_s: int = 300
 
 
-@data(kw_only=True)
-class HostDns:
+class HostDns(Data, kw_only=True):
     """How the host resolves names, which is what slirp's DNS address stands for."""
 
     resolvers: list[bytes] = field(default_factory=list)
@@ -92,8 +90,7 @@ class HostDns:
     and who listens there is a matter of the host's commands."""
 
 
-@data(kw_only=True)
-class RunCommand:
+class RunCommand(Data, kw_only=True):
     """One command line typed into a terminal of the guest or of the host."""
 
     side: Side
@@ -119,8 +116,7 @@ class RunCommand:
     """The condition on how long it took, as written; None: any."""
 
 
-@data(kw_only=True)
-class MonitorCommand:
+class MonitorCommand(Data, kw_only=True):
     """One command of QEMU's monitor."""
 
     at_ns: int
@@ -129,8 +125,7 @@ class MonitorCommand:
     """``hostfwd_add`` and ``hostfwd_remove``: the rule; what is removed has no guest's end."""
 
 
-@data(kw_only=True)
-class Expect:
+class Expect(Data, kw_only=True):
     """What must be true after the run; ``guest_files`` and ``host_files`` map name to content."""
 
     guest_files: Mapping[str, bytes | Log] = field(default_factory=dict)
@@ -145,8 +140,7 @@ class Expect:
     """The laws that the run must keep, by name (``desim.laws``)."""
 
 
-@data(kw_only=True)
-class Limits:
+class Limits(Data, kw_only=True):
     """Where a run is stopped whatever happens in it: all is counted, so it stops where it did."""
 
     events: int = 200_000_000
@@ -162,8 +156,7 @@ class Limits:
     """Of all files that programs write, together."""
 
 
-@data(kw_only=True)
-class Boot:
+class Boot(Data, kw_only=True):
     """When and how the guest boots: where its clock stands, and what its script waits for."""
 
     insmod_ns: int = 0
@@ -179,8 +172,7 @@ class Boot:
     seed's."""
 
 
-@data(kw_only=True)
-class Train:
+class Train(Data, kw_only=True):
     """Frames that the injector sends: the first at ``at_ns``, the others so much later."""
 
     at_ns: int
@@ -188,8 +180,7 @@ class Train:
     """When, counted from ``at_ns`` (ns, not falling), and which."""
 
 
-@data(kw_only=True)
-class QemuConfig:
+class QemuConfig(Data, kw_only=True):
     """One QEMU with its guest: what its command line says, and what runs in it."""
 
     machine: str = ""
@@ -236,8 +227,7 @@ class QemuConfig:
         return self.machine or "guest"
 
 
-@data(kw_only=True)
-class MachineConfig(QemuConfig):
+class MachineConfig(QemuConfig, kw_only=True):
     """A first QEMU, others beside it, what runs around them, and how the run is measured."""
 
     name: str = "scenario"

@@ -1,17 +1,17 @@
 """Classes of plain data: fields with types, and what is the same for all such classes.
 
-``@data()`` makes of a class with annotated fields what ``@dataclass(slots=True)`` of the standard
-library would: a constructor, equality and a text. It says so to type checkers in the language's own
-words (``dataclass_transform``), which check fields and calls alike. A subclass of ``NamedTuple`` is
-what one of ``typing.NamedTuple`` is, and one of ``Protocol``, to a type checker, what one of
-``typing.Protocol`` is.
+A subclass of ``Data`` with annotated fields is what ``@dataclass(slots=True)`` of the standard
+library would make of it: it has a constructor, equality and a text. It says so to type checkers
+in the language's own words (``dataclass_transform``), which check fields and calls alike. A
+subclass of ``NamedTuple`` is what one of ``typing.NamedTuple`` is, and one of ``Protocol``, to a
+type checker, what one of ``typing.Protocol`` is.
 
 NOTE: instead of ``dataclasses``, whose import takes as long as a bare start of Python, and which
 writes and compiles up to eight methods for each class, two to four million instructions, and of
 ``typing.NamedTuple``, which compiles each annotation, almost one million for a class: together a
 quarter of all that ``desim run hello`` did. Here a constructor is written when its class has made
-some objects (most classes make few in a run), and the other methods are shared. Classes that a
-start does not load are dataclasses.
+some objects (most classes make few in a run), the other methods are inherited, and a class with
+slots is not made twice. Classes that a start does not load are dataclasses.
 
 A ``typing.Protocol`` takes as long to make as two other classes, and so does each class that
 derives from it: half a percent of a start. When desim runs, ``Protocol`` is a base like any other.
@@ -65,40 +65,63 @@ def field(
 
 
 @dataclass_transform(field_specifiers=(field,))
-def data(
-    *, frozen: bool = False, kw_only: bool = False, eq: bool = True
-) -> Callable[[type[T]], type[T]]:
-    """Make a class of plain data. ``frozen``: its objects cannot change, and have a hash;
-    ``kw_only``: they are made by the names of their fields alone; without ``eq`` each is equal to
-    itself alone."""
+class _Datas(type):
+    """Makes of a class with annotated fields a class of plain data."""
 
-    def of(cls: Any) -> Any:
-        space = dict(vars(cls))
+    def __new__(
+        meta,
+        name: str,
+        bases: tuple[type, ...],
+        space: dict[str, Any],
+        *,
+        frozen: bool = False,
+        kw_only: bool = False,
+        eq: bool = True,
+    ) -> Any:
+        if not bases:
+            return super().__new__(meta, name, bases, space)
         own = {
-            name: _field(space.pop(name, MISSING), kw_only)
-            for name, annotation in space.get("__annotations__", {}).items()
+            one: _field(space.pop(one, MISSING), kw_only)
+            for one, annotation in space.get("__annotations__", {}).items()
             if not str(annotation).startswith(CLASS_VARIABLE)
         }
-        inherited: dict[str, Field] = getattr(cls, "__fields__", {})
+        inherited: dict[str, Field] = getattr(bases[0], "__fields__", {})
         known = {**inherited, **own}
         if eq:
-            compared = (name for name, one in known.items() if one.compare)
+            compared = [one for one in known if known[one].compare]
             space["__compared__"] = attrgetter("__class__", *compared)  # so that it gives a tuple
-            space |= {"__eq__": _eq, "__hash__": _hash if frozen else None}
+            space["__hash__"] = _hash if frozen else None
+        else:
+            space |= {"__eq__": object.__eq__, "__hash__": object.__hash__}
         if frozen:
             space |= _FROZEN
-        space.setdefault("__repr__", _repr)
         space["__fields__"] = known
-        space["__match_args__"] = tuple(name for name, one in known.items() if not one.named)
-        # Slots cannot be added to a class, so it is made once more.
-        space["__slots__"] = tuple(name for name in own if name not in inherited)
-        space.pop("__dict__", None)
-        space.pop("__weakref__", None)
+        space["__match_args__"] = tuple([one for one in known if not known[one].named])
+        space["__slots__"] = tuple([one for one in own if one not in inherited])
         space["__init__"] = _first(known, frozen, lambda: made)
-        made: Any = type(cls)(cls.__name__, cls.__bases__, space)
+        made: Any = super().__new__(meta, name, bases, space)
         return made
 
-    return of
+
+class Data(metaclass=_Datas):
+    """The base of classes of plain data.
+
+    ``class Some(Data, frozen=True)``: its objects cannot change, and have a hash; ``kw_only=True``:
+    they are made by the names of their fields alone; ``eq=False``: each is equal to itself alone.
+    Each subclass says so for itself.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        compared: Callable[[Any], tuple[Any, ...]] = self.__compared__  # type: ignore[attr-defined]
+        return compared(self) == compared(other)
+
+    def __repr__(self) -> str:
+        shown = ", ".join([f"{name}={getattr(self, name)!r}" for name in fields(self)])
+        return f"{type(self).__qualname__}({shown})"
 
 
 def fields(one: Any) -> tuple[str, ...]:
@@ -180,23 +203,12 @@ def _constructor(known: dict[str, Field], frozen: bool) -> Callable[..., None]:
     return made
 
 
-# --- what all have
-
-
-def _eq(self: Any, other: Any) -> Any:
-    if other.__class__ is not self.__class__:
-        return NotImplemented
-    return self.__compared__(self) == self.__compared__(other)
+# --- what only some have
 
 
 def _hash(self: Any) -> int:
     # For dicts and sets, in which nothing is in the order of hashes.
     return hash(self.__compared__(self))
-
-
-def _repr(self: Any) -> str:
-    shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__fields__)
-    return f"{type(self).__qualname__}({shown})"
 
 
 def _set(self: Any, name: str, value: object) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from desim.data import data, field
+from desim.data import Data, field
 from desim.wire.addresses import IP_ANY, Endpoint, ip, mac
 
 Proto = Literal["tcp", "udp"]
@@ -27,8 +27,7 @@ DEFAULT_MAC = mac("52:54:00:12:34:56")
 """What QEMU gives its first card (net/net.c)."""
 
 
-@data(kw_only=True)
-class HostFwd:
+class HostFwd(Data, kw_only=True):
     """``hostfwd=PROTO:[host_addr]:host_port-[guest_addr]:guest_port``."""
 
     proto: Proto = "tcp"
@@ -43,8 +42,7 @@ class HostFwd:
     """The whole option that it stands in."""
 
 
-@data(kw_only=True)
-class Chardev:
+class Chardev(Data, kw_only=True):
     """``-chardev KIND,id=ID``: what may stand behind ``guestfwd=``."""
 
     kind: Literal["null", "file"]
@@ -57,8 +55,7 @@ class Chardev:
     """Whether the log goes behind what an earlier program of the host left there."""
 
 
-@data(kw_only=True)
-class GuestFwd:
+class GuestFwd(Data, kw_only=True):
     """``guestfwd=tcp:SERVER:PORT-DEV`` or ``-cmd:COMMAND``.
 
     A rule with neither command nor Unix socket leads to whoever takes what slirp gives out
@@ -75,8 +72,7 @@ class GuestFwd:
     no option of QEMU's leads there."""
 
 
-@data(kw_only=True)
-class UserNet:
+class UserNet(Data, kw_only=True):
     """``-netdev user``: the user-mode stack."""
 
     id: str = "user.0"
@@ -114,8 +110,7 @@ class UserNet:
     disable_dhcp: bool = False
 
 
-@data(kw_only=True)
-class SocketNet:
+class SocketNet(Data, kw_only=True):
     """``-netdev socket``, ``stream`` or ``dgram``: the other end is a socket of the host.
 
     A stream has a ``role``: it listens at ``local`` or connects to ``remote``. Datagrams go from
@@ -137,8 +132,7 @@ class SocketNet:
         return self.role in ("listen", "connect")
 
 
-@data(kw_only=True)
-class HubPort:
+class HubPort(Data, kw_only=True):
     """A port of a hub: its name, and the id of the client at it."""
 
     name: str
@@ -155,8 +149,7 @@ CARD_SWITCHES = {
 """Properties of the card that are on or off, with the field of ``Nic`` that holds each."""
 
 
-@data(kw_only=True)
-class Nic:
+class Nic(Data, kw_only=True):
     """``-device e1000``: the card and its properties."""
 
     model: CardModel = "e1000"

@@ -16,15 +16,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar, TypeVarTuple
 
-from desim.data import Protocol, data
+from desim.data import Data, Protocol
 from desim.ports import Endpoint
 from desim.reasons import Reason
 
 Ts = TypeVarTuple("Ts")
 
 
-@data(frozen=True)
-class Event:
+class Event(Data, frozen=True):
     """What all kinds have: a word for the trace. Fields are those of the subclass."""
 
     kind: ClassVar[str]
@@ -40,8 +39,7 @@ class Kind(Protocol[*Ts]):
     def __call__(self, *data: *Ts) -> Event: ...
 
 
-@data(frozen=True)
-class FramePassed(Event):
+class FramePassed(Event, frozen=True):
     """A frame passes a capture point."""
 
     kind: ClassVar[str] = "frame"
@@ -53,8 +51,7 @@ class FramePassed(Event):
     """The frame's number."""
 
 
-@data(frozen=True)
-class FrameStored(Event):
+class FrameStored(Event, frozen=True):
     """The card has written a received frame into the guest's memory."""
 
     kind: ClassVar[str] = "dma"
@@ -62,8 +59,7 @@ class FrameStored(Event):
     """The frame's number."""
 
 
-@data(frozen=True)
-class FrameTaken(Event):
+class FrameTaken(Event, frozen=True):
     """The guest's driver has taken a received frame out of the ring."""
 
     kind: ClassVar[str] = "taken"
@@ -71,8 +67,7 @@ class FrameTaken(Event):
     """The frame's number."""
 
 
-@data(frozen=True)
-class PinDriven(Event):
+class PinDriven(Event, frozen=True):
     """The card changes the level of its interrupt pin."""
 
     kind: ClassVar[str] = "irq"
@@ -80,8 +75,7 @@ class PinDriven(Event):
     """Whether it asks for an interrupt now."""
 
 
-@data(frozen=True)
-class Raised(Event):
+class Raised(Event, frozen=True):
     """The card wants its interrupt pin high, which was low."""
 
     kind: ClassVar[str] = "raised"
@@ -89,8 +83,7 @@ class Raised(Event):
     """The causes that are pending and not masked, by their names in ICR."""
 
 
-@data(frozen=True)
-class MitigationBegun(Event):
+class MitigationBegun(Event, frozen=True):
     """From now on the card holds interrupts back, or one cause."""
 
     kind: ClassVar[str] = "mitigation"
@@ -111,8 +104,7 @@ class MitigationBegun(Event):
     """What ITR asks for."""
 
 
-@data(frozen=True)
-class MitigationEnded(Event):
+class MitigationEnded(Event, frozen=True):
     """The card no longer holds that back."""
 
     kind: ClassVar[str] = "mitigation-end"
@@ -130,8 +122,7 @@ class MitigationEnded(Event):
     """Whether something else has ended it early: a reset, or a cause that must not wait."""
 
 
-@data(frozen=True)
-class Scheduled(Event):
+class Scheduled(Event, frozen=True):
     """The guest's processor goes over to a task."""
 
     kind: ClassVar[str] = "task"
@@ -142,8 +133,7 @@ class Scheduled(Event):
     """The process; 0 for a thread of the kernel."""
 
 
-@data(frozen=True)
-class Lost(Event):
+class Lost(Event, frozen=True):
     """A frame ends before its receiver has it."""
 
     kind: ClassVar[str] = "lost"
@@ -155,8 +145,7 @@ class Lost(Event):
     """The reason."""
 
 
-@data(frozen=True)
-class Held(Event):
+class Held(Event, frozen=True):
     """A frame has to wait."""
 
     kind: ClassVar[str] = "held"
@@ -168,8 +157,7 @@ class Held(Event):
     """What it waits for."""
 
 
-@data(frozen=True)
-class Made(Event):
+class Made(Event, frozen=True):
     """A filter has made a frame that nobody sent: a copy, or a changed one."""
 
     kind: ClassVar[str] = "made"
@@ -183,8 +171,7 @@ class Made(Event):
     """What the filter does."""
 
 
-@data(frozen=True)
-class Connecting(Event):
+class Connecting(Event, frozen=True):
     """A socket of the host asks for a TCP connection."""
 
     kind: ClassVar[str] = "connecting"
@@ -194,8 +181,7 @@ class Connecting(Event):
     """Address (packed) and port of the other end."""
 
 
-@data(frozen=True)
-class Connected(Event):
+class Connected(Event, frozen=True):
     """A TCP connection between two sockets of the host is open."""
 
     kind: ClassVar[str] = "connected"
@@ -207,8 +193,7 @@ class Connected(Event):
     """Address (packed) and port of the end that listened."""
 
 
-@data(frozen=True)
-class Sent(Event):
+class Sent(Event, frozen=True):
     """One end has given bytes to the host's kernel."""
 
     kind: ClassVar[str] = "sent"
@@ -224,8 +209,7 @@ class Sent(Event):
     """Whether an earlier part of the same call has been taken before, and this had to wait."""
 
 
-@data(frozen=True)
-class Received(Event):
+class Received(Event, frozen=True):
     """One end has read bytes from the host's kernel."""
 
     kind: ClassVar[str] = "received"
@@ -239,8 +223,7 @@ class Received(Event):
     """The end that reads: ``client`` or ``server``."""
 
 
-@data(frozen=True)
-class Closed(Event):
+class Closed(Event, frozen=True):
     """One end closes its sending side, or the whole connection."""
 
     kind: ClassVar[str] = "closed"
@@ -252,8 +235,7 @@ class Closed(Event):
     """``fin``, or ``reset`` for the whole connection."""
 
 
-@data(frozen=True)
-class Read(Event):
+class Read(Event, frozen=True):
     """A program in the guest has read bytes from a TCP socket."""
 
     kind: ClassVar[str] = "read"
@@ -267,8 +249,7 @@ class Read(Event):
     """How many bytes."""
 
 
-@data(frozen=True)
-class Written(Event):
+class Written(Event, frozen=True):
     """A program in the guest has given bytes to a TCP socket."""
 
     kind: ClassVar[str] = "written"
@@ -284,8 +265,7 @@ class Written(Event):
     """Whether an earlier part of the same call has been taken before, and this had to wait."""
 
 
-@data(frozen=True)
-class DatagramSent(Event):
+class DatagramSent(Event, frozen=True):
     """A socket of the host, a program's or QEMU's, sends a datagram."""
 
     kind: ClassVar[str] = "datagram-sent"
@@ -303,8 +283,7 @@ class DatagramSent(Event):
     """Whether a socket has it now; without one, or if that has no room, it is gone."""
 
 
-@data(frozen=True)
-class DatagramReceived(Event):
+class DatagramReceived(Event, frozen=True):
     """A socket of the host, a program's or QEMU's, is read: a datagram."""
 
     kind: ClassVar[str] = "datagram-received"
@@ -318,8 +297,7 @@ class DatagramReceived(Event):
     """How many bytes it has."""
 
 
-@data(frozen=True)
-class DatagramWritten(Event):
+class DatagramWritten(Event, frozen=True):
     """A program in the guest has sent a datagram, by UDP or through a raw socket."""
 
     kind: ClassVar[str] = "datagram-written"
@@ -335,8 +313,7 @@ class DatagramWritten(Event):
     """CRC-32 of its bytes, to tell it from others."""
 
 
-@data(frozen=True)
-class DatagramRead(Event):
+class DatagramRead(Event, frozen=True):
     """A program in the guest has read a datagram from a UDP or raw socket."""
 
     kind: ClassVar[str] = "datagram-read"

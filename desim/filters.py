@@ -8,7 +8,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal
 
-from desim.data import data, field
+from desim.data import Data, field
 
 NetdevEnd = str
 """A backend: ``user``, the user network; ``user_port``, the port of the hub that it is linked to;
@@ -16,8 +16,7 @@ NetdevEnd = str
 NETDEV = "netdev:"
 
 
-@data(kw_only=True)
-class NetFilter:
+class NetFilter(Data, kw_only=True):
     """``-object filter-...``: what every filter has (net/filter.c)."""
 
     id: str
@@ -30,15 +29,13 @@ class NetFilter:
     """In front of that filter, not behind it."""
 
 
-@data(kw_only=True)
-class BufferFilter(NetFilter):
+class BufferFilter(NetFilter, kw_only=True):
     """``filter-buffer``"""
 
     interval_us: int
 
 
-@data(kw_only=True)
-class DumpFilter(NetFilter):
+class DumpFilter(NetFilter, kw_only=True):
     """``filter-dump``"""
 
     file: str
@@ -46,8 +43,7 @@ class DumpFilter(NetFilter):
     maxlen: int = 65536
 
 
-@data(kw_only=True)
-class Chosen:
+class Chosen(Data, kw_only=True):
     """Which packets a fault falls on, counted from 1: one of the first three is there."""
 
     probability: Fraction | None = None
@@ -58,15 +54,13 @@ class Chosen:
     """The first that ``probability`` may choose, or that ``every`` does."""
 
 
-@data(kw_only=True)
-class LossFilter(NetFilter):
+class LossFilter(NetFilter, kw_only=True):
     """``filter-loss``"""
 
     chosen: Chosen
 
 
-@data(kw_only=True)
-class DelayFilter(NetFilter):
+class DelayFilter(NetFilter, kw_only=True):
     """``filter-delay``"""
 
     delay_ns: int
@@ -74,15 +68,13 @@ class DelayFilter(NetFilter):
     chosen: Chosen
 
 
-@data(kw_only=True)
-class DuplicateFilter(NetFilter):
+class DuplicateFilter(NetFilter, kw_only=True):
     """``filter-duplicate``"""
 
     chosen: Chosen
 
 
-@data(kw_only=True)
-class ReorderFilter(NetFilter):
+class ReorderFilter(NetFilter, kw_only=True):
     """``filter-reorder``"""
 
     chosen: Chosen
@@ -90,8 +82,7 @@ class ReorderFilter(NetFilter):
     timeout_ns: int = 100_000_000
 
 
-@data(kw_only=True)
-class CorruptFilter(NetFilter):
+class CorruptFilter(NetFilter, kw_only=True):
     """``filter-corrupt``: so many bits, or else all bits of the bytes at ``offsets``."""
 
     chosen: Chosen

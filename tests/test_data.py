@@ -1,4 +1,4 @@
-"""``@data()`` and ``NamedTuple`` do what ``@dataclass(slots=True)`` and typing's tuples do."""
+"""``Data`` and ``NamedTuple`` do what ``@dataclass(slots=True)`` and typing's tuples do."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
 
-from desim.data import FEW, NamedTuple, data, field, fields, replace
+from desim.data import FEW, Data, NamedTuple, field, fields, replace
 
 
-@data()
-class Ours:
+class Ours(Data):
     kind: ClassVar[str] = "point"
     x: int
     y: int = 2
@@ -38,8 +37,7 @@ class Theirs:
         return self.x + self.y
 
 
-@data(frozen=True)
-class OursFrozen:
+class OursFrozen(Data, frozen=True):
     x: int
     name: str = "a"
 
@@ -50,8 +48,7 @@ class TheirsFrozen:
     name: str = "a"
 
 
-@data(frozen=True, kw_only=True)
-class OursNamed(OursFrozen):
+class OursNamed(OursFrozen, frozen=True, kw_only=True):
     z: int = 3
 
 
@@ -60,8 +57,7 @@ class TheirsNamed(TheirsFrozen):
     z: int = 3
 
 
-@data(eq=False)
-class OursItself:
+class OursItself(Data, eq=False):
     x: int
 
 
@@ -166,8 +162,7 @@ def test_a_default_that_can_change_is_made_anew() -> None:
 
 
 def test_a_class_without_fields_has_equal_objects() -> None:
-    @data(frozen=True)
-    class Nothing:
+    class Nothing(Data, frozen=True):
         """Nothing."""
 
     assert Nothing() == Nothing()

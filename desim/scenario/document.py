@@ -27,7 +27,7 @@ from desim.config import (
     Side,
 )
 from desim.costs.profile import shipped as shipped_profiles
-from desim.data import Protocol, data, replace
+from desim.data import Data, Protocol, replace
 from desim.engine.streams import Stream
 from desim.errors import ScenarioError
 from desim.scenario.inputs import Inputs
@@ -212,8 +212,7 @@ def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-@data(frozen=True)
-class Document:
+class Document(Data, frozen=True):
     """One scenario before it is judged. ``data`` must not be changed.
 
     ``mistakes`` are those that were found on the way here; ``read`` reports them with its own.

@@ -31,7 +31,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
-from desim.data import data
+from desim.data import Data
 from desim.errors import UserError, nearest
 from desim.filters import (
     BufferFilter,
@@ -84,8 +84,7 @@ def read_filters(
     return filters
 
 
-@data()
-class _Reading:
+class _Reading(Data):
     """One option on its way to a filter; mistakes go to ``complain``."""
 
     option: Option

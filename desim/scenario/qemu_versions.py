@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from desim.data import NamedTuple, data, field
+from desim.data import Data, NamedTuple, field
 from desim.devices import SlirpVersion
 from desim.errors import UserError
 from desim.scenario.qemu_words import Option
@@ -45,8 +45,7 @@ class Spelling(NamedTuple):
         return f"{self.written}: {self.refusal}; {self.instead}"
 
 
-@data()
-class Spellings:
+class Spellings(Data):
     """Those of one line, in the order written."""
 
     gone: list[Spelling] = field(default_factory=list)

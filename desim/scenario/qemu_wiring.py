@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from desim.data import data, field
+from desim.data import Data, field
 from desim.devices import (
     CARD_SWITCHES,
     CardModel,
@@ -28,8 +28,7 @@ IGNORED = "no effect on the network, ignored: "
 """How the note on what has none begins; a list follows."""
 
 
-@data()
-class Network:
+class Network(Data):
     """What the options come to."""
 
     user: UserNet | None
@@ -63,8 +62,7 @@ class Network:
             self.notes.append(f"slirp {asked}: no effect, the machine has no user network")
 
 
-@data()
-class Hub:
+class Hub(Data):
     number: int
     ports: list[HubPort] = field(default_factory=list)
     """In the order in which they are made; a card is called ``CARD`` until its name is known."""
@@ -82,8 +80,7 @@ class Hub:
 CARD = "\0card"
 
 
-@data()
-class Wiring:
+class Wiring(Data):
     """The options read so far; ``users``, ``sockets`` and ``ports`` share one space of names."""
 
     open_folder: OpenFolder

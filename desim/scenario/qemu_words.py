@@ -23,12 +23,11 @@ from collections.abc import Iterator, Sequence
 from os.path import basename
 from typing import Any
 
-from desim.data import NamedTuple, data, field
+from desim.data import Data, NamedTuple, field
 from desim.errors import nearest
 
 
-@data()
-class Option:
+class Option(Data):
     """One option with its value cut into parts, in the order written."""
 
     flag: str
@@ -48,8 +47,7 @@ class Option:
         return [value for name, value in self.parts if name == key]
 
 
-@data()
-class Chardevs:
+class Chardevs(Data):
     """The ``-chardev`` options, and which devices are in use."""
 
     options: dict[str, Option] = field(default_factory=dict)

@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-from desim.data import data
+from desim.data import Data
 from desim.devices import SlirpVersion
 
 
-@data(frozen=True)
-class Version:
+class Version(Data, frozen=True):
     """The switches. Where a comment names a date, that is when slirp changed."""
 
     name: SlirpVersion

@@ -6,7 +6,7 @@ them here.
 
 from __future__ import annotations
 
-from desim.data import NamedTuple, data, field
+from desim.data import Data, NamedTuple, field
 from desim.ports import Endpoint
 
 # What a look-up of a name gives (netdb.h).
@@ -96,8 +96,7 @@ POLLNVAL = 0x20
 """``poll`` answers this for a descriptor that is not open."""
 
 
-@data()
-class Interface:
+class Interface(Data):
     """What ``ifconfig`` asks the kernel about one interface."""
 
     name: str

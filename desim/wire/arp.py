@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from desim.data import data
+from desim.data import Data
 from desim.wire.errors import WireError
 from desim.wire.ethernet import ETH_P_IP
 
@@ -17,8 +17,7 @@ _ARP = struct.Struct("!HHBBH6s4s6s4s")
 _KIND = (ARPHRD_ETHER, ETH_P_IP, 6, 4)
 
 
-@data()
-class Arp:
+class Arp(Data):
     """One request or reply. What follows its 28 bytes is padding and is not read."""
 
     op: int

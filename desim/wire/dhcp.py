@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from desim.data import data, field
+from desim.data import Data, field
 from desim.wire.errors import WireError
 
 SERVER_PORT = 67
@@ -116,8 +116,7 @@ def emit_options(options: Iterable[Option]) -> bytes:
     return bytes(out)
 
 
-@data()
-class Dhcp:
+class Dhcp(Data):
     """One message. ``chaddr`` has as many bytes as the hardware address.
 
     ``cookie`` False is a BOOTP message of the time before options had a form:

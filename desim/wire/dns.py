@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import struct
 
-from desim.data import data, field
+from desim.data import Data, field
 from desim.wire.errors import WireError
 
 PORT = 53
@@ -141,8 +141,7 @@ def read_name(data: bytes, at: int) -> tuple[str, int]:
         at += 1 + count
 
 
-@data()
-class Question:
+class Question(Data):
     """What is asked."""
 
     name: str
@@ -150,8 +149,7 @@ class Question:
     qclass: int = CLASS_IN
 
 
-@data()
-class Record:
+class Record(Data):
     """One resource record; names inside ``rdata`` are not compressed."""
 
     name: str
@@ -161,8 +159,7 @@ class Record:
     rclass: int = CLASS_IN
 
 
-@data()
-class Dns:
+class Dns(Data):
     """One message. ``flags`` is the header's second word, response code included."""
 
     ident: int

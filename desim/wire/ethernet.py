@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from desim.data import data
+from desim.data import Data
 from desim.wire.errors import WireError
 
 HEADER_LEN = 14
@@ -19,8 +19,7 @@ _HEADER = struct.Struct("!6s6sH")
 _TAG = struct.Struct("!HH")
 
 
-@data()
-class Ethernet:
+class Ethernet(Data):
     """One frame; ``vlan_tci`` is the tag's priority and number, None without a tag."""
 
     dst: bytes

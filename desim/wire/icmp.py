@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from desim.data import data, field
+from desim.data import Data, field
 from desim.wire.checksum import checksum, ones_sum
 from desim.wire.errors import WireError
 
@@ -32,8 +32,7 @@ ICMP_EXC_FRAGTIME = 1
 _HEADER = struct.Struct("!BBHI")
 
 
-@data()
-class Icmp:
+class Icmp(Data):
     """One message. ``rest`` is the second word of the header, which depends on the type."""
 
     type: int

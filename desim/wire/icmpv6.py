@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desim.data import data, field
+from desim.data import Data, field
 from desim.wire.checksum import checksum, pseudo_sum
 from desim.wire.errors import WireError
 from desim.wire.ipv6 import NEXT_ICMPV6
@@ -20,8 +20,7 @@ NDISC_NEIGHBOUR_ADVERTISEMENT = 136
 ICMPV6_MLD2_REPORT = 143
 
 
-@data()
-class Icmpv6:
+class Icmpv6(Data):
     """One message; ``body`` is everything behind the checksum.
 
     ``sum_ok`` is False only after ``parse`` with addresses that the checksum does

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from desim.data import data, field
+from desim.data import Data, field
 from desim.wire.errors import WireError
 from desim.wire.icmpv6 import (
     NDISC_NEIGHBOUR_ADVERTISEMENT,
@@ -32,8 +32,7 @@ _PREFIX = struct.Struct("!BBIII16s")
 _RA = struct.Struct("!BBHII")
 
 
-@data()
-class PrefixInfo:
+class PrefixInfo(Data):
     """A prefix of the link; ``INFINITY_LIFE_TIME`` is for ever."""
 
     prefix: bytes
@@ -44,8 +43,7 @@ class PrefixInfo:
     preferred_s: int
 
 
-@data()
-class NdOptions:
+class NdOptions(Data):
     """The options of a message; of those that may be there once, the first counts."""
 
     source_lladdr: bytes | None = None
@@ -102,8 +100,7 @@ def neighbour_advertisement(target: bytes, flags: int, *, lladdr: bytes | None =
     return Icmpv6(NDISC_NEIGHBOUR_ADVERTISEMENT, 0, body)
 
 
-@data()
-class Neighbour:
+class Neighbour(Data):
     """A neighbour solicitation or advertisement; ``flags`` of an advertisement."""
 
     target: bytes
@@ -118,8 +115,7 @@ class Neighbour:
         return cls(body[4:20], body[0], NdOptions.parse(body[20:]))
 
 
-@data()
-class RouterAdvertisement:
+class RouterAdvertisement(Data):
     """What a router says of itself and of the link (section 4.2); 0: it does not say."""
 
     hop_limit: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from desim.data import data, field
+from desim.data import Data, field
 from desim.wire.checksum import checksum, ones_sum
 from desim.wire.errors import WireError
 
@@ -20,8 +20,7 @@ _MF = 0x2000
 _OFFSET = 0x1FFF
 
 
-@data()
-class Ipv4:
+class Ipv4(Data):
     """One packet or fragment. ``offset`` is in bytes, a multiple of 8.
 
     ``sum_ok`` tells whether the header that was parsed had the right checksum;

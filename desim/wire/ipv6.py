@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from desim.data import data
+from desim.data import Data
 from desim.wire.errors import WireError
 
 HEADER_LEN = 40
@@ -14,8 +14,7 @@ NEXT_ICMPV6 = 58
 _HEADER = struct.Struct("!IHBB16s16s")
 
 
-@data()
-class Ipv6:
+class Ipv6(Data):
     """One packet."""
 
     src: bytes

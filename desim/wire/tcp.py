@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from desim.data import data, field
+from desim.data import Data, field
 from desim.wire.checksum import checksum, ones_sum, pseudo_sum
 from desim.wire.errors import WireError
 from desim.wire.ipv4 import PROTO_TCP
@@ -57,8 +57,7 @@ def split_options(raw: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-@data()
-class TcpOptions:
+class TcpOptions(Data):
     """The options that matter, laid out by ``emit`` as Linux lays them out.
 
     ``timestamps`` is (value, echo reply), ``sack`` a tuple of (left, right) edges.
@@ -131,8 +130,7 @@ class TcpOptions:
         return raw
 
 
-@data()
-class Tcp:
+class Tcp(Data):
     """One segment, its options as bytes (see ``TcpOptions``).
 
     ``sum_ok`` is False only after ``parse`` with addresses that the checksum does

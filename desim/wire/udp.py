@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from desim.data import data, field
+from desim.data import Data, field
 from desim.wire.checksum import checksum, ones_sum, pseudo_sum
 from desim.wire.errors import WireError
 from desim.wire.ipv4 import PROTO_UDP
@@ -14,8 +14,7 @@ HEADER_LEN = 8
 _HEADER = struct.Struct("!HHHH")
 
 
-@data()
-class Udp:
+class Udp(Data):
     """One datagram.
 
     ``sum_ok`` is False only after ``parse`` with addresses that the checksum does

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desim.data import data
 from desim.engine import trace as trace_module
 from desim.engine.marks import CODE_BITS, CODE_MASK, Row, split
 from desim.engine.simpy_environment import SimPyEnvironment
@@ -17,8 +16,7 @@ from desim.reasons import Reason
 from desim.spool import Spool
 
 
-@data(frozen=True)
-class Note(Event):
+class Note(Event, frozen=True):
     """What the threads here note."""
 
     kind: ClassVar[str] = "note"

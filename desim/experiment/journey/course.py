@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desim.data import data
+from desim.data import Data
 from desim.experiment.journey.stacks import At
 from desim.experiment.journey.values import Direction, Kind
 
@@ -60,8 +60,7 @@ class Passage:
         return self.begin <= byte < self.end
 
 
-@data(eq=False)
-class Course:
+class Course(Data, eq=False):
     """A message and the events of its way. Which of them there are depends on its direction."""
 
     kind: Kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from desim.data import data
+from desim.data import Data
 from desim.wire.errors import WireError
 from desim.wire.ethernet import ETH_P_IP
 from desim.wire.icmp import ICMP_ECHO, ICMP_ECHOREPLY, Icmp
@@ -15,8 +15,7 @@ FRAGMENTED = 64
 """How many datagrams may be incomplete at a time."""
 
 
-@data()
-class Datagram:
+class Datagram(Data):
     """One that a frame has made whole."""
 
     protocol: int

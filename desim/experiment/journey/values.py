@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from desim.data import NamedTuple, data
+from desim.data import Data, NamedTuple
 from desim.stages import Owner
 
 Carrier = Literal["host program", "QEMU", "guest kernel", "guest program"]
@@ -50,8 +50,7 @@ class Row(NamedTuple):
     """Who has the message then; None if it lies somewhere."""
 
 
-@data(frozen=True)
-class Message:
+class Message(Data, frozen=True):
     """What one call of a program sends: the bytes of a ``write`` or ``send``, or a datagram.
 
     It has arrived when a program has read its last byte, and a ping when its program has read
@@ -93,8 +92,7 @@ class Message:
         return f"{self.sender} -> {self.receiver}"
 
 
-@data(frozen=True)
-class Journey:
+class Journey(Data, frozen=True):
     """The way of one message of ``size`` bytes, ``text`` being the start of it: leg by leg.
 
     Iterating over it gives the stations (``rows``), in order; they add up to ``total_ns``

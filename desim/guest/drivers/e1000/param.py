@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from desim.data import data, fields
+from desim.data import Data, fields
 from desim.guest.drivers.modprobe import INT, UINT, Parameter
 
 FC_NONE, FC_RX_PAUSE, FC_TX_PAUSE, FC_FULL, FC_DEFAULT = 0, 1, 2, 3, 0xFF
@@ -42,8 +42,7 @@ DYNAMIC_ITR = 20000
 NETIF_MSG_DRV, NETIF_MSG_PROBE, NETIF_MSG_LINK = 1, 2, 4
 
 
-@data(frozen=True, kw_only=True)
-class ModuleOptions:
+class ModuleOptions(Data, frozen=True, kw_only=True):
     """The parameters given to the module; None where none was given."""
 
     TxDescriptors: int | None = None
@@ -70,8 +69,7 @@ PARAMETERS = {name: Parameter(INT, per_card=True) for name in fields(ModuleOptio
 """The module's parameters (``modinfo -p e1000``): arrays, but for the last two."""
 
 
-@data()
-class Checked:
+class Checked(Data):
     """What ``check_options`` makes of them (fields of struct e1000_adapter and e1000_hw)."""
 
     tx_count: int = 256

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from desim.data import data, fields, replace
+from desim.data import Data, fields, replace
 from desim.errors import nearest
 from desim.guest.cpu.context import HZ
 
@@ -20,8 +20,7 @@ _SECONDS_MAX = _INT_MAX // HZ
 """What ``proc_dointvec_jiffies`` takes."""
 
 
-@data(frozen=True)
-class TcpSysctl:
+class TcpSysctl(Data, frozen=True):
     """One value for each setting; times are in the unit of the setting."""
 
     tcp_rmem: tuple[int, int, int] = (4096, 131072, 1576928)
