@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from desim.data import NamedTuple
-from desim.engine.instrument import OpenStage, Watcher
 from desim.engine.thread import Thread
+from desim.engine.watched import OpenStage, Watcher
 from desim.stages import GUEST, Landmark, stages_at
 
 Figure = tuple[str, str, str]

@@ -9,66 +9,26 @@ record, and what costs nothing, is not done; where nothing is left to do, the me
 or the whole class, stays as it is (``desim.engine.wrappers``).
 
 With ``watch`` set, each thread also keeps the stack of its open stages, and the
-watcher is called at every entry: that is how a breakpoint is made. It costs
-time, so only a run that needs it has it.
+watcher is called at every entry (``desim.engine.watched``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from desim.costs.profile import Profile
 from desim.engine.environment import Environment
-from desim.engine.marks import CODE_BITS, Codes
-from desim.engine.thread import Thread
+from desim.engine.marks import Codes
 from desim.engine.wrappers import Opens, Step, wrap
 from desim.record import Record, keeps
 from desim.stages import LOOPS, Landmark, Mark, marks_of
 
+if TYPE_CHECKING:
+    from desim.engine.watched import OpenStage, Watcher
+
 T = TypeVar("T")
 Method = Callable[..., Any]
-
-
-class OpenStage:
-    """One open stage on a watched thread's stack."""
-
-    __slots__ = ("args", "file", "mark", "name", "owner", "size")
-
-    def __init__(
-        self,
-        name: str,
-        file: str,
-        mark: Mark,
-        owner: object,
-        args: tuple[Any, ...],
-        size: int = 0,
-    ) -> None:
-        self.name = name
-        self.file = file
-        self.mark = mark
-        self.owner = owner
-        self.args = args
-        self.size = size
-        """Bytes, if the stage's cost depends on them."""
-
-    def says(self) -> str | None:
-        """The debug line of the real function, if it has one: the first that a mark names."""
-        says = self.mark.says
-        if says is None or self.name != self.mark.names[0]:
-            return None
-        return says(self.owner, *self.args)
-
-
-class Watcher(Protocol):
-    """Is told of every entry and exit of a stage."""
-
-    def entered(self, thread: Thread, stack: list[OpenStage]) -> None:
-        """The innermost stage of ``stack`` has just been entered."""
-
-    def left(self, thread: Thread, stage: OpenStage, depth: int) -> None:
-        """``depth`` stages are open now that this one has been left."""
 
 
 class Instrument:
@@ -125,7 +85,9 @@ class Instrument:
             for name in names
         ]
         if self.watch is not None:
-            return self._watched(method, mark, steps, self.watch)
+            from desim.engine.watched import watched  # few runs are
+
+            return watched(self.env, self.stacks, self.watch, method, mark, steps)
         if is_marked or _cost_time(steps):
             return wrap(self.env, method, mark.size, steps, self._opens(mark, steps))
         return None
@@ -138,43 +100,6 @@ class Instrument:
         if mark.landmark is not None or _cost_time(steps):
             return "counted"
         return "outermost"
-
-    def _watched(
-        self,
-        method: Method,
-        mark: Mark,
-        steps: list[Step],
-        watch: Watcher,
-    ) -> Method:
-        env = self.env
-        stacks = self.stacks
-        size_of = _size_of(method, mark)
-        named = [(name, *step) for name, step in zip(mark.names, steps, strict=True)]
-
-        @wraps(method)
-        def stage(self: Any, *args: Any, **kwargs: Any) -> Any:
-            thread = env.running
-            if thread is None:
-                return method(self, *args, **kwargs)
-            stack = stacks.setdefault(thread.name, [])
-            size = size_of(args)
-            for name, code, cost in named:
-                if code is not None:
-                    thread.marks.append(thread.now << CODE_BITS | code)
-                stack.append(OpenStage(name, mark.file, mark, self, args, size))
-                watch.entered(thread, stack)
-                thread.charge(cost.enter + cost.per_1000_bytes * size // 1000)
-            try:
-                return method(self, *args, **kwargs)
-            finally:
-                for _, code, cost in reversed(named):
-                    thread.charge(cost.leave)
-                    open_stage = stack.pop()
-                    watch.left(thread, open_stage, len(stack))
-                    if code is not None:
-                        thread.marks.append(thread.now << CODE_BITS | code + 1)
-
-        return stage
 
 
 def _cost_time(steps: list[Step]) -> bool:
@@ -190,19 +115,3 @@ def _written(cls: type, name: str) -> Method:
             written = own[name]
             return written
     raise AssertionError(f"{cls.__name__} has a mark for {name}, and no such method")
-
-
-def _size_of(method: Method, mark: Mark) -> Callable[[tuple[Any, ...]], int]:
-    """How to get the byte count out of a call's arguments (without ``self``)."""
-    if mark.size is None:
-        return lambda args: 0
-    from inspect import signature  # a breakpoint's business, and slow to load
-
-    names = list(signature(method).parameters)
-    parameter, _, attribute = mark.size.partition(".")
-    if parameter not in names:
-        raise TypeError(f"{mark.names[0]}: no parameter {parameter!r} to take the size from")
-    place = names.index(parameter) - 1
-    if attribute:
-        return lambda args: len(getattr(args[place], attribute))
-    return lambda args: len(args[place])

@@ -14,8 +14,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from desim.data import NamedTuple
-from desim.engine.instrument import OpenStage, Watcher
 from desim.engine.thread import Thread
+from desim.engine.watched import OpenStage, Watcher
 from desim.errors import UserError
 from desim.guest.skb import Skb
 from desim.stages import known_stages

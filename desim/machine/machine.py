@@ -11,7 +11,7 @@ from desim.costs.profile import load
 from desim.data import replace
 from desim.engine.alarm import Alarm
 from desim.engine.environment import Environment
-from desim.engine.instrument import Instrument, Watcher
+from desim.engine.instrument import Instrument
 from desim.engine.marks import CODE_MASK
 from desim.engine.streams import Streams
 from desim.engine.thread import FIRST_RANK
@@ -39,6 +39,7 @@ from desim.wire.addresses import ip_text
 from desim.wire.frame import Frame
 
 if TYPE_CHECKING:
+    from desim.engine.watched import Watcher
     from desim.machine.leap import Leap
 
 VCPU_RANK = FIRST_RANK

@@ -10,8 +10,8 @@ import pytest
 from perfetto_reading import Instant, Timeline, read
 from runs import config, shipped_run
 
-from desim.engine.instrument import OpenStage, Watcher
 from desim.engine.thread import Thread
+from desim.engine.watched import OpenStage, Watcher
 from desim.events import MitigationBegun, MitigationEnded, PinDriven
 from desim.experiment import output
 from desim.experiment.run import run

@@ -23,7 +23,7 @@ from desim.conform.linux.recording import (
     Test,
 )
 from desim.data import NamedTuple, replace
-from desim.engine.instrument import Watcher
+from desim.engine.watched import Watcher
 from desim.errors import RecordingError, UserError
 from desim.machine import Machine
 from desim.machine.capture import Captured
