@@ -24,7 +24,6 @@ from array import array
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from desim.data import NamedTuple
@@ -39,8 +38,14 @@ from desim.spool import Batches, Column, Log, Spool
 LOOK_AHEAD = 4096
 """Marks behind the entry of a stage among which ``Trace.spans`` looks for its exit."""
 
-AT_ONCE = 4096
-"""Codes that are renumbered at one go: few enough that they lie in memory that was used before."""
+PIECE = 64
+"""Bytes of codes that are renumbered once, however often they come: what a thread does is much the
+same again and again, so that of a hundred such pieces less than ten are new."""
+AT_ONCE = 8192
+"""Codes that are cut into pieces at one go: few enough that these lie in memory that was used
+before."""
+KNOWN = 4096
+"""Pieces that are remembered, at most."""
 
 Noted = tuple[Any, ...]
 """An event as a thread has noted it: time, position, kind, data."""
@@ -317,18 +322,36 @@ class Trace:
     def _canonical(self, codes: Column, names: Any) -> Iterator[bytes]:
         """Codes renumbered by first appearance; the names go into the hash in that order."""
         number: dict[int, int] = {}
-        for chunk in codes.chunks():
-            for code in dict.fromkeys(chunk.tolist()):
+        seen: dict[bytes, bytes] = {}
+        for _, new in _pieces(codes, seen):
+            for code in dict.fromkeys(array("H", b"".join(new))):
                 number.setdefault(code & ~1, 2 * len(number))
+            seen |= dict.fromkeys(new, b"")
         for code in number:
             names.update(f"{self.codes.name(code)} {self.codes.file(code)}\n".encode())
         of = number | {code + 1: new + 1 for code, new in number.items()}
-        for begin in range(0, len(codes), AT_ONCE):
-            chunk = codes[begin : begin + AT_ONCE]
-            # NOTE: lists and an item getter, where an array would be asked for each number, and the
-            # dict called (0.6 of the instructions).
-            given = itemgetter(*chunk.tolist())(of) if len(chunk) > 1 else (of[chunk[0]],)
-            yield struct.pack(f"<{len(chunk)}H", *given)
+        known: dict[bytes, bytes] = {}
+        for pieces, new in _pieces(codes, known):
+            given = array("H", b"".join(new))
+            packed = struct.pack(f"<{len(given)}H", *map(of.__getitem__, given))
+            known |= zip(new, _cut(packed), strict=True)  # a shorter one is the last of all
+            yield b"".join(map(known.__getitem__, pieces))
+
+
+def _pieces(codes: Column, known: dict[bytes, bytes]) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Codes in pieces, some at a time, and which of those are not in ``known``, each once.
+
+    The caller adds them to it. When there are many in it, it is emptied.
+    """
+    for begin in range(0, len(codes), AT_ONCE):
+        pieces = _cut(codes[begin : begin + AT_ONCE].tobytes())
+        if len(known) > KNOWN:
+            known.clear()
+        yield pieces, [piece for piece in dict.fromkeys(pieces) if piece not in known]
+
+
+def _cut(data: bytes) -> list[bytes]:
+    return [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
 
 
 def _late_ends(record: ThreadRecord) -> tuple[dict[int, int], set[int]]:

@@ -114,6 +114,38 @@ def spans_at_once(record: ThreadRecord) -> list[Span]:
     return spans
 
 
+@given(
+    steps=st.lists(st.sampled_from([[0, 2, 3, 1], [4, 5], [0, 1]]), max_size=40),
+    known=st.sampled_from([0, 2, 4096]),
+    at_once=st.sampled_from([4, 8, 8192]),
+)
+def test_codes_are_renumbered_by_first_appearance_piece_by_piece(
+    steps: list[list[int]], known: int, at_once: int
+) -> None:
+    trace = Trace()
+    for name in ("a", "b", "c"):
+        trace.codes.stage(name, "f.c")
+    codes = [code for step in steps for code in step]
+    record = ThreadRecord("t", 10, Spool())
+    record.codes.extend(codes)
+
+    class Names:
+        said = b""
+
+        def update(self, line: bytes) -> None:
+            self.said += line
+
+    names = Names()
+    with pytest.MonkeyPatch.context() as patch:
+        for what, value in (("PIECE", 8), ("AT_ONCE", at_once), ("KNOWN", known)):
+            patch.setattr(trace_module, what, value)
+        packed = b"".join(trace._canonical(record.codes, names))
+    first = list(dict.fromkeys(code >> 1 for code in codes))
+    numbers = [2 * first.index(code >> 1) + (code & 1) for code in codes]
+    assert packed == b"".join(number.to_bytes(2, "little") for number in numbers)
+    assert names.said == b"".join(b"%c f.c\n" % b"abc"[stage] for stage in first)
+
+
 @pytest.mark.parametrize("look_ahead", [0, 3, 4096])
 @given(walk=st.lists(st.integers(0, 5), max_size=60))
 def test_spans_come_in_order_of_entry_however_far_one_looks_ahead(
