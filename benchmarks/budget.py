@@ -26,6 +26,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.archives import unpack
 from benchmarks.calls import COUNTS, functions, measure, rooms
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -167,7 +168,7 @@ def functions_at(revision: str, what: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         archive = _git("archive", revision, "desim", "benchmarks", "scenarios")
         with tarfile.open(fileobj=BytesIO(archive)) as files:
-            files.extractall(folder, filter="data")
+            unpack(files, folder)
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks", "budget", "--functions", what],
             cwd=folder,

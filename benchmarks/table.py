@@ -19,6 +19,7 @@ from typing import Any
 import simpy
 
 from benchmarks import engine, peers
+from benchmarks.archives import unpack
 from benchmarks.calls import COUNTS, measure
 from benchmarks.path import seconds
 from benchmarks.processes import ROOT, bare, desim
@@ -176,7 +177,7 @@ def _recorded() -> Iterator[Row]:
     """A recorded configuration of real QEMU, predicted; and what QEMU took for it."""
     with tempfile.TemporaryDirectory() as name:
         with tarfile.open(ROOT / "tests" / "vectors" / "linux" / "det.tar.xz") as files:
-            files.extractall(name, filter="data")
+            unpack(files, name)
         folder = Path(name) / "det_default"
         row = _scaled(
             "conform linux det_default",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.archives import unpack
 from desim.cli import main
 from desim.costs.profile import load
 
@@ -19,8 +20,7 @@ VECTORS = Path(__file__).parents[1] / "vectors" / "linux"
 def unpacked(run: str, folder: Path) -> Path:
     """The folder of one recorded run, out of its family's archive."""
     with tarfile.open(VECTORS / f"{run.partition('_')[0]}.tar.xz") as archive:
-        members = [m for m in archive if m.name.startswith(f"{run}/")]
-        archive.extractall(folder, members=members, filter="data")
+        unpack(archive, folder, [m for m in archive if m.name.startswith(f"{run}/")])
     return folder / run
 
 

@@ -22,6 +22,7 @@ from recorded_runs import LINUX, documents, of_test, recorded_packets, recorded_
 
 import desim.conform.linux.recording as recording
 import desim.conform.linux.suite as suite_module
+from benchmarks.archives import unpack
 from desim.cli import main
 from desim.conform.linux.figures import RESOLVED_US, Figures, Wire, measured, percentile
 from desim.conform.linux.judgement import (
@@ -95,7 +96,7 @@ def altered(name: str, file: str, alter: Callable[[Any], None]) -> dict[str, Any
 
 def test_folders_and_archives_hold_the_same_runs(tmp_path: Path) -> None:
     with tarfile.open(DET) as archive:
-        archive.extractall(tmp_path / "runs", filter="data")
+        unpack(archive, tmp_path / "runs")
     packed = {place.rpartition(":")[2]: found for place, found in read_runs(DET)}
     loose = {Path(place).name: found for place, found in read_runs(tmp_path / "runs")}
     assert packed == loose
