@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
     from typing import NamedTuple as NamedTuple
@@ -112,11 +112,12 @@ class Data(metaclass=_Datas):
     """
 
     __slots__ = ()
+    __compared__: ClassVar[Callable[[Any], tuple[Any, ...]]]
 
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:
             return NotImplemented
-        compared: Callable[[Any], tuple[Any, ...]] = self.__compared__  # type: ignore[attr-defined]
+        compared = type(self).__compared__
         return compared(self) == compared(other)
 
     def __repr__(self) -> str:
