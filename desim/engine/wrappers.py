@@ -68,7 +68,7 @@ Opens = Literal["uncounted", "counted", "outermost"]
 whether they are recorded only where they are the first of these."""
 
 
-FEW = 32
+FEW = 64
 """Calls before the text of a method's wrapper is written, which takes as long as some twenty."""
 
 WRITTEN = "<around a stage>"

@@ -13,27 +13,35 @@ stands below them. ``python -m benchmarks wire`` shows what that gains.
 
 from __future__ import annotations
 
+from functools import cache
+
 from desim.wire.errors import WireError
 
 Octets = bytes | bytearray | memoryview
 """What can be summed where it lies, without a copy."""
 
-_FOLD_AT = tuple((8 * size, (1 << 8 * size) - 1) for size in (184 << n for n in range(8, -1, -1)))
-"""Bits and mask: by halves, from 64 KiB to what is divided as fast as folded again.
+_FRAME = tuple((8 * size, (1 << 8 * size) - 1) for size in (184 << n for n in range(3, -1, -1)))
+"""Bits and mask: by halves, from the length of a frame to what is divided as fast as folded again.
 
 A multiple of 184 a little above half of 1460, because that is how long most of it is.
 """
 _SHORT = 1 << 8 * 2 * 184
 """Below, a number is not worth folding."""
 _LONG = 1 << 8 * 16 * 184
-"""Below, a number is that of one frame, and only the last four steps can do anything."""
-_FOLD_FRAME_AT = _FOLD_AT[-4:]
+"""Below, a number is that of one frame."""
+
+
+@cache
+def _long() -> tuple[tuple[int, int], ...]:
+    """The same from 64 KiB on: 100 KiB, and few runs have a number that long."""
+    more = ((8 * size, (1 << 8 * size) - 1) for size in (184 << n for n in range(8, 3, -1)))
+    return (*more, *_FRAME)
 
 
 def remainder(number: int) -> int:
     """``number % 0xFFFF``, for numbers as long as a packet."""
     if number >= _SHORT:
-        for bits, mask in _FOLD_AT if number >= _LONG else _FOLD_FRAME_AT:
+        for bits, mask in _long() if number >= _LONG else _FRAME:
             if number > mask:
                 number = (number >> bits) + (number & mask)
     return number % 0xFFFF
