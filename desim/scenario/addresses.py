@@ -12,17 +12,18 @@ import re
 
 _HEX = r"0[xX][0-9a-fA-F]{1,16}"
 _OCTAL = r"0[0-7]{0,20}"
-_DECIMAL = r"[1-9][0-9]{0,18}"
+_MAX_DIGITS = 19
+"""Of a decimal one."""
 
 
 def parse_number(text: str) -> int | None:
     """A whole unsigned number as strtol reads it with base 0; None if it is not one."""
+    if text.isascii() and text.isdigit() and (text[0] != "0" or text == "0"):
+        return int(text) if len(text) <= _MAX_DIGITS else None
     if re.fullmatch(_HEX, text):
         return int(text, 16)
     if re.fullmatch(_OCTAL, text):
         return int(text, 8)
-    if re.fullmatch(_DECIMAL, text):
-        return int(text)
     return None
 
 

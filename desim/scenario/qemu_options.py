@@ -383,7 +383,8 @@ def _object(wiring: Wiring, option: Option) -> None:
 
 
 def _take_name(wiring: Wiring, name: str, complain: Complain) -> bool:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name):
+    letters_and_digits = name.replace(".", "").replace("_", "").replace("-", "")
+    if not (name.isascii() and name[:1].isalpha() and letters_and_digits.isalnum()):
         complain(f"Parameter 'id' expects an identifier (it is '{name}')")
         return False
     if name in (*wiring.users, *wiring.sockets, *wiring.ports):

@@ -80,15 +80,15 @@ class Program(NamedTuple):
     arch: str = "x86_64"
 
 
-_PIECE = re.compile(
-    r"(?P<blank>[ \t\r\n]+)"
+_PIECE = (
+    r"(?s)(?P<blank>[ \t\r\n]+)"
     r"|(?P<plain>[^ \t\r\n'\"\\]+)"
     r"|'(?P<single>[^']*)'"
     r'|"(?P<double>(?:[^"\\]|\\.)*)"'
-    r"|\\(?P<escaped>.)",
-    re.DOTALL,
+    r"|\\(?P<escaped>.)"
 )
 """A part of a line that a POSIX shell takes as one: blanks, or a piece of a word."""
+_QUOTES = frozenset("'\"\\")
 
 
 class Line(NamedTuple):
@@ -108,7 +108,7 @@ def split_line(line: str) -> list[str]:
     """
     line = line.replace("\\\n", " ")
     pieces, at = [], 0
-    for found in re.finditer(r"(?<=\s)\{(?=\s*\")", line):
+    for found in re.finditer(r"(?<=\s)\{(?=\s*\")", line) if "{" in line else ():
         if found.start() < at:
             continue
         import json  # few lines have it
@@ -125,11 +125,14 @@ def split_line(line: str) -> list[str]:
 
 def shell_words(line: str) -> list[str]:
     """What ``shlex.split`` gives, in time that grows with the line and not with its square."""
+    if line.isascii() and line.isprintable() and _QUOTES.isdisjoint(line):
+        return line.split()
     words: list[str] = []
     pieces: list[str] | None = None
+    piece = re.compile(_PIECE)
     at = 0
     while at < len(line):
-        found = _PIECE.match(line, at)
+        found = piece.match(line, at)
         if found is None:
             slashes = len(line) - len(line.rstrip("\\"))
             dangling = slashes % 2 == 1 and line[at] != "'"
@@ -145,7 +148,7 @@ def shell_words(line: str) -> list[str]:
             pieces.append(re.sub(r'\\(["\\])', r"\1", found["double"]))
         else:
             plain = found.group("plain", "single", "escaped")
-            pieces.append(next(piece for piece in plain if piece is not None))
+            pieces.append(next(text for text in plain if text is not None))
     if pieces is not None:
         words.append("".join(pieces))
     return words
@@ -353,20 +356,25 @@ _PROGRAM = r"(?:qemu-system-([a-z0-9_]+)|qemu|kvm|qemu-kvm[a-z0-9_.-]*)(?:\.exe)
 
 def names_program(word: str) -> bool:
     """Whether ``word`` is one of QEMU's programs, with or without its folder."""
-    return re.fullmatch(_PROGRAM, basename(word)) is not None
+    return _program(basename(word)) is not None
+
+
+def _program(name: str) -> re.Match[str] | None:
+    return re.fullmatch(_PROGRAM, name) if name.startswith(("qemu", "kvm")) else None
 
 
 def _take_program(rest: list[str]) -> Program | None:
     """Take what stands in front of the options off ``rest``; None if no program is named."""
     for place, word in enumerate(rest):
         name = basename(word)
-        found = re.fullmatch(_PROGRAM, name)
+        found = _program(name)
         if found is not None:
             del rest[: place + 1]
             return Program(name, found[1] or Program().arch)
         # A launcher's own options (sudo -E) go with it.
         launched = place > 0 and word.startswith("-")
-        if not (launched or name in _LAUNCHERS or re.fullmatch(_ASSIGNMENT, word)):
+        assigns = "=" in word and re.fullmatch(_ASSIGNMENT, word) is not None
+        if not (launched or name in _LAUNCHERS or assigns):
             break
     return None
 

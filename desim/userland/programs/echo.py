@@ -31,7 +31,7 @@ def text(argv: list[str]) -> bytes:
     """What ``echo`` with these arguments writes."""
     words = argv[1:]
     newline, escapes = True, False
-    while words and re.fullmatch(_OPTION, words[0]):
+    while words and words[0].startswith("-") and re.fullmatch(_OPTION, words[0]):
         for letter in words.pop(0)[1:]:
             if letter == "n":
                 newline = False

@@ -32,7 +32,6 @@ line is read). The host's asks no server for the names of addresses. Neither sid
 from __future__ import annotations
 
 import errno
-import re
 
 from desim.ports import POLLERR, POLLHUP, POLLIN, POLLOUT, Endpoint
 from desim.userland.calls import sys
@@ -57,7 +56,6 @@ PEEK_SIZE = 2048
 NS = 1_000_000_000
 UDP_SCAN_S = 3
 
-_INTEGER = r"[ \t\n\v\f\r]*([+-]?)0*([0-9]+)"
 
 USAGE = """\
 usage: nc [-46CDdFhklNnrStUuvZz] [-I length] [-i interval] [-M ttl]
@@ -126,11 +124,14 @@ class Options:
 
 def _number(text: str, what: str, low: int, high: int = 2**31 - 1) -> int:
     """``strtonum``."""
-    match = re.fullmatch(_INTEGER, text)
-    if match is None:
+    signed = text.lstrip(" \t\n\v\f\r")
+    digits = signed[1:] if signed[:1] in ("+", "-") else signed
+    if not (digits.isascii() and digits.isdigit()):
         raise _Fatal(f"{what} invalid: {text}")
     # No bound has twenty digits, and Python refuses to read thousands of them.
-    value = int(match[1] + match[2][:20])
+    value = int(digits.lstrip("0")[:20] or "0")
+    if signed[0] == "-":
+        value = -value
     if not low <= value <= high:
         raise _Fatal(f"{what} too {'small' if value < low else 'large'}: {text}")
     return value
