@@ -5,8 +5,10 @@ Theory of operation
 A scenario fails in one *way*: it breaks a law, misses an expectation, or ends in an error of the
 model. A candidate is kept if it fails in the same way. Candidates are tried in one order, from
 the coarse to the fine, and from the start again when one was kept; so the result is the same each
-time, and nothing in it can be left out alone.
+time, and nothing in it can be left out alone, but for the end of the run: that comes as early as it
+can, for each candidate runs up to it.
 
+0. the time at which the run ends (``until``), if the scenario says one;
 1. tables of arrays (commands, records): all, halves, quarters ... one by one (Zeller's ddmin);
 2. keys, the innermost last;
 3. the options and words of texts: lines of ``qemu``, their ``key=value`` parts, parameters of the
@@ -35,9 +37,15 @@ from desim.experiment.warm import Plan
 from desim.fuzz.judge import MODELS, Breach, failed, judge, judge_by_users, recorded, watch
 from desim.laws.table import LAWS
 from desim.scenario.document import Document, with_data
+from desim.scenario.durations import parse_duration
 
 EXPECTATION = "expectation"
 """The way of a scenario that does not come to what it expects."""
+UNTIL = "until"
+ENDS = (
+    "10ms", "100ms", "1s", "2s", "5s", "10s", "20s", "1min", "2min", "5min", "10min", "30min",
+)  # fmt: skip
+"""When a run may end sooner."""
 EXPECT = "expect"
 """What it says is what fails: parts may go, and none becomes another."""
 
@@ -167,6 +175,17 @@ def _kind(text: str) -> str:
 # --- candidates
 
 
+def _sooner(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """An earlier end, the earliest first: it costs least to try."""
+    try:
+        end = parse_duration(data.get(UNTIL, ""))
+    except (TypeError, ValueError):
+        return
+    for sooner in ENDS:
+        if parse_duration(sooner) < end:
+            yield _put(data, (UNTIL,), sooner)
+
+
 def _without_tables(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Arrays with parts of them left out, the largest parts first."""
     for way, value in _values(data):
@@ -184,14 +203,14 @@ def _without_keys(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One key less, the outermost first."""
     ways = [way for way, _ in _values(data) if isinstance(way[-1], str)]
     for way in sorted(ways, key=len):
-        if way[-1] != "command" and way[:2] != (EXPECT, "laws"):
+        if way[-1] != "command" and way != (UNTIL,) and way[:2] != (EXPECT, "laws"):
             yield _drop(data, way)
 
 
 def _shorter_texts(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Texts with some of their parts left out."""
     for way, value in _values(data):
-        if isinstance(value, str) and way[0] != EXPECT:
+        if isinstance(value, str) and way[0] not in (EXPECT, UNTIL):
             for shorter in _less(value):
                 yield _put(data, way, shorter)
 
@@ -213,7 +232,7 @@ def _less(text: str) -> Iterator[str]:
 def _smaller_values(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Numbers and durations that are smaller or rounder."""
     for way, value in _values(data):
-        if way[0] == EXPECT:
+        if way[0] in (EXPECT, UNTIL):
             continue
         if isinstance(value, int) and not isinstance(value, bool):
             for smaller in _numbers(value):
@@ -223,7 +242,7 @@ def _smaller_values(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield _put(data, way, smaller_text)
 
 
-_NUMBER = re.compile(r"(?<![\w.:])(\d+)(ms|us|ns|s)?(?![\w.:])")
+_NUMBER = re.compile(r"(?<![\w.:])(\d+)(ms|us|ns|s|min|h)?(?![\w.:])")
 
 
 def _rounder(text: str) -> Iterator[str]:
@@ -253,6 +272,7 @@ def _numbers(number: int) -> Iterator[int]:
 
 
 PASSES: tuple[Callable[[dict[str, Any]], Iterator[dict[str, Any]]], ...] = (
+    _sooner,
     _without_tables,
     _without_keys,
     _shorter_texts,

@@ -19,6 +19,7 @@ from desim.fuzz.shrink import Failure, shrink
 from desim.guest.drivers.e1000.rx import RxRing
 from desim.guest.skb import Skb
 from desim.scenario.document import Document, Spoken
+from desim.scenario.durations import parse_duration
 from desim.scenario.inputs import Inputs
 from desim.wire.frame import Frame
 from desim.wire.segment import build_segment
@@ -91,6 +92,7 @@ def test_only_what_is_needed_is_left() -> None:
             "run": [{"command": "ping"}],
             "sysctl": ["net.ipv4.tcp_autocorking=0"],
         },
+        "until": "10ms",
     }
 
 
@@ -98,7 +100,20 @@ def test_numbers_and_durations_get_smaller() -> None:
     def failing(data: Mapping[str, Any]) -> Breach | None:
         return Breach("a-law", "so") if data.get("seed", 0) >= 100 else None
 
-    assert shrink({"seed": 730, "until": "4300ms"}, failing).data == {"seed": 100}
+    assert shrink({"seed": 730}, failing).data == {"seed": 100}
+
+
+def test_a_run_ends_as_early_as_it_fails_and_that_is_tried_first() -> None:
+    ends: list[str] = []
+
+    def failing(data: Mapping[str, Any]) -> Breach | None:
+        ends.append(data["until"])
+        late = parse_duration(data["until"]) > parse_duration("6s")
+        return Breach("a-law", "so") if late and data.get("seed", 0) >= 100 else None
+
+    assert shrink({"seed": 730, "until": "1h"}, failing).data == {"seed": 100, "until": "10s"}
+    assert ends[:7] == ["1h", "10ms", "100ms", "1s", "2s", "5s", "10s"]
+    assert "1h" not in ends[1:]
 
 
 def test_it_is_the_same_each_time() -> None:
