@@ -8,7 +8,13 @@ becomes a test. No property has a time limit that a slow machine could miss.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from hypothesis import settings
+
+# For ``benchmarks``. At the end: desim itself is the one that is installed.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 settings.register_profile("gate", deadline=None, derandomize=True)
 settings.register_profile("quick", deadline=None, derandomize=True, max_examples=10)

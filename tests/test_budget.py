@@ -6,13 +6,7 @@ in which functions. A change that has a good reason gives it with ``--write --re
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-# At the end: desim itself is the one that is installed.
-sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import start
 from benchmarks.budget import (

@@ -148,7 +148,7 @@ class Young:
         """What is recorded, and what the entry and the exit cost, if that is all that is done."""
         if len(steps) == 1 and opens == "uncounted" and not strict:
             (code, (enter, per_1000_bytes, leave)), *_ = steps
-            if code is not None and (size is None or not per_1000_bytes):
+            if size is None or not per_1000_bytes:
                 self.simple = code, enter, leave
         self._doing: list[tuple[int | None, int, SizedCost | None, int]] | None = None
 
@@ -292,13 +292,15 @@ def _simple(env: Environment, method: Callable[..., Any], own: Young) -> Callabl
         if thread is None:
             return method(self, *args, **named)
         code, enter, leave = young.simple
-        thread.marks.append(thread.now << CODE_BITS | code)
+        if code is not None:
+            thread.marks.append(thread.now << CODE_BITS | code)
         thread.now += enter
         try:
             return method(self, *args, **named)
         finally:
             thread.now += leave
-            thread.marks.append(thread.now << CODE_BITS | code + 1)
+            if code is not None:
+                thread.marks.append(thread.now << CODE_BITS | code + 1)
 
     return stage
 
