@@ -136,7 +136,7 @@ def _growth() -> Iterator[Row]:
     def each(count: int) -> float:
         return seconds(clients(count)) / count
 
-    ratio = _ratio(lambda: each(1000), lambda: each(100), 1)
+    ratio = _ratio(lambda: each(1000), lambda: each(100), 3)
     yield Row("a client, when there are 1,000", ratio, "of 100", at_most(1.1))
     yield _scaled(
         "one idle virtual hour",

@@ -73,6 +73,7 @@ class Machine:
         without: Iterable[str] = (),
     ) -> None:
         self.config = config
+        self._places = _places(config)
         self.ended = ""
         self.end_ns = 0
         self.failed = False
@@ -238,6 +239,7 @@ class Machine:
         self.config = replace(
             config, guest_files=self.config.guest_files, host_files=self.config.host_files
         )
+        self._places = _places(config)
 
     def run(
         self,
@@ -338,7 +340,7 @@ class Machine:
                 vm.vcpu.arrive(task)
             running += tasks
             return running
-        rank = FIRST_HOST_RANK + PIPELINE * self.config.host.index(command)
+        rank = FIRST_HOST_RANK + PIPELINE * self._places[id(command)]
         for number, process in enumerate(processes):
             started = self.scheduler.start(kernel, process, rank + number)
             self.trace.follow(started.thread)
@@ -478,3 +480,9 @@ def _of_an_event(error: Exception) -> bool:
     """
     cause = error.__cause__
     return type(cause) is type(error) and cause.args == error.args
+
+
+def _places(config: MachineConfig) -> dict[int, int]:
+    """Where each of the host's commands stands among them, by its identity."""
+    # NOTE: to look for each as it starts takes time that grows with the square of their number.
+    return {id(command): place for place, command in enumerate(config.host)}

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from runs import config, shipped_run, tree
 
-from desim.config import MachineConfig
+from desim.config import MachineConfig, RunCommand
+from desim.data import replace
 from desim.experiment.run import RunResult, run
 from desim.scenario.loader import load_scenario
 from desim.wire import pcapng
@@ -171,6 +172,21 @@ def test_a_guest_command_with_a_start_of_its_own_is_waited_for_once_it_runs(fold
 def test_without_guest_commands_the_host_waits_for_the_boot(folder: Path) -> None:
     result = run(scenario(folder, 'host.run = [{command = "true"}]'))
     assert program(result, "true")["started_ns"] == 4 * SECOND
+
+
+def test_commands_are_told_apart_without_a_look_at_what_is_in_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = config("hello")
+    client = given.host[-1]
+    given.host.append(replace(client))  # an equal one, which begins at the same instant
+
+    def compared(*_: object) -> bool:
+        raise AssertionError("with a thousand clients that is half a million times")
+
+    monkeypatch.setattr(RunCommand, "__eq__", compared)
+    ended = [one for one in run(given).summary["programs"] if one["command"] == client.command]
+    assert len(ended) == 2
 
 
 def test_a_command_with_stop_is_interrupted_then() -> None:
