@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 What stands around a method records, for each name of its mark, the entry and the exit, and
-charges what they cost. It begins as a function that goes through names and costs in a loop. Most
-stages of a short run are entered a few times or never; for them that is all.
+charges what they cost. It begins as a function that goes through names and costs in a loop, or
+does without where there is one name and no size. Most stages of a short run are entered a few times
+or never; for them that is all.
 
 One that is called often is worth a text of its own. It depends on little: how many parameters the
 method has, and for each name whether the entry and exit are recorded and which of the costs are
@@ -69,7 +70,7 @@ whether they are recorded only where they are the first of these."""
 
 
 FEW = 64
-"""Calls before the text of a method's wrapper is written, which takes as long as some twenty."""
+"""Calls before the text of a method's wrapper is written, which takes as long as so many."""
 
 WRITTEN = "<around a stage>"
 """In place of a file's name, in tracebacks."""
