@@ -340,7 +340,7 @@ class Machine:
                 vm.vcpu.arrive(task)
             running += tasks
             return running
-        rank = FIRST_HOST_RANK + PIPELINE * self._places[id(command)]
+        rank = FIRST_HOST_RANK + PIPELINE * self._places[command.terminal]
         for number, process in enumerate(processes):
             started = self.scheduler.start(kernel, process, rank + number)
             self.trace.follow(started.thread)
@@ -482,7 +482,7 @@ def _of_an_event(error: Exception) -> bool:
     return type(cause) is type(error) and cause.args == error.args
 
 
-def _places(config: MachineConfig) -> dict[int, int]:
-    """Where each of the host's commands stands among them, by its identity."""
+def _places(config: MachineConfig) -> dict[str, int]:
+    """Where each of the host's commands stands among them, by its terminal, which it has alone."""
     # NOTE: to look for each as it starts takes time that grows with the square of their number.
-    return {id(command): place for place, command in enumerate(config.host)}
+    return {command.terminal: place for place, command in enumerate(config.host)}

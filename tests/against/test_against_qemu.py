@@ -178,7 +178,7 @@ def test_a_card_that_differs_is_found_and_made_small(
     real: Hand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("desim.e1000.interrupts.MIT_FLOOR", 499)
-    monkeypatch.setattr("desim.fuzz.shrink.PASSES", PASSES[:1])  # moves alone: a QEMU for each try
+    monkeypatch.setattr("desim.fuzz.shrink.PASSES", PASSES[:2])  # moves alone: a QEMU for each try
     edges = [["w", ICS, 0x80, 4], ["r", ICR, 4], ["w", ICS, 0x80, 4]]
     given = of(["w", IMS, 0x80, 4], ["line"], *edges, ["wait", 130_000])
     found = real.judge(3, given).difference

@@ -179,7 +179,7 @@ def test_commands_are_told_apart_without_a_look_at_what_is_in_them(
 ) -> None:
     given = config("hello")
     client = given.host[-1]
-    given.host.append(replace(client))  # an equal one, which begins at the same instant
+    given.host.append(replace(client, terminal="host 3"))  # which begins at the same instant
 
     def compared(*_: object) -> bool:
         raise AssertionError("with a thousand clients that is half a million times")
