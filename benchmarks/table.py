@@ -225,8 +225,10 @@ ONE = """\
 import sys
 from benchmarks.workloads import bulk
 from desim.collector import collect_rarely
+from desim.engine import wrappers
 from desim.machine import Machine
 collect_rarely()
+wrappers.FEW = 0  # texts are written at first calls, and not in between
 Machine(bulk(int(sys.argv[1]), sys.argv[2])).run()
 """
 
