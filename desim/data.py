@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 
 if TYPE_CHECKING:
     from typing import NamedTuple as NamedTuple
@@ -85,12 +85,14 @@ class _Datas(type):
             for one, annotation in space.get("__annotations__", {}).items()
             if not str(annotation).startswith(CLASS_VARIABLE)
         }
-        inherited: dict[str, Field] = getattr(bases[0], "__fields__", {})
+        inherited: dict[str, Field] = {}
+        for base in reversed(bases):
+            inherited |= getattr(base, "__fields__", {})
         known = {**inherited, **own}
         if eq:
             compared = [one for one in known if known[one].compare]
             space["__compared__"] = attrgetter("__class__", *compared)  # so that it gives a tuple
-            space["__hash__"] = _hash if frozen else None
+            space |= {"__eq__": _eq, "__hash__": _hash if frozen else None}
         else:
             space |= {"__eq__": object.__eq__, "__hash__": object.__hash__}
         if frozen:
@@ -112,13 +114,6 @@ class Data(metaclass=_Datas):
     """
 
     __slots__ = ()
-    __compared__: ClassVar[Callable[[Any], tuple[Any, ...]]]
-
-    def __eq__(self, other: object) -> bool:
-        if other.__class__ is not self.__class__:
-            return NotImplemented
-        compared = type(self).__compared__
-        return compared(self) == compared(other)
 
     def __repr__(self) -> str:
         shown = ", ".join([f"{name}={getattr(self, name)!r}" for name in fields(self)])
@@ -205,6 +200,12 @@ def _constructor(known: dict[str, Field], frozen: bool) -> Callable[..., None]:
 
 
 # --- what only some have
+
+
+def _eq(self: Any, other: Any) -> Any:
+    if other.__class__ is not self.__class__:
+        return NotImplemented
+    return self.__compared__(self) == self.__compared__(other)
 
 
 def _hash(self: Any) -> int:

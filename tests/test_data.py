@@ -13,6 +13,8 @@ import pytest
 
 from desim.data import FEW, Data, NamedTuple, field, fields, replace
 
+T = TypeVar("T")
+
 
 class Ours(Data):
     kind: ClassVar[str] = "point"
@@ -66,7 +68,22 @@ class TheirsItself:
     x: int
 
 
-T = TypeVar("T")
+class OursEqualAgain(OursItself):
+    name: str = "a"
+
+
+@dataclasses.dataclass(slots=True)
+class TheirsEqualAgain(TheirsItself):
+    name: str = "a"
+
+
+class OursBoth(Generic[T], OursFrozen, frozen=True):
+    z: int = 3
+
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class TheirsBoth(Generic[T], TheirsFrozen):
+    z: int = 3
 
 
 class OursTuple(NamedTuple, Generic[T]):
@@ -90,6 +107,8 @@ PAIRS: list[tuple[Any, Any]] = [
     (OursFrozen, TheirsFrozen),
     (OursNamed, TheirsNamed),
     (OursItself, TheirsItself),
+    (OursEqualAgain, TheirsEqualAgain),
+    (OursBoth, TheirsBoth),
 ]
 CALLS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
     ((), {}),
