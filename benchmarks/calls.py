@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import desim
+import desim.data
 from benchmarks.workloads import MSS, READERS, boot, bulk, exchanges, pings
 from desim.config import MachineConfig
 from desim.engine import wrappers
@@ -110,17 +111,18 @@ def rooms(count: Count) -> dict[str, float]:
 
 def _per_unit(count: Count, sort: Callable[[Entries], Counts]) -> dict[str, float]:
     small, large = count.sizes
-    few = wrappers.FEW
+    few, few_objects = wrappers.FEW, desim.data.FEW
     try:
         if small:
             wrappers.FEW = 0
-        # What is loaded, or made once for all runs of a kind, is no part of them.
+        desim.data.FEW = 0
+        # What is loaded, or made once for all runs of a kind (a constructor, too), does not count.
         Machine(count.make(large)).run()
         counts = sort(_profiled(count.make(large)))
         if small:
             counts.subtract(sort(_profiled(count.make(small))))
     finally:
-        wrappers.FEW = few
+        wrappers.FEW, desim.data.FEW = few, few_objects
     return {name: calls / count.units for name, calls in counts.items() if calls}
 
 

@@ -36,7 +36,8 @@ T = TypeVar("T")
 MISSING: Any = object()
 """No default."""
 FEW = 32
-"""Objects that a class makes before its constructor is written, which takes as long as so many."""
+"""Objects that a class makes before its constructor is written, which takes as long as so many.
+Asked for at each of them, so that who counts calls can have all constructors written at once."""
 CLASS_VARIABLE = "ClassVar", "typing.ClassVar"
 """How an annotation begins that makes no field, as text and as an object."""
 
@@ -139,15 +140,15 @@ def _field(default: Any, named: bool) -> Field:
 def _first(known: dict[str, Field], frozen: bool, owner: Callable[[], Any]) -> Callable[..., None]:
     """The constructor of ``owner`` for its first objects, and for calls that are wrong."""
     put = object.__setattr__ if frozen else setattr
-    left = FEW
+    done = 0
     given_in: Any = None
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:  # noqa: N807 - it stands for it
-        nonlocal left, given_in
-        left -= 1
+        nonlocal done, given_in
+        done += 1
         if given_in is None:
             given_in = _given_in(known)
-        given = given_in(values, named) if left else None
+        given = given_in(values, named) if done < FEW else None
         if given is None:
             made = owner()
             made.__init__ = _constructor(known, frozen)
@@ -283,19 +284,19 @@ def _first_tuple(
     names: tuple[str, ...], defaults: dict[str, Any], owner: Callable[[], Any]
 ) -> Callable[..., Any]:
     """What ``_first`` is for a class of data."""
-    count, left = len(names), FEW
+    count, done = len(names), 0
     known: dict[str, Field] = {}
     given_in: Any = None
 
     def __new__(cls: Any, *values: Any, **named: Any) -> Any:  # noqa: N807 - it stands for it
-        nonlocal left, known, given_in
-        left -= 1
-        if left and len(values) == count and not named:
+        nonlocal done, known, given_in
+        done += 1
+        if len(values) == count and done < FEW and not named:
             return tuple.__new__(cls, values)
         if given_in is None:
             known = {one: _field(defaults.get(one, MISSING), named=False) for one in names}
             given_in = _given_in(known)
-        given = given_in(values, named) if left else None
+        given = given_in(values, named) if done < FEW else None
         if given is None:
             made = owner()
             made.__new__ = staticmethod(_tuple_constructor(known))

@@ -23,7 +23,7 @@ from benchmarks.budget import (
     rewritten,
     unexplained,
 )
-from benchmarks.calls import COUNTS
+from benchmarks.calls import COUNTS, measure
 
 ours = pytest.mark.skipif(not is_ours(), reason=f"the budget is that of Python {PYTHON}")
 
@@ -45,6 +45,25 @@ def test_a_start_loads_and_compiles_no_more_than_it_may() -> None:
     found = start.names()
     for what, limit in start.allowed().items():
         assert len(found[what]) <= limit, f"{what}: python -m benchmarks.start --names shows them"
+
+
+@pytest.mark.slow
+def test_a_count_is_the_same_whatever_the_process_did_before() -> None:
+    # Constructors of data were written in the middle of a count, at a place that depended on how
+    # many objects its configuration had taken: more where nothing is kept compiled.
+    what = "one boot, study-2016, none"
+    assert measure(COUNTS[what]) == measure(COUNTS[what]) == counted(what)
+
+
+@ours
+@pytest.mark.slow
+def test_a_start_is_counted_alike_where_nothing_is_kept_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    kept = start.names()
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert start.names() == kept
 
 
 def test_the_budget_has_a_line_for_each_count_and_no_other() -> None:
