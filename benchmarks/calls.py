@@ -12,6 +12,7 @@ from __future__ import annotations
 import cProfile
 import gc
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,8 @@ def rooms(count: Count) -> dict[str, float]:
 def _per_unit(count: Count, sort: Callable[[Entries], Counts]) -> dict[str, float]:
     small, large = count.sizes
     few, few_objects = wrappers.FEW, desim.data.FEW
+    # A run takes SIGINT only where it is not ignored, as it is in the background of a shell.
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if small:
             wrappers.FEW = 0
@@ -122,6 +125,7 @@ def _per_unit(count: Count, sort: Callable[[Entries], Counts]) -> dict[str, floa
         if small:
             counts.subtract(sort(_profiled(count.make(small))))
     finally:
+        signal.signal(signal.SIGINT, interrupt)
         wrappers.FEW, desim.data.FEW = few, few_objects
     return {name: calls / count.units for name, calls in counts.items() if calls}
 

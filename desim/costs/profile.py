@@ -81,9 +81,10 @@ class Profile:
         return not self.costs
 
 
-def shipped() -> list[str]:
-    """The names of the profiles that come with desim."""
-    return sorted(stem_of(file) for file in os.listdir(FOLDER) if file.endswith(".toml"))
+@cache
+def shipped() -> tuple[str, ...]:
+    """The names of the profiles that come with desim, looked up once for all runs of a process."""
+    return tuple(sorted(stem_of(file) for file in os.listdir(FOLDER) if file.endswith(".toml")))
 
 
 def load(name: str) -> Profile:
