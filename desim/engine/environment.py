@@ -285,8 +285,13 @@ class Environment:
                 if argument is is_timeout:
                     callbacks = target.callbacks
                     target.callbacks = None
-                    for callback in callbacks:
+                    # NOTE: the usual one without an iterator (1.01).
+                    if len(callbacks) == 1:
+                        callback = callbacks[0]
                         callback(target)
+                    else:
+                        for callback in callbacks:
+                            callback(target)
                     # Two references are this frame's and that of the call itself: no process, no
                     # condition and no user has this one any more.
                     if references(target) == 2:

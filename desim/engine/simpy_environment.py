@@ -26,6 +26,9 @@ from desim.engine.environment import DRY, EVENT, TIMEOUT, Environment, Stop, cop
 from desim.engine.events import Process, Timeout
 from desim.errors import TooManyEventsError
 
+SPARE = 8
+"""Timeouts that are made at once."""
+
 
 # SimPy declares its heap and its numbers for entries of its own shape; those of ours are another.
 class SimPyEnvironment(Environment, simpy.Environment):  # type: ignore[misc]
@@ -66,14 +69,22 @@ class SimPyEnvironment(Environment, simpy.Environment):  # type: ignore[misc]
         try:
             event = self._spare.pop()
         except IndexError:
-            event = Timeout.__new__(Timeout)
-            event.env = self
-            event._ok = True
+            event = self._more()
         event.callbacks = []
         event._value = value
         event._delay = delay
         heappush(self._queue, (self._now + delay, next(self._eid), event, TIMEOUT))
         return event
+
+    def _more(self) -> Timeout:
+        """A Timeout, and some spare ones."""
+        # NOTE: a list that goes between nothing and one asks for memory each time (1.08).
+        for _ in range(SPARE):
+            event = Timeout.__new__(Timeout)
+            event.env = self
+            event._ok = True
+            self._spare.append(event)
+        return self._spare.pop()  # type: ignore[no-any-return]  # only these lie there
 
     def process(self, generator: Generator[Any, Any, Any]) -> Process:
         """As in SimPy; the generator may also yield an ``int`` to sleep that many ns."""
