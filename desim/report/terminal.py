@@ -40,7 +40,13 @@ def show(
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False, soft_wrap=True, force_terminal=colours)
+    console = Console(
+        highlight=False,
+        soft_wrap=True,
+        force_terminal=colours,
+        # Who asks for colours gets them where TERM is "dumb", as in many a CI, too.
+        color_system="standard" if colours else "auto",
+    )
     for line in lines(result, config, width, verbosity):
         console.print(Text(line.text, style=line.style))
 

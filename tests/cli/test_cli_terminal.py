@@ -74,6 +74,7 @@ def test_colours_can_be_asked_for_and_refused(scenario: str) -> None:
 
     assert not coloured()
     assert coloured("--color", "always")
+    assert coloured("--color", "always", TERM="dumb")
     assert coloured(FORCE_COLOR="1")
     assert not coloured(FORCE_COLOR="1", NO_COLOR="1")
     assert not coloured("--color", "never", FORCE_COLOR="1")
@@ -104,6 +105,7 @@ def test_a_long_run_says_how_far_it_is_and_a_short_one_nothing(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
     with progress_line(made().set({"until": "8500ms"})) as report:
         assert report is not None
         for virtual, wall in ((1, 100.5), (2, 100.9)):

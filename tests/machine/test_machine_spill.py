@@ -87,7 +87,9 @@ def test_a_full_disk_ends_the_run_with_one_message(
     written: list[int],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     there_was_room = os.pwrite
 
     def full(fd: int, data: memoryview, place: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tomllib
@@ -80,6 +81,8 @@ class Copy:
                 folder / tree,
                 ignore=shutil.ignore_patterns("__pycache__", "vectors", ".hypothesis"),
             )
+        for one in folder.rglob("*"):  # they may be copies of what may only be read
+            one.chmod(one.stat().st_mode | stat.S_IWUSR)
         for name in SHARED:
             (folder / name).symlink_to(ROOT / name)
 

@@ -273,7 +273,7 @@ def test_mistakes_are_told_before_anything_runs(tmp_path: Path) -> None:
     done = desim("report", "hello", "-o", str(tmp_path / "mine.txt"))
     assert done.returncode == 2
     assert "is no report of desim's" in done.stderr
-    done = desim("report", "helo")
+    done = desim("report", "helo", "-o", str(tmp_path / "report.html"))
     assert done.returncode == 2
     assert "hello" in done.stderr
 
