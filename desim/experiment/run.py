@@ -127,6 +127,11 @@ class RunResult:
         return self.journeys.first()
 
     @cached_property
+    def answer(self) -> Journey:
+        """The message whose way a person is shown first: ``journey``, or else another."""
+        return self.journey or self.journeys.other()
+
+    @cached_property
     def journeys(self) -> Journeys:
         """All messages and their ways."""
         self._need("journeys", "journeys")

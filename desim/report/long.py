@@ -14,8 +14,9 @@ from desim.experiment.journey import Journey
 from desim.experiment.run import RunResult
 from desim.experiment.verdict import STOPPED
 from desim.machine import Transcript
+from desim.report.screen import CALLS, called
 from desim.report.stations import Group, group_rows
-from desim.report.text import Line, cut, duration, escape, grouped, quoted, seconds, share
+from desim.report.text import Line, cut, duration, escape, grouped, seconds, share
 
 MAX_LINES = 40
 """Lines of a program's output that are shown; the rest is counted."""
@@ -93,12 +94,12 @@ def _transcript(transcript: Transcript, width: int, figures: Figures) -> Iterato
 
 
 def _way(result: RunResult, width: int, figures: Figures) -> Iterator[Line]:
-    journey = result.journey
+    journey = result.answer
     if not journey:
-        yield Line("No message of the host reached a guest program in this run.", "bold")
+        yield Line("No message between host and guest has arrived in this run.", "bold")
         return
-    rest = f", {grouped(journey.size)} bytes, from the host's send() to the guest's read()"
-    shown = cut(quoted(journey.text, journey.size), width - len("The way of ") - len(rest))
+    rest = f", {grouped(journey.size)} bytes, {CALLS[journey.direction]}"
+    shown = cut(called(journey), width - len("The way of ") - len(rest))
     yield Line(f"The way of {shown}{rest}", "bold")
     begin, end = figures.instant(journey.begin_ns), figures.instant(journey.end_ns)
     yield Line(f"  {journey.connection}, {begin} to {end}")

@@ -33,10 +33,9 @@ def journey(found: Journey, width: int) -> Iterator[Line]:
     """One message: which it is, and where its time went."""
     message = found.message
     assert message is not None, "it was looked for among all messages"
-    is_ping = message.kind == "ping"
-    yield from screen.message(found, width, f"ping {message.index}" if is_ping else "")
+    yield from screen.message(found, width)
     which = f"{message.kind}, {message.name}"
-    if not is_ping:
+    if message.kind != "ping":
         conn = f" of connection {message.conn}" if message.conn else ""
         which += f", message {message.index}{conn}"
     at = duration(message.begin_ns)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from html import escape as escape_html
 
 from desim.experiment.run import RunResult
+from desim.report.screen import CALLS, called
 from desim.report.stations import group_rows
-from desim.report.text import escape, grouped, quoted, seconds, share
+from desim.report.text import escape, grouped, seconds, share
 
 
 def html(result: RunResult) -> str:
@@ -24,10 +25,9 @@ def html(result: RunResult) -> str:
 
 
 def _answer(result: RunResult) -> Iterator[str]:
-    journey = result.journey if result.keeps("journeys") else None
+    journey = result.answer if result.keeps("journeys") else None
     if journey:
-        message = quoted(journey.text, journey.size)
-        yield _row("send() to read()", f"{grouped(journey.total_ns)} ns", message)
+        yield _row(CALLS[journey.direction], f"{grouped(journey.total_ns)} ns", called(journey))
     yield _row("ended", seconds(result.end_ns), result.ended)
     for name, log in sorted(result.written.items()):
         yield _row("file", f"{grouped(log.size)} bytes", name)
@@ -54,11 +54,11 @@ def _transfers(result: RunResult) -> Iterator[str]:
 
 
 def _way(result: RunResult) -> Iterator[str]:
-    journey = result.journey if result.keeps("journeys") else None
+    journey = result.answer if result.keeps("journeys") else None
     if not journey:
         return
     yield _heads("who has the message", "own ns", "waiting ns", "share")
-    for group in group_rows(journey):
+    for group in group_rows(journey, journey.direction):
         part = share(group.own_ns + group.waiting_ns, journey.total_ns)
         own, waiting = grouped(group.own_ns), grouped(group.waiting_ns)
         yield _cells(group.title, own, waiting, part)

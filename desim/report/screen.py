@@ -1,8 +1,9 @@
 """The first screen after a run: the answer, in about 25 lines of the terminal's width.
 
 It says whether all is as expected, what became of each program, what was transferred how
-fast, what the card did, and where the first message spent its time. Consoles, functions and
-single nanoseconds are in the long report (``desim.report.long``), which ``-v`` shows.
+fast, what the card did, and where a message spent its time: the first through a forwarded port, or
+where none came that way the first to arrive of any connection, or else of any kind. Consoles,
+functions and single nanoseconds are in the long report (``desim.report.long``), which ``-v`` shows.
 
 Rules: durations have four digits and the unit that suits them; red is only for what is
 wrong; a line is cut in its middle, so that its end stays; what did not happen is not shown.
@@ -92,9 +93,13 @@ def _screen(result: RunResult, config: MachineConfig, width: int) -> Iterator[Li
     if has_card and config.capture and result.keeps("journeys"):
         yield Line("")
         yield from _cards(result, config, "in transfers" if sent else "after the boot", width)
-    if result.keeps("journeys") and result.journey:
-        yield Line("")
-        yield from message(result.journey, width)
+    if result.keeps("journeys"):
+        if result.answer:
+            yield Line("")
+            yield from message(result.answer, width)
+        elif _is_between_guests(sent, config):
+            yield Line("")
+            yield Line("message     between guests: such ways are not followed", "dim")
     if files := list(_files(result, config)):
         yield Line("")
         yield from files
@@ -199,6 +204,13 @@ def _said(transcript: Transcript, is_wrong: bool) -> Iterator[Line]:
     for line in wanted:
         if line:
             yield Line(f"{'':<14}{line.expandtabs(8)}", "red" if is_wrong else "dim")
+
+
+def _is_between_guests(sent: Sequence[Transfer], config: MachineConfig) -> bool:
+    """Whether a guest has sent to another."""
+    guests = {one.machine or "guest" for one in config.machines}
+    ends = ({end.partition(":")[0] for end in (t.sender, t.receiver)} for t in sent)
+    return any(between <= guests for between in ends)
 
 
 def _transfers(sent: Sequence[Transfer], width: int) -> Iterator[Line]:
@@ -320,11 +332,19 @@ class _Part(NamedTuple):
     why: str
 
 
-def message(journey: Journey, width: int, name: str = "") -> Iterator[Line]:
-    """A message, how long it took, and where its time went; ``name`` instead of its text."""
+def called(journey: Journey) -> str:
+    """A message as a person calls it: what it says, or which ping it is."""
+    sent = journey.message
+    if sent is not None and sent.kind == "ping":
+        return f"ping {sent.index}"
+    return quoted(journey.text, journey.size)
+
+
+def message(journey: Journey, width: int) -> Iterator[Line]:
+    """A message, how long it took, and where its time went."""
     total = duration(journey.total_ns)
     room = width - 12 - len(total) - 2
-    head = f"{name or quoted(journey.text, journey.size)}, {grouped(journey.size)} bytes"
+    head = f"{called(journey)}, {grouped(journey.size)} bytes"
     whole = f"{head}, {CALLS[journey.direction]}"
     text = whole if len(whole) <= room else cut(head, room)
     yield Line(f"{'message':<12}{text:<{room}}  {total}", "bold")

@@ -87,7 +87,9 @@ def test_every_result_can_be_shown_and_saved(record: Record, capture: bool, tmp_
         assert ("not kept" not in text) == everything
     assert ("fingerprint" in repr(result)) == everything
     assert ("fingerprint" in result._repr_html_()) == everything
-    assert ("send() to read()" in result._repr_html_()) == (record in ("journeys", "trace"))
+    assert ("host send() to guest read()" in result._repr_html_()) == (
+        record in ("journeys", "trace")
+    )
     result.save(tmp_path / "out")
     names = {name for name in tree(tmp_path / "out") if not name.startswith(".")}
     files = {"guest/hello.txt", "scenario.json", "summary.json"}

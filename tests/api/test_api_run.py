@@ -237,7 +237,7 @@ class Table(HTMLParser):
 def test_a_notebook_shows_the_answer_the_frames_and_the_way(result: desim.Result) -> None:
     rows = Table(result._repr_html_()).rows
     first = {row[0]: row for row in rows}
-    assert first["send() to read()"][1:] == ["1 948 370 ns", '"Hello qemu Geust\\n"']
+    assert first["host send() to guest read()"][1:] == ["1 948 370 ns", '"Hello qemu Geust\\n"']
     assert first["frames"][1] in ("nic", "slirp")
     way = rows[[row[0] for row in rows].index("who has the message") + 1 :]
     own, waiting = ([int(row[i].replace(" ", "")) for row in way] for i in (1, 2))

@@ -58,7 +58,7 @@ def test_the_report_does_not_depend_on_the_environment(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text('costs = "zero"\n')
     line = f"desim run {tmp_path}/s.toml --until 1ms"
     plain = shell(line).stdout
-    assert shell(line, COLUMNS="40", LC_ALL="C", TERM="dumb", FORCE_COLOR="1").stdout == plain
+    assert shell(line, COLUMNS="40", LC_ALL="C", TERM="dumb").stdout == plain
     assert shell(line, HOME="/nonexistent").stdout == plain
 
 

@@ -76,6 +76,7 @@ def test_colours_can_be_asked_for_and_refused(scenario: str) -> None:
     assert coloured("--color", "always")
     assert coloured("--color", "always", TERM="dumb")
     assert coloured(FORCE_COLOR="1")
+    assert coloured(FORCE_COLOR="1", TERM="dumb")
     assert not coloured(FORCE_COLOR="1", NO_COLOR="1")
     assert not coloured("--color", "never", FORCE_COLOR="1")
     assert coloured("--color", "always", NO_COLOR="1")

@@ -19,6 +19,16 @@ qemu = "-nic user,hostfwd=tcp::5555-:5556"
 guest.run = [{command = "busybox nc -l -p 5556 < /dev/null"}]
 host.run = [{command = "cat hostile | nc -N localhost 5555"}, {command = "echo 'a\u009bb'"}]
 """
+PAIR = """
+costs = "zero"
+qemu = "-netdev socket,id=s,listen=:1234 -device e1000,netdev=s"
+guest.address = "10.0.0.1/24"
+guest.run = [{command = "nc -lp 5556"}]
+[machine.b]
+qemu = "-netdev socket,id=s,connect=:1234 -device e1000,netdev=s,mac=52:54:00:12:34:57"
+guest.address = "10.0.0.2/24"
+guest.run = [{command = "echo Hello | nc -q 0 10.0.0.1 5556", at = "5s"}]
+"""
 BYTES = b"\x1b[2J\x1b]0;owned\x07 \x00\r\x9b31m \xff\xfe \xe2\x80\xae tab\there\nnext\n"
 
 
@@ -88,9 +98,32 @@ def test_no_line_is_longer_than_the_width(name: str) -> None:
     assert max(map(len, golden.long_report(name).splitlines())) <= long.WIDTH
 
 
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("hello", r'"Hello qemu Geust\n", 17 bytes'),
+        # Not the datagrams to the name server in front of it.
+        ("names", r'"Hello by name\n", 14 bytes, host send() to guest read()'),
+        ("netboot", "ping 0, 64 bytes, there and back"),
+        ("dhcp", ""),
+    ],
+)
+def test_a_message_is_explained_if_there_is_one(name: str, sent: str) -> None:
+    lines = [line for line in golden.report(name).splitlines() if line.startswith("message")]
+    assert [line[12:].rpartition("  ")[0].rstrip() for line in lines] == [sent] * bool(sent)
+    assert f"The way of {sent}" in text(shipped_run(name)) or not sent
+
+
+def test_between_guests_nothing_is_explained_and_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "pair.toml").write_text(PAIR)
+    shown = text(run(load_scenario(str(tmp_path / "pair.toml"))))
+    assert "message     between guests: such ways are not followed\n" in shown
+    assert "No message between host and guest has arrived in this run." in shown
+
+
 def test_what_did_not_arrive_is_said() -> None:
     shown = text(shipped_run("refused"))
-    assert "No message of the host reached a guest program in this run." in shown
+    assert "No message between host and guest has arrived in this run." in shown
     assert "Connection refused" in shown
     assert "(exit status 1)" in shown
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 from desim.engine.trace import Trace
 from desim.experiment.journey.course import Course
@@ -58,20 +59,36 @@ class Journeys:
     def first(self) -> Journey:
         """The first message of those that the host sends through a forwarded port and that have
         arrived; false without one."""
+        return self._firsts[0]
+
+    def other(self) -> Journey:
+        """Where none of those has arrived: the first message to arrive of any connection, or else
+        of any kind; false without one."""
+        found = self._firsts[1]
+        return Journey() if found is None else self._journey(*found)
+
+    @cached_property
+    def _firsts(self) -> tuple[Journey, tuple[int, Course] | None]:
+        """The first message through a forwarded port, and of all others, as far as one looked."""
         best: tuple[tuple[int, int], Journey] | None = None
+        other: tuple[int, Course] | None = None
         tracker = Tracker(self._trace, self._frames, self._host)
         for number, course in enumerate(tracker.courses(), 1):
-            if course.kind != "tcp" or course.direction != TO_GUEST or course.read is None:
+            if course.read is None:
+                continue
+            if other is None or (course.kind == "tcp" and other[1].kind != "tcp"):
+                other = number, course
+            if course.kind != "tcp" or course.direction != TO_GUEST or not course.forwarded:
                 continue
             when = course.sent.time, course.sent.record.rank
-            if not course.forwarded or (best is not None and when > best[0]):
+            if best is not None and when > best[0]:
                 continue
             journey = self._journey(number, course)
             if journey:
                 best = when, journey
                 if not tracker.earlier(course):
                     break
-        return Journey() if best is None else best[1]
+        return Journey() if best is None else best[1], other
 
     def _courses(self) -> Iterator[Course]:
         return Tracker(self._trace, self._frames, self._host).courses()

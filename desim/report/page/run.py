@@ -80,7 +80,7 @@ def _pictures(run: Ran, asked_for: Asked) -> Iterator[Figure | Missing]:
     yield from _distributions(run)
 
 
-FIRST, SLOWEST = (Selector(f"msg={which}", which=which) for which in ("first", "slowest"))
+SLOWEST = Selector("msg=slowest", which="slowest")
 
 
 def _waterfalls(run: Ran, asked_for: Asked) -> Iterator[Figure | Missing]:
@@ -106,7 +106,7 @@ def _journeys(run: Ran, selectors: Sequence[Selector]) -> list[Journey]:
     arrived = [message for message in messages if message.end_ns is not None]
     if not arrived:
         return []
-    first = journeys.first() or journeys.of(select(arrived, FIRST).number)
+    first = journeys.first() or journeys.other()
     slowest = select(arrived, SLOWEST)
     if len(arrived) < FEW or first.message == slowest:
         return [first]
