@@ -16,6 +16,7 @@ from desim.experiment.journey import ROUND_TRIP, TO_GUEST, TO_HOST, Journey, Mes
 from desim.experiment.journey.values import RESET, SLIRP_TOOK
 from desim.experiment.run import RunResult, run
 from desim.scenario.command_line import machine_from_options
+from desim.scenario.loader import load_scenario
 
 NETDEV = "-netdev user,id=u,hostfwd=tcp::5555-:5556,hostfwd=udp::7777-:7777 -device e1000,netdev=u"
 
@@ -242,3 +243,24 @@ def test_a_message_more_costs_as_much_as_the_one_before() -> None:
         assert found == 2 * count
         calls.append(pstats.Stats(profile).total_calls / found)
     assert calls[1] < 1.1 * calls[0], calls
+
+
+@pytest.mark.parametrize("work", [UDP, LONG_UDP])
+def test_a_datagram_waits_for_no_window(work: tuple[list[str], list[str]]) -> None:
+    found = list(made(work, "duplicate,queue=tx,every=3").journeys)
+    assert {journey.message.kind for journey in found if journey.message} >= {"udp"}
+    assert not [row for journey in found for row in journey if row.station == "so_snd"]
+
+
+def test_a_datagram_waits_in_slirp_for_the_guests_address(tmp_path: Path) -> None:
+    (tmp_path / "arp.toml").write_text("""
+        qemu = "-nic user,model=e1000,hostfwd=udp::7777-10.0.2.15:7777"
+        guest.address = "10.0.2.15/24"
+        guest.run = [{command = "nc -u -l -p 7777 -w 3"}]
+        host.run = [{command = "echo datagram | nc -u -w 1 localhost 7777", at = "4s"}]
+    """)
+    (journey,) = run(load_scenario(str(tmp_path / "arp.toml"))).journeys
+    check(journey)
+    (wait,) = (row for row in journey if row.station == "slirp")
+    assert wait.waits_for == "ARP"
+    assert 300_000 < wait.waiting_ns < 700_000  # a guest's answer takes as long as a short ping

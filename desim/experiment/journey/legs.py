@@ -91,7 +91,10 @@ class Legs:
         opened = min(max(course.opened, sent.time), recv)
         legs.append(lies(sent.time, opened, into_qemu.record, "host socket buffer", "handshake"))
         legs.append(lies(opened, recv, into_qemu.record, "host socket buffer"))
-        legs += self._out_of_slirp(into_qemu, recv, course.tried, passage)
+        if course.kind == "udp":
+            legs += self._datagram_out_of_slirp(into_qemu, recv, passage)
+        else:
+            legs += self._out_of_slirp(into_qemu, recv, course.tried, passage)
         legs += self._into_guest(legs[-1].end, passage, course.whole, read)
         return legs
 
@@ -133,6 +136,20 @@ class Legs:
             else:
                 yield lies(read_end, sending, framed.record, "so_snd", "window")
             yield Leg(sending, framed.time, framed.record, EMULATOR)
+        yield from self._to_card(framed.time, framed, passage)
+
+    def _datagram_out_of_slirp(self, into_qemu: At, recv: int, passage: Passage) -> Iterator[Leg]:
+        """The same of a datagram: it lies in slirp only while that asks for the guest's address."""
+        framed = passage.slirp
+        assert framed is not None, "it has passed slirp's end of the wire"
+        _, done = self.stacks.emulated(into_qemu)
+        if framed.record is not into_qemu.record or framed.time > done:
+            done = min(done, framed.time)
+            sending = max(self.stacks.emulated(framed)[0], done)
+            yield Leg(recv, done, into_qemu.record, EMULATOR)
+            yield lies(done, sending, framed.record, "slirp", "ARP")
+            recv = sending
+        yield Leg(recv, framed.time, framed.record, EMULATOR)
         yield from self._to_card(framed.time, framed, passage)
 
     def _to_card(self, at: int, framed: At, passage: Passage) -> Iterator[Leg]:

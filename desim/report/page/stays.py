@@ -132,6 +132,7 @@ REASONS = {
     "room in the socket buffer": "room in the socket buffer",
     "bytes in front of it": "bytes in front of it",
     "its turn": "its turn",
+    "ARP": "the guest's answer to ARP",
 }
 """What a journey calls a reason to wait, and what a picture says."""
 HOLDERS = {
@@ -142,6 +143,7 @@ HOLDERS = {
     "window": Place.SLIRP,
     "retransmission": Place.SLIRP,
     "its turn": Place.SLIRP,
+    "ARP": Place.SLIRP,
     "room in the socket buffer": Place.HOST,
     "bytes in front of it": Place.PROGRAM,
 }
