@@ -50,6 +50,7 @@ class Landmark(Enum):
     READ_INTO_SLIRP = "slirp puts a socket's bytes into its send buffer"
     SENT_BY_SLIRP = "slirp sends a TCP segment to the guest"
     SENT_BY_GUEST = "the guest's kernel sends a segment or a datagram"
+    RESOLVED = "the guest's kernel learns a neighbour's address, and sends what waited for it"
     SENT_BY_CARD = "the card hands a frame of the guest to the net layer"
     DELIVERED = "the card writes a received frame into the guest's memory"
     UNMASKED = "the driver lets interrupts through again"

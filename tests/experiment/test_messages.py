@@ -26,7 +26,6 @@ DRIPS = (["ltool sink 5556"], ["ltool drip localhost 5555 30 100 500"])
 UDP = (["ltool udpecho 7777 8"], ["ltool udpsend localhost 7777 1 8 200 500 0 1"])
 LONG_UDP = (["ltool udpecho 7777 5"], ["ltool udpsend localhost 7777 1 5 4000 500 0 1"])
 PINGS = (["ping -c 6 -i 0.2 10.0.2.2"], [])
-
 SENT = {
     "ping pong": (PING_PONG, {("tcp", TO_GUEST): 20, ("tcp", TO_HOST): 20}),
     "bulk": (BULK, {("tcp", TO_GUEST): 20}),
@@ -264,3 +263,43 @@ def test_a_datagram_waits_in_slirp_for_the_guests_address(tmp_path: Path) -> Non
     (wait,) = (row for row in journey if row.station == "slirp")
     assert wait.waits_for == "ARP"
     assert 300_000 < wait.waiting_ns < 700_000  # a guest's answer takes as long as a short ping
+
+
+SMALL_RING = "e1000 TxDescriptors=80 InterruptThrottleRate=100"
+
+
+@pytest.mark.parametrize(
+    ("guest", "host", "modprobe", "wire", "why"),
+    [
+        (
+            "ping -c 3 10.0.2.2",
+            "true",
+            "e1000",
+            " -object filter-delay,id=f,netdev=u,delay=5ms",
+            "ARP",
+        ),
+        (
+            "ltool udpsend 10.0.2.2 7000 1 400 1400 0 0 0",
+            "ltool udprecv 7000 400 1000",
+            SMALL_RING,
+            "",
+            "room in the transmit ring",
+        ),
+        ("ltool source 10.0.2.2 5556 400000 100000", "ltool sink 5556", SMALL_RING, "", "window"),
+    ],
+)
+def test_what_waits_in_the_guests_send_queue_says_for_what(
+    guest: str, host: str, modprobe: str, wire: str, why: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sent.toml").write_text(f"""
+        qemu = "-netdev user,id=u -device e1000,netdev=u{wire}"
+        guest.modprobe = "{modprobe}"
+        guest.run = [{{command = "{guest}"}}]
+        host.run = [{{command = "{host}", at = "1s"}}]
+    """)
+    journeys = list(run(load_scenario(str(tmp_path / "sent.toml"))).journeys)
+    waits = {row.waits_for for j in journeys for row in j if row.station == "guest send queue"}
+    assert waits == {why}
+    for journey in journeys:
+        if journey:
+            check(journey)

@@ -12,7 +12,7 @@
 And the other way:
 
     vCPU          write() ... __tcp_transmit_skb carried by the guest's program
-    send queue                                   waits: window, retransmission
+    send queue                                   waits: window, retransmission, ARP, the ring
     vCPU          driver ... write of TDT        carried by the guest's kernel
     vCPU          e1000 ... slirp ... send()     carried by QEMU
     so_rcv                                       waits: bytes in front, the host's socket
@@ -238,7 +238,7 @@ class Legs:
         else:
             called = min(max(last.time, at), sending)
             yield Leg(at, called, last.record, GUEST_PROGRAM)
-            why = "window"
+            why = self._why_unsent(course, first_try)
             if tried.number != passage.number and not passage.made:
                 begun = stacks.around(first_try, Landmark.SENT_BY_GUEST)[0]
                 begun = min(max(begun, called), sending)
@@ -249,6 +249,16 @@ class Legs:
         handed = max(handed, sending)
         yield Leg(sending, handed, nic.record, GUEST_KERNEL)
         yield from self._to_slirp(handed, nic, passage)
+
+    def _why_unsent(self, course: Course, sent: At) -> str:
+        """Why a frame has left the card only then: by what sent it."""
+        # A datagram that is sent along with another has waited in front of the driver.
+        of_tcp = course.kind == "tcp"
+        if of_tcp and self.stacks.depth(sent, Landmark.SENT_BY_GUEST) is not None:
+            return "window"
+        if self.stacks.depth(sent, Landmark.RESOLVED) is not None:
+            return "ARP"
+        return "room in the transmit ring"
 
     def _to_slirp(self, at: int, nic: At, passage: Passage) -> Iterator[Leg]:
         """From the card to slirp's end of the wire."""

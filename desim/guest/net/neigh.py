@@ -31,7 +31,7 @@ from desim.guest.net.device import Device
 from desim.guest.net.snmp import Counters, Snmp
 from desim.guest.skb import Skb
 from desim.ports import Random
-from desim.stages import GUEST, mark, stages
+from desim.stages import GUEST, Landmark, mark, stages
 from desim.wire.addresses import BROADCAST_MAC, ZERO_MAC, ip_text
 from desim.wire.arp import ARPOP_REPLY, ARPOP_REQUEST, Arp
 from desim.wire.errors import WireError
@@ -126,7 +126,12 @@ class NeighTable(ABC):
         GUEST,
         neigh_resolve_output=mark("neigh_resolve_output", file="net/core/neighbour.c"),
         neigh_timer_handler=mark("neigh_timer_handler", file="net/core/neighbour.c"),
-        neigh_update=mark("neigh_update", "__neigh_update", file="net/core/neighbour.c"),
+        neigh_update=mark(
+            "neigh_update",
+            "__neigh_update",
+            file="net/core/neighbour.c",
+            landmark=Landmark.RESOLVED,
+        ),
     )
 
     def __init__(

@@ -124,15 +124,16 @@ REASONS = {
     "handshake": "the connection to the guest to be open",
     "poll": "the main loop to wake up from poll",
     "interrupt": "the guest to be interrupted",
-    "window": "the guest's window to open",
-    "retransmission": "slirp's retransmission timer",
+    "window": "the sender's window to open",
+    "retransmission": "the sender's retransmission timer",
     "interrupt mitigation": "the end of the card's hold-off",
     "interrupts masked by the driver (NAPI)": "the driver to let interrupts through (NAPI)",
     "big lock": "QEMU's big lock",
     "room in the socket buffer": "room in the socket buffer",
     "bytes in front of it": "bytes in front of it",
     "its turn": "its turn",
-    "ARP": "the guest's answer to ARP",
+    "ARP": "an answer to ARP",
+    "room in the transmit ring": "room in the card's transmit ring",
 }
 """What a journey calls a reason to wait, and what a picture says."""
 HOLDERS = {
@@ -144,6 +145,7 @@ HOLDERS = {
     "retransmission": Place.SLIRP,
     "its turn": Place.SLIRP,
     "ARP": Place.SLIRP,
+    "room in the transmit ring": Place.DRIVER,
     "room in the socket buffer": Place.HOST,
     "bytes in front of it": Place.PROGRAM,
 }
