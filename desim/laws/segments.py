@@ -110,6 +110,8 @@ def _streams(run: Run) -> list[Stream]:
                 # looks first at the one that it found last. So may one that has not been opened,
                 # with its SYN-ACK.
                 stream = min(newest, before[key], key=lambda one: one.distance(segment, ours))
+                if stream.is_another(segment, ours):
+                    stream = newest  # or a third one, if it is none of that's either
             if stream is None or (stream is newest and stream.is_another(segment, ours)):
                 if stream is not None:
                     before[key] = stream
